@@ -1,0 +1,18 @@
+//! The records of aftercommit and what may happen to them: events, observers, deliveries, the legal moves between a
+//! delivery's states, and the arithmetic of retries.
+//!
+//! This crate is pure. It knows no database, no engine and no clock of its own: time and randomness are arguments.
+
+pub mod delivery;
+pub mod event;
+pub mod number;
+pub mod observer;
+pub mod outcome;
+pub mod retry;
+pub mod time;
+
+pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
+pub use event::{EntityEvent, EventKind};
+pub use observer::{ActionConfig, BackoffStrategy, FailurePolicy, ObserverDefinition, Ordering, RetryConfig};
+pub use outcome::{AttemptResult, Failure, FailureClass, Outcome, Problem, Verdict};
+pub use time::{Clock, SystemClock, Timestamp};

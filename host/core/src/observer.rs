@@ -1,0 +1,306 @@
+//! Observers as they are written: what to watch for and what to do then.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::event::EventKind;
+
+/// Watches for events and names the actions to run. The same keys in TOML, YAML, JSON and `tb_observer`.
+///
+/// This is the written form: its condition, templates and plugin configurations are texts that were not checked yet.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObserverDefinition {
+    /// Unique; letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// The entity type to watch; `*` stands for all.
+    #[serde(default = "any_entity_type")]
+    pub entity_type: String,
+    /// The kind of event to watch; absent stands for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_kind: Option<EventKind>,
+    /// Only events for which this is true; absent stands for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// What to do with a delivery that failed for good.
+    #[serde(default)]
+    pub on_failure: FailurePolicy,
+    /// Whether deliveries for one entity wait for each other.
+    #[serde(default)]
+    pub ordering: Ordering,
+    /// A disabled observer matches nothing; what was already due waits.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// 0 to 1000, higher first.
+    #[serde(default = "default_priority")]
+    pub priority: u16,
+    /// When and how often to try again; an action may have its own.
+    #[serde(default)]
+    pub retry: RetryConfig,
+    /// What to run, in this order; each is a delivery of its own.
+    #[serde(default)]
+    pub actions: Vec<ActionConfig>,
+}
+
+fn any_entity_type() -> String {
+    "*".to_owned()
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn default_priority() -> u16 {
+    100
+}
+
+impl ObserverDefinition {
+    /// The greatest `priority`.
+    pub const MAX_PRIORITY: u16 = 1000;
+
+    /// An observer of all events that does nothing yet; everything else has its default.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            entity_type: any_entity_type(),
+            event_kind: None,
+            condition: None,
+            on_failure: FailurePolicy::default(),
+            ordering: Ordering::default(),
+            enabled: true,
+            priority: default_priority(),
+            retry: RetryConfig::default(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// The name of the action at `position` (from 0): its own, or its type, with `-2`, `-3`, .. for the second and
+    /// later unnamed action of one type.
+    #[must_use]
+    pub fn action_name(&self, position: usize) -> String {
+        let action = &self.actions[position];
+        if let Some(name) = &action.name {
+            return name.clone();
+        }
+        let earlier = self.actions[..position]
+            .iter()
+            .filter(|other| other.name.is_none() && other.plugin == action.plugin)
+            .count();
+        if earlier == 0 { action.plugin.clone() } else { format!("{}-{}", action.plugin, earlier + 1) }
+    }
+}
+
+/// One action: a plugin's name, what the host does for it, and the plugin's own configuration.
+///
+/// `type`, `name`, `timeout_ms`, `retry`, `grants` and `limits` are the host's; every other key is the plugin's.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
+pub struct ActionConfig {
+    /// The plugin's name, written as `type`.
+    pub plugin: String,
+    /// The action's name within its observer.
+    pub name: Option<String>,
+    /// Wall time of one attempt.
+    pub timeout_ms: Option<u64>,
+    /// In the place of the observer's `retry`.
+    pub retry: Option<RetryConfig>,
+    /// As written; the runtime reads it.
+    pub grants: Option<Value>,
+    /// As written; the runtime reads it.
+    pub limits: Option<Value>,
+    /// Everything else: the plugin's configuration.
+    pub config: Map<String, Value>,
+}
+
+impl ActionConfig {
+    /// The keys of an action that are not the plugin's.
+    pub const HOST_KEYS: [&'static str; 6] = ["type", "name", "timeout_ms", "retry", "grants", "limits"];
+
+    /// An action of the given type, without configuration.
+    ///
+    /// ```
+    /// use aftercommit_core::ActionConfig;
+    /// let action = ActionConfig::new("webhook").with("url", "https://example.com/hook");
+    /// assert_eq!(action.config["url"], "https://example.com/hook");
+    /// ```
+    #[must_use]
+    pub fn new(plugin: impl Into<String>) -> Self {
+        Self {
+            plugin: plugin.into(),
+            name: None,
+            timeout_ms: None,
+            retry: None,
+            grants: None,
+            limits: None,
+            config: Map::new(),
+        }
+    }
+
+    /// The same action with one more key of the plugin's configuration.
+    #[must_use]
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.config.insert(key.into(), value.into());
+        self
+    }
+}
+
+/// An action whose host keys are wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum BadAction {
+    /// There is no `type`.
+    #[error("an action needs `type`, the name of a plugin")]
+    NoType,
+    /// A host key has a value of another type.
+    #[error("`{key}`: {why}")]
+    Key {
+        /// Which key.
+        key: &'static str,
+        /// What was expected.
+        why: serde_json::Error,
+    },
+}
+
+impl TryFrom<Map<String, Value>> for ActionConfig {
+    type Error = BadAction;
+
+    // By hand: serde's `flatten` would buffer the numbers of the configuration and lose their digits.
+    fn try_from(mut map: Map<String, Value>) -> Result<Self, BadAction> {
+        fn take<T: serde::de::DeserializeOwned>(
+            map: &mut Map<String, Value>,
+            key: &'static str,
+        ) -> Result<Option<T>, BadAction> {
+            map.remove(key).map_or(Ok(None), serde_json::from_value).map_err(|why| BadAction::Key { key, why })
+        }
+        Ok(Self {
+            plugin: take(&mut map, "type")?.ok_or(BadAction::NoType)?,
+            name: take(&mut map, "name")?,
+            timeout_ms: take(&mut map, "timeout_ms")?,
+            retry: take(&mut map, "retry")?,
+            grants: map.remove("grants"),
+            limits: map.remove("limits"),
+            config: map,
+        })
+    }
+}
+
+impl From<ActionConfig> for Map<String, Value> {
+    fn from(action: ActionConfig) -> Self {
+        let mut map = action.config;
+        map.insert("type".to_owned(), Value::String(action.plugin));
+        let host_keys = [
+            ("name", action.name.map(Value::String)),
+            ("timeout_ms", action.timeout_ms.map(Value::from)),
+            ("retry", action.retry.map(|retry| serde_json::json!(retry))),
+            ("grants", action.grants),
+            ("limits", action.limits),
+        ];
+        for (key, value) in host_keys {
+            if let Some(value) = value {
+                map.insert(key.to_owned(), value);
+            }
+        }
+        map
+    }
+}
+
+/// What happens to a delivery that failed for good.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailurePolicy {
+    /// It is logged.
+    Log,
+    /// It is logged at error level with `alert=true`, and told to a person if that is configured.
+    Alert,
+    /// It goes to the dead letter queue, where a person can see and replay it.
+    #[default]
+    #[serde(alias = "DLQ")]
+    Dlq,
+}
+
+/// Whether the deliveries of one observer for one entity wait for each other.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ordering {
+    /// They run as they come.
+    #[default]
+    None,
+    /// They run one at a time, in the order of their events.
+    PerEntity,
+}
+
+/// When and how often to try again.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// How often to try in all, the first time included; at least 1.
+    pub max_attempts: u32,
+    /// The pause after the first failure.
+    pub initial_delay_ms: u64,
+    /// No pause is longer.
+    pub max_delay_ms: u64,
+    /// How the pauses grow.
+    pub backoff_strategy: BackoffStrategy,
+    /// 0 to 1: pauses are spread over this part of them, to both sides.
+    pub jitter: f64,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            initial_delay_ms: 100,
+            max_delay_ms: 30_000,
+            backoff_strategy: BackoffStrategy::Exponential,
+            jitter: 0.2,
+        }
+    }
+}
+
+/// How the pauses between attempts grow.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackoffStrategy {
+    /// Doubles: 100, 200, 400, ..
+    #[default]
+    Exponential,
+    /// Grows by the first pause: 100, 200, 300, ..
+    Linear,
+    /// Stays: 100, 100, 100, ..
+    Fixed,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_action_splits_into_host_keys_and_configuration() {
+        let written = json!({"type": "webhook", "timeout_ms": 10, "url": "https://example.com", "retry": {"max_attempts": 9}});
+        let action: ActionConfig = serde_json::from_value(written).unwrap();
+        assert_eq!(action.timeout_ms, Some(10));
+        assert_eq!(action.retry.as_ref().unwrap().max_attempts, 9);
+        assert_eq!(action.config.len(), 1);
+        let again: ActionConfig = serde_json::from_value(serde_json::to_value(&action).unwrap()).unwrap();
+        assert_eq!(again, action);
+    }
+
+    #[test]
+    fn a_wrong_host_key_is_named() {
+        let error = serde_json::from_value::<ActionConfig>(json!({"type": "log", "timeout_ms": "soon"})).unwrap_err();
+        assert!(error.to_string().starts_with("`timeout_ms`: "), "{error}");
+        let error = serde_json::from_value::<ActionConfig>(json!({"url": "x"})).unwrap_err();
+        assert!(error.to_string().contains("needs `type`"), "{error}");
+    }
+
+    #[test]
+    fn unnamed_actions_of_one_type_are_told_apart() {
+        let mut observer = ObserverDefinition::new("o");
+        let named = ActionConfig { name: Some("mine".into()), ..ActionConfig::new("log") };
+        observer.actions = vec![ActionConfig::new("log"), named, ActionConfig::new("log"), ActionConfig::new("webhook")];
+        let names: Vec<_> = (0..4).map(|position| observer.action_name(position)).collect();
+        assert_eq!(names, ["log", "mine", "log-2", "webhook"]);
+    }
+}
