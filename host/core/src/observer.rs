@@ -186,9 +186,9 @@ impl TryFrom<Map<String, Value>> for ActionConfig {
 
 impl From<ActionConfig> for Map<String, Value> {
     fn from(action: ActionConfig) -> Self {
-        let mut map = action.config;
-        map.insert("type".to_owned(), Value::String(action.plugin));
+        let mut map = Self::new();
         let host_keys = [
+            ("type", Some(Value::String(action.plugin))),
             ("name", action.name.map(Value::String)),
             ("timeout_ms", action.timeout_ms.map(Value::from)),
             ("retry", action.retry.map(|retry| serde_json::json!(retry))),
@@ -200,6 +200,7 @@ impl From<ActionConfig> for Map<String, Value> {
                 map.insert(key.to_owned(), value);
             }
         }
+        map.extend(action.config);
         map
     }
 }

@@ -1,1 +1,52 @@
-//! placeholder
+//! The durable half of aftercommit.
+//!
+//! One narrow trait for each caller, in its words; two backends behind them. The two halves of the host, before and
+//! after a delivery is durable, meet only here.
+//!
+//! | trait | caller |
+//! |---|---|
+//! | [`Intake`] | intake: takes inbox rows, makes deliveries |
+//! | [`Claims`] | dispatch: claims, completes, hands back |
+//! | [`Hosts`] | upkeep: heartbeat, takeover |
+//! | [`Retention`] | upkeep: drops what is old |
+//! | [`Definitions`] | reload and `observers`: the table `tb_observer` |
+//! | [`Captures`] | `capture`: triggers on the application's tables |
+//! | [`Events`] | `events`: emits and shows |
+//! | [`Deliveries`] | `deliveries`: shows |
+//! | [`DeadLetters`] | `dlq`: shows, replays, discards |
+//! | [`Schema`] | `migrate`, and every start |
+
+pub mod captures;
+pub mod claims;
+pub mod dead_letters;
+pub mod definitions;
+pub mod deliveries;
+mod error;
+pub mod events;
+pub mod hosts;
+pub mod intake;
+pub mod retention;
+pub mod schema;
+
+pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures};
+pub use claims::{AttemptRecord, ClaimedDelivery, Claims, Completion, CompletionReport, End};
+pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
+pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
+pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
+pub use error::{Result, StoreError};
+pub use events::{EventFilter, EventHistory, Events, QuarantinedRow};
+pub use hosts::{HostId, HostRow, Hosts, TakenOver};
+pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
+pub use retention::{Purged, Retention, RetentionLimits};
+pub use schema::{AppliedMigration, Schema};
+
+/// All that a backend does.
+pub trait Backend:
+    Intake + Claims + Hosts + Retention + Definitions + Captures + Events + Deliveries + DeadLetters + Schema
+{
+}
+
+impl<T> Backend for T where
+    T: Intake + Claims + Hosts + Retention + Definitions + Captures + Events + Deliveries + DeadLetters + Schema
+{
+}

@@ -1,0 +1,63 @@
+//! Triggers on the application's tables.
+
+use aftercommit_core::Timestamp;
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::Result;
+
+/// Writes and removes the triggers that put committed changes into the inbox.
+#[async_trait]
+pub trait Captures: Send + Sync {
+    /// Starts to capture a table, or renews its triggers after the table was changed. In one transaction. An entity
+    /// type that another table has, a table without a primary key (unless `key` is given), a view or a column that
+    /// does not exist is refused with a message that says what to do.
+    async fn add_capture(&self, request: CaptureRequest, now: Timestamp) -> Result<Capture>;
+
+    /// What is captured, and whether it still fits its table.
+    async fn captures(&self) -> Result<Vec<CaptureStatus>>;
+
+    /// Stops capturing: removes the triggers and all else that [`add_capture`](Captures::add_capture) made. Also when
+    /// the table itself is gone.
+    async fn remove_capture(&self, table: &str) -> Result<()>;
+}
+
+/// What to capture.
+#[derive(Clone, Debug)]
+pub struct CaptureRequest {
+    /// The table, `schema.table` where the database has schemas.
+    pub table: String,
+    /// The entity type of its events, e.g. `Order`.
+    pub entity_type: String,
+    /// Columns of the key, in order; the primary key when empty.
+    pub key: Vec<String>,
+    /// Whether a commit rings the doorbell (where the backend has one).
+    pub notify: bool,
+}
+
+/// A table that is captured.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Capture {
+    /// The table.
+    pub table: String,
+    /// The entity type of its events.
+    pub entity_type: String,
+    /// Columns of the key, in order.
+    pub key: Vec<String>,
+    /// Columns that are captured.
+    pub columns: Vec<String>,
+    /// Whether a commit rings the doorbell.
+    pub notify: bool,
+    /// When its triggers were written.
+    pub created_at: Timestamp,
+}
+
+/// A captured table, and how it has changed since.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CaptureStatus {
+    /// What is captured.
+    #[serde(flatten)]
+    pub capture: Capture,
+    /// What no longer fits, and what to do; absent when all is well.
+    pub drift: Option<String>,
+}

@@ -1,0 +1,125 @@
+//! Running deliveries: claim, complete, hand back. Ownership is (host, attempt); a completion by anyone else is stale.
+
+use std::{sync::Arc, time::Duration};
+
+use aftercommit_core::{DeliveryId, EntityEvent, FailureClass, Timestamp};
+use async_trait::async_trait;
+
+use crate::{Result, hosts::HostId};
+
+/// What dispatch asks of the store.
+#[async_trait]
+pub trait Claims: Send + Sync {
+    /// Claims up to `limit` deliveries that are `ready`, or `waiting` and due, for `host`: due retries first, then by
+    /// priority and age. Counts the attempt. Passes over those of disabled observers, and those whose `ordering_key`
+    /// has an earlier live delivery.
+    async fn claim(&self, host: HostId, limit: usize, now: Timestamp) -> Result<Vec<ClaimedDelivery>>;
+
+    /// When the next waiting delivery is due, if any is waiting.
+    async fn next_due(&self) -> Result<Option<Timestamp>>;
+
+    /// Ends attempts, all in one transaction: each delivery that is still owned as (`host`, attempt) moves on, its
+    /// attempt is logged, and what is dead is copied to the dead letter queue. Others are left as they are and
+    /// reported as stale.
+    async fn complete(&self, host: HostId, completions: Vec<Completion>) -> Result<CompletionReport>;
+
+    /// Hands back deliveries that `host` claimed and did not start: `ready` again, the attempt uncounted. With
+    /// `not_before` they wait until then.
+    async fn release(
+        &self,
+        host: HostId,
+        deliveries: Vec<(DeliveryId, u32)>,
+        not_before: Option<Timestamp>,
+    ) -> Result<usize>;
+}
+
+/// A delivery that a host owns.
+#[derive(Clone, Debug)]
+pub struct ClaimedDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// What happened.
+    pub event: Arc<EntityEvent>,
+    /// Name of the observer.
+    pub observer: Arc<str>,
+    /// Name of the action within the observer.
+    pub action: Arc<str>,
+    /// Name of the action's plugin when the delivery was made.
+    pub action_type: Arc<str>,
+    /// This attempt, counted from 1 over the whole life of the delivery, replays included.
+    pub attempt: u32,
+    /// Attempts that were made before the last replay; 0 without one.
+    pub attempts_before: u32,
+}
+
+impl ClaimedDelivery {
+    /// This attempt, counted from 1 since the delivery was made or last replayed: what the retry policy counts.
+    #[must_use]
+    pub const fn round_attempt(&self) -> u32 {
+        self.attempt.saturating_sub(self.attempts_before)
+    }
+}
+
+/// The end of one attempt.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// Which delivery.
+    pub id: DeliveryId,
+    /// Which attempt; must be the present one.
+    pub attempt: u32,
+    /// What follows.
+    pub end: End,
+    /// For the attempt log.
+    pub record: AttemptRecord,
+}
+
+/// What follows from an attempt.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// Done: the delivery is deleted.
+    Succeeded,
+    /// Once more.
+    Retry {
+        /// Not before.
+        at: Timestamp,
+    },
+    /// To the dead letter queue, with a copy of the event and of this.
+    Dead {
+        /// The action as it is written in its observer (JSON; secrets by name only); null if it is gone.
+        action: serde_json::Value,
+    },
+    /// Given up: the delivery is deleted.
+    Failed,
+}
+
+/// One row of the attempt log.
+#[derive(Clone, Debug)]
+pub struct AttemptRecord {
+    /// Attempts before it is given up, replays included.
+    pub max_attempts: u32,
+    /// Absent when the attempt succeeded.
+    pub class: Option<FailureClass>,
+    /// A short stable word; absent when the attempt succeeded.
+    pub code: Option<String>,
+    /// The outcome's summary, or what went wrong.
+    pub message: String,
+    /// The destination's status code, where it has one.
+    pub http_status: Option<u16>,
+    /// When the attempt started.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// Name of the plugin that ran; absent when none did.
+    pub plugin: Option<Arc<str>>,
+    /// `sha256:..` of the plugin that ran.
+    pub plugin_digest: Option<Arc<str>>,
+}
+
+/// What became of completions.
+#[derive(Clone, Default, Debug)]
+pub struct CompletionReport {
+    /// How many were applied.
+    pub applied: usize,
+    /// Those that were no longer owned as (host, attempt): nothing was changed for them.
+    pub stale: Vec<DeliveryId>,
+}

@@ -1,0 +1,80 @@
+//! The dead letter queue. An item has the id of its delivery and keeps its own copy of the event and the action.
+
+use aftercommit_core::{DeliveryId, EntityEvent, Timestamp};
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::Result;
+
+/// Shows, replays and discards dead letters.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// The newest first.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>>;
+
+    /// One item.
+    async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter>;
+
+    /// Makes exactly these deliveries again, with the ids they had, a new round of attempts and, if need be, the event
+    /// restored from the item's copy; removes the items and writes history: all in one transaction, all or none. With
+    /// `None`, all items of this moment. An id that is no item is an error and nothing is done.
+    async fn replay(&self, ids: Option<Vec<DeliveryId>>, now: Timestamp) -> Result<Vec<DeliveryId>>;
+
+    /// Removes items for good and writes history; all or none.
+    async fn discard(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<usize>;
+
+    /// What people did to an item, the oldest first.
+    async fn history(&self, id: DeliveryId) -> Result<Vec<HistoryEntry>>;
+}
+
+/// A dead letter.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeadLetter {
+    /// Its delivery's id.
+    pub id: DeliveryId,
+    /// The event's id.
+    pub event_id: Uuid,
+    /// Name of the observer.
+    pub observer: String,
+    /// Name of the action's plugin.
+    pub action: String,
+    /// Name of the action within the observer.
+    pub action_name: String,
+    /// Always `dead`.
+    pub status: &'static str,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// Attempts after which it was given up.
+    pub max_attempts: u32,
+    /// The class of the last failure.
+    pub class: String,
+    /// The code of the last failure: a short stable word.
+    pub code: String,
+    /// The last failure's message.
+    pub last_error: String,
+    /// The destination's status code.
+    pub http_status: Option<u16>,
+    /// When it died.
+    pub died_at: Timestamp,
+    /// Its own copy of the event.
+    pub event: EntityEvent,
+    /// Its own copy of the action as written; secrets by name only.
+    pub action_config: Value,
+}
+
+/// What a person did to an item.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistoryEntry {
+    /// The item.
+    pub id: DeliveryId,
+    /// `replayed` or `discarded`.
+    pub what: String,
+    /// Attempts that had been made.
+    pub attempts: u32,
+    /// The error it had.
+    pub last_error: String,
+    /// When.
+    pub at: Timestamp,
+}

@@ -1,0 +1,53 @@
+//! Deliveries as people see them.
+
+use aftercommit_core::{DeliveryId, DeliveryState, Timestamp};
+use async_trait::async_trait;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::Result;
+
+/// Lists deliveries.
+#[async_trait]
+pub trait Deliveries: Send + Sync {
+    /// Live deliveries, the oldest first. For a final state, what the attempt log still knows, the newest first.
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>>;
+}
+
+/// Which deliveries to list.
+#[derive(Clone, Default, Debug)]
+pub struct DeliveryFilter {
+    /// Only in this state; without one, all that are live.
+    pub state: Option<DeliveryState>,
+    /// Only of this observer.
+    pub observer: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One delivery.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeliveryRow {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The event it delivers.
+    pub event_id: Uuid,
+    /// Name of the observer.
+    pub observer: String,
+    /// Name of the action's plugin.
+    pub action: String,
+    /// Name of the action within the observer.
+    pub action_name: String,
+    /// Where it stands.
+    pub status: DeliveryState,
+    /// Attempts so far, a running one included.
+    pub attempts: u32,
+    /// Attempts before it is given up.
+    pub max_attempts: u32,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// When it is due, if it waits.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When it was made (of an ended one: when its last attempt started).
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,87 @@
+//! What can go wrong with the database, by what the caller can do about it.
+
+/// The result of a store call.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Why a store call failed. The text never holds the database URL's password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database can not be reached or opened; it may come back.
+    #[error("cannot reach the database {database}: {why}")]
+    Unreachable {
+        /// Which one, without credentials.
+        database: String,
+        /// The driver's words.
+        why: String,
+    },
+    /// Another process held the database too long; the call can be repeated.
+    #[error("the database {database} is locked by another process: {why}")]
+    Locked {
+        /// Which one, without credentials.
+        database: String,
+        /// The driver's words.
+        why: String,
+    },
+    /// The URL is wrong.
+    #[error("`{url}` is not a database URL: {why}")]
+    BadUrl {
+        /// As given, without credentials.
+        url: String,
+        /// What is wrong and what to write.
+        why: String,
+    },
+    /// The schema is missing or older than this program.
+    #[error("the database has schema version {found}, this program needs {needed}: run `aftercommit migrate`")]
+    NotMigrated {
+        /// 0 when there is none.
+        found: i64,
+        /// What this program was built with.
+        needed: i64,
+    },
+    /// The schema was made by a newer program.
+    #[error("the database has schema version {found}, this program knows {known}: use a newer aftercommit")]
+    SchemaNewer {
+        /// What the database has.
+        found: i64,
+        /// What this program was built with.
+        known: i64,
+    },
+    /// The request itself is wrong: an unknown table, a table without a key, a name that is taken.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no such thing.
+    #[error("there is no {what} `{name}`")]
+    NotFound {
+        /// `event`, `observer`, `dead letter`, ..
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// A statement failed.
+    #[error("{statement}: {why}")]
+    Statement {
+        /// The statement's name.
+        statement: &'static str,
+        /// The driver's words.
+        why: String,
+        /// Whether repeating the call may work.
+        transient: bool,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may work later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Locked { .. } => true,
+            Self::Statement { transient, .. } => *transient,
+            Self::BadUrl { .. }
+            | Self::NotMigrated { .. }
+            | Self::SchemaNewer { .. }
+            | Self::Refused(_)
+            | Self::NotFound { .. } => false,
+        }
+    }
+}

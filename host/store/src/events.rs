@@ -1,0 +1,103 @@
+//! Events as people see them.
+
+use aftercommit_core::{EntityEvent, EventKind, Timestamp};
+use async_trait::async_trait;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{Result, deliveries::DeliveryRow};
+
+/// Emits, lists and shows events.
+#[async_trait]
+pub trait Events: Send + Sync {
+    /// Puts an event into the inbox, durably.
+    async fn emit(&self, event: EntityEvent) -> Result<()>;
+
+    /// The newest events first.
+    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>>;
+
+    /// One event and what became of it.
+    async fn event(&self, id: Uuid) -> Result<EventHistory>;
+
+    /// Rows that could not become events, the newest first.
+    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>>;
+
+    /// How many rows wait in the inbox.
+    async fn inbox_len(&self) -> Result<u64>;
+}
+
+/// Which events to list.
+#[derive(Clone, Default, Debug)]
+pub struct EventFilter {
+    /// Only of this type.
+    pub entity_type: Option<String>,
+    /// Only of this entity.
+    pub entity_id: Option<String>,
+    /// Only of this kind.
+    pub event_kind: Option<EventKind>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// An event and what became of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventHistory {
+    /// The event.
+    pub event: EntityEvent,
+    /// Whether it still waits in the inbox.
+    pub in_inbox: bool,
+    /// Its live deliveries.
+    pub deliveries: Vec<DeliveryRow>,
+    /// Every attempt so far, the oldest first.
+    pub attempts: Vec<AttemptRow>,
+}
+
+/// One row of the attempt log (`tb_observer_log`), as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttemptRow {
+    /// Absent when no delivery was made (a condition that could not be evaluated).
+    pub delivery_id: Option<Uuid>,
+    /// Name of the observer.
+    pub observer: String,
+    /// Name of the action's plugin; absent when no delivery was made.
+    pub action: Option<String>,
+    /// Name of the action within the observer.
+    pub action_name: Option<String>,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Attempts before it is given up.
+    pub max_attempts: u32,
+    /// `succeeded`, `waiting`, `dead`, `failed` or `condition_error`.
+    pub status: String,
+    /// The class of failure.
+    pub class: Option<String>,
+    /// A short stable word.
+    pub code: Option<String>,
+    /// The outcome's summary, or what went wrong.
+    pub message: String,
+    /// The destination's status code.
+    pub http_status: Option<u16>,
+    /// When the attempt started.
+    pub started_at: Timestamp,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// Name of the plugin that ran.
+    pub plugin: Option<String>,
+    /// `sha256:..` of the plugin that ran.
+    pub plugin_digest: Option<String>,
+}
+
+/// A row that could not become an event.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuarantinedRow {
+    /// The event's id.
+    pub event_id: String,
+    /// As captured.
+    pub entity_type: Option<String>,
+    /// As captured.
+    pub entity_id: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// When it was put aside.
+    pub quarantined_at: Timestamp,
+}
