@@ -45,7 +45,9 @@ impl fmt::Display for EventKind {
 
 /// A text that is no kind of event.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is not a kind of event; write created, updated, deleted or custom (or INSERT, UPDATE, DELETE)")]
+#[error(
+    "`{0}` is not a kind of event; write created, updated, deleted or custom (or INSERT, UPDATE, DELETE)"
+)]
 pub struct UnknownKind(pub String);
 
 impl FromStr for EventKind {
@@ -192,8 +194,7 @@ impl<'de> Deserialize<'de> for EntityEvent {
             Value::Null => String::new(),
             _ => return Err(D::Error::custom("`entity_id` must be text or a number")),
         };
-        let mut event =
-            Self::new(written.event_kind, written.entity_type, entity_id, written.data);
+        let mut event = Self::new(written.event_kind, written.entity_type, entity_id, written.data);
         if let Some(id) = written.id {
             event.id = id;
         }
@@ -222,7 +223,11 @@ pub fn changed_fields(old: &Value, new: &Value) -> Vec<String> {
         .iter()
         .filter(|(name, value)| !number::same(value, new.get(*name).unwrap_or(&Value::Null)))
         .map(|(name, _)| name)
-        .chain(new.iter().filter(|(name, value)| !old.contains_key(*name) && !value.is_null()).map(|(name, _)| name))
+        .chain(
+            new.iter()
+                .filter(|(name, value)| !old.contains_key(*name) && !value.is_null())
+                .map(|(name, _)| name),
+        )
         .collect();
     names.sort_unstable();
     names.into_iter().cloned().collect()
@@ -262,6 +267,8 @@ mod tests {
     #[test]
     fn a_row_that_is_no_object_is_refused() {
         let text = r#"{"entity_type":"Order","event_kind":"created","data":[1]}"#;
-        assert!(serde_json::from_str::<EntityEvent>(text).unwrap_err().to_string().contains("must be an object"));
+        assert!(
+            serde_json::from_str::<EntityEvent>(text).unwrap_err().to_string().contains("must be an object")
+        );
     }
 }

@@ -170,7 +170,9 @@ impl TryFrom<Map<String, Value>> for ActionConfig {
             map: &mut Map<String, Value>,
             key: &'static str,
         ) -> Result<Option<T>, BadAction> {
-            map.remove(key).map_or(Ok(None), serde_json::from_value).map_err(|why| BadAction::Key { key, why })
+            map.remove(key)
+                .map_or(Ok(None), serde_json::from_value)
+                .map_err(|why| BadAction::Key { key, why })
         }
         Ok(Self {
             plugin: take(&mut map, "type")?.ok_or(BadAction::NoType)?,
@@ -290,7 +292,8 @@ mod tests {
 
     #[test]
     fn a_wrong_host_key_is_named() {
-        let error = serde_json::from_value::<ActionConfig>(json!({"type": "log", "timeout_ms": "soon"})).unwrap_err();
+        let error =
+            serde_json::from_value::<ActionConfig>(json!({"type": "log", "timeout_ms": "soon"})).unwrap_err();
         assert!(error.to_string().starts_with("`timeout_ms`: "), "{error}");
         let error = serde_json::from_value::<ActionConfig>(json!({"url": "x"})).unwrap_err();
         assert!(error.to_string().contains("needs `type`"), "{error}");
@@ -300,7 +303,8 @@ mod tests {
     fn unnamed_actions_of_one_type_are_told_apart() {
         let mut observer = ObserverDefinition::new("o");
         let named = ActionConfig { name: Some("mine".into()), ..ActionConfig::new("log") };
-        observer.actions = vec![ActionConfig::new("log"), named, ActionConfig::new("log"), ActionConfig::new("webhook")];
+        observer.actions =
+            vec![ActionConfig::new("log"), named, ActionConfig::new("log"), ActionConfig::new("webhook")];
         let names: Vec<_> = (0..4).map(|position| observer.action_name(position)).collect();
         assert_eq!(names, ["log", "mine", "log-2", "webhook"]);
     }

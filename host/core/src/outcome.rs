@@ -135,7 +135,9 @@ impl Rules<'_> {
         let Err(failure) = result else { return Verdict::Succeeded };
         let retries_left = attempt < self.retry.max_attempts;
         match failure.class {
-            FailureClass::Transient if retries_left => Verdict::Retry(now.plus(self.retry.delay(attempt, unit))),
+            FailureClass::Transient if retries_left => {
+                Verdict::Retry(now.plus(self.retry.delay(attempt, unit)))
+            }
             FailureClass::Throttled if retries_left => {
                 let asked = failure.retry_after.unwrap_or_default();
                 Verdict::Retry(now.plus(self.retry.throttled(attempt, asked, unit)))
@@ -178,7 +180,9 @@ mod tests {
     #[test]
     fn the_policy_decides_the_end() {
         let retry = RetryConfig { max_attempts: 1, ..RetryConfig::default() };
-        let end = |on_failure| Rules { retry: &retry, on_failure }.judge(&failure(FailureClass::Transient), 1, NOW, 0.0);
+        let end = |on_failure| {
+            Rules { retry: &retry, on_failure }.judge(&failure(FailureClass::Transient), 1, NOW, 0.0)
+        };
         assert_eq!(end(FailurePolicy::Log), Verdict::Failed { alert: false });
         assert_eq!(end(FailurePolicy::Alert), Verdict::Failed { alert: true });
         assert_eq!(end(FailurePolicy::Dlq), Verdict::Dead);

@@ -15,7 +15,11 @@ impl RetryConfig {
         let delay_ms = match self.backoff_strategy {
             BackoffStrategy::Exponential => {
                 let doublings = attempt - 1;
-                if doublings >= u64::BITS { u64::MAX } else { self.initial_delay_ms.saturating_mul(1 << doublings) }
+                if doublings >= u64::BITS {
+                    u64::MAX
+                } else {
+                    self.initial_delay_ms.saturating_mul(1 << doublings)
+                }
             }
             BackoffStrategy::Linear => self.initial_delay_ms.saturating_mul(u64::from(attempt)),
             BackoffStrategy::Fixed => self.initial_delay_ms,
@@ -54,7 +58,13 @@ mod tests {
     use super::*;
 
     fn config(backoff_strategy: BackoffStrategy) -> RetryConfig {
-        RetryConfig { max_attempts: 4, initial_delay_ms: 100, max_delay_ms: 500, backoff_strategy, jitter: 0.0 }
+        RetryConfig {
+            max_attempts: 4,
+            initial_delay_ms: 100,
+            max_delay_ms: 500,
+            backoff_strategy,
+            jitter: 0.0,
+        }
     }
 
     #[test]
