@@ -1,1 +1,9 @@
-//! placeholder
+//! Runs side effects after a database commit: a row changes, the host sees the event, finds the observers that want it,
+//! evaluates their conditions and runs their actions, each a WebAssembly component.
+
+pub mod error;
+
+pub use aftercommit_core::{
+    ActionConfig, BackoffStrategy, EntityEvent, EventKind, FailurePolicy, ObserverDefinition, Ordering, RetryConfig,
+};
+pub use error::{Error, Result};
