@@ -67,7 +67,6 @@ impl Distribution {
         let sources = fs::canonicalize(LIBRARY).unwrap_or_else(|_| LIBRARY.into());
         vec![
             format!("-Clinker={}", self.linker.display()),
-            "-Clinker-flavor=wasm-lld".to_owned(),
             format!("--remap-path-prefix={LIBRARY}=/rust"),
             format!("--remap-path-prefix={}=/rust", sources.display()),
         ]
