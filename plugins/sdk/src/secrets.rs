@@ -13,13 +13,17 @@ use crate::{
     bindings::aftercommit::action::{model::Content, secrets},
 };
 
-/// How every handle starts.
-const HANDLE_START: &str = "aftercommit-secret-";
+/// How every handle starts, and how many hexadecimal digits follow (the interface's `secrets`).
+const HANDLE_START: &str = "acsecret";
+const HANDLE_DIGITS: usize = 48;
 
 /// Whether a text holds a secret's handle.
 #[must_use]
 pub fn holds_handle(text: &str) -> bool {
-    text.contains(HANDLE_START)
+    text.match_indices(HANDLE_START).any(|(at, start)| {
+        let digits = text.as_bytes()[at + start.len()..].iter();
+        digits.take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).count() >= HANDLE_DIGITS
+    })
 }
 
 /// A secret of the configuration: a handle in the place of `${secret:NAME}`. It may stand in a request's URL, header
@@ -72,5 +76,19 @@ impl From<SecretError> for Failure {
             SecretError::Unsupported(why) => Self::misconfigured("secret_unsupported", why),
             SecretError::Token(why) => Self::transient("access_token", why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_are_recognised() {
+        let handle = format!("{HANDLE_START}{}", "0123456789abcdef".repeat(3));
+        assert!(holds_handle(&handle));
+        assert!(holds_handle(&format!("https://example.com/acsecret/{handle}/x")));
+        assert!(!holds_handle(&handle[..handle.len() - 1]));
+        assert!(!holds_handle("https://example.com/acsecret"));
     }
 }

@@ -73,6 +73,6 @@ mod tests {
     fn a_summary_names_no_secret() {
         let summary = |url| summary(config::Method::Put, url, 201);
         assert_eq!(summary("https://example.com/a?key=1"), "PUT https://example.com/a -> 201");
-        assert_eq!(summary("aftercommit-secret-0123456789abcdef0123456789abcdef"), "PUT -> 201");
+        assert_eq!(summary("acsecret0123456789abcdef0123456789abcdef0123456789abcdef"), "PUT -> 201");
     }
 }

@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_plain_url_is_not_named() {
-        let handle = "aftercommit-secret-0123456789abcdef0123456789abcdef";
+        let handle = "acsecret0123456789abcdef0123456789abcdef0123456789abcdef";
         for url in
             [handle.to_owned(), format!("https://example.com/{handle}"), format!("https://a.b/?k={handle}")]
         {
