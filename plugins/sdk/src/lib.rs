@@ -1,37 +1,4 @@
-//! Write an aftercommit action as a configuration struct and one function.
-//!
-//! ```
-//! use aftercommit_plugin::prelude::*;
-//! use schemars::JsonSchema;
-//! use serde::Deserialize;
-//!
-//! /// What a user writes beside `type = "greet"`.
-//! #[derive(Deserialize, JsonSchema)]
-//! struct Config {
-//!     /// The line to write; a template.
-//!     message: template::Text,
-//! }
-//!
-//! struct Greet;
-//!
-//! impl Plugin for Greet {
-//!     const NAME: &'static str = "greet";
-//!     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-//!     const SUMMARY: &'static str = "Writes a greeting to the log";
-//!     type Config = Config;
-//!
-//!     fn run(event: Event, _delivery: Delivery, config: Config) -> Result<Outcome, Failure> {
-//!         log::info!(config.message, entity = event.entity_id);
-//!         Ok(Outcome::new("greeted"))
-//!     }
-//! }
-//!
-//! aftercommit_plugin::export!(Greet);
-//! # fn main() {}
-//! ```
-//!
-//! The crate's own dependencies are `aftercommit-plugin`, `serde` and `schemars`. Compile it with `crate-type = ["cdylib"]` for `wasm32-unknown-unknown`. Outside WebAssembly the crate compiles too, so
-//! that the pure parts of a plugin have ordinary unit tests; the host's functions are not there then.
+#![doc = include_str!("../README.md")]
 
 pub mod bindings;
 pub mod clock;
