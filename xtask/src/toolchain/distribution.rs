@@ -19,6 +19,7 @@ pub(crate) const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src"
 /// Its cargo, by its full name: the one in `PATH` may be rustup's.
 pub(crate) const CARGO: &str = "/usr/bin/cargo";
 const RUSTC: &str = "/usr/bin/rustc";
+const LINKER: &str = "/usr/bin/rust-lld";
 const LIBRARY: &str = "/usr/lib/rustlib/src/rust";
 
 /// An installed compiler with its sources, and a linker for it.
@@ -45,7 +46,7 @@ impl Distribution {
         }
         require_version()?;
         if linker(active).is_none() {
-            install_packages(&["lld"])?;
+            install_packages(&[&linker_package()])?;
         }
         Self::installed(active).context("there is no linker for WebAssembly (rust-lld or wasm-ld)")
     }
@@ -97,7 +98,16 @@ fn minor(version: &str) -> u32 {
 
 /// The active toolchain's linker, else the distribution's. A link without its program is passed over.
 fn linker(active: &Active) -> Option<PathBuf> {
-    active.linker().or_else(|| ["rust-lld", "wasm-ld", "lld"].into_iter().find_map(in_path))
+    active
+        .linker()
+        .or_else(|| Some(PathBuf::from(LINKER)).filter(|linker| linker.is_file()))
+        .or_else(|| in_path("wasm-ld"))
+}
+
+/// The compiler's package has a link to the linker of its own LLVM, which is a package of the same name.
+fn linker_package() -> String {
+    let linked = fs::read_link(LINKER).ok().and_then(|to| Some(to.file_name()?.to_str()?.to_owned()));
+    linked.unwrap_or_else(|| "lld".to_owned())
 }
 
 /// Installs packages with apt-get. Nothing is removed for them: they conflict with other packages of the compiler.
