@@ -1,9 +1,13 @@
 //! Runs side effects after a database commit: a row changes, the host sees the event, finds the observers that want it,
 //! evaluates their conditions and runs their actions, each a WebAssembly component.
 
+pub mod config;
+pub mod document;
 pub mod error;
+pub mod nearest;
 
 pub use aftercommit_core::{
-    ActionConfig, BackoffStrategy, EntityEvent, EventKind, FailurePolicy, ObserverDefinition, Ordering, RetryConfig,
+    ActionConfig, BackoffStrategy, EntityEvent, EventKind, FailurePolicy, ObserverDefinition, Ordering,
+    RetryConfig,
 };
 pub use error::{Error, Result};

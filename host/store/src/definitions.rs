@@ -29,7 +29,12 @@ pub trait Definitions: Send + Sync {
     async fn set_enabled(&self, name: &str, enabled: bool, now: Timestamp) -> Result<()>;
 
     /// Replaces what `host` says of observers that do not load: (name, error).
-    async fn report_load_errors(&self, host: HostId, errors: Vec<(String, String)>, now: Timestamp) -> Result<()>;
+    async fn report_load_errors(
+        &self,
+        host: HostId,
+        errors: Vec<(String, String)>,
+        now: Timestamp,
+    ) -> Result<()>;
 }
 
 /// The table at one moment.

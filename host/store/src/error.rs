@@ -32,7 +32,9 @@ pub enum StoreError {
         why: String,
     },
     /// The schema is missing or older than this program.
-    #[error("the database has schema version {found}, this program needs {needed}: run `aftercommit migrate`")]
+    #[error(
+        "the database has schema version {found}, this program needs {needed}: run `aftercommit migrate`"
+    )]
     NotMigrated {
         /// 0 when there is none.
         found: i64,

@@ -47,6 +47,15 @@ pub trait Backend:
 }
 
 impl<T> Backend for T where
-    T: Intake + Claims + Hosts + Retention + Definitions + Captures + Events + Deliveries + DeadLetters + Schema
+    T: Intake
+        + Claims
+        + Hosts
+        + Retention
+        + Definitions
+        + Captures
+        + Events
+        + Deliveries
+        + DeadLetters
+        + Schema
 {
 }
