@@ -302,9 +302,9 @@ mod tests {
     #[test]
     fn unnamed_actions_of_one_type_are_told_apart() {
         let mut observer = ObserverDefinition::new("o");
-        let named = ActionConfig { name: Some("mine".into()), ..ActionConfig::new("log") };
+        let mine = ActionConfig { name: Some("mine".into()), ..ActionConfig::new("log") };
         observer.actions =
-            vec![ActionConfig::new("log"), named, ActionConfig::new("log"), ActionConfig::new("webhook")];
+            vec![ActionConfig::new("log"), mine, ActionConfig::new("log"), ActionConfig::new("webhook")];
         let names: Vec<_> = (0..4).map(|position| observer.action_name(position)).collect();
         assert_eq!(names, ["log", "mine", "log-2", "webhook"]);
     }

@@ -11,11 +11,19 @@ use crate::{Result, hosts::HostId};
 #[async_trait]
 pub trait Claims: Send + Sync {
     /// Claims up to `limit` deliveries that are `ready`, or `waiting` and due, for `host`: due retries first, then by
-    /// priority and age. Counts the attempt. Passes over those of disabled observers, and those whose `ordering_key`
-    /// has an earlier live delivery.
-    async fn claim(&self, host: HostId, limit: usize, now: Timestamp) -> Result<Vec<ClaimedDelivery>>;
+    /// priority and age. Counts the attempt. Passes over those of disabled observers, those in a lane of `except`
+    /// (their destination is busy, or their action can not run now), and those whose `ordering_key` has an earlier
+    /// live delivery.
+    async fn claim(
+        &self,
+        host: HostId,
+        limit: usize,
+        except: &[Lane],
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedDelivery>>;
 
-    /// When the next waiting delivery is due, if any is waiting.
+    /// When the next delivery can be claimed, if any is `ready` (then a time that has passed) or `waiting`. Cheap; may
+    /// name one that [`claim`](Claims::claim) then passes over.
     async fn next_due(&self) -> Result<Option<Timestamp>>;
 
     /// Ends attempts, all in one transaction: each delivery that is still owned as (`host`, attempt) moves on, its
@@ -31,6 +39,15 @@ pub trait Claims: Send + Sync {
         deliveries: Vec<(DeliveryId, u32)>,
         not_before: Option<Timestamp>,
     ) -> Result<usize>;
+}
+
+/// All deliveries of one action of one observer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Lane {
+    /// Name of the observer.
+    pub observer: Arc<str>,
+    /// Name of the action within the observer.
+    pub action: Arc<str>,
 }
 
 /// A delivery that a host owns.

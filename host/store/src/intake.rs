@@ -12,7 +12,7 @@ use crate::{Result, claims::ClaimedDelivery, hosts::HostId};
 #[async_trait]
 pub trait Intake: Send + Sync {
     /// Takes up to `request.limit` visible inbox rows in order, asks `plan` what each event sets off, inserts those
-    /// deliveries (the first `request.own` of them already `running` and owned by `request.host`, attempt 1), writes
+    /// deliveries (the first `request.own` of them that are not on hold already `running` and owned by `request.host`, attempt 1), writes
     /// the condition errors to the attempt log and deletes the inbox rows: all in one transaction, or nothing.
     ///
     /// A row that can not become an event is moved to quarantine with its reason; the rest of the batch goes on.
@@ -70,6 +70,8 @@ pub struct NewDelivery {
     pub max_attempts: u32,
     /// Deliveries with the same key run one at a time in the order of their events.
     pub ordering_key: Option<String>,
+    /// Never owned at once: its destination is busy, or its action can not run now. It is made as `ready`.
+    pub hold: bool,
 }
 
 /// A condition that could not be evaluated for an event: the delivery is not made, and that is on record.

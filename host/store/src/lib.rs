@@ -29,7 +29,7 @@ pub mod retention;
 pub mod schema;
 
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures};
-pub use claims::{AttemptRecord, ClaimedDelivery, Claims, Completion, CompletionReport, End};
+pub use claims::{AttemptRecord, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane};
 pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};

@@ -1,0 +1,193 @@
+//! The patterns of LIKE. `%` stands for any characters or none, `_` for exactly one, and `\` takes the meaning from
+//! the character after it. It knows texts only.
+
+/// A pattern, read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pattern {
+    /// What the text starts with.
+    first: Segment,
+    /// `None` without a `%`: the first segment is the whole text.
+    rest: Option<Rest>,
+}
+
+/// What comes after the first `%`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Rest {
+    /// Found in this order, each as far left as possible.
+    middle: Box<[Segment]>,
+    /// What the text ends with.
+    last: Segment,
+}
+
+/// A part of a pattern without `%`.
+type Segment = Box<[Piece]>;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Piece {
+    /// Exactly this text, which is not empty.
+    Text(Box<str>),
+    /// Any one character.
+    One,
+}
+
+/// A pattern that ends in `\`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct NothingEscaped;
+
+impl Pattern {
+    pub(crate) fn read(pattern: &str) -> Result<Self, NothingEscaped> {
+        let mut segments = Vec::new();
+        let (mut pieces, mut text) = (Vec::new(), String::new());
+        let mut characters = pattern.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                '\\' => text.push(characters.next().ok_or(NothingEscaped)?),
+                '%' => {
+                    end_text(&mut pieces, &mut text);
+                    segments.push(std::mem::take(&mut pieces).into_boxed_slice());
+                }
+                '_' => {
+                    end_text(&mut pieces, &mut text);
+                    pieces.push(Piece::One);
+                }
+                character => text.push(character),
+            }
+        }
+        end_text(&mut pieces, &mut text);
+        let last = pieces.into_boxed_slice();
+        if segments.is_empty() {
+            return Ok(Self { first: last, rest: None });
+        }
+        let first = segments.remove(0);
+        segments.retain(|segment| !segment.is_empty());
+        Ok(Self { first, rest: Some(Rest { middle: segments.into_boxed_slice(), last }) })
+    }
+
+    /// Whether the whole text has the pattern's shape.
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        let Some(remaining) = without_start(&self.first, text) else { return false };
+        let Some(rest) = &self.rest else { return remaining.is_empty() };
+        let Some(mut remaining) = without_end(&rest.last, remaining) else { return false };
+        for segment in &rest.middle {
+            match after_first(segment, remaining) {
+                Some(after) => remaining = after,
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+fn end_text(pieces: &mut Vec<Piece>, text: &mut String) {
+    if !text.is_empty() {
+        pieces.push(Piece::Text(std::mem::take(text).into_boxed_str()));
+    }
+}
+
+/// What follows the segment, if `text` starts with it.
+fn without_start<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
+    segment.iter().try_fold(text, |text, piece| match piece {
+        Piece::Text(start) => text.strip_prefix(&**start),
+        Piece::One => {
+            let mut characters = text.chars();
+            characters.next().map(|_| characters.as_str())
+        }
+    })
+}
+
+/// What precedes the segment, if `text` ends with it.
+fn without_end<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
+    segment.iter().rev().try_fold(text, |text, piece| match piece {
+        Piece::Text(end) => text.strip_suffix(&**end),
+        Piece::One => {
+            let mut characters = text.chars();
+            characters.next_back().map(|_| characters.as_str())
+        }
+    })
+}
+
+/// What follows the leftmost place where the segment stands.
+fn after_first<'t>(segment: &[Piece], mut text: &'t str) -> Option<&'t str> {
+    loop {
+        if let Some(Piece::Text(start)) = segment.first() {
+            text = &text[text.find(&**start)?..];
+        }
+        if let Some(after) = without_start(segment, text) {
+            return Some(after);
+        }
+        let mut characters = text.chars();
+        characters.next()?;
+        text = characters.as_str();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn like(text: &str, pattern: &str) -> bool {
+        Pattern::read(pattern).unwrap().matches(text)
+    }
+
+    #[test]
+    fn percent_and_underscore() {
+        for (text, pattern) in [
+            ("", ""),
+            ("", "%"),
+            ("abc", "abc"),
+            ("abc", "a%"),
+            ("abc", "%c"),
+            ("abc", "%b%"),
+            ("abc", "a_c"),
+            ("abc", "___"),
+            ("abcbd", "a%b_"),
+            ("aXbYc", "a%b%c"),
+            ("ä€𝄞", "___"),
+            ("ab", "%a%b%"),
+            ("aab", "%a_"),
+            ("xaxb", "%a_b"),
+        ] {
+            assert!(like(text, pattern), "{text} LIKE {pattern}");
+        }
+        for (text, pattern) in
+            [("a", ""), ("", "_"), ("abc", "ABC"), ("ab", "a_b"), ("ab", "%ab%b"), ("a", "a%a"), ("ab", "_")]
+        {
+            assert!(!like(text, pattern), "{text} NOT LIKE {pattern}");
+        }
+    }
+
+    #[test]
+    fn a_backslash_takes_the_meaning_away() {
+        assert!(like("100%", "100\\%"));
+        assert!(!like("1000", "100\\%"));
+        assert!(like("a_b", "a\\_b"));
+        assert!(!like("axb", "a\\_b"));
+        assert!(like("a\\b", "a\\\\b"));
+        assert!(like("ab", "\\a\\b"));
+        assert_eq!(Pattern::read("a\\"), Err(NothingEscaped));
+    }
+
+    /// The definition, tried out in every way there is.
+    fn reference(text: &[char], pattern: &[char]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            ['%', rest @ ..] => (0..=text.len()).any(|skip| reference(&text[skip..], rest)),
+            ['_', rest @ ..] => !text.is_empty() && reference(&text[1..], rest),
+            ['\\', literal, rest @ ..] | [literal, rest @ ..] => {
+                text.first() == Some(literal) && reference(&text[1..], rest)
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn agrees_with_the_definition(text in "[abä]{0,10}", pattern in "([abä%_]|\\\\[ab%_]){0,7}") {
+            let characters = |text: &str| text.chars().collect::<Vec<_>>();
+            prop_assert_eq!(like(&text, &pattern), reference(&characters(&text), &characters(&pattern)));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Words that no condition has: foreign operators, open quotes, malformed numbers, stray characters. Each is explained
+//! where it stands, before the structure is read.
+
+use crate::{diagnostic::Diagnostic, grammar::Rule, syntax::Span, tokens::Token};
+
+/// The leftmost word that cannot be right.
+pub(crate) fn first(source: &str, tokens: &[Token]) -> Option<Diagnostic> {
+    tokens.iter().enumerate().find_map(|(index, token)| {
+        let written = &source[token.span.range()];
+        match token.rule {
+            Rule::foreign_operator => Some(foreign_operator(token.span, written)),
+            Rule::image_alone => Some(image_alone(token.span, written)),
+            Rule::unclosed_text => Some(unclosed_text(source, tokens, index)),
+            Rule::unclosed_quoted => Some(unclosed_quoted(token.span)),
+            Rule::empty_quoted => Some(empty_quoted(token.span)),
+            Rule::malformed_number => Some(malformed_number(token.span, written)),
+            Rule::stray => Some(stray(source, tokens, index)),
+            _ => None,
+        }
+    })
+}
+
+fn foreign_operator(span: Span, written: &str) -> Diagnostic {
+    let meant = match written {
+        "=>" => ">=",
+        "=<" => "<=",
+        "&&" | "&" => "AND",
+        "||" | "|" => "OR",
+        "!" => "NOT",
+        "!==" => "!=",
+        "=~" => "LIKE",
+        "!~" => "NOT LIKE",
+        _ => "=",
+    };
+    Diagnostic::error(
+        span,
+        format!("`{written}` is not an operator of conditions"),
+        "an operator of another language",
+    )
+    .help(format!("use `{meant}` instead of `{written}`"))
+}
+
+fn image_alone(span: Span, written: &str) -> Diagnostic {
+    let image = written.to_ascii_uppercase();
+    Diagnostic::error(span, format!("{image} is an image of the row and no value by itself"), "of which field?")
+        .help(format!("write {image}.name for a field of it; a field that is itself called {written} is written \"{written}\""))
+}
+
+fn unclosed_text(source: &str, tokens: &[Token], index: usize) -> Diagnostic {
+    let span = Span { start: tokens[index].span.start, end: tokens[index].span.start + 1 };
+    let diagnostic =
+        Diagnostic::error(span, "a text is opened here and never closed", "this quote has no partner");
+    // 'O'Brien' reads as the text 'O', the word Brien and an open quote.
+    let text_before = tokens[..index].iter().rev().find(|token| token.rule == Rule::text);
+    let gap = text_before.map(|text| &source[text.span.end..span.start]);
+    if gap.is_some_and(|gap| gap.starts_with(|letter: char| letter.is_alphanumeric())) {
+        diagnostic.help("a quote inside a text is doubled: 'O''Brien'")
+    } else {
+        diagnostic
+            .help("a text stands between single quotes: 'shipped'; a quote inside it is doubled: 'it''s'")
+    }
+}
+
+fn unclosed_quoted(span: Span) -> Diagnostic {
+    let quote = Span { start: span.start, end: span.start + 1 };
+    Diagnostic::error(
+        quote,
+        "a quoted field name is opened here and never closed",
+        "this quote has no partner",
+    )
+    .help("double quotes hold field names (\"order-id\"), single quotes hold text ('shipped')")
+}
+
+fn empty_quoted(span: Span) -> Diagnostic {
+    Diagnostic::error(span, "a field needs a name", "an empty name").help("the empty text is written ''")
+}
+
+fn malformed_number(span: Span, written: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::error(span, format!("`{written}` is not a number"), "not a number");
+    let digits = written.trim_start_matches('-');
+    if let Some(fraction) = digits.strip_prefix('.') {
+        diagnostic.help(format!("a number starts with a digit: 0.{fraction}"))
+    } else if digits.ends_with('.') && digits.matches('.').count() == 1 {
+        diagnostic.help(format!("a point is followed by a digit: {written}0"))
+    } else if digits.contains('_') && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
+        diagnostic.help(format!("numbers have no separators: {}", written.replace('_', "")))
+    } else if digits.starts_with("0x") {
+        diagnostic.help("numbers are decimal")
+    } else {
+        diagnostic.help(format!(
+            "numbers look like 100, -0.5 or 1e6; a text is written '{written}', and a field whose name starts with a \
+             digit \"{written}\""
+        ))
+    }
+}
+
+fn stray(source: &str, tokens: &[Token], index: usize) -> Diagnostic {
+    let token = tokens[index];
+    let before =
+        index.checked_sub(1).map(|index| tokens[index]).filter(|before| before.span.end == token.span.start);
+    let after = tokens.get(index + 1).filter(|after| after.span.start == token.span.end);
+    let character = &source[token.span.range()];
+    let error = |message: &str, label: &str| Diagnostic::error(token.span, message, label);
+    match character {
+        "-" if let (Some(before), Some(after)) = (before, after)
+            && before.rule == Rule::field =>
+        {
+            let name = &source[before.span.start..after.span.end];
+            Diagnostic::error(before.span.to(after.span), "a field name has no `-`", "is this one name?")
+                .help(format!("write \"{name}\" in double quotes"))
+        }
+        "+" | "-" | "*" | "/" | "%" | "^" => {
+            error("a condition compares values and does not calculate", "no arithmetic here")
+                .help("let the database calculate: a generated column is a field like any other")
+        }
+        "." => match before {
+            Some(before) if before.rule == Rule::field => error(
+                "a path needs a name after the point",
+                "a name is missing after this",
+            )
+            .help(
+                "a path looks like customer.address.city; an odd name in it is quoted: customer.\"zip-code\"",
+            ),
+            Some(before) => {
+                let word = &source[before.span.range()];
+                Diagnostic::error(
+                    before.span,
+                    format!("`{word}` is a word of the language and no field"),
+                    "not a field",
+                )
+                .help(format!("write \"{word}\" in double quotes when it is a field"))
+            }
+            None => error("a path starts with the name of a field", "no name before this"),
+        },
+        "[" | "]" if before.is_some_and(|before| before.rule == Rule::field) => {
+            error("an index is a whole number between brackets, such as [0]", "not an index of an array")
+        }
+        "[" | "]" => error("values are listed in parentheses", "no bracket here").help("write IN ('a', 'b')"),
+        "{" | "}" => error("a field is written without braces", "no brace here"),
+        ";" => error("a condition is a single one, without a semicolon", "remove this"),
+        "`" => {
+            error("a field name is quoted with double quotes", "not a quote here").help("write \"order-id\"")
+        }
+        "\u{2018}" | "\u{2019}" | "\u{201a}" | "\u{201c}" | "\u{201d}" | "\u{201e}" | "\u{ab}" | "\u{bb}" => {
+            error("this is a typographic quote", "not a quote here")
+                .help("a text stands between plain single quotes: 'shipped'")
+        }
+        _ => {
+            let code = character.chars().next().map_or(0, u32::from);
+            error(
+                &format!("the character {character:?} (U+{code:04X}) means nothing here"),
+                "not part of the language",
+            )
+        }
+    }
+}

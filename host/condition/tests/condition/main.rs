@@ -1,0 +1,10 @@
+//! The condition language from outside: what its page promises, what its diagnostics say, and what holds for any text
+//! and any row.
+
+mod diagnostics;
+mod generate;
+mod hostile;
+mod page;
+mod reference;
+mod roundtrip;
+mod semantics;

@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+pub mod bindings;
+pub mod clock;
+mod component;
+mod event;
+pub mod http;
+mod json;
+pub mod log;
+mod outcome;
+mod plugin;
+mod schema;
+pub mod secrets;
+pub mod template;
+
+pub use bindings::aftercommit::action::model::{Delivery, Event, Failure, FieldProblem, Outcome, Problem};
+#[doc(hidden)]
+pub use component::Component;
+pub use json::JsonObject;
+pub use plugin::{Need, Plugin};
+
+/// What a plugin's main file needs.
+pub mod prelude {
+    pub use crate::{
+        Delivery, Event, Failure, FieldProblem, JsonObject, Need, Outcome, Plugin, clock, http, log, secrets,
+        template,
+    };
+}

@@ -1,0 +1,60 @@
+//! Templates: fields that the host renders before `run`, and rendering from within.
+//!
+//! A field of one of these types is a template in the configuration. In `check` it holds the template as written, in
+//! `run` the rendered text.
+
+use std::{fmt, ops::Deref};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::Failure;
+pub use crate::bindings::aftercommit::action::template::Escaping;
+
+/// Renders `text` over a JSON object given as text. A template that does not render is a permanent failure.
+pub fn render(text: &str, escaping: Escaping, data: &str) -> Result<String, Failure> {
+    crate::bindings::aftercommit::action::template::render(text, escaping, data)
+        .map_err(|message| Failure::permanent("template", message))
+}
+
+macro_rules! rendered {
+    ($name:ident, $mark:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+        #[serde(transparent)]
+        #[schemars(inline, extend("x-template" = $mark))]
+        pub struct $name(pub String);
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(rendered: $name) -> Self {
+                rendered.0
+            }
+        }
+    };
+}
+
+rendered!(Json, "json", "A template of a JSON document: values are escaped for the inside of JSON strings.");
+rendered!(Html, "html", "A template of HTML: values are escaped as HTML text.");
+rendered!(Text, "text", "A template of plain text: values stand as they are.");
+rendered!(Url, "url", "A template of a URL: values are percent-encoded.");
+rendered!(Slack, "slack", "A template of Slack's mrkdwn: `&`, `<` and `>` of values are escaped.");
