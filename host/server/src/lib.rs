@@ -5,6 +5,7 @@ pub mod config;
 pub mod document;
 pub mod error;
 pub mod nearest;
+pub mod observer_file;
 
 pub use aftercommit_core::{
     ActionConfig, BackoffStrategy, EntityEvent, EventKind, FailurePolicy, ObserverDefinition, Ordering,

@@ -13,8 +13,10 @@ pub struct Problem {
     pub path: String,
     /// What is wrong.
     pub message: String,
-    /// What to write instead; may be empty.
+    /// A few words at its place, such as what to write instead; may be empty.
     pub hint: String,
+    /// More to do about it.
+    pub help: Option<String>,
     /// Where in the text.
     pub place: Place,
     /// A diagnostic of the value's own language, with its own picture; shown below the rest.
@@ -29,6 +31,7 @@ impl Problem {
             path: path.into(),
             message: message.into(),
             hint: String::new(),
+            help: None,
             place: Place::Unknown,
             picture: None,
         }
@@ -45,6 +48,13 @@ impl Problem {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
+        self
+    }
+
+    /// The same with help.
+    #[must_use]
+    pub fn help(mut self, help: Option<String>) -> Self {
+        self.help = help;
         self
     }
 
@@ -85,6 +95,9 @@ impl Problem {
         };
         if !matches!(self.place, Place::Span(_)) && !self.hint.is_empty() {
             group = group.element(Level::HELP.message(self.hint.clone()));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.clone()));
         }
         let mut shown = renderer.render(&[group]);
         if let Some(picture) = &self.picture {

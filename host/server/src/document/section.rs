@@ -233,8 +233,10 @@ impl<'a> Section<'a> {
     /// Reports the keys that nobody asked for.
     pub fn finish(self) {
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key)) {
-            let hint = nearest(&entry.key, self.asked.iter().map(String::as_str))
-                .map_or_else(|| format!("known keys: {}", self.asked.join(", ")), did_you_mean);
+            let hint = nearest(&entry.key, self.asked.iter().map(String::as_str)).map_or_else(
+                || format!("known keys: {}", self.asked.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
             let message = format!("unknown key `{}`", entry.key);
             self.findings.add(Problem::new(self.path.clone(), message).at(entry.place.clone()).hint(hint));
         }
