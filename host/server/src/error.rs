@@ -102,7 +102,9 @@ impl Error {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Database(error) => error.is_transient(),
-            Self::ActionExecutionFailed { .. } | Self::ListenerConnectionFailed { .. } | Self::DlqError { .. } => true,
+            Self::ActionExecutionFailed { .. }
+            | Self::ListenerConnectionFailed { .. }
+            | Self::DlqError { .. } => true,
             Self::InvalidConfig { .. }
             | Self::NoMatchingObservers { .. }
             | Self::InvalidCondition { .. }

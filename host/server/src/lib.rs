@@ -4,10 +4,13 @@
 //! Two ways to embed it. A [`Host`] is the whole durable pipeline over a database. An [`ObserverExecutor`] processes
 //! single events in memory; the program brings its own [`EventSource`] and [`DeadLetterQueue`].
 
+pub mod config;
 pub mod dead_letter_queue;
+pub mod document;
 pub mod error;
 pub mod executor;
 pub mod nearest;
+pub mod observer_file;
 pub mod observers;
 pub mod pipeline;
 pub mod plugins;

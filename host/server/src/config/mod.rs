@@ -1,0 +1,202 @@
+//! What the operator sets: `aftercommit.toml`, and environment variables over it.
+//!
+//! Two stages. As written: a [`Document`], the file's tree with the environment laid over it, no values checked. Then
+//! resolved: a [`Config`], every value checked, every key accounted for. `reference.toml` is the commented default
+//! file; it has every key, and a test says so.
+
+mod admin;
+mod database;
+mod dispatch;
+mod environment;
+mod file;
+mod intake;
+mod observers;
+mod plugins;
+mod redis;
+mod retention;
+mod runtime;
+mod secrets;
+mod smtp;
+
+use std::collections::BTreeMap;
+
+use crate::document::{Document, Findings, Report, Section};
+
+pub use admin::AdminConfig;
+pub use database::{DatabaseConfig, without_password};
+pub use dispatch::DispatchConfig;
+pub use environment::Environment;
+pub use file::{DEFAULT_FILE, Loaded, load};
+pub use intake::IntakeConfig;
+pub use observers::ObserversConfig;
+pub use plugins::{PluginConfig, PluginSource};
+pub use redis::RedisConfig;
+pub use retention::RetentionConfig;
+pub use runtime::RuntimeConfig;
+pub use secrets::SecretsConfig;
+pub use smtp::{SmtpConfig, SmtpTls};
+
+/// The commented default file, which is also the reference: what `aftercommit init` writes.
+pub const REFERENCE: &str = include_str!("reference.toml");
+
+/// The resolved configuration. Its fields are named as the keys of the file are.
+#[derive(Clone, PartialEq, Default, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// `[database]`
+    pub database: DatabaseConfig,
+    /// `[intake]`
+    pub intake: IntakeConfig,
+    /// `[dispatch]`
+    pub dispatch: DispatchConfig,
+    /// `[observers]`
+    pub observers: ObserversConfig,
+    /// `[admin]`
+    pub admin: AdminConfig,
+    /// `[retention]`
+    pub retention: RetentionConfig,
+    /// `[secrets]`
+    pub secrets: SecretsConfig,
+    /// `[runtime]`
+    pub runtime: RuntimeConfig,
+    /// `[smtp]`; without it, no mail is sent.
+    pub smtp: Option<SmtpConfig>,
+    /// `[redis.NAME]`
+    pub redis: BTreeMap<String, RedisConfig>,
+    /// `[plugins.NAME]`
+    pub plugins: BTreeMap<String, PluginConfig>,
+}
+
+impl Config {
+    /// Resolves a document, without any environment.
+    pub fn resolve(document: &Document) -> Result<Self, Report> {
+        let findings = Findings::default();
+        let config = Self::read(Section::new("", &document.root, &findings));
+        if findings.is_empty() { Ok(config) } else { Err(document.report(findings.into_problems())) }
+    }
+
+    /// Every key of the file with its path, `intake.batch_size`; those of `[redis.NAME]` and `[plugins.NAME]` only for
+    /// the names in `document`.
+    #[must_use]
+    pub fn known_keys(document: &Document) -> Vec<String> {
+        let findings = Findings::default();
+        Self::read(Section::new("", &document.root, &findings));
+        let asked = findings.asked();
+        let is_table = |path: &String| asked.iter().any(|other| other.starts_with(&format!("{path}.")));
+        asked.iter().filter(|path| path.contains('.') && !is_table(path)).cloned().collect()
+    }
+
+    fn read(mut root: Section<'_>) -> Self {
+        let config = Self {
+            database: DatabaseConfig::read(root.section("database")),
+            intake: IntakeConfig::read(root.section("intake")),
+            dispatch: DispatchConfig::read(root.section("dispatch")),
+            observers: ObserversConfig::read(root.section("observers")),
+            admin: AdminConfig::read(root.section("admin")),
+            retention: RetentionConfig::read(root.section("retention")),
+            secrets: SecretsConfig::read(root.section("secrets")),
+            runtime: RuntimeConfig::read(root.section("runtime")),
+            smtp: SmtpConfig::read(root.section("smtp")),
+            redis: root.named("redis").into_iter().map(|(name, it)| (name, RedisConfig::read(it))).collect(),
+            plugins: root
+                .named("plugins")
+                .into_iter()
+                .map(|(name, section)| {
+                    let plugin = PluginConfig::read(&name, section);
+                    (name, plugin)
+                })
+                .collect(),
+        };
+        root.finish();
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{Content, Format, Node};
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let document =
+            Document::parse("aftercommit.toml", text, Format::Toml).map_err(|it| it.to_string())?;
+        Config::resolve(&document).map_err(|report| report.to_string())
+    }
+
+    /// The reference with its examples switched on: `#key` is an example, `# text` a comment.
+    fn with_examples() -> Document {
+        let lines = REFERENCE.lines().map(|line| match line.strip_prefix('#') {
+            Some(example) if !example.is_empty() && !example.starts_with(' ') => example,
+            _ => line,
+        });
+        Document::parse("reference.toml", lines.collect::<Vec<_>>().join("\n"), Format::Toml).unwrap()
+    }
+
+    #[test]
+    fn the_reference_is_the_defaults() {
+        assert_eq!(parse(REFERENCE), Ok(Config::default()));
+        assert_eq!(parse(""), Ok(Config::default()));
+    }
+
+    #[test]
+    fn the_reference_has_every_key_and_its_examples_are_valid() {
+        let document = with_examples();
+        let config = Config::resolve(&document).unwrap_or_else(|report| panic!("{report}"));
+        assert!(config.smtp.is_some() && !config.redis.is_empty() && config.plugins.len() > 1);
+        let written = |path: &str| {
+            path.split('.').try_fold(&document.root, |node: &Node, key| match &node.content {
+                Content::Table(entries) => {
+                    entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+                }
+                _ => None,
+            })
+        };
+        let keys = Config::known_keys(&document);
+        // One plugin is enough to show a key.
+        let missing: Vec<_> = keys
+            .iter()
+            .filter(|path| written(path).is_none())
+            .filter(|path| {
+                !path.starts_with("plugins.")
+                    || !keys.iter().any(|other| {
+                        other.starts_with("plugins.")
+                            && other.rsplit('.').next() == path.rsplit('.').next()
+                            && written(other).is_some()
+                    })
+            })
+            .collect();
+        assert_eq!(missing, Vec::<&String>::new());
+        assert!(keys.len() > 25, "{keys:?}");
+    }
+
+    #[test]
+    fn the_page_has_every_key() {
+        let page = include_str!("../../../../docs/configuration.md");
+        for path in Config::known_keys(&with_examples()) {
+            let key = path.rsplit('.').next().unwrap();
+            assert!(page.contains(&format!("`{key}`")), "docs/configuration.md lacks `{path}`");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_reported_each_at_its_place() {
+        let text =
+            "[intake]\nbatchsize = 5\n[dispatch]\nmax_concurrency = 0\n[admin]\nlisten = \"here\"\n[intak]\n";
+        insta::assert_snapshot!(parse(text).unwrap_err());
+    }
+
+    #[test]
+    fn bad_toml_is_shown_with_its_line() {
+        insta::assert_snapshot!(parse("[intake]\nbatch_size = = 5\n").unwrap_err());
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let text =
+            "[database]\nurl = \"postgres://app:hunter2@db/shop\"\n[redis.c]\nurl = \"redis://:hunter2@r\"";
+        let shown = format!("{:?}", parse(text).unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let wrong = parse("[database]\nurl = \"mysql://app:hunter2@db/shop\"").unwrap_err();
+        assert!(wrong.contains("mysql://app:***@db/shop"), "{wrong}");
+    }
+}

@@ -1,0 +1,241 @@
+//! Files of observers: TOML, YAML or JSON, by the file's extension.
+//!
+//! Reads what is written and checks all that can be checked without a plugin: keys, types, ranges, names, conditions.
+//! Whether a plugin accepts its configuration is asked elsewhere; [`ObserverFile::problem`] gives the answer its place.
+
+mod action;
+mod condition;
+mod definition;
+mod retry;
+
+use std::{fs, path::Path};
+
+use aftercommit_core::ObserverDefinition;
+
+use crate::document::{Content, Document, Findings, Format, Node, Problem, Report, Section};
+
+/// A small commented file: what `aftercommit init` writes.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// A file of observers that was read without a problem.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ObserverFile {
+    /// The file.
+    pub document: Document,
+    /// Its observers, in order.
+    pub observers: Vec<ObserverDefinition>,
+    /// What is not wrong but probably not meant, rendered.
+    pub warnings: Vec<String>,
+}
+
+impl ObserverFile {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, Report> {
+        let origin = path.display().to_string();
+        let Some(format) = Format::of(path) else {
+            return Err(Report::whole(
+                origin,
+                "a file of observers ends in .toml, .yaml, .yml or .json: its name says its format",
+            ));
+        };
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(origin, text, format),
+            Err(error) => Err(Report::whole(origin, format!("cannot read the file of observers: {error}"))),
+        }
+    }
+
+    /// Reads a text. All that is wrong is in the one report.
+    pub fn parse(origin: impl Into<String>, text: impl Into<String>, format: Format) -> Result<Self, Report> {
+        let document = Document::parse(origin, text, format)?;
+        let findings = Findings::default();
+        let mut reader = Reader { document: &document, findings: &findings, warnings: Vec::new() };
+        let observers = reader.observers();
+        let warnings = reader.warnings;
+        if findings.is_empty() {
+            Ok(Self { document, observers, warnings })
+        } else {
+            Err(document.report(findings.into_problems()))
+        }
+    }
+
+    /// A problem of the observer at `position`, at the place that `pointer` (RFC 6901, within the observer) names.
+    #[must_use]
+    pub fn problem(&self, position: usize, pointer: &str, message: impl Into<String>) -> Problem {
+        let list = list_of(&self.document.root).unwrap_or(&self.document.root);
+        let node = list.at_pointer(&format!("/{position}{pointer}"));
+        Problem::new(path_of(position, pointer), message).at(node.place.clone())
+    }
+}
+
+/// `/actions/0/url` of observer 2 is `observers[2].actions[0].url`.
+fn path_of(position: usize, pointer: &str) -> String {
+    let mut path = format!("observers[{position}]");
+    for token in pointer.split('/').skip(1) {
+        if token.bytes().all(|byte| byte.is_ascii_digit()) && !token.is_empty() {
+            path.push_str(&format!("[{token}]"));
+        } else {
+            path.push('.');
+            path.push_str(&token.replace("~1", "/").replace("~0", "~"));
+        }
+    }
+    path
+}
+
+/// The list of observers: under `observers`, or the whole of a JSON or YAML file.
+fn list_of(root: &Node) -> Option<&Node> {
+    match &root.content {
+        Content::List(_) => Some(root),
+        Content::Table(entries) => {
+            entries.iter().find(|entry| entry.key == "observers").map(|entry| &entry.value)
+        }
+        _ => None,
+    }
+}
+
+/// Reads one document. Its parts are in the files beside this one.
+struct Reader<'a> {
+    document: &'a Document,
+    findings: &'a Findings,
+    warnings: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn observers(&mut self) -> Vec<ObserverDefinition> {
+        let root = &self.document.root;
+        if let Content::Table(_) = &root.content {
+            let mut section = Section::new("", root, self.findings);
+            section.node("observers");
+            section.finish();
+        }
+        let Some(list) = list_of(root) else {
+            let message =
+                "the file has no `observers`: write `[[observers]]` (TOML) or a list under `observers`";
+            self.findings.add(Problem::new("", message));
+            return Vec::new();
+        };
+        let items = self.items("observers", list);
+        let observers: Vec<_> =
+            items.into_iter().map(|(path, node)| (node, self.observer(path, node))).collect();
+        self.report_twins(&observers);
+        observers.into_iter().map(|(_, observer)| observer).collect()
+    }
+
+    fn report_twins(&self, observers: &[(&Node, ObserverDefinition)]) {
+        for (position, (node, observer)) in observers.iter().enumerate() {
+            let first = observers[..position].iter().position(|(_, other)| other.name == observer.name);
+            if let Some(first) = first.filter(|_| !observer.name.is_empty()) {
+                let message = format!("the name `{}` is taken by observers[{first}]", observer.name);
+                let place = node.at_pointer("/name").place.clone();
+                self.findings.add(Problem::new(format!("observers[{position}].name"), message).at(place));
+            }
+        }
+    }
+
+    /// The items of a list, each with its path.
+    fn items(&self, path: &str, node: &'a Node) -> Vec<(String, &'a Node)> {
+        if let Content::List(items) = &node.content {
+            return items.iter().enumerate().map(|(at, item)| (format!("{path}[{at}]"), item)).collect();
+        }
+        let message = format!("expected a list, found {}", node.kind());
+        self.findings.add(Problem::new(path, message).at(node.place.clone()));
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str, format: Format) -> String {
+        ObserverFile::parse("observers", text, format).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_example_is_valid() {
+        let file = ObserverFile::parse("observers.toml", EXAMPLE, Format::Toml).unwrap();
+        assert_eq!(file.observers.len(), 2);
+        assert_eq!(file.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_three_formats_give_the_same_observers() {
+        let toml = "[[observers]]\nname = \"a\"\nevent_kind = \"INSERT\"\n[[observers.actions]]\ntype = \"log\"\nn = 1.10\n";
+        let yaml = "- name: a\n  event_kind: created\n  actions:\n  - {type: log, n: 1.10}\n";
+        let json = r#"{"observers": [{"name": "a", "event_kind": "created", "actions": [{"type": "log", "n": 1.10}]}]}"#;
+        let [toml, yaml, json] = [(toml, Format::Toml), (yaml, Format::Yaml), (json, Format::Json)]
+            .map(|(text, format)| ObserverFile::parse("f", text, format).unwrap().observers);
+        assert_eq!(toml, yaml);
+        assert_eq!(toml, json);
+        assert_eq!(toml[0].actions[0].config["n"].to_string(), "1.10");
+    }
+
+    const WRONG: &str = r#"
+[[observers]]
+name = "a b"
+event_kind = "upsert"
+priority = 1001
+on_failure = "retry"
+conditon = "total > 1"
+[observers.retry]
+max_attempts = 0
+jitter = 1.5
+initial_delay_ms = 60000
+
+[[observers]]
+name = "twin"
+condition = "total >> 1"
+[[observers.actions]]
+url = "https://example.com"
+[[observers.actions]]
+type = "webhook"
+timeout_ms = "soon"
+
+[[observers]]
+name = "twin"
+entity_type = 7
+[[observers.actions]]
+type = "log"
+[[observers.actions]]
+type = "webhook"
+name = "log"
+
+[[observers]]
+actions = [3]
+"#;
+
+    #[test]
+    fn all_problems_of_a_file_are_reported_at_once() {
+        insta::assert_snapshot!(problems(WRONG, Format::Toml));
+    }
+
+    #[test]
+    fn problems_of_json_name_their_path() {
+        let json = r#"[{"name": "a", "condition": "total >", "actions": [{"type": "log", "retry": {"jitter": 2}}]}, {"nam": 1}]"#;
+        insta::assert_snapshot!(problems(json, Format::Json));
+    }
+
+    #[test]
+    fn problems_of_yaml_have_lines() {
+        insta::assert_snapshot!(problems(
+            "observers:\n- name: a\n  enabled: maybe\n  action: []\n",
+            Format::Yaml
+        ));
+    }
+
+    #[test]
+    fn what_is_no_list_of_observers_is_refused() {
+        assert!(problems("", Format::Toml).contains("has no `observers`"));
+        assert!(problems("observers: 7", Format::Yaml).contains("expected a list, found a number"));
+        assert!(problems("[[observer]]", Format::Toml).contains("did you mean `observers`?"));
+        assert!(problems("{\"a\": 1, }", Format::Json).contains("this is not JSON"));
+    }
+
+    #[test]
+    fn a_pointer_is_given_its_place() {
+        let file = ObserverFile::parse("observers.toml", EXAMPLE, Format::Toml).unwrap();
+        let problem = file.problem(0, "/actions/0/type", "is unknown");
+        assert_eq!(problem.path, "observers[0].actions[0].type");
+        assert!(file.document.report(vec![problem]).to_string().contains("type = "));
+    }
+}
