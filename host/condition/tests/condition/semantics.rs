@@ -1,7 +1,7 @@
 //! Every rule of the language, one table for each.
 
 use aftercommit_condition::{Condition, Row};
-use aftercommit_core::EntityEvent;
+use aftercommit_core::{EntityEvent, EventKind};
 use serde_json::{Value, json};
 
 fn event(json: Value) -> EntityEvent {
@@ -28,11 +28,11 @@ fn check(event: &EntityEvent, table: &[(&str, &str)]) {
 }
 
 fn created(data: Value) -> EntityEvent {
-    event(json!({"event_kind": "created", "data": data}))
+    EntityEvent::new(EventKind::Created, "Order", 1, data)
 }
 
 fn updated(old: Value, data: Value) -> EntityEvent {
-    event(json!({"event_kind": "updated", "data": data, "old": old}))
+    EntityEvent::new(EventKind::Updated, "Order", 1, data).with_old(old)
 }
 
 #[test]
@@ -468,6 +468,6 @@ fn an_error_counts_when_it_is_reached() {
 #[test]
 fn a_row_that_is_no_object_has_no_fields() {
     let data = json!([1]);
-    let row = Row { kind: aftercommit_core::EventKind::Created, data: &data, old: None, changed: &[] };
+    let row = Row { kind: EventKind::Created, data: &data, old: None, changed: &[] };
     assert_eq!(Condition::parse("a IS NULL").unwrap().evaluate(&row).unwrap().as_str(), "true");
 }
