@@ -2,5 +2,6 @@
 
 mod crash;
 mod delivery;
+mod readme;
 mod shop;
 mod webhook;

@@ -178,7 +178,7 @@ impl Drop for HostProcess {
 }
 
 /// The program, built beside the tests.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let tests = std::env::current_exe().expect("known");
     let folder = tests.parent().and_then(Path::parent).expect("target/PROFILE/deps/NAME");
     let program = folder.join("aftercommit");
