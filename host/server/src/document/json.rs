@@ -5,14 +5,17 @@ use serde_json::Value;
 use super::{Content, Entry, Node, Place, Problem, place::span_at};
 
 pub(super) fn parse(text: &str) -> Result<Node, Problem> {
-    serde_json::from_str(text).map(from_value).map_err(|error| syntax_problem(text, &error))
+    serde_json::from_str(text).map(from_value).map_err(|error| json_problem(text, "JSON", &error))
 }
 
-/// What serde_json says, without the line and column at its end: they become the place.
-pub(super) fn syntax_problem(text: &str, error: &serde_json::Error) -> Problem {
+/// What serde_json says, without the line and column at its end: they become the place. `expected` is what the text
+/// should be, where it is JSON after all.
+#[must_use]
+pub fn json_problem(text: &str, expected: &str, error: &serde_json::Error) -> Problem {
     let words = error.to_string();
     let message = words.rsplit_once(" at line ").map_or(words.as_str(), |(message, _)| message);
-    Problem::new("", format!("this is not JSON: {message}")).at(Place::Span(span_at(
+    let expected = if error.is_data() { expected } else { "JSON" };
+    Problem::new("", format!("this is not {expected}: {message}")).at(Place::Span(span_at(
         text,
         error.line(),
         error.column(),
