@@ -151,7 +151,7 @@ fn comparable(left: &Operand, right: &Operand, operator: &str) -> Result<(), Dia
             Err(Diagnostic::error(
                 right.span,
                 format!(
-                    "{operator} cannot compare {left} and {right}: one is {left_type}, the other {right_type}"
+                    "`{operator}` cannot compare {left} and {right}: one is {left_type}, the other {right_type}"
                 ),
                 format!("this is {right_type}"),
             )

@@ -1,18 +1,33 @@
 //! Runs side effects after a database commit: a row changes, the host sees the event, finds the observers that want it,
 //! evaluates their conditions and runs their actions, each a WebAssembly component.
+//!
+//! Two ways to embed it. A [`Host`] is the whole durable pipeline over a database. An [`ObserverExecutor`] processes
+//! single events in memory; the program brings its own [`EventSource`] and [`DeadLetterQueue`].
 
 pub mod cli;
 pub mod config;
 pub mod database;
+pub mod dead_letter_queue;
 pub mod document;
 pub mod error;
+pub mod executor;
 pub mod logging;
 pub mod nearest;
 pub mod observer_file;
+pub mod observers;
 pub mod output;
+pub mod pipeline;
+pub mod plugins;
+pub mod source;
+pub mod testing;
 
 pub use aftercommit_core::{
-    ActionConfig, BackoffStrategy, EntityEvent, EventKind, FailurePolicy, ObserverDefinition, Ordering,
-    RetryConfig,
+    ActionConfig, BackoffStrategy, Clock, EntityEvent, EventKind, FailurePolicy, ObserverDefinition, Ordering,
+    RetryConfig, SystemClock, Timestamp,
 };
+pub use dead_letter_queue::{DeadLetterQueue, DlqItem};
 pub use error::{Error, Result};
+pub use executor::{ExecutionSummary, ObserverExecutor};
+pub use observers::EventMatcher;
+pub use pipeline::{Host, HostSettings};
+pub use source::EventSource;

@@ -27,6 +27,7 @@ pub mod hosts;
 pub mod intake;
 pub mod retention;
 pub mod schema;
+pub mod sqlite;
 
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures};
 pub use claims::{AttemptRecord, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane};
@@ -39,6 +40,7 @@ pub use hosts::{HostId, HostRow, Hosts, TakenOver};
 pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
 pub use retention::{Purged, Retention, RetentionLimits};
 pub use schema::{AppliedMigration, Schema};
+pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// All that a backend does.
 pub trait Backend:

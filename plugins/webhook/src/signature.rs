@@ -1,15 +1,20 @@
 //! Signatures as Standard Webhooks 1.0.0 defines them. The host computes them: the plugin sees handles, no secrets.
 
+use std::fmt;
+
 use aftercommit_plugin::{
     Failure,
     secrets::{Hash, Key, Secret, SecretError, Signature},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 /// A secret, and what kind of key it is. A handle does not tell `whsec_` from `whsk_`.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
 pub(crate) enum SigningSecret {
@@ -17,6 +22,31 @@ pub(crate) enum SigningSecret {
     Shared(Secret),
     /// A secret and its scheme.
     WithScheme(SecretWithScheme),
+}
+
+impl<'de> Deserialize<'de> for SigningSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EitherForm)
+    }
+}
+
+/// Reads a text or an object; serde's own `untagged` would buffer them, in many times the code.
+struct EitherForm;
+
+impl<'de> Visitor<'de> for EitherForm {
+    type Value = SigningSecret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a secret, or an object of `secret` and `scheme`")
+    }
+
+    fn visit_str<E>(self, handle: &str) -> Result<SigningSecret, E> {
+        Ok(SigningSecret::Shared(Secret(handle.to_owned())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SigningSecret, A::Error> {
+        SecretWithScheme::deserialize(MapAccessDeserializer::new(map)).map(SigningSecret::WithScheme)
+    }
 }
 
 /// A secret and its scheme.

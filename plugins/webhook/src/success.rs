@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// One code or a range of codes, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,15 +32,11 @@ fn code(text: &str) -> Option<u16> {
 }
 
 impl<'de> Deserialize<'de> for Codes {
-    /// By way of a [`Value`]: numbers that keep their digits do not fit an untagged enum.
+    /// By way of the text as written: numbers that keep their digits do not fit an untagged enum.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Value::deserialize(deserializer)?;
-        let codes = match &written {
-            Value::Number(number) => Self::parse(number.as_str()),
-            Value::String(text) => Self::parse(text),
-            _ => None,
-        };
-        codes
+        let written = <&RawValue>::deserialize(deserializer)?.get();
+        // Neither form holds anything that JSON would escape.
+        Self::parse(written.trim_matches('"'))
             .ok_or_else(|| D::Error::custom(format!("{written} is no status code; write 204 or \"200-299\"")))
     }
 }

@@ -33,15 +33,6 @@ pub(crate) struct Config {
     /// `fail` as `throttled`.
     #[serde(default)]
     pub(crate) after_ms: u64,
-    /// `redis`: the connection's name.
-    #[serde(default)]
-    pub(crate) connection: String,
-    /// `redis`: the command and its arguments.
-    #[serde(default)]
-    pub(crate) command: Vec<String>,
-    /// `mail`: the recipients.
-    #[serde(default)]
-    pub(crate) to: Vec<String>,
 }
 
 /// An HTTP request as it is given to the host.
@@ -99,9 +90,9 @@ pub(crate) enum Behaviour {
     Sign,
     /// Renders `message` as plain text over the row.
     Render,
-    /// Runs `command` on `connection`.
+    /// Sends `PING` to a Redis server, which this guest does not declare to need.
     Redis,
-    /// Sends a mail with `message` to `to`.
+    /// Sends a mail, which this guest does not declare to need.
     Mail,
 }
 

@@ -13,7 +13,7 @@ impl Plugin for Hostile {
     const NAME: &'static str = "hostile";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str = "Misbehaves as it is told";
-    const NEEDS: &'static [Need] = &[Need::Http, Need::Secrets, Need::RevealSecrets, Need::Mail, Need::Redis];
+    const NEEDS: &'static [Need] = &[Need::Http, Need::Secrets, Need::RevealSecrets];
     type Config = Config;
 
     fn check(config: &Config) -> Vec<FieldProblem> {
@@ -45,8 +45,8 @@ impl Plugin for Hostile {
             Behaviour::Hmac => calls::hmac(&config),
             Behaviour::Sign => calls::sign(&config),
             Behaviour::Render => calls::render(&config, &event),
-            Behaviour::Redis => calls::redis(&config),
-            Behaviour::Mail => calls::mail(&config),
+            Behaviour::Redis => calls::redis(),
+            Behaviour::Mail => calls::mail(),
         };
         Ok(Outcome::new("called").with_details(details))
     }

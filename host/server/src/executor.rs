@@ -1,0 +1,175 @@
+//! Processes single events in the memory of the program that embeds it: match, condition, actions with their retries,
+//! dead letter queue. Nothing here is durable; for that, run a [`Host`](crate::Host).
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use aftercommit_core::{Clock, DeliveryId, EntityEvent, SystemClock, Verdict};
+use aftercommit_runtime::{DeliveryInfo, EnvSecrets, Runtime, RuntimeSettings};
+use futures::future::join_all;
+
+use crate::{
+    dead_letter_queue::{DeadLetterQueue, DlqItem},
+    error::{Error, Result},
+    observers::{Action, EventMatcher},
+    plugins::Catalog,
+    source::EventSource,
+};
+
+/// Runs the actions of the observers that want an event.
+pub struct ObserverExecutor {
+    matcher: EventMatcher,
+    /// By observer.
+    actions: HashMap<Arc<str>, Vec<Action>>,
+    dlq: Arc<dyn DeadLetterQueue>,
+    clock: Arc<dyn Clock>,
+    catalog: Arc<Catalog>,
+}
+
+/// What became of an event.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct ExecutionSummary {
+    /// Actions that succeeded, retries included.
+    pub successful_actions: usize,
+    /// Actions that failed for good.
+    pub failed_actions: usize,
+    /// Observers whose condition was not true.
+    pub conditions_skipped: usize,
+    /// Observers whose condition could not be evaluated.
+    pub condition_errors: usize,
+    /// Failed actions that went to the dead letter queue.
+    pub dead_letters: usize,
+    /// Wall time of it all, in milliseconds.
+    pub total_duration_ms: f64,
+    /// Why actions failed and conditions could not be evaluated.
+    pub errors: Vec<String>,
+}
+
+impl ExecutionSummary {
+    /// Actions that were run.
+    #[must_use]
+    pub const fn total_actions(&self) -> usize {
+        self.successful_actions + self.failed_actions
+    }
+
+    /// Whether everything that should run ran and succeeded.
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        self.failed_actions == 0 && self.condition_errors == 0
+    }
+}
+
+impl ObserverExecutor {
+    /// An executor with the built-in plugins; secrets come from the environment. Fails when an action of an observer
+    /// does not load.
+    pub async fn new(matcher: EventMatcher, dlq: Arc<dyn DeadLetterQueue>) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let runtime = Runtime::new(RuntimeSettings::default(), Arc::new(EnvSecrets), Arc::clone(&clock))
+            .map_err(|error| Error::InvalidConfig { message: error.to_string() })?;
+        Self::with_catalog(matcher, dlq, Arc::new(Catalog::new(runtime, [])), clock).await
+    }
+
+    /// An executor with other plugins and another clock.
+    pub async fn with_catalog(
+        matcher: EventMatcher,
+        dlq: Arc<dyn DeadLetterQueue>,
+        catalog: Arc<Catalog>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let mut actions = HashMap::new();
+        for watcher in matcher.watchers() {
+            let mut prepared = Vec::new();
+            for position in 0..watcher.definition.actions.len() {
+                match Action::prepare(&watcher.definition, position, &catalog).await {
+                    Action { configured: Err(error), .. } => return Err(error),
+                    action => prepared.push(action),
+                }
+            }
+            actions.insert(Arc::clone(&watcher.name), prepared);
+        }
+        Ok(Self { matcher, actions, dlq, clock, catalog })
+    }
+
+    /// Runs every action that the event sets off; retries wait within this call.
+    pub async fn process_event(&self, event: &EntityEvent) -> Result<ExecutionSummary> {
+        let started = Instant::now();
+        let mut summary = ExecutionSummary::default();
+        let mut wanted = Vec::new();
+        for watcher in self.matcher.find(event) {
+            match watcher.wants(event) {
+                Ok(true) => wanted.extend(self.actions.get(&watcher.name).into_iter().flatten()),
+                Ok(false) => summary.conditions_skipped += 1,
+                Err(error) => {
+                    summary.condition_errors += 1;
+                    summary.errors.push(watcher.explain(&error));
+                }
+            }
+        }
+        for end in join_all(wanted.into_iter().map(|action| self.run(event, action))).await {
+            match end? {
+                None => summary.successful_actions += 1,
+                Some((error, dead)) => {
+                    summary.failed_actions += 1;
+                    summary.dead_letters += usize::from(dead);
+                    summary.errors.push(error);
+                }
+            }
+        }
+        summary.total_duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+        Ok(summary)
+    }
+
+    /// Processes events until the source has no more; returns how many.
+    pub async fn process_all(&self, source: &mut dyn EventSource) -> Result<usize> {
+        let mut count = 0;
+        while let Some(event) = source.next_event().await {
+            self.process_event(&event).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Runs one dead letter again and tells the queue how it went; `Ok(false)` when it failed again.
+    pub async fn replay(&self, item: &DlqItem) -> Result<bool> {
+        let mut definition = aftercommit_core::ObserverDefinition::new("replay");
+        definition.actions.push(item.action.clone());
+        let action = Action::prepare(&definition, 0, &self.catalog).await;
+        let end = match &action.configured {
+            Ok(_) => self.attempts(&item.event, &action).await.err(),
+            Err(error) => Some((error.to_string(), Verdict::Dead)),
+        };
+        match end {
+            None => self.dlq.mark_success(item.id).await.map(|()| true),
+            Some((error, _)) => self.dlq.mark_retry_failed(item.id, &error).await.map(|()| false),
+        }
+    }
+
+    /// `None` when the action succeeded, else the error and whether it is a dead letter now.
+    async fn run(&self, event: &EntityEvent, action: &Action) -> Result<Option<(String, bool)>> {
+        let Err((error, verdict)) = self.attempts(event, action).await else { return Ok(None) };
+        let alert = matches!(verdict, Verdict::Failed { alert: true });
+        tracing::error!(event_id = %event.id, observer = %action.observer, action = %action.name, alert, "{error}");
+        let dead = verdict == Verdict::Dead;
+        if dead {
+            self.dlq.push(event.clone(), action.written.clone(), error.clone()).await?;
+        }
+        Ok(Some((error, dead)))
+    }
+
+    async fn attempts(&self, event: &EntityEvent, action: &Action) -> std::result::Result<(), (String, Verdict)> {
+        let configured = action.configured.as_ref().map_err(|error| (error.to_string(), Verdict::Dead))?;
+        let max_attempts = action.policy.retry.max_attempts;
+        for attempt in 1.. {
+            let id = DeliveryId::of(event.id, &action.observer, &action.name);
+            let info = DeliveryInfo { id, observer: &action.observer, attempt, max_attempts };
+            let result = configured.run(event, info).await.result;
+            let now = self.clock.now();
+            let verdict = action.policy.rules().judge(&result, attempt, now, fastrand::f64());
+            match (result, verdict) {
+                (Ok(_), _) => return Ok(()),
+                (Err(_), Verdict::Retry(at)) => tokio::time::sleep(at.since(now)).await,
+                (Err(failure), verdict) => return Err((failure.to_string(), verdict)),
+            }
+        }
+        unreachable!("the retry policy ends")
+    }
+}

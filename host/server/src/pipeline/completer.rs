@@ -1,0 +1,162 @@
+//! Writes what became of deliveries, in batches. Nothing is dropped: what can not be written is tried again.
+
+use std::{sync::Arc, time::Duration};
+
+use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_store::{Completion, CompletionReport, End};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{counters::add, dispatch::Dispatch, patience::Patience, room::Place};
+
+/// Completions that come within this time of the first are written with it: far fewer transactions, and no one waits
+/// for a completion.
+const LINGER: Duration = Duration::from_millis(2);
+
+/// Completions written in one transaction at most; it bounds how long others wait for the writer.
+const BATCH: usize = 500;
+
+/// A delivery this host is done with, and the place it holds until that is durable.
+pub(super) struct Finished {
+    pub(super) done: Done,
+    pub(super) place: Place,
+}
+
+/// How this host is done with a delivery.
+pub(super) enum Done {
+    /// Its attempt ended.
+    Ended(Completion),
+    /// It did not start.
+    HandedBack { id: DeliveryId, attempt: u32, not_before: Option<Timestamp> },
+}
+
+/// Writes until `last` says that nothing more comes, and then what is left.
+pub(super) async fn run(dispatch: Arc<Dispatch>, mut finished: mpsc::Receiver<Finished>, last: CancellationToken) {
+    let mut patience = Patience::new("complete");
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        let count = tokio::select! {
+            biased;
+            count = finished.recv_many(&mut batch, BATCH) => count,
+            () = last.cancelled(), if !finished.is_closed() => {
+                finished.close();
+                continue;
+            }
+        };
+        if count == 0 {
+            return;
+        }
+        let linger = tokio::time::sleep(LINGER);
+        tokio::pin!(linger);
+        while batch.len() < BATCH {
+            tokio::select! {
+                biased;
+                more = finished.recv() => match more {
+                    Some(more) => batch.push(more),
+                    None => break,
+                },
+                () = &mut linger => break,
+            }
+        }
+        // The places are free again when the batch is durable.
+        let (done, _places): (Vec<Done>, Vec<Place>) =
+            batch.drain(..).map(|finished| (finished.done, finished.place)).unzip();
+        write(&dispatch, done, &mut patience).await;
+    }
+}
+
+async fn write(dispatch: &Dispatch, done: Vec<Done>, patience: &mut Patience) {
+    let mut completions = Vec::new();
+    let mut handed_back: Vec<(Option<Timestamp>, Vec<(DeliveryId, u32)>)> = Vec::new();
+    for done in done {
+        match done {
+            Done::Ended(completion) => completions.push(completion),
+            Done::HandedBack { id, attempt, not_before } => {
+                match handed_back.iter_mut().find(|(time, _)| *time == not_before) {
+                    Some((_, deliveries)) => deliveries.push((id, attempt)),
+                    None => handed_back.push((not_before, vec![(id, attempt)])),
+                }
+            }
+        }
+    }
+    if !completions.is_empty() {
+        complete(dispatch, completions, patience).await;
+    }
+    for (not_before, deliveries) in handed_back {
+        add(&dispatch.counters.handed_back, deliveries.len());
+        release(dispatch, deliveries, not_before, patience).await;
+    }
+}
+
+/// Writes completions; a batch that the database refuses for a reason of its own is written one by one, so that one
+/// bad row can not hold up the others.
+async fn complete(dispatch: &Dispatch, completions: Vec<Completion>, patience: &mut Patience) {
+    loop {
+        match dispatch.store.complete(dispatch.host, completions.clone()).await {
+            Ok(report) => {
+                patience.reset();
+                return count(dispatch, &completions, &report);
+            }
+            Err(error) if error.is_transient() => {
+                if pause(dispatch, patience.failed(&error)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) if completions.len() == 1 => {
+                let completion = &completions[0];
+                tracing::error!(delivery_id = %completion.id, %error, "the end of an attempt can not be written; it will be made again");
+                let later = Some(dispatch.clock.now().plus(Duration::from_secs(30)));
+                return release(dispatch, vec![(completion.id, completion.attempt)], later, patience).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a batch of completions was refused; writing them one by one");
+                for completion in completions {
+                    Box::pin(complete(dispatch, vec![completion], patience)).await;
+                }
+                return;
+            }
+        }
+    }
+}
+
+async fn release(
+    dispatch: &Dispatch,
+    deliveries: Vec<(DeliveryId, u32)>,
+    not_before: Option<Timestamp>,
+    patience: &mut Patience,
+) {
+    while let Err(error) = dispatch.store.release(dispatch.host, deliveries.clone(), not_before).await {
+        if pause(dispatch, patience.failed(&error)).await.is_err() {
+            return;
+        }
+    }
+    patience.reset();
+    dispatch.wake_claimer();
+}
+
+/// Waits, unless the host gives up what it owns.
+async fn pause(dispatch: &Dispatch, pause: Duration) -> Result<(), ()> {
+    dispatch.abandon.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(())
+}
+
+fn count(dispatch: &Dispatch, completions: &[Completion], report: &CompletionReport) {
+    let counters = &dispatch.counters;
+    add(&counters.stale, report.stale.len());
+    let mut wake = false;
+    for completion in completions.iter().filter(|completion| !report.stale.contains(&completion.id)) {
+        let counter = match completion.end {
+            End::Succeeded => &counters.succeeded,
+            End::Retry { .. } => &counters.retried,
+            End::Dead { .. } => &counters.dead,
+            End::Failed => &counters.failed,
+        };
+        add(counter, 1);
+        wake |= !matches!(completion.end, End::Succeeded);
+    }
+    if wake || dispatch.snapshot.load().is_ordered() {
+        dispatch.wake_claimer();
+    }
+    for id in &report.stale {
+        tracing::warn!(delivery_id = %id, "completed too late: another host owns this delivery");
+    }
+}

@@ -1,0 +1,93 @@
+//! From the result of an attempt to what the store is told. Pure.
+
+use std::{sync::Arc, time::Duration};
+
+use aftercommit_core::{Problem, Timestamp, Verdict};
+use aftercommit_runtime::Attempt;
+use aftercommit_store::{AttemptRecord, ClaimedDelivery, Completion, End};
+use serde_json::Value;
+
+use crate::observers::Action;
+
+/// What follows from an attempt. `unit` is a random number in `[0, 1)` for the jitter.
+pub(super) fn conclude(
+    delivery: &ClaimedDelivery,
+    action: &Action,
+    attempt: Attempt,
+    started_at: Timestamp,
+    now: Timestamp,
+    unit: f64,
+) -> Completion {
+    let verdict = action.policy.rules().judge(&attempt.result, delivery.round_attempt(), now, unit);
+    let end = match verdict {
+        Verdict::Succeeded => End::Succeeded,
+        Verdict::Retry(at) => End::Retry { at },
+        Verdict::Dead => End::Dead { action: serde_json::to_value(&action.written).unwrap_or_default() },
+        Verdict::Failed { .. } => End::Failed,
+    };
+    let duration = now.since(started_at);
+    report(delivery, &attempt, &verdict, duration);
+    let plugin = action.configured.as_ref().ok().map(|configured| configured.plugin());
+    let (class, code, message, http_status) = match attempt.result {
+        Ok(outcome) => (None, None, outcome.summary, outcome.status),
+        Err(failure) => {
+            let Problem { code, message, status } = failure.problem;
+            (Some(failure.class), Some(code), message, status)
+        }
+    };
+    let record = AttemptRecord {
+        max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
+        class,
+        code,
+        message,
+        http_status,
+        started_at,
+        duration,
+        plugin: plugin.map(|plugin| Arc::from(plugin.name())),
+        plugin_digest: plugin.map(|plugin| Arc::from(plugin.digest())),
+    };
+    Completion { id: delivery.id, attempt: delivery.attempt, end, record }
+}
+
+/// The end of a delivery whose observer or action was removed.
+pub(super) fn conclude_gone(delivery: &ClaimedDelivery, problem: Problem, now: Timestamp) -> Completion {
+    tracing::error!(code = problem.code, "{}; the delivery is in the dead letter queue", problem.message);
+    let record = AttemptRecord {
+        max_attempts: delivery.attempt,
+        class: Some(aftercommit_core::FailureClass::Misconfigured),
+        code: Some(problem.code),
+        message: problem.message,
+        http_status: None,
+        started_at: now,
+        duration: Duration::ZERO,
+        plugin: None,
+        plugin_digest: None,
+    };
+    let end = End::Dead { action: Value::Null };
+    Completion { id: delivery.id, attempt: delivery.attempt, end, record }
+}
+
+fn report(delivery: &ClaimedDelivery, attempt: &Attempt, verdict: &Verdict, duration: Duration) {
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let failure = match &attempt.result {
+        Ok(outcome) => {
+            tracing::debug!(duration_ms, http_status = outcome.status, "delivered: {}", outcome.summary);
+            return;
+        }
+        Err(failure) => failure,
+    };
+    let (class, code, http_status) = (failure.class.as_str(), &*failure.problem.code, failure.problem.status);
+    let message = &failure.problem.message;
+    match verdict {
+        Verdict::Succeeded => {}
+        Verdict::Retry(at) => {
+            tracing::warn!(duration_ms, class, code, http_status, next_attempt_at = %at, "attempt failed: {message}");
+        }
+        Verdict::Dead => {
+            tracing::error!(duration_ms, class, code, http_status, "dead after attempt {}: {message}", delivery.attempt);
+        }
+        Verdict::Failed { alert } => {
+            tracing::error!(duration_ms, class, code, http_status, alert, "given up: {message}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Runs the deliveries that this host owns, each in a task of its own, bounded in all and by destination.
+
+use std::{sync::Arc, time::Duration};
+
+use aftercommit_core::{Clock, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_runtime::{Attempt, DeliveryInfo};
+use aftercommit_store::{Backend, ClaimedDelivery, HostId, Lane};
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
+
+use super::{
+    completer::{Done, Finished},
+    conclusion::{conclude, conclude_gone},
+    counters::Counters,
+    destinations::Destinations,
+    lookup::{Lookup, look_up},
+    room::{Place, Room},
+};
+use crate::observers::{Action, Snapshot};
+
+/// A delivery whose observer is disabled or does not load comes back after this.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// What intake, claimer and completer share.
+pub(super) struct Dispatch {
+    pub(super) host: HostId,
+    pub(super) store: Arc<dyn Backend>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(super) room: Room,
+    pub(super) destinations: Arc<Destinations>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) reload: Arc<Notify>,
+    pub(super) claimer: Arc<Notify>,
+    /// How many actions run at once in all.
+    pub(super) slots: Semaphore,
+    pub(super) done: mpsc::Sender<Finished>,
+    pub(super) tasks: TaskTracker,
+    /// What has not started is handed back.
+    pub(super) stop: CancellationToken,
+    /// What still runs is abandoned; its host is about to retire.
+    pub(super) abandon: CancellationToken,
+}
+
+impl Dispatch {
+    /// Starts a delivery that this host owns.
+    pub(super) fn start(self: &Arc<Self>, delivery: ClaimedDelivery, place: Place) {
+        let dispatch = Arc::clone(self);
+        let span = tracing::info_span!(
+            "delivery",
+            delivery_id = %delivery.id,
+            event_id = %delivery.event.id,
+            observer = %delivery.observer,
+            action = %delivery.action,
+            attempt = delivery.attempt,
+        );
+        self.tasks.spawn(
+            async move {
+                let abandon = dispatch.abandon.clone();
+                let Some(done) = abandon.run_until_cancelled(dispatch.deliver(delivery)).await else { return };
+                // Closed only when the completer is gone; then the delivery is freed with the host.
+                let _ = dispatch.done.send(Finished { done, place }).await;
+            }
+            .instrument(span),
+        );
+    }
+
+    async fn deliver(&self, delivery: ClaimedDelivery) -> Done {
+        let snapshot = self.snapshot.load_full();
+        match look_up(&delivery, &snapshot) {
+            Lookup::Run(action) => self.take_turn(delivery, &action).await,
+            Lookup::Exhausted(action, problem) => {
+                let failure = Failure::new(FailureClass::Transient, problem);
+                let attempt = Attempt::not_run(Err(failure));
+                Done::Ended(conclude(&delivery, &action, attempt, self.clock.now(), self.clock.now(), fastrand::f64()))
+            }
+            Lookup::Gone(problem) => self.gone(&delivery, problem, snapshot.revision).await,
+            Lookup::Wait => self.hand_back(&delivery, Some(WAIT)),
+        }
+    }
+
+    async fn take_turn(&self, delivery: ClaimedDelivery, action: &Action) -> Done {
+        let visit = self.destinations.get(action.destination()).enter();
+        let Some(_turn) = self.stop.run_until_cancelled(visit.turn()).await else {
+            return self.hand_back(&delivery, None);
+        };
+        let Some(slot) = self.stop.run_until_cancelled(self.slots.acquire()).await else {
+            return self.hand_back(&delivery, None);
+        };
+        let _slot = slot.expect("the semaphore is never closed");
+        self.run(&delivery, action).await
+    }
+
+    async fn run(&self, delivery: &ClaimedDelivery, action: &Action) -> Done {
+        let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
+        let started_at = self.clock.now();
+        let info = DeliveryInfo {
+            id: delivery.id,
+            observer: &delivery.observer,
+            attempt: delivery.attempt,
+            max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
+        };
+        let attempt = configured.run(&delivery.event, info).await;
+        Done::Ended(conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64()))
+    }
+
+    /// The snapshot does not know the observer or the action. Dead, if the snapshot is up to date.
+    async fn gone(&self, delivery: &ClaimedDelivery, problem: Problem, revision: i64) -> Done {
+        match self.store.revision().await {
+            Ok(present) if present == revision => Done::Ended(conclude_gone(delivery, problem, self.clock.now())),
+            Ok(_) => {
+                self.reload.notify_one();
+                self.hand_back(delivery, Some(WAIT))
+            }
+            Err(_) => self.hand_back(delivery, Some(WAIT)),
+        }
+    }
+
+    fn hand_back(&self, delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
+        let not_before: Option<Timestamp> = pause.map(|pause| self.clock.now().plus(pause));
+        Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before }
+    }
+
+    /// Deliveries that are not to be claimed now: their action can not run, or their destination has its share.
+    pub(super) fn held_lanes(&self) -> Vec<Lane> {
+        let snapshot = self.snapshot.load();
+        let actions = snapshot.entries().flat_map(|(name, _)| snapshot.actions(name));
+        actions
+            .filter(|action| action.configured.is_err() || self.destinations.get(action.destination()).room() == 0)
+            .map(|action| Lane { observer: Arc::clone(&action.observer), action: Arc::clone(&action.name) })
+            .collect()
+    }
+
+    /// There may be something to claim.
+    pub(super) fn wake_claimer(&self) {
+        self.claimer.notify_one();
+    }
+
+    /// Returns when [`Dispatch::wake_claimer`] was called.
+    pub(super) async fn claimer_woken(&self) {
+        self.claimer.notified().await;
+    }
+}

@@ -1,0 +1,220 @@
+//! A host: starts the tasks of the pipeline and stops them again.
+
+use std::{sync::Arc, time::Duration};
+
+use aftercommit_core::Clock;
+use aftercommit_store::{Backend, HostId};
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    task::JoinHandle,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    bell, claimer, completer,
+    counters::{Counters, Health},
+    destinations::Destinations,
+    dispatch::Dispatch,
+    intake,
+    room::Room,
+    upkeep,
+};
+use crate::{error::Result, observers::Snapshot, plugins::Catalog};
+
+/// How a host works. [`Default`] is what the configuration file's defaults say.
+#[derive(Clone, Copy, Debug)]
+pub struct HostSettings {
+    /// Inbox rows taken in one transaction.
+    pub batch_size: usize,
+    /// How often to look at the inbox when nothing rings.
+    pub poll_interval: Duration,
+    /// Deliveries this host owns at most: running, waiting for their turn, or ended and not yet written.
+    pub channel_capacity: usize,
+    /// Actions that run at once.
+    pub max_concurrency: usize,
+    /// Actions that run at once towards one destination.
+    pub per_destination: usize,
+    /// A host without a heartbeat for so long is taken for dead.
+    pub lease_timeout: Duration,
+    /// How long running actions may take to end when the host stops.
+    pub shutdown_grace: Duration,
+    /// How often to look at `tb_observer` when nothing rings.
+    pub reload_interval: Duration,
+    /// How long events are kept.
+    pub keep_events: Duration,
+    /// How long attempt logs are kept.
+    pub keep_log: Duration,
+}
+
+impl Default for HostSettings {
+    fn default() -> Self {
+        Self {
+            batch_size: 500,
+            poll_interval: Duration::from_millis(100),
+            channel_capacity: 1000,
+            max_concurrency: 64,
+            per_destination: 16,
+            lease_timeout: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(10),
+            reload_interval: Duration::from_secs(60),
+            keep_events: Duration::from_hours(30 * 24),
+            keep_log: Duration::from_hours(30 * 24),
+        }
+    }
+}
+
+impl HostSettings {
+    /// How many of the host's places one destination may hold: its share of them is its share of the concurrency.
+    const fn share(&self) -> usize {
+        let share = self.channel_capacity * self.per_destination / self.max_concurrency;
+        if share < self.per_destination { self.per_destination } else { share }
+    }
+}
+
+/// A running host.
+pub struct Host {
+    id: HostId,
+    store: Arc<dyn Backend>,
+    counters: Arc<Counters>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    room: Room,
+    grace: Duration,
+    stop: CancellationToken,
+    abandon: CancellationToken,
+    /// No more deliveries will end: the completer may finish.
+    last: CancellationToken,
+    retired: CancellationToken,
+    deliveries: TaskTracker,
+    /// Intake, claimer, bell, reload, takeover, retention: they end when the host is told to stop.
+    duties: TaskTracker,
+    completer: JoinHandle<()>,
+    heartbeat: JoinHandle<()>,
+}
+
+impl Host {
+    /// Starts a host: it takes events when this returns. The schema must be up to date.
+    pub async fn start(
+        store: Arc<dyn Backend>,
+        catalog: Arc<Catalog>,
+        clock: Arc<dyn Clock>,
+        settings: HostSettings,
+    ) -> Result<Self> {
+        store.check_schema().await?;
+        let id = HostId::random();
+        let name = format!("{}:{}", gethostname::gethostname().display(), std::process::id());
+        store.register(id, &name, clock.now()).await?;
+
+        let (done, finished) = mpsc::channel(settings.channel_capacity);
+        let dispatch = Arc::new(Dispatch {
+            host: id,
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            snapshot: Arc::default(),
+            room: Room::new(settings.channel_capacity),
+            destinations: Arc::new(Destinations::new(settings.per_destination, settings.share())),
+            counters: Arc::default(),
+            reload: Arc::new(Notify::new()),
+            claimer: Arc::new(Notify::new()),
+            slots: Semaphore::new(settings.max_concurrency),
+            done,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+        });
+        let reload = upkeep::Reload {
+            host: id,
+            store: Arc::clone(&store),
+            clock,
+            catalog,
+            snapshot: Arc::clone(&dispatch.snapshot),
+            asked: Arc::clone(&dispatch.reload),
+            claimer: Arc::clone(&dispatch.claimer),
+        };
+        reload.now().await?;
+
+        let (last, retired) = (CancellationToken::new(), CancellationToken::new());
+        let beat = settings.lease_timeout / 3;
+        let duties = start_duties(&dispatch, reload, settings);
+        let completer = tokio::spawn(completer::run(Arc::clone(&dispatch), finished, last.clone()));
+        let heartbeat = tokio::spawn(upkeep::heartbeat(Arc::clone(&dispatch), name, beat, retired.clone()));
+        Ok(Self {
+            id,
+            store,
+            counters: Arc::clone(&dispatch.counters),
+            snapshot: Arc::clone(&dispatch.snapshot),
+            room: dispatch.room.clone(),
+            grace: settings.shutdown_grace,
+            stop: dispatch.stop.clone(),
+            abandon: dispatch.abandon.clone(),
+            last,
+            retired,
+            deliveries: dispatch.tasks.clone(),
+            duties,
+            completer,
+            heartbeat,
+        })
+    }
+
+    /// Names this run of the host.
+    #[must_use]
+    pub const fn id(&self) -> HostId {
+        self.id
+    }
+
+    /// What it has done since it started.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.counters.read()
+    }
+
+    /// The observers it works with now.
+    #[must_use]
+    pub fn observers(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Deliveries it owns now.
+    #[must_use]
+    pub fn owned(&self) -> usize {
+        self.room.taken()
+    }
+
+    /// Stops: takes no more events, lets what runs end within the grace time, hands the rest back.
+    pub async fn stop(self) -> Result<()> {
+        tracing::info!(owned = self.owned(), "stopping");
+        self.stop.cancel();
+        self.duties.close();
+        self.duties.wait().await;
+        self.deliveries.close();
+        if tokio::time::timeout(self.grace, self.deliveries.wait()).await.is_err() {
+            tracing::warn!(owned = self.owned(), "the grace time is over; what still runs is left to be made again");
+        }
+        self.abandon.cancel();
+        self.deliveries.wait().await;
+        // The heartbeat goes on until the last completion is written: until then this host owns deliveries.
+        self.last.cancel();
+        let _ = self.completer.await;
+        self.retired.cancel();
+        let _ = self.heartbeat.await;
+        self.store.retire(self.id).await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn start_duties(dispatch: &Arc<Dispatch>, reload: upkeep::Reload, settings: HostSettings) -> TaskTracker {
+    let duties = TaskTracker::new();
+    let stop = &dispatch.stop;
+    let (bell, ring) = bell::hang(Arc::clone(&dispatch.store), stop.clone());
+    let intake = intake::Settings { batch_size: settings.batch_size, poll_interval: settings.poll_interval };
+    let retention = upkeep::RetentionSettings { events: settings.keep_events, log: settings.keep_log };
+    let (lease, interval) = (settings.lease_timeout, settings.lease_timeout / 3);
+    duties.spawn(ring);
+    duties.spawn(intake::run(Arc::clone(dispatch), intake, bell.clone(), stop.clone()));
+    duties.spawn(claimer::run(Arc::clone(dispatch), settings.batch_size, stop.clone()));
+    duties.spawn(upkeep::takeover(Arc::clone(dispatch), lease, interval, stop.clone()));
+    duties.spawn(upkeep::reload(reload, settings.reload_interval, bell, stop.clone()));
+    duties.spawn(upkeep::retention(Arc::clone(dispatch), retention, stop.clone()));
+    duties
+}

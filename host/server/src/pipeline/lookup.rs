@@ -1,0 +1,43 @@
+//! What is to be done with a delivery, by the present definition of its observer.
+
+use std::sync::Arc;
+
+use aftercommit_core::Problem;
+use aftercommit_store::ClaimedDelivery;
+
+use crate::observers::{Action, Snapshot};
+
+/// What is to be done with a delivery.
+pub(super) enum Lookup {
+    /// Run its action.
+    Run(Arc<Action>),
+    /// Its attempts are used up: the last one ended with its host.
+    Exhausted(Arc<Action>, Problem),
+    /// Its observer or its action is not in the snapshot.
+    Gone(Problem),
+    /// It has to wait until its observer is enabled or loads.
+    Wait,
+}
+
+/// Looks a delivery up.
+pub(super) fn look_up(delivery: &ClaimedDelivery, snapshot: &Snapshot) -> Lookup {
+    let Some(entry) = snapshot.entry(&delivery.observer) else {
+        let message = format!("observer `{}` was removed", delivery.observer);
+        return Lookup::Gone(Problem::new("observer_removed", message));
+    };
+    if !entry.enabled {
+        return Lookup::Wait;
+    }
+    let Some(action) = snapshot.action(&delivery.observer, &delivery.action) else {
+        if entry.error.is_some() {
+            return Lookup::Wait;
+        }
+        let message = format!("observer `{}` has no action `{}` any more", delivery.observer, delivery.action);
+        return Lookup::Gone(Problem::new("action_removed", message));
+    };
+    if delivery.round_attempt() > action.policy.retry.max_attempts {
+        let message = format!("the host was lost during attempt {}, the last one", delivery.attempt.saturating_sub(1));
+        return Lookup::Exhausted(Arc::clone(action), Problem::new("host_lost", message));
+    }
+    if action.configured.is_err() { Lookup::Wait } else { Lookup::Run(Arc::clone(action)) }
+}

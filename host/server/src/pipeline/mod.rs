@@ -1,0 +1,28 @@
+//! A running host: from the inbox to the outcome, and the duties beside it.
+//!
+//! The cast. `intake` takes what was committed and makes deliveries; the first of them it owns at once. `claimer`
+//! claims what waits in the store: retries that are due, deliveries that had no room, those of hosts that died. Both
+//! hand what they own to `dispatch`, which runs each delivery in a task of its own, bounded in all and by destination.
+//! `completer` writes what became of them, in batches. `upkeep` keeps the host alive in the eyes of the others, takes
+//! over from those that are not, reloads observers and drops what is old.
+//!
+//! Ownership is a [`Place`](room::Place): nobody owns more deliveries than there are places, and a place is free
+//! again only when the end of its delivery is durable. What is not guaranteed: that an action runs once only.
+
+mod bell;
+mod claimer;
+mod completer;
+mod conclusion;
+mod counters;
+mod destinations;
+mod dispatch;
+mod host;
+mod intake;
+mod lookup;
+mod patience;
+mod plan;
+mod room;
+mod upkeep;
+
+pub use counters::{Counters, Health};
+pub use host::{Host, HostSettings};

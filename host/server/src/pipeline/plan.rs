@@ -1,0 +1,89 @@
+//! What an event sets off, by the observers of one snapshot.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aftercommit_core::{DeliveryId, EntityEvent, Ordering};
+use aftercommit_store::{ConditionError, NewDelivery, Plan, Planned};
+
+use super::destinations::Destinations;
+use crate::observers::{Action, Snapshot};
+
+/// Plans the deliveries of one batch of events.
+pub(super) struct IntakePlan {
+    snapshot: Arc<Snapshot>,
+    destinations: Arc<Destinations>,
+    /// How many deliveries the batch has planned for each destination so far.
+    planned: Mutex<HashMap<String, usize>>,
+}
+
+impl IntakePlan {
+    pub(super) fn new(snapshot: Arc<Snapshot>, destinations: Arc<Destinations>) -> Self {
+        Self { snapshot, destinations, planned: Mutex::default() }
+    }
+
+    /// Whether the delivery should not be owned at once: its action can not run, or its destination has its share.
+    fn holds_back(&self, action: &Action) -> bool {
+        if action.configured.is_err() {
+            return true;
+        }
+        let name = action.destination();
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = match planned.get_mut(name) {
+            Some(count) => count,
+            None => planned.entry(name.to_owned()).or_default(),
+        };
+        *count += 1;
+        self.destinations.get(name).room() < *count
+    }
+
+    fn delivery(&self, event: &EntityEvent, action: &Action) -> NewDelivery {
+        NewDelivery {
+            id: DeliveryId::of(event.id, &action.observer, &action.name),
+            observer: Arc::clone(&action.observer),
+            action: Arc::clone(&action.name),
+            action_type: Arc::clone(&action.plugin),
+            priority: action.policy.priority,
+            max_attempts: action.policy.retry.max_attempts,
+            ordering_key: ordering_key(event, action),
+            hold: self.holds_back(action),
+        }
+    }
+}
+
+impl Plan for IntakePlan {
+    fn plan(&self, event: &EntityEvent) -> Planned {
+        let mut planned = Planned::default();
+        for watcher in self.snapshot.matcher().find(event) {
+            match watcher.wants(event) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let actions = self.snapshot.actions(&watcher.name).iter();
+                    planned.deliveries.extend(actions.map(|action| self.delivery(event, action)));
+                }
+                Err(error) => planned.errors.push(ConditionError {
+                    observer: Arc::clone(&watcher.name),
+                    message: watcher.explain(&error),
+                }),
+            }
+        }
+        planned
+    }
+}
+
+/// What the deliveries that must not overtake each other share. The parts can hold any text, so their lengths come
+/// first.
+fn ordering_key(event: &EntityEvent, action: &Action) -> Option<String> {
+    let (observer, entity_type) = (&action.observer, &event.entity_type);
+    match action.policy.ordering {
+        Ordering::None => None,
+        Ordering::PerEntity => Some(format!(
+            "{}:{}:{observer}{entity_type}{}",
+            observer.len(),
+            entity_type.len(),
+            event.entity_id
+        )),
+    }
+}

@@ -1,0 +1,37 @@
+//! Keeps this host alive in the eyes of the others.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::{dispatch::Dispatch, patience::Patience};
+
+/// Renews the heartbeat every `interval` until `stop`.
+pub(in crate::pipeline) async fn heartbeat(
+    dispatch: Arc<Dispatch>,
+    name: String,
+    interval: Duration,
+    stop: CancellationToken,
+) {
+    let mut patience = Patience::new("heartbeat");
+    while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+        let now = dispatch.clock.now();
+        let renewed = match dispatch.store.heartbeat(dispatch.host, now).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                tracing::error!(
+                    "other hosts took this one for dead and took its deliveries over; what it still runs may run twice. \
+                     Raise dispatch.lease_timeout_ms if the machine or the database stalls that long"
+                );
+                dispatch.store.register(dispatch.host, &name, now).await
+            }
+            Err(error) => Err(error),
+        };
+        match renewed {
+            Ok(()) => patience.reset(),
+            Err(error) => {
+                patience.failed(&error);
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What SQLite knows of the application's tables.
+
+use sqlx::SqliteConnection;
+
+use super::{row_json::Column, statement::statements};
+use crate::{Result, StoreError};
+
+statements! {
+    FIND_TABLE = "-- find_table
+SELECT name, type FROM pragma_table_list
+WHERE schema = 'main' AND name = ?1 COLLATE NOCASE";
+    LIST_TABLES = "-- list_tables
+SELECT name FROM pragma_table_list
+WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+  AND name NOT LIKE 'observer\\_%' ESCAPE '\\' AND name NOT LIKE 'tb\\_observer%' ESCAPE '\\'
+ORDER BY name LIMIT 20";
+    /// Generated columns too.
+    LIST_COLUMNS = "-- list_columns
+SELECT name, upper(type) AS declared, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
+    LIST_TRIGGERS = "-- list_triggers
+SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger' AND name IN (SELECT value FROM json_each(?1))";
+}
+
+/// The tables of this program. To capture them would make events of events.
+const OWN_TABLES: [&str; 15] = [
+    "observer_captures",
+    "observer_deliveries",
+    "observer_dlq_history",
+    "observer_dlq_items",
+    "observer_events",
+    "observer_hosts",
+    "observer_inbox",
+    "observer_load_errors",
+    "observer_migrations",
+    "observer_quarantine",
+    "observer_revision",
+    "sqlite_schema",
+    "sqlite_sequence",
+    "tb_observer",
+    "tb_observer_log",
+];
+
+/// A table of the application.
+pub(super) struct Table {
+    /// As it is spelled in the schema.
+    pub(super) name: String,
+    pub(super) columns: Vec<Column>,
+    primary_key: Vec<String>,
+}
+
+impl Table {
+    /// The table, or `None` if there is none of that name.
+    pub(super) async fn find(connection: &mut SqliteConnection, name: &str) -> Result<Option<Self>> {
+        let Some(record) = FIND_TABLE.call().bind(name).optional(connection).await? else { return Ok(None) };
+        let name: String = record.get("name")?;
+        let mut primary_key = Vec::new();
+        let mut columns = Vec::new();
+        for column in LIST_COLUMNS.call().bind(&name).all(connection).await? {
+            let name: String = column.get("name")?;
+            match column.get::<i64>("pk")? {
+                0 => {}
+                place => primary_key.push((place, name.clone())),
+            }
+            columns.push(Column { name, declared: column.get("declared")? });
+        }
+        primary_key.sort_unstable();
+        let primary_key = primary_key.into_iter().map(|(_, name)| name).collect();
+        Ok(Some(Self { name, columns, primary_key }))
+    }
+
+    /// The table that a person asks to capture; refused with what to do if it can not be.
+    pub(super) async fn capturable(connection: &mut SqliteConnection, asked: &str) -> Result<Self> {
+        // SQLite's own name for the database of the file.
+        let name = asked.strip_prefix("main.").unwrap_or(asked);
+        let Some(record) = FIND_TABLE.call().bind(name).optional(connection).await? else {
+            return Err(StoreError::Refused(format!(
+                "there is no table `{asked}`; {}",
+                table_list(connection).await?
+            )));
+        };
+        if OWN_TABLES.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return Err(StoreError::Refused(format!(
+                "`{name}` belongs to aftercommit or to SQLite itself; capture a table of your application"
+            )));
+        }
+        match record.get::<&str>("type")? {
+            "table" => {}
+            "view" => {
+                return Err(StoreError::Refused(format!(
+                    "`{name}` is a view, and commits change tables; capture the tables it reads"
+                )));
+            }
+            kind => {
+                return Err(StoreError::Refused(format!(
+                    "`{name}` is a {kind} table, which can not have triggers; capture the table that feeds it"
+                )));
+            }
+        }
+        match Self::find(connection, name).await? {
+            Some(table) => Ok(table),
+            None => Err(StoreError::Refused(format!("there is no table `{asked}`"))),
+        }
+    }
+
+    /// The key of its events: the columns that were asked for, or the primary key.
+    pub(super) fn key(&self, asked: &[String]) -> Result<Vec<String>> {
+        if asked.is_empty() {
+            if self.primary_key.is_empty() {
+                return Err(StoreError::Refused(format!(
+                    "the table `{}` has no primary key; say which columns name a row: `--key COLUMN,..`",
+                    self.name
+                )));
+            }
+            return Ok(self.primary_key.clone());
+        }
+        let mut key = Vec::with_capacity(asked.len());
+        for name in asked {
+            let column =
+                self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)).ok_or_else(
+                    || {
+                        let names: Vec<_> = self.columns.iter().map(|column| column.name.as_str()).collect();
+                        StoreError::Refused(format!(
+                            "the table `{}` has no column `{name}` for its key; it has {}",
+                            self.name,
+                            names.join(", ")
+                        ))
+                    },
+                )?;
+            if key.contains(&column.name) {
+                return Err(StoreError::Refused(format!("the key has the column `{name}` twice")));
+            }
+            key.push(column.name.clone());
+        }
+        Ok(key)
+    }
+}
+
+async fn table_list(connection: &mut SqliteConnection) -> Result<String> {
+    let records = LIST_TABLES.call().all(connection).await?;
+    let names = records.iter().map(|record| record.get("name")).collect::<Result<Vec<&str>>>()?;
+    Ok(if names.is_empty() {
+        "the database has no tables yet".into()
+    } else {
+        format!("there are {}", names.join(", "))
+    })
+}
+
+/// A trigger as it is in the schema.
+pub(super) struct PresentTrigger {
+    pub(super) name: String,
+    pub(super) table: String,
+    pub(super) text: String,
+}
+
+/// Those of the named triggers that are there.
+pub(super) async fn present_triggers(
+    connection: &mut SqliteConnection,
+    names_json: &str,
+) -> Result<Vec<PresentTrigger>> {
+    let records = LIST_TRIGGERS.call().bind(names_json).all(connection).await?;
+    records
+        .iter()
+        .map(|record| {
+            Ok(PresentTrigger {
+                name: record.get("name")?,
+                table: record.get("tbl_name")?,
+                text: record.get("sql")?,
+            })
+        })
+        .collect()
+}

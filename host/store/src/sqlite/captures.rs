@@ -1,0 +1,212 @@
+//! Adds, checks and removes captures.
+
+use std::collections::BTreeMap;
+
+use aftercommit_core::Timestamp;
+use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use super::{
+    SqliteStore,
+    capture_table::{Table, present_triggers},
+    capture_trigger::{self, Captured},
+    connection::Sync,
+    failure,
+    row_json::identifier,
+    statement::{Record, rows_as_json, statements},
+};
+use crate::{Capture, CaptureRequest, CaptureStatus, Captures, Result, StoreError};
+
+statements! {
+    LIST_CAPTURES = "-- list_captures
+SELECT table_name, entity_type, key, columns, notify, triggers, created_at FROM observer_captures ORDER BY table_name";
+    PUT_CAPTURE = "-- put_capture
+INSERT OR REPLACE INTO observer_captures (table_name, entity_type, key, columns, notify, triggers, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    DELETE_CAPTURE = "-- delete_capture
+DELETE FROM observer_captures WHERE table_name = ?1";
+}
+
+/// A capture and the triggers that were written for it, by name.
+struct Written {
+    capture: Capture,
+    triggers: BTreeMap<String, String>,
+}
+
+#[async_trait]
+impl Captures for SqliteStore {
+    async fn add_capture(&self, request: CaptureRequest, now: Timestamp) -> Result<Capture> {
+        let mut write = self.inner.connections.write("add_capture", Sync::Now).await?;
+        let table = Table::capturable(&mut write, &request.table).await?;
+        let key = table.key(&request.key)?;
+        let earlier = list(&mut write).await?;
+        refuse_entity_type(&request.entity_type, &table.name, &earlier)?;
+        if let Some(earlier) = earlier.iter().find(|written| written.capture.table == table.name) {
+            drop_triggers(&mut write, &earlier.triggers).await?;
+        }
+        let triggers: BTreeMap<_, _> = capture_trigger::triggers(&Captured {
+            table: &table.name,
+            entity_type: &request.entity_type,
+            key: &key,
+            columns: &table.columns,
+        })
+        .into_iter()
+        .collect();
+        drop_triggers(&mut write, &triggers).await?;
+        for text in triggers.values() {
+            run(&mut write, "create_trigger", text.clone()).await?;
+        }
+        let capture = Capture {
+            table: table.name,
+            entity_type: request.entity_type,
+            key,
+            columns: table.columns.into_iter().map(|column| column.name).collect(),
+            notify: request.notify,
+            created_at: now,
+        };
+        put(&mut write, &capture, &triggers).await?;
+        write.commit().await?;
+        Ok(capture)
+    }
+
+    async fn captures(&self) -> Result<Vec<CaptureStatus>> {
+        let mut moment = self.inner.connections.read_transaction().await?;
+        let mut statuses = Vec::new();
+        for written in list(&mut moment).await? {
+            let drift = drift(&mut moment, &written).await?;
+            statuses.push(CaptureStatus { capture: written.capture, drift });
+        }
+        Ok(statuses)
+    }
+
+    async fn remove_capture(&self, table: &str) -> Result<()> {
+        let mut write = self.inner.connections.write("remove_capture", Sync::Now).await?;
+        let name = table.strip_prefix("main.").unwrap_or(table);
+        let captures = list(&mut write).await?;
+        let Some(written) = captures.iter().find(|written| written.capture.table.eq_ignore_ascii_case(name))
+        else {
+            return Err(StoreError::NotFound { what: "capture of the table", name: table.to_owned() });
+        };
+        drop_triggers(&mut write, &written.triggers).await?;
+        DELETE_CAPTURE.call().bind(&written.capture.table).execute(&mut write).await?;
+        write.commit().await
+    }
+}
+
+fn refuse_entity_type(entity_type: &str, table: &str, captures: &[Written]) -> Result<()> {
+    if entity_type.is_empty() || entity_type == "*" {
+        return Err(StoreError::Refused(format!(
+            "`{entity_type}` can not be an entity type; write a name such as `--entity Order`"
+        )));
+    }
+    match captures.iter().find(|written| written.capture.entity_type == entity_type) {
+        Some(Written { capture, .. }) if capture.table != table => Err(StoreError::Refused(format!(
+            "the entity type `{entity_type}` is taken by the table `{0}`; choose another name, or end that capture with \
+             `aftercommit capture remove {0}`",
+            capture.table
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn list(connection: &mut SqliteConnection) -> Result<Vec<Written>> {
+    LIST_CAPTURES.call().all(connection).await?.iter().map(written).collect()
+}
+
+fn written(record: &Record) -> Result<Written> {
+    fn json<T: serde::de::DeserializeOwned>(record: &Record, column: &str) -> Result<T> {
+        serde_json::from_str(record.get(column)?).map_err(|why| record.unreadable(column, &why))
+    }
+    Ok(Written {
+        capture: Capture {
+            table: record.get("table_name")?,
+            entity_type: record.get("entity_type")?,
+            key: json(record, "key")?,
+            columns: json(record, "columns")?,
+            notify: record.get("notify")?,
+            created_at: record.parse("created_at")?,
+        },
+        triggers: json(record, "triggers")?,
+    })
+}
+
+async fn put(
+    connection: &mut SqliteConnection,
+    capture: &Capture,
+    triggers: &BTreeMap<String, String>,
+) -> Result<()> {
+    PUT_CAPTURE
+        .call()
+        .bind(&capture.table)
+        .bind(&capture.entity_type)
+        .bind(rows_as_json(&capture.key))
+        .bind(rows_as_json(&capture.columns))
+        .bind(capture.notify)
+        .bind(serde_json::json!(triggers).to_string())
+        .bind_time(capture.created_at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn drop_triggers(connection: &mut SqliteConnection, triggers: &BTreeMap<String, String>) -> Result<()> {
+    for name in triggers.keys() {
+        run(connection, "drop_trigger", format!("DROP TRIGGER IF EXISTS {}", identifier(name))).await?;
+    }
+    Ok(())
+}
+
+/// Runs a statement that was put together here: triggers can not take arguments. Names in it are quoted.
+async fn run(connection: &mut SqliteConnection, name: &'static str, sql: String) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .map_err(|error| failure::of_step(name, &error))?;
+    Ok(())
+}
+
+/// What no longer fits, and what to do.
+async fn drift(connection: &mut SqliteConnection, written: &Written) -> Result<Option<String>> {
+    let Capture { table, entity_type, columns, .. } = &written.capture;
+    let names: Vec<_> = written.triggers.keys().collect();
+    let present = present_triggers(connection, &rows_as_json(&names)).await?;
+    if let Some(elsewhere) = present.iter().find(|trigger| !trigger.table.eq_ignore_ascii_case(table)) {
+        return Ok(Some(format!(
+            "the table is now named `{0}`; run `aftercommit capture remove {table}`, then \
+             `aftercommit capture add {0} --entity {entity_type}`",
+            elsewhere.table
+        )));
+    }
+    let Some(now) = Table::find(connection, table).await? else {
+        return Ok(Some(format!("the table is gone; run `aftercommit capture remove {table}`")));
+    };
+    let mut findings = Vec::new();
+    let present_columns: Vec<_> = now.columns.iter().map(|column| &column.name).collect();
+    let new: Vec<_> =
+        present_columns.iter().filter(|name| !columns.contains(name)).map(|name| name.as_str()).collect();
+    let gone: Vec<_> =
+        columns.iter().filter(|name| !present_columns.contains(name)).map(String::as_str).collect();
+    if !new.is_empty() {
+        findings.push(format!("not captured: {}", new.join(", ")));
+    }
+    if !gone.is_empty() {
+        findings.push(format!("captured but gone: {}", gone.join(", ")));
+    }
+    for (name, text) in &written.triggers {
+        match present.iter().find(|trigger| trigger.name == *name) {
+            None => findings.push(format!("the trigger {name} is missing")),
+            // A renamed column is renamed in the triggers by SQLite itself.
+            Some(trigger) if trigger.text != *text && gone.is_empty() => {
+                findings.push(format!("the trigger {name} was changed"));
+            }
+            Some(_) => {}
+        }
+    }
+    if findings.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "{}; run `aftercommit capture add {table} --entity {entity_type}` again to renew its triggers",
+        findings.join("; ")
+    )))
+}

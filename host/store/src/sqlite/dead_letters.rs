@@ -1,0 +1,179 @@
+//! The dead letter queue.
+
+use aftercommit_core::{DeliveryId, Timestamp};
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+
+use super::{
+    SqliteStore,
+    connection::Sync,
+    event_row,
+    statement::{Record, rows_as_json, statements},
+};
+use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError};
+
+/// Selects dead letters; only the end differs.
+macro_rules! dead_letters {
+    ($name:literal, $rest:literal) => {
+        concat!(
+            "-- ",
+            $name,
+            "
+SELECT id, event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+       traceparent, observer, action, action_type, action_config, attempts, max_attempts, class, code, last_error,
+       http_status, died_at
+FROM observer_dlq_items
+",
+            $rest
+        )
+    };
+}
+
+statements! {
+    LIST_DEAD_LETTERS = dead_letters!("list_dead_letters", "ORDER BY died_at DESC, id LIMIT ?1");
+    SHOW_DEAD_LETTER = dead_letters!("show_dead_letter", "WHERE id = ?1");
+    DEAD_IDS = "-- dead_ids
+SELECT id FROM observer_dlq_items ORDER BY event_seq, position, id";
+    MISSING_IDS = "-- missing_ids
+SELECT value AS id FROM json_each(?1) WHERE value NOT IN (SELECT id FROM observer_dlq_items) LIMIT 1";
+    /// Sequence numbers are never used again, so the event can have the one it had.
+    RESTORE_EVENTS = "-- restore_events
+INSERT INTO observer_events
+    (seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
+SELECT event_seq, event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+       traceparent
+FROM observer_dlq_items
+WHERE id IN (SELECT value FROM json_each(?1))
+ON CONFLICT DO NOTHING";
+    /// A round has as many attempts as the last one had. One that is live again by other means is left alone.
+    REPLAY_DELIVERIES = "-- replay_deliveries
+INSERT INTO observer_deliveries
+    (id, event_seq, position, observer, action, action_type, state, paused, priority, attempts, attempts_before,
+     max_attempts, ordering_key, last_error, created_at)
+SELECT i.id, i.event_seq, i.position, i.observer, i.action, i.action_type, 'ready',
+       EXISTS (SELECT 1 FROM tb_observer AS o WHERE o.name = i.observer AND o.enabled = 0),
+       i.priority, i.attempts, i.attempts, i.attempts + max(i.max_attempts - i.attempts_before, 1), i.ordering_key,
+       i.last_error, ?2
+FROM observer_dlq_items AS i
+WHERE i.id IN (SELECT value FROM json_each(?1))
+ON CONFLICT (id) DO NOTHING";
+    INSERT_HISTORY = "-- insert_history
+INSERT INTO observer_dlq_history (item_id, event_id, observer, action, what, attempts, last_error, at)
+SELECT id, event_id, observer, action, ?2, attempts, last_error, ?3
+FROM observer_dlq_items
+WHERE id IN (SELECT value FROM json_each(?1))";
+    DELETE_DEAD_LETTERS = "-- delete_dead_letters
+DELETE FROM observer_dlq_items WHERE id IN (SELECT value FROM json_each(?1))";
+    LIST_HISTORY = "-- list_history
+SELECT item_id, what, attempts, last_error, at FROM observer_dlq_history WHERE item_id = ?1 ORDER BY pk_history";
+}
+
+#[async_trait]
+impl DeadLetters for SqliteStore {
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
+        let mut connection = self.inner.connections.read().await?;
+        let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(&mut connection).await?;
+        records.iter().map(dead_letter).collect()
+    }
+
+    async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter> {
+        let mut connection = self.inner.connections.read().await?;
+        match SHOW_DEAD_LETTER.call().bind(id.to_string()).optional(&mut connection).await? {
+            Some(record) => dead_letter(&record),
+            None => Err(no_dead_letter(id.to_string())),
+        }
+    }
+
+    async fn replay(&self, ids: Option<Vec<DeliveryId>>, now: Timestamp) -> Result<Vec<DeliveryId>> {
+        let mut write = self.inner.connections.write("replay", Sync::Now).await?;
+        let ids = match ids {
+            Some(ids) => unique(ids),
+            None => all_ids(&mut write).await?,
+        };
+        let list = existing(&mut write, &ids).await?;
+        RESTORE_EVENTS.call().bind(&list).execute(&mut write).await?;
+        REPLAY_DELIVERIES.call().bind(&list).bind_time(now).execute(&mut write).await?;
+        remove(&mut write, &list, "replayed", now).await?;
+        write.commit().await?;
+        Ok(ids)
+    }
+
+    async fn discard(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<usize> {
+        let mut write = self.inner.connections.write("discard", Sync::Now).await?;
+        let list = existing(&mut write, &unique(ids)).await?;
+        let discarded = remove(&mut write, &list, "discarded", now).await?;
+        write.commit().await?;
+        Ok(discarded)
+    }
+
+    async fn history(&self, id: DeliveryId) -> Result<Vec<HistoryEntry>> {
+        let mut connection = self.inner.connections.read().await?;
+        let records = LIST_HISTORY.call().bind(id.to_string()).all(&mut connection).await?;
+        records
+            .iter()
+            .map(|record| {
+                Ok(HistoryEntry {
+                    id: DeliveryId(record.parse("item_id")?),
+                    what: record.get("what")?,
+                    attempts: record.get("attempts")?,
+                    last_error: record.get("last_error")?,
+                    at: record.parse("at")?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn no_dead_letter(name: String) -> StoreError {
+    StoreError::NotFound { what: "dead letter", name }
+}
+
+fn unique(mut ids: Vec<DeliveryId>) -> Vec<DeliveryId> {
+    let mut seen = std::collections::HashSet::new();
+    ids.retain(|id| seen.insert(*id));
+    ids
+}
+
+async fn all_ids(connection: &mut SqliteConnection) -> Result<Vec<DeliveryId>> {
+    let records = DEAD_IDS.call().all(connection).await?;
+    records.iter().map(|record| Ok(DeliveryId(record.parse("id")?))).collect()
+}
+
+/// The ids as a JSON list; an error for the first that is no item.
+async fn existing(connection: &mut SqliteConnection, ids: &[DeliveryId]) -> Result<String> {
+    let list = rows_as_json(ids);
+    match MISSING_IDS.call().bind(&list).optional(connection).await? {
+        Some(record) => Err(no_dead_letter(record.get("id")?)),
+        None => Ok(list),
+    }
+}
+
+/// Removes items, with a line of history for each.
+async fn remove(connection: &mut SqliteConnection, list: &str, what: &str, now: Timestamp) -> Result<usize> {
+    INSERT_HISTORY.call().bind(list).bind(what).bind_time(now).execute(connection).await?;
+    DELETE_DEAD_LETTERS.call().bind(list).execute(connection).await
+}
+
+fn dead_letter(record: &Record) -> Result<DeadLetter> {
+    let event = event_row::read(record)?
+        .map_err(|rejected| record.unreadable("event of a dead letter", &rejected.reason))?;
+    let config: &str = record.get("action_config")?;
+    Ok(DeadLetter {
+        id: DeliveryId(record.parse("id")?),
+        event_id: event.id,
+        observer: record.get("observer")?,
+        action: record.get("action_type")?,
+        action_name: record.get("action")?,
+        status: "dead",
+        attempts: record.get("attempts")?,
+        max_attempts: record.get("max_attempts")?,
+        class: record.get("class")?,
+        code: record.get("code")?,
+        last_error: record.get("last_error")?,
+        http_status: record.get("http_status")?,
+        died_at: record.parse("died_at")?,
+        event,
+        action_config: serde_json::from_str(config)
+            .map_err(|why| record.unreadable("action_config", &why))?,
+    })
+}

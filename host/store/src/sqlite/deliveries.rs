@@ -1,0 +1,77 @@
+//! Deliveries as people see them.
+
+use aftercommit_core::{DeliveryId, DeliveryState};
+use async_trait::async_trait;
+use serde_json::Value;
+use sqlx::SqliteConnection;
+
+use super::{
+    SqliteStore,
+    statement::{Record, statements},
+};
+use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result};
+
+statements! {
+    LIVE_DELIVERIES = "-- live_deliveries
+SELECT d.id, coalesce(e.id, '00000000-0000-0000-0000-000000000000') AS event_id, d.observer, d.action, d.action_type,
+       d.state AS status, d.attempts, d.max_attempts, d.last_error, d.next_attempt_at, d.created_at
+FROM observer_deliveries AS d LEFT JOIN observer_events AS e ON e.seq = d.event_seq
+WHERE (?1 IS NULL OR d.state = ?1) AND (?2 IS NULL OR d.observer = ?2)
+ORDER BY d.event_seq, d.position, d.id LIMIT ?3";
+    DELIVERIES_OF_EVENT = "-- deliveries_of_event
+SELECT d.id, e.id AS event_id, d.observer, d.action, d.action_type,
+       d.state AS status, d.attempts, d.max_attempts, d.last_error, d.next_attempt_at, d.created_at
+FROM observer_deliveries AS d JOIN observer_events AS e ON e.seq = d.event_seq
+WHERE d.event_seq = ?1
+ORDER BY d.position, d.id";
+    ENDED_DELIVERIES = "-- ended_deliveries
+SELECT delivery_id AS id, coalesce(event_id, '00000000-0000-0000-0000-000000000000') AS event_id, observer, action,
+       action_type, status, attempt AS attempts, max_attempts, iif(status = 'succeeded', NULL, message) AS last_error,
+       NULL AS next_attempt_at, started_at AS created_at
+FROM tb_observer_log
+WHERE status = ?1 AND (?2 IS NULL OR observer = ?2) AND delivery_id IS NOT NULL
+ORDER BY pk_log DESC LIMIT ?3";
+}
+
+#[async_trait]
+impl Deliveries for SqliteStore {
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
+        let statement = match filter.state {
+            Some(state) if state.is_final() => ENDED_DELIVERIES,
+            _ => LIVE_DELIVERIES,
+        };
+        let mut connection = self.inner.connections.read().await?;
+        let records = statement
+            .call()
+            .bind(filter.state.map(DeliveryState::as_str))
+            .bind(filter.observer)
+            .bind_limit(filter.limit)
+            .all(&mut connection)
+            .await?;
+        records.iter().map(delivery_row).collect()
+    }
+}
+
+/// The live deliveries of one event, in the order of its actions.
+pub(super) async fn of_event(connection: &mut SqliteConnection, event_seq: i64) -> Result<Vec<DeliveryRow>> {
+    let records = DELIVERIES_OF_EVENT.call().bind(event_seq).all(connection).await?;
+    records.iter().map(delivery_row).collect()
+}
+
+fn delivery_row(record: &Record) -> Result<DeliveryRow> {
+    let status: String = record.get("status")?;
+    Ok(DeliveryRow {
+        id: DeliveryId(record.parse("id")?),
+        event_id: record.parse("event_id")?,
+        observer: record.get("observer")?,
+        action: record.get("action_type")?,
+        action_name: record.get("action")?,
+        status: serde_json::from_value(Value::String(status))
+            .map_err(|why| record.unreadable("status", &why))?,
+        attempts: record.get("attempts")?,
+        max_attempts: record.get("max_attempts")?,
+        last_error: record.get("last_error")?,
+        next_attempt_at: record.parse_optional("next_attempt_at")?,
+        created_at: record.parse("created_at")?,
+    })
+}

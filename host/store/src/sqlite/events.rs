@@ -1,0 +1,153 @@
+//! Events as people see them.
+
+use aftercommit_core::EntityEvent;
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{
+    SqliteStore,
+    connection::Sync,
+    deliveries, event_row,
+    statement::{Record, statements},
+};
+use crate::{EventFilter, EventHistory, Events, QuarantinedRow, Result, StoreError, events::AttemptRow};
+
+statements! {
+    INSERT_EVENT = "-- insert_event
+INSERT INTO observer_events
+    (id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+ON CONFLICT (id) DO NOTHING";
+    /// Follows the insert of the event on the same connection.
+    INSERT_INBOX = "-- insert_inbox
+INSERT INTO observer_inbox (seq) VALUES (last_insert_rowid())";
+    LIST_EVENTS = "-- list_events
+SELECT id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+       traceparent
+FROM observer_events
+WHERE (?1 IS NULL OR entity_type = ?1) AND (?2 IS NULL OR entity_id = ?2) AND (?3 IS NULL OR event_kind = ?3)
+  AND seq NOT IN (SELECT event_seq FROM observer_quarantine)
+ORDER BY seq DESC LIMIT ?4";
+    SHOW_EVENT = "-- show_event
+SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
+       e.tenant_id, e.actor, e.traceparent,
+       EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.seq = e.seq) AS in_inbox
+FROM observer_events AS e
+WHERE e.id = ?1";
+    ATTEMPTS_OF_EVENT = "-- attempts_of_event
+SELECT delivery_id, observer, action, action_type, attempt, max_attempts, status, class, code, message, http_status,
+       started_at, duration_us, plugin, plugin_digest
+FROM tb_observer_log
+WHERE event_id = ?1
+ORDER BY pk_log";
+    LIST_QUARANTINED = "-- list_quarantined
+SELECT event_id, entity_type, entity_id, reason, quarantined_at
+FROM observer_quarantine
+ORDER BY pk_quarantine DESC LIMIT ?1";
+    COUNT_INBOX = "-- count_inbox
+SELECT count(*) FROM observer_inbox";
+}
+
+#[async_trait]
+impl Events for SqliteStore {
+    async fn emit(&self, event: EntityEvent) -> Result<()> {
+        let changed = serde_json::Value::from(event.changed);
+        let mut write = self.inner.connections.write("emit", Sync::Now).await?;
+        let made = INSERT_EVENT
+            .call()
+            .bind(event.id.to_string())
+            .bind(event.entity_type)
+            .bind(event.entity_id)
+            .bind(event.event_kind.as_str())
+            .bind_time(event.occurred_at)
+            .bind(event.data.to_string())
+            .bind(event.old.map(|old| old.to_string()))
+            .bind(changed.to_string())
+            .bind(event.tenant_id)
+            .bind(event.actor)
+            .bind(event.traceparent)
+            .execute(&mut write)
+            .await?;
+        if made == 0 {
+            return Err(StoreError::Refused(format!(
+                "there is an event {} already; ids are unique",
+                event.id
+            )));
+        }
+        INSERT_INBOX.call().execute(&mut write).await?;
+        write.commit().await
+    }
+
+    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
+        let mut connection = self.inner.connections.read().await?;
+        let records = LIST_EVENTS
+            .call()
+            .bind(filter.entity_type)
+            .bind(filter.entity_id)
+            .bind(filter.event_kind.map(aftercommit_core::EventKind::as_str))
+            .bind_limit(filter.limit)
+            .all(&mut connection)
+            .await?;
+        // A row that intake has not put aside yet is passed over as well.
+        records.iter().filter_map(|record| event_row::read_lenient(record).transpose()).collect()
+    }
+
+    async fn event(&self, id: Uuid) -> Result<EventHistory> {
+        let mut moment = self.inner.connections.read_transaction().await?;
+        let Some(record) = SHOW_EVENT.call().bind(id.to_string()).optional(&mut moment).await? else {
+            return Err(StoreError::NotFound { what: "event", name: id.to_string() });
+        };
+        let event = event_row::read(&record)?.map_err(|rejected| {
+            StoreError::Refused(format!("the row {id} is no event: {}", rejected.reason))
+        })?;
+        let attempts = ATTEMPTS_OF_EVENT.call().bind(id.to_string()).all(&mut moment).await?;
+        Ok(EventHistory {
+            event,
+            in_inbox: record.get("in_inbox")?,
+            deliveries: deliveries::of_event(&mut moment, record.get("seq")?).await?,
+            attempts: attempts.iter().map(attempt_row).collect::<Result<_>>()?,
+        })
+    }
+
+    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
+        let mut connection = self.inner.connections.read().await?;
+        let records = LIST_QUARANTINED.call().bind_limit(limit).all(&mut connection).await?;
+        records.iter().map(quarantined_row).collect()
+    }
+
+    async fn inbox_len(&self) -> Result<u64> {
+        let mut connection = self.inner.connections.read().await?;
+        let count: i64 = COUNT_INBOX.call().value(&mut connection).await?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+fn attempt_row(record: &Record) -> Result<AttemptRow> {
+    Ok(AttemptRow {
+        delivery_id: record.parse_optional("delivery_id")?,
+        observer: record.get("observer")?,
+        action: record.get("action_type")?,
+        action_name: record.get("action")?,
+        attempt: record.get("attempt")?,
+        max_attempts: record.get("max_attempts")?,
+        status: record.get("status")?,
+        class: record.get("class")?,
+        code: record.get("code")?,
+        message: record.get("message")?,
+        http_status: record.get("http_status")?,
+        started_at: record.parse("started_at")?,
+        duration_us: record.get::<i64>("duration_us")?.unsigned_abs(),
+        plugin: record.get("plugin")?,
+        plugin_digest: record.get("plugin_digest")?,
+    })
+}
+
+fn quarantined_row(record: &Record) -> Result<QuarantinedRow> {
+    Ok(QuarantinedRow {
+        event_id: record.get::<Option<String>>("event_id")?.unwrap_or_default(),
+        entity_type: record.get("entity_type")?,
+        entity_id: record.get("entity_id")?,
+        reason: record.get("reason")?,
+        quarantined_at: record.parse("quarantined_at")?,
+    })
+}

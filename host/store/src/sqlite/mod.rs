@@ -1,0 +1,141 @@
+//! The SQLite backend: the host's tables live in the application's own database file.
+//!
+//! One connection writes, for the whole process, and a few read; the application writes to the same file from its own
+//! processes. [`connection`] decides how durable a write is, [`statement`] how statements are written down and named,
+//! [`failure`] what their errors mean. Every other file holds one trait and its statements.
+
+mod capture_table;
+mod capture_trigger;
+mod captures;
+mod claims;
+mod completion;
+mod connection;
+mod dead_letters;
+mod definitions;
+mod deliveries;
+mod doorbell;
+mod event_row;
+mod events;
+mod failure;
+mod hosts;
+mod intake;
+mod liveness;
+mod observer_row;
+mod retention;
+mod row_json;
+mod schema;
+mod statement;
+mod url;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use self::{connection::Connections, doorbell::Doorbell, liveness::Liveness, url::DatabaseFile};
+use crate::Result;
+
+/// How to open the database.
+#[derive(Clone, Copy, Debug)]
+pub struct SqliteOptions {
+    /// Whether a missing file is made. Otherwise it is an error: a mistyped path must not start an empty database.
+    pub create: bool,
+    /// How long a write waits for another process to end its own; then it fails as locked.
+    pub busy_timeout: Duration,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { create: false, busy_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// An open database. Cheap to clone; the clones share their connections.
+#[derive(Clone)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    file: DatabaseFile,
+    connections: Connections,
+    liveness: Liveness,
+    doorbell: Doorbell,
+}
+
+impl SqliteStore {
+    /// Opens the database that `url` names: `sqlite:path` or `sqlite://path`. Applies no migration.
+    pub async fn open(url: &str, options: SqliteOptions) -> Result<Self> {
+        let file = DatabaseFile::parse(url)?;
+        file.inspect(options.create)?;
+        let connections = Connections::open(&file, options).await?;
+        let liveness = Liveness::beside(file.path());
+        let doorbell = Doorbell::for_database(file.path());
+        Ok(Self { inner: Arc::new(Inner { file, connections, liveness, doorbell }) })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> PathBuf {
+        self.inner.file.path().to_owned()
+    }
+
+    /// Ends all connections; the last process to do so folds the write-ahead log into the database file.
+    pub async fn close(&self) {
+        self.inner.connections.close().await;
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SqliteStore").field(&self.inner.file.path()).finish()
+    }
+}
+
+/// Every statement of the backend, for the test that prepares each of them.
+#[cfg(test)]
+pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement> {
+    [
+        captures::STATEMENTS,
+        capture_table::STATEMENTS,
+        claims::STATEMENTS,
+        completion::STATEMENTS,
+        connection::STATEMENTS,
+        dead_letters::STATEMENTS,
+        definitions::STATEMENTS,
+        deliveries::STATEMENTS,
+        events::STATEMENTS,
+        hosts::STATEMENTS,
+        intake::STATEMENTS,
+        retention::STATEMENTS,
+        schema::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use sqlx::{Executor as _, SqlSafeStr as _};
+
+    use super::*;
+    use crate::Schema as _;
+
+    #[tokio::test]
+    async fn every_statement_can_be_prepared_and_has_a_name_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/test.db", folder.path().display());
+        let store = SqliteStore::open(&url, SqliteOptions { create: true, ..SqliteOptions::default() })
+            .await
+            .unwrap();
+        store.migrate().await.unwrap();
+        let mut connection = store.inner.connections.read().await.unwrap();
+        let mut names = HashSet::new();
+        for statement in statements() {
+            assert!(names.insert(statement.name()), "two statements are named {}", statement.name());
+            assert_ne!(statement.name(), "unnamed", "{}", statement.sql());
+            if let Err(error) = (&mut *connection).prepare(statement.sql().into_sql_str()).await {
+                panic!("{}: {error}", statement.name());
+            }
+        }
+        assert!(names.len() > 40, "the list of statements is not complete");
+    }
+}

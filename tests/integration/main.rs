@@ -1,0 +1,6 @@
+//! Integration tests: the real binary as real processes, a real database file, real components, a real receiver.
+
+mod crash;
+mod delivery;
+mod shop;
+mod webhook;
