@@ -1,1 +1,49 @@
-//! placeholder
+//! Runs plugins: WebAssembly components with exactly the capabilities that they were granted.
+//!
+//! The way of an action: [`Runtime::load`] makes a [`Plugin`] of a component; [`Plugin::configure`] checks what an
+//! operator wrote and makes a [`ConfiguredAction`]; [`ConfiguredAction::run`] runs it for one event, in an instance of
+//! its own, and returns an [`Attempt`] whatever happens.
+//!
+//! This is the only crate that names the engine, and the only one from which plugins reach the network. It knows
+//! nothing of databases, of deliveries beyond their id, or of retries.
+
+mod action;
+mod bindings;
+mod cache;
+mod capability;
+mod configure;
+mod descriptor;
+mod egress;
+mod engine;
+mod event;
+mod guest;
+mod hostapi;
+mod invocation;
+mod limits;
+mod linking;
+mod loading;
+mod nearest;
+mod plugin;
+mod problem;
+mod rendering;
+mod result;
+mod runtime;
+mod schema;
+mod secrets;
+mod settings;
+mod templates;
+mod ticker;
+mod warm;
+
+pub use action::{Attempt, ConfiguredAction, DeliveryInfo, Usage};
+pub use capability::{Effective, Need, Needs, Origin, PrivateNetwork};
+pub use descriptor::{Descriptor, DescriptorError};
+pub use engine::EngineError;
+pub use event::PreparedEvent;
+pub use limits::Limits;
+pub use loading::{ComponentSource, LoadError, Misfit};
+pub use plugin::Plugin;
+pub use problem::{ConfigProblem, ConfigureError};
+pub use runtime::Runtime;
+pub use secrets::{ChainedSecrets, EnvSecrets, FileSecrets, Secret, SecretError, SecretProvider};
+pub use settings::{Provides, RuntimeSettings};

@@ -18,6 +18,9 @@
 
 pub mod captures;
 pub mod claims;
+#[cfg(feature = "conformance")]
+#[expect(clippy::unwrap_used, reason = "tests: what can not be had fails the case")]
+pub mod conformance;
 pub mod dead_letters;
 pub mod definitions;
 pub mod deliveries;

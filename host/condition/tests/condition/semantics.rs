@@ -471,3 +471,10 @@ fn a_row_that_is_no_object_has_no_fields() {
     let row = Row { kind: EventKind::Created, data: &data, old: None, changed: &[] };
     assert_eq!(Condition::parse("a IS NULL").unwrap().evaluate(&row).unwrap().as_str(), "true");
 }
+
+#[test]
+fn a_wide_row_is_a_row() {
+    let mut data: Value = (0..100).map(|number| (format!("f{number}"), Value::from(number))).collect();
+    data["inner"] = data.clone();
+    check(&created(data), &[("f0 = 0 AND f99 = 99 AND inner.f50 = 50", "true"), ("f100 IS NULL", "true")]);
+}

@@ -1,0 +1,16 @@
+//! What `bindgen!` makes of the WIT package. Functions that never wait are synchronous, which is cheaper for the guest.
+
+#![expect(clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated code")]
+
+wasmtime::component::bindgen!({
+    path: "../../wit/action-1",
+    world: "action",
+    imports: {
+        "aftercommit:action/http.send": async | trappable,
+        "aftercommit:action/secrets.access-token": async | trappable,
+        "aftercommit:action/mail.send": async | trappable,
+        "aftercommit:action/redis.execute": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+});

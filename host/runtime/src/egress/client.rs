@@ -1,0 +1,172 @@
+//! HTTP clients: one pool of connections for each set of grants, never shared between different sets.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    time::Duration,
+};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls_platform_verifier::Verifier;
+
+use crate::{
+    capability::{Effective, Origin, PrivateNetwork},
+    engine::EngineError,
+};
+
+/// What makes two actions share a pool.
+type GrantSet = (Vec<Origin>, PrivateNetwork);
+
+/// An unused connection is closed after that.
+const IDLE: Duration = Duration::from_secs(60);
+/// Part of the request's own timeout, but no connection is waited for longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// All clients in use.
+pub(crate) struct Clients {
+    tls: Arc<Tls>,
+    user_agent: String,
+    by_grants: Mutex<HashMap<GrantSet, Weak<Client>>>,
+}
+
+impl Clients {
+    pub(crate) fn new(user_agent: &str, extra_ca_pem: &[Vec<u8>]) -> Result<Self, EngineError> {
+        // Fails when the program has installed a provider before; that one is then used.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let tls = Arc::new(Tls { extra: extra_roots(extra_ca_pem)?, config: OnceLock::new() });
+        Ok(Self { tls, user_agent: user_agent.to_owned(), by_grants: Mutex::default() })
+    }
+
+    /// The client for a set of grants; made when it is first used to send.
+    pub(crate) fn of(&self, effective: &Effective) -> Arc<Client> {
+        let key = (effective.origins.clone(), effective.private_network.clone());
+        let mut known = self.by_grants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = known.get(&key).and_then(Weak::upgrade) {
+            return client;
+        }
+        known.retain(|_, client| client.strong_count() > 0);
+        let client = Arc::new(Client {
+            private_network: effective.private_network.clone(),
+            tls: Arc::clone(&self.tls),
+            user_agent: self.user_agent.clone(),
+            http: OnceLock::new(),
+        });
+        known.insert(key, Arc::downgrade(&client));
+        client
+    }
+}
+
+/// The connections of one set of grants.
+pub(crate) struct Client {
+    private_network: PrivateNetwork,
+    tls: Arc<Tls>,
+    user_agent: String,
+    http: OnceLock<Result<reqwest::Client, String>>,
+}
+
+impl Client {
+    pub(super) fn http(&self) -> Result<&reqwest::Client, &str> {
+        self.http.get_or_init(|| self.build()).as_ref().map_err(String::as_str)
+    }
+
+    fn build(&self) -> Result<reqwest::Client, String> {
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls.config().clone())
+            .user_agent(&self.user_agent)
+            .dns_resolver(Arc::new(GuardedResolver { private_network: self.private_network.clone() }))
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| error.without_url().to_string())
+    }
+}
+
+/// One TLS configuration for all clients, made when the first of them connects: reading the platform's roots takes
+/// milliseconds.
+struct Tls {
+    extra: Vec<CertificateDer<'static>>,
+    config: OnceLock<rustls::ClientConfig>,
+}
+
+impl Tls {
+    fn config(&self) -> &rustls::ClientConfig {
+        self.config.get_or_init(|| {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+                .with_safe_default_protocol_versions()
+                .expect("ring supports the default versions of TLS");
+            match Verifier::new_with_extra_roots(self.extra.iter().cloned(), provider) {
+                Ok(verifier) => builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+                    .with_no_client_auth(),
+                Err(error) => {
+                    tracing::error!(%error, "this system has no certificate authorities: every https request will fail");
+                    builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+                }
+            }
+        })
+    }
+}
+
+fn extra_roots(all: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, EngineError> {
+    let mut roots = Vec::new();
+    for pem in all {
+        for root in CertificateDer::pem_slice_iter(pem) {
+            roots.push(root.map_err(|error| EngineError::Certificate(error.to_string()))?);
+        }
+    }
+    Ok(roots)
+}
+
+/// Resolves a name once and hands on only the addresses that may be connected to.
+struct GuardedResolver {
+    private_network: PrivateNetwork,
+}
+
+/// A name has only addresses in special ranges.
+#[derive(Debug, thiserror::Error)]
+#[error("the name resolves to an address in a special range ({range})")]
+pub(super) struct OnlySpecial {
+    pub(super) range: &'static str,
+}
+
+/// A name has no address.
+#[derive(Debug, thiserror::Error)]
+#[error("the name does not resolve: {0}")]
+pub(super) struct Unresolved(String);
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let private_network = self.private_network.clone();
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
+                .await
+                .map_err(|error| Unresolved(error.to_string()))?
+                .collect();
+            let mut range = None;
+            let permitted: Vec<SocketAddr> = found
+                .into_iter()
+                .filter(|address| match private_network.permits(address.ip()) {
+                    Ok(()) => true,
+                    Err(special) => {
+                        range = Some(special);
+                        false
+                    }
+                })
+                .collect();
+            match (permitted.is_empty(), range) {
+                (false, _) => Ok(Box::new(permitted.into_iter()) as Addrs),
+                (true, Some(range)) => Err(OnlySpecial { range }.into()),
+                (true, None) => Err(Unresolved("it has no address".to_owned()).into()),
+            }
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! One exchange: the request, its redirects, and the response read up to its limit.
+
+use std::{error::Error as _, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode, header};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Bounds, Egress, EgressError, Permit, Request, Response,
+    client::{OnlySpecial, Unresolved},
+    decision::private_reason,
+    request::{Hop, method},
+    retry_after,
+};
+use crate::secrets::Handles;
+
+/// More are never followed, whatever the plugin asks for.
+const MAX_REDIRECTS: u32 = 10;
+
+impl Egress {
+    /// Sends a request for an action.
+    pub(crate) async fn send(
+        &self,
+        permit: &Permit,
+        request: &Request,
+        bounds: Bounds,
+    ) -> Result<Response, EgressError> {
+        let budget = Instant::from_std(bounds.deadline);
+        let deadline = match request.timeout_ms {
+            Some(own) => budget.min(Instant::now() + Duration::from_millis(own.into())),
+            None => budget,
+        };
+        timeout_at(deadline, self.exchange(permit, request, bounds))
+            .await
+            .unwrap_or(Err(EgressError::Timeout))
+    }
+
+    async fn exchange(
+        &self,
+        permit: &Permit,
+        request: &Request,
+        bounds: Bounds,
+    ) -> Result<Response, EgressError> {
+        let first = permit.target(&request.url)?;
+        let mut hop = permit.hop(request, method(&request.method)?, first, true, true)?;
+        let secret = Handles::suspects(&request.url);
+        let (mut with_body, mut with_secrets) = (true, true);
+        let mut left = request.max_redirects.min(MAX_REDIRECTS);
+        loop {
+            let answer = send_one(permit, &hop).await?;
+            let status = answer.status();
+            let location = answer.headers().get(header::LOCATION).filter(|_| is_redirect(status));
+            let Some(location) = location.filter(|_| left > 0) else {
+                return self.read(permit, &hop, answer, bounds.response_bytes).await;
+            };
+            left -= 1;
+            let next =
+                location.to_str().ok().and_then(|location| hop.url.join(location).ok()).ok_or_else(|| {
+                    EgressError::Protocol(format!("{}: redirects to something that is not a URL", hop.shown))
+                })?;
+            let next_method = redirected_method(status, &hop.method);
+            with_body &= next_method == hop.method;
+            let target = permit.redirected(next, secret)?;
+            // Once left, the first origin's credentials do not come back.
+            with_secrets &= target.origin == hop.origin;
+            hop = permit.hop(request, next_method, target, with_body, with_secrets)?;
+        }
+    }
+
+    async fn read(
+        &self,
+        permit: &Permit,
+        hop: &Hop,
+        mut answer: reqwest::Response,
+        limit: u64,
+    ) -> Result<Response, EgressError> {
+        let status = answer.status().as_u16();
+        let headers = std::mem::take(answer.headers_mut());
+        let head: u64 = headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum();
+        let room = limit.checked_sub(head).ok_or(EgressError::TooLarge(limit))?;
+        if answer.content_length().is_some_and(|length| length > room) {
+            return Err(EgressError::TooLarge(limit));
+        }
+        let body = body(&mut answer, room).await.map_err(|error| match error {
+            Some(error) => describe(permit, hop, error),
+            None => EgressError::TooLarge(limit),
+        })?;
+        let retry_after_ms = headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| retry_after::milliseconds(value, self.clock.now()));
+        Ok(Response { status, headers, body, retry_after_ms })
+    }
+}
+
+/// The body, or no error when it has no room.
+async fn body(answer: &mut reqwest::Response, room: u64) -> Result<Bytes, Option<reqwest::Error>> {
+    let Some(first) = answer.chunk().await? else { return Ok(Bytes::new()) };
+    let mut size = first.len() as u64;
+    if size > room {
+        return Err(None);
+    }
+    // Most bodies come in one piece.
+    let Some(mut next) = answer.chunk().await? else { return Ok(first) };
+    let mut all = BytesMut::from(first);
+    loop {
+        size += next.len() as u64;
+        if size > room {
+            return Err(None);
+        }
+        all.extend_from_slice(&next);
+        match answer.chunk().await? {
+            Some(chunk) => next = chunk,
+            None => return Ok(all.freeze()),
+        }
+    }
+}
+
+async fn send_one(permit: &Permit, hop: &Hop) -> Result<reqwest::Response, EgressError> {
+    let http = permit.client.http().map_err(|why| EgressError::Connect(why.to_owned()))?;
+    let mut request = reqwest::Request::new(hop.method.clone(), hop.url.clone());
+    let mut headers: HeaderMap = hop.headers.clone();
+    headers.entry(header::ACCEPT).or_insert(header::HeaderValue::from_static("*/*"));
+    *request.headers_mut() = headers;
+    if let Some(body) = &hop.body {
+        *request.body_mut() = Some(body.clone().into());
+    }
+    http.execute(request).await.map_err(|error| describe(permit, hop, error))
+}
+
+const fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// The method of the next hop, as the Fetch standard has it (HTTP-redirect fetch, step 12).
+fn redirected_method(status: StatusCode, method: &Method) -> Method {
+    match status.as_u16() {
+        301 | 302 if method == Method::POST => Method::GET,
+        303 if method != Method::HEAD => Method::GET,
+        _ => method.clone(),
+    }
+}
+
+/// What went wrong, without the URL, which may hold a secret.
+fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
+    let error = error.without_url();
+    let (timeout, connect) = (error.is_timeout(), error.is_connect());
+    let mut deepest = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(special) = inner.downcast_ref::<OnlySpecial>() {
+            return permit.denied(&hop.shown, private_reason(special.range));
+        }
+        if inner.is::<Unresolved>() {
+            return EgressError::Dns(format!("{}: {inner}", hop.shown));
+        }
+        if let Some(tls) = tls_error(inner) {
+            return EgressError::Tls(format!("{}: {tls}", hop.shown));
+        }
+        deepest = inner.to_string();
+        cause = inner.source();
+    }
+    let text = format!("{}: {deepest}", hop.shown);
+    if timeout && !connect {
+        EgressError::Timeout
+    } else if connect {
+        EgressError::Connect(text)
+    } else {
+        EgressError::Protocol(text)
+    }
+}
+
+/// TLS errors travel inside I/O errors.
+fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    error
+        .downcast_ref::<rustls::Error>()
+        .or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>())
+}

@@ -1,0 +1,111 @@
+//! The one way out: every request of every plugin, by the buffered import or by wasi:http, is decided and sent here.
+//!
+//! This module knows nothing of WebAssembly.
+
+mod address;
+mod client;
+mod decision;
+mod exchange;
+mod request;
+mod retry_after;
+
+use std::{sync::Arc, time::Instant};
+
+use aftercommit_core::Clock;
+use bytes::Bytes;
+
+pub(crate) use client::{Client, Clients};
+pub(crate) use request::forbidden_header;
+
+use crate::{capability::Effective, secrets::Handles};
+
+/// Sends requests for actions.
+pub(crate) struct Egress {
+    pub(crate) clients: Clients,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What one action may send, and to whom.
+pub(crate) struct Permit {
+    /// For the audit: plugin, observer and action.
+    pub(crate) who: Who,
+    pub(crate) effective: Effective,
+    pub(crate) handles: Handles,
+    pub(crate) client: Arc<Client>,
+}
+
+/// Whose action it is, for audit and log.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Who {
+    pub(crate) plugin: String,
+    pub(crate) observer: String,
+    pub(crate) action: String,
+}
+
+/// A request as the guest asks for it; handles stand where secrets will.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) auth: Auth,
+    pub(crate) body: Option<Body>,
+    pub(crate) timeout_ms: Option<u32>,
+    pub(crate) max_redirects: u32,
+}
+
+/// A body: secrets are substituted in text only.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    Text(String),
+    Bytes(Bytes),
+}
+
+/// The `Authorization` that the host writes.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Auth {
+    #[default]
+    None,
+    Bearer(String),
+    Basic(String, String),
+}
+
+/// Bounds of one exchange.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// When the attempt's budget is over.
+    pub(crate) deadline: Instant,
+    /// Headers and body of the response.
+    pub(crate) response_bytes: u64,
+}
+
+/// A complete response.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) retry_after_ms: Option<u64>,
+}
+
+/// Why there is no response. Texts never hold a secret.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum EgressError {
+    #[error("{0}")]
+    InvalidRequest(String),
+    #[error("{0}")]
+    Denied(String),
+    #[error("{0}")]
+    Dns(String),
+    #[error("{0}")]
+    Connect(String),
+    #[error("{0}")]
+    Tls(String),
+    #[error("no complete response in time")]
+    Timeout,
+    #[error("the response is larger than {0} bytes")]
+    TooLarge(u64),
+    #[error("{0}")]
+    Protocol(String),
+}

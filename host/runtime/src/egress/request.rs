@@ -1,0 +1,209 @@
+//! From a request as asked to one that can leave: method and headers checked, secrets put in.
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use url::Url;
+
+use super::{Auth, Body, EgressError, Permit, Request};
+use crate::{
+    capability::Origin,
+    secrets::{Handles, Refused},
+};
+
+/// Headers that the host or the connection decides.
+const FORBIDDEN: [&str; 10] = [
+    "host",
+    "content-length",
+    "connection",
+    "transfer-encoding",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+];
+
+/// Whether the guest may not set this header.
+pub(crate) fn forbidden_header(name: &str) -> bool {
+    FORBIDDEN.contains(&name) || name.starts_with("proxy-")
+}
+
+/// One hop, ready to be sent.
+pub(super) struct Hop {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) origin: Origin,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
+    /// What may be told of the URL in an error.
+    pub(super) shown: String,
+}
+
+/// A URL whose secrets are in their places.
+pub(super) struct Target {
+    url: Url,
+    pub(super) origin: Origin,
+    shown: String,
+}
+
+impl Permit {
+    /// Decides on the first URL.
+    pub(super) fn target(&self, text: &str) -> Result<Target, EgressError> {
+        let secret = Handles::suspects(text);
+        let (written, used) = if secret { self.handles.url(text) } else { (text.to_owned(), Vec::new()) };
+        // A URL with a secret in it is not shown at all: a plugin could read the secret from the error.
+        let unparsed =
+            if secret { "the URL (not shown, it holds a secret)".to_owned() } else { format!("`{text}`") };
+        let url = Url::parse(&written)
+            .map_err(|error| EgressError::InvalidRequest(format!("{unparsed} is not a URL: {error}")))?;
+        let shown = if secret { unparsed } else { shown(&url) };
+        let origin = self.decide(&url, &shown)?;
+        for entry in used {
+            entry.check(&origin).map_err(|refused| self.refused(&shown, &refused))?;
+        }
+        Ok(Target { url, origin, shown })
+    }
+
+    /// Decides on where a redirect leads.
+    pub(super) fn redirected(&self, url: Url, secret: bool) -> Result<Target, EgressError> {
+        let shown = if secret { "the redirect's URL".to_owned() } else { shown(&url) };
+        let origin = self.decide(&url, &shown)?;
+        Ok(Target { url, origin, shown })
+    }
+
+    /// The hop to `target`. `with_secrets` is false once a redirect has left the first origin: then everything that
+    /// holds a secret or credentials stays behind.
+    pub(super) fn hop(
+        &self,
+        request: &Request,
+        method: Method,
+        target: Target,
+        with_body: bool,
+        with_secrets: bool,
+    ) -> Result<Hop, EgressError> {
+        let Target { url, origin, shown } = target;
+        let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
+        for (name, value) in &request.headers {
+            if let Some((name, value)) = self.header(name, value, &origin, &shown, with_secrets)? {
+                headers.append(name, value);
+            }
+        }
+        if with_secrets && let Some(value) = self.authorization(&request.auth, &origin, &shown)? {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let body = match &request.body {
+            Some(body) if with_body => Some(self.body(body, &origin, &shown, with_secrets)?),
+            _ => None,
+        };
+        Ok(Hop { method, url, origin, headers, body, shown })
+    }
+
+    fn header(
+        &self,
+        name: &str,
+        value: &str,
+        origin: &Origin,
+        shown: &str,
+        with_secrets: bool,
+    ) -> Result<Option<(HeaderName, HeaderValue)>, EgressError> {
+        let invalid =
+            |why: &str| EgressError::InvalidRequest(format!("the header `{}` {why}", name.escape_debug()));
+        let parsed = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| invalid("has a name that HTTP does not allow"))?;
+        if forbidden_header(parsed.as_str()) {
+            return Err(invalid("is the host's to set"));
+        }
+        let credentials = parsed == header::AUTHORIZATION || parsed == header::COOKIE;
+        let suspect = Handles::suspects(value);
+        if !with_secrets && (credentials || suspect) {
+            return Ok(None);
+        }
+        const NOT_A_VALUE: &str =
+            "has a value that HTTP does not allow (a line break or a control character)";
+        if !suspect {
+            let value = HeaderValue::from_str(value).map_err(|_| invalid(NOT_A_VALUE))?;
+            return Ok(Some((parsed, value)));
+        }
+        let (value, secret) =
+            self.handles.value(value, origin).map_err(|refused| self.refused(shown, &refused))?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| invalid(NOT_A_VALUE))?;
+        value.set_sensitive(secret);
+        Ok(Some((parsed, value)))
+    }
+
+    fn authorization(
+        &self,
+        auth: &Auth,
+        origin: &Origin,
+        shown: &str,
+    ) -> Result<Option<HeaderValue>, EgressError> {
+        let fill = |text: &str| {
+            self.handles
+                .value(text, origin)
+                .map(|(text, _)| text)
+                .map_err(|refused| self.refused(shown, &refused))
+        };
+        let text = match auth {
+            Auth::None => return Ok(None),
+            Auth::Bearer(token) => format!("Bearer {}", fill(token)?),
+            Auth::Basic(user, password) => {
+                let pair = format!("{}:{}", fill(user)?, fill(password)?);
+                format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+            }
+        };
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            EgressError::InvalidRequest(
+                "the token of `auth` holds a line break or a control character".to_owned(),
+            )
+        })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    fn body(
+        &self,
+        body: &Body,
+        origin: &Origin,
+        shown: &str,
+        with_secrets: bool,
+    ) -> Result<Bytes, EgressError> {
+        match body {
+            Body::Bytes(bytes) => Ok(bytes.clone()),
+            Body::Text(text) if with_secrets && Handles::suspects(text) => {
+                let (text, _) =
+                    self.handles.body(text, origin).map_err(|refused| self.refused(shown, &refused))?;
+                Ok(Bytes::from(text))
+            }
+            Body::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+        }
+    }
+
+    fn refused(&self, shown: &str, refused: &Refused) -> EgressError {
+        let Refused::Destination(name) = refused;
+        self.denied(shown, format!("the secret `{name}` is not granted to this action towards that origin"))
+    }
+}
+
+/// What may be told of a URL: never its query, which often holds a key.
+fn shown(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    // Neither can fail on a URL that has a host; on one without there is no user information.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.into()
+}
+
+/// A request's method.
+pub(super) fn method(text: &str) -> Result<Method, EgressError> {
+    match Method::from_bytes(text.as_bytes()) {
+        Ok(Method::CONNECT | Method::TRACE) | Err(_) => Err(EgressError::InvalidRequest(format!(
+            "`{}` is not a method that can be sent",
+            text.escape_debug()
+        ))),
+        Ok(method) => Ok(method),
+    }
+}

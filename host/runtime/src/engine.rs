@@ -1,0 +1,83 @@
+//! The WebAssembly engine, with the settings that were measured to be fast, and its fallback without a pool.
+
+use std::time::Duration;
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::{settings::RuntimeSettings, ticker::Ticker};
+
+/// The engine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// This machine or its settings do not allow it.
+    #[error("the WebAssembly engine does not start: {0}")]
+    Engine(String),
+    /// No thread for the ticks of CPU accounting.
+    #[error("the WebAssembly engine does not start: no thread for its clock: {0}")]
+    Ticker(std::io::Error),
+    /// A certificate of the settings is not one.
+    #[error("a certificate authority of the settings does not read: {0}")]
+    Certificate(String),
+    /// No randomness from the system.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// Core instances a component, on average: Rust takes 3 to 4, JavaScript up to 13, Python 14.
+const CORE_INSTANCES_EACH: u32 = 8;
+/// JavaScript and .NET guests need that many.
+const TABLE_ELEMENTS: usize = 100_000;
+/// What a returned slot keeps, so that the next guest finds its pages mapped.
+const MEMORY_KEPT_BYTES: usize = 256 << 10;
+const STACK_KEPT_BYTES: usize = 64 << 10;
+
+/// An engine, and whether its instances come from a pool.
+pub(crate) fn start(settings: &RuntimeSettings) -> Result<(Engine, std::sync::Arc<Ticker>), EngineError> {
+    let engine = match Engine::new(&config(pool(settings))) {
+        Ok(engine) => engine,
+        Err(error) => {
+            tracing::warn!(
+                error = %format!("{error:#}"),
+                max_instances = settings.max_instances,
+                "the pool of WebAssembly instances can not be reserved; instances are allocated one by one, which is \
+                 several times slower: lower max_instances, or raise the limit of virtual memory"
+            );
+            Engine::new(&config(InstanceAllocationStrategy::OnDemand))
+                .map_err(|error| EngineError::Engine(format!("{error:#}")))?
+        }
+    };
+    let ticker = Ticker::start(&engine, Duration::from_millis(settings.tick_ms.max(1)))
+        .map_err(EngineError::Ticker)?;
+    Ok((engine, ticker))
+}
+
+fn config(allocation: InstanceAllocationStrategy) -> Config {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(allocation)
+        .epoch_interruption(true)
+        .wasm_component_model(true)
+        // Costs two microseconds a call, and the interface has no async function.
+        .concurrency_support(false)
+        // A trap's message is told without it.
+        .wasm_backtrace_max_frames(None);
+    config
+}
+
+fn pool(settings: &RuntimeSettings) -> InstanceAllocationStrategy {
+    // One more for each `describe` that may run at the same time.
+    let instances = settings.max_instances.saturating_add(settings.max_warm_instances).saturating_add(8);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_EACH))
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(3))
+        .total_stacks(instances)
+        .max_core_instances_per_component(64)
+        .max_tables_per_component(64)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .async_stack_keep_resident(STACK_KEPT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    InstanceAllocationStrategy::Pooling(pool)
+}

@@ -1,0 +1,77 @@
+//! `http`: from the guest's records to the egress and back.
+
+use bytes::Bytes;
+
+use crate::{
+    bindings::aftercommit::action::{
+        http::{self, Host, HttpError},
+        model::Content,
+    },
+    egress::{self, Auth, Body, EgressError},
+    guest::{Guest, Phase},
+};
+
+impl Host for Guest {
+    async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, HttpError>> {
+        self.call.host_call()?;
+        if self.call.phase != Phase::Run {
+            return Ok(Err(HttpError::Denied("requests are sent during `run` only".to_owned())));
+        }
+        self.call.waited = true;
+        let sent = self.call.egress.send(&self.call.permit, &request.into(), self.call.bounds()).await;
+        Ok(sent.map(http::Response::from).map_err(HttpError::from))
+    }
+}
+
+impl From<http::Request> for egress::Request {
+    fn from(request: http::Request) -> Self {
+        Self {
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
+            auth: match request.auth {
+                http::Auth::None => Auth::None,
+                http::Auth::Bearer(token) => Auth::Bearer(token),
+                http::Auth::Basic((user, password)) => Auth::Basic(user, password),
+            },
+            body: request.body.map(|body| match body {
+                Content::Text(text) => Body::Text(text),
+                Content::Bytes(bytes) => Body::Bytes(Bytes::from(bytes)),
+            }),
+            timeout_ms: request.timeout_ms,
+            max_redirects: request.max_redirects,
+        }
+    }
+}
+
+impl From<egress::Response> for http::Response {
+    fn from(response: egress::Response) -> Self {
+        let headers = response
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            })
+            .collect();
+        let body = match String::from_utf8(response.body.into()) {
+            Ok(text) => Content::Text(text),
+            Err(error) => Content::Bytes(error.into_bytes()),
+        };
+        Self { status: response.status, headers, body, retry_after_ms: response.retry_after_ms }
+    }
+}
+
+impl From<EgressError> for HttpError {
+    fn from(error: EgressError) -> Self {
+        match error {
+            EgressError::InvalidRequest(why) => Self::InvalidRequest(why),
+            EgressError::Denied(why) => Self::Denied(why),
+            EgressError::Dns(why) => Self::Dns(why),
+            EgressError::Connect(why) => Self::Connect(why),
+            EgressError::Tls(why) => Self::Tls(why),
+            EgressError::Timeout => Self::Timeout,
+            EgressError::TooLarge(limit) => Self::ResponseTooLarge(limit),
+            EgressError::Protocol(why) => Self::Protocol(why),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What a guest may call, one file an interface. Each checks the phase, counts the call and asks the module that knows.
+
+mod clock;
+mod http;
+mod log;
+mod mail;
+mod redis;
+mod secrets;
+mod template;
+mod wasi_http;
+
+pub(crate) use log::LogSink;
+pub(crate) use wasi_http::GuestRequests;
+
+use crate::{
+    bindings::aftercommit::action::model::{Content, Host},
+    guest::Guest,
+};
+
+// The interface has types only.
+impl Host for Guest {}
+
+/// A content as bytes.
+fn content_bytes(content: &Content) -> &[u8] {
+    match content {
+        Content::Text(text) => text.as_bytes(),
+        Content::Bytes(bytes) => bytes,
+    }
+}

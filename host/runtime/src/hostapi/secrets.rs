@@ -1,0 +1,101 @@
+//! `secrets`: work with secrets that the guest does not see.
+
+use std::sync::Arc;
+
+use crate::{
+    bindings::aftercommit::action::{
+        model::Content,
+        secrets::{Hash, Host, Key, SecretError, Signature, TokenRequest},
+    },
+    capability::Need,
+    guest::{Guest, Phase},
+    hostapi::content_bytes,
+    secrets::{Entry, KeyError, hmac, sign},
+};
+
+impl Guest {
+    /// The secret behind a handle, if this action may work with it now.
+    fn secret(&mut self, handle: &str, need: Need) -> wasmtime::Result<Result<Arc<Entry>, SecretError>> {
+        self.call.host_call()?;
+        if self.call.phase != Phase::Run {
+            return Ok(Err(SecretError::Denied("secrets are used during `run` only".to_owned())));
+        }
+        let permit = &self.call.permit;
+        if !permit.effective.needs.has(need) {
+            let why = format!("the plugin does not declare that it needs `{}`", need.as_str());
+            return Ok(Err(SecretError::Denied(why)));
+        }
+        Ok(permit.handles.whole(handle).ok_or_else(|| {
+            tracing::warn!(
+                target: "aftercommit::audit",
+                plugin = permit.who.plugin,
+                observer = permit.who.observer,
+                action = permit.who.action,
+                "a plugin named a secret that is not granted to its action"
+            );
+            SecretError::Denied(
+                "this is not the handle of a secret of this action; write ${secret:NAME} into its configuration".to_owned(),
+            )
+        }))
+    }
+}
+
+fn told(entry: &Entry, error: &KeyError) -> SecretError {
+    SecretError::InvalidKey(format!("the secret `{}`: {}", entry.name, error.0))
+}
+
+impl Host for Guest {
+    fn hmac(
+        &mut self,
+        secret: String,
+        algorithm: Hash,
+        key: Key,
+        message: Content,
+    ) -> wasmtime::Result<Result<Vec<u8>, SecretError>> {
+        Ok(self.secret(&secret, Need::Secrets)?.and_then(|entry| {
+            hmac(&entry.secret, algorithm, &key, content_bytes(&message))
+                .map_err(|error| told(&entry, &error))
+        }))
+    }
+
+    fn sign(
+        &mut self,
+        secret: String,
+        algorithm: Signature,
+        key: Key,
+        message: Content,
+    ) -> wasmtime::Result<Result<Vec<u8>, SecretError>> {
+        Ok(self.secret(&secret, Need::Secrets)?.and_then(|entry| {
+            sign(&entry.secret, algorithm, &key, content_bytes(&message))
+                .map_err(|error| told(&entry, &error))
+        }))
+    }
+
+    async fn access_token(&mut self, _: TokenRequest) -> wasmtime::Result<Result<String, SecretError>> {
+        self.call.host_call()?;
+        Ok(Err(SecretError::Unsupported("this host does not obtain access tokens yet".to_owned())))
+    }
+
+    fn reveal(&mut self, secret: String) -> wasmtime::Result<Result<String, SecretError>> {
+        let entry = match self.secret(&secret, Need::Reveal)? {
+            Ok(entry) => entry,
+            Err(error) => return Ok(Err(error)),
+        };
+        let permit = &self.call.permit;
+        let granted = permit.effective.reveal.contains(&entry.name);
+        tracing::warn!(
+            target: "aftercommit::audit",
+            plugin = permit.who.plugin,
+            observer = permit.who.observer,
+            action = permit.who.action,
+            secret = entry.name,
+            granted,
+            "a plugin asked for the text of a secret"
+        );
+        if !granted {
+            let why = format!("`{}` is not in the action's `grants.reveal`", entry.name);
+            return Ok(Err(SecretError::Denied(why)));
+        }
+        Ok(Ok(entry.secret.expose().to_owned()))
+    }
+}

@@ -1,0 +1,43 @@
+//! `template`: the host's template language for text that only the guest can complete.
+
+use handlebars::Context;
+
+use crate::{
+    bindings::aftercommit::action::template::{self, Host},
+    guest::{Guest, Phase},
+    templates::{Escaping, Template},
+};
+
+impl Host for Guest {
+    fn render(
+        &mut self,
+        text: String,
+        escaping: template::Escaping,
+        data: String,
+    ) -> wasmtime::Result<Result<String, String>> {
+        self.call.host_call()?;
+        if self.call.phase == Phase::Describe {
+            return Ok(Err("templates are not rendered during `describe`".to_owned()));
+        }
+        Ok(render(&text, escaping.into(), &data, self.call.limits.rendered_bytes))
+    }
+}
+
+fn render(text: &str, escaping: Escaping, data: &str, max_bytes: u64) -> Result<String, String> {
+    let data: serde_json::Value =
+        serde_json::from_str(data).map_err(|error| format!("the data is not JSON: {error}"))?;
+    let template = Template::compile(text, escaping).map_err(|error| error.to_string())?;
+    template.render(&Context::from(data), max_bytes).map_err(|problem| problem.to_string())
+}
+
+impl From<template::Escaping> for Escaping {
+    fn from(escaping: template::Escaping) -> Self {
+        match escaping {
+            template::Escaping::Json => Self::Json,
+            template::Escaping::Html => Self::Html,
+            template::Escaping::Text => Self::Text,
+            template::Escaping::Url => Self::Url,
+            template::Escaping::Slack => Self::Slack,
+        }
+    }
+}

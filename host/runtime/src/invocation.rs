@@ -1,0 +1,140 @@
+//! One call of a guest: an instance under its budgets, and what its end means.
+
+use std::{future::Future, time::Duration};
+
+use aftercommit_core::{Failure, FailureClass, Problem};
+use wasmtime::{Store, Trap};
+
+use crate::{
+    bindings::{Action, ActionPre},
+    guest::{Call, Guest, HostStop},
+};
+
+/// An instance of a component and its store.
+pub(crate) struct Instance {
+    pub(crate) store: Store<Guest>,
+    pub(crate) exports: Action,
+}
+
+impl Instance {
+    /// A fresh instance. Its first call is `call`.
+    pub(crate) async fn fresh(pre: &ActionPre<Guest>, call: Call) -> wasmtime::Result<Self> {
+        let transfer_bytes = call.limits.transfer_bytes();
+        let mut store = Store::new(pre.engine(), Guest::new(call));
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(transfer_bytes);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
+        store.set_epoch_deadline(1);
+        let exports = pre.instantiate_async(&mut store).await?;
+        Ok(Self { store, exports })
+    }
+
+    /// Makes a kept instance ready for another call.
+    pub(crate) fn renew(&mut self, call: Call) {
+        self.store.data_mut().call = call;
+        self.store.set_epoch_deadline(1);
+    }
+}
+
+/// How a call ended, other than by its own result.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The wall time was over.
+    Timeout,
+    /// The engine or the host ended it.
+    Trapped(wasmtime::Error),
+}
+
+/// Waits for a call no longer than its budget.
+pub(crate) async fn within<T>(
+    budget: Duration,
+    call: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, Ended> {
+    match tokio::time::timeout(budget, call).await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) => Err(Ended::Trapped(error)),
+        Err(_) => Err(Ended::Timeout),
+    }
+}
+
+/// What is known of a call beside how it ended.
+pub(crate) struct Circumstances<'c> {
+    pub(crate) timeout_ms: u64,
+    pub(crate) cpu_ms: u64,
+    pub(crate) memory_mb: u64,
+    /// A growth of memory was refused.
+    pub(crate) memory_refused: bool,
+    /// The last error line that the guest wrote: a panic's message.
+    pub(crate) last_error: Option<&'c str>,
+}
+
+impl Ended {
+    /// Class, code and message of this end.
+    pub(crate) fn failure(&self, circumstances: &Circumstances<'_>) -> Failure {
+        let (class, code, message) = self.judge(circumstances);
+        Failure::new(class, Problem::new(code, message))
+    }
+
+    fn judge(&self, about: &Circumstances<'_>) -> (FailureClass, &'static str, String) {
+        use FailureClass::{Permanent, Transient};
+        let error = match self {
+            Self::Timeout => {
+                return (
+                    Transient,
+                    "timeout",
+                    format!("not finished after {} ms (`timeout_ms`)", about.timeout_ms),
+                );
+            }
+            Self::Trapped(error) => error,
+        };
+        if let Some(stop) = error.downcast_ref::<HostStop>() {
+            return match stop {
+                HostStop::HostCalls(_) => {
+                    (Permanent, "host_call_limit", format!("{stop} (`limits.host_calls`)"))
+                }
+                HostStop::NotNow(_) => (Permanent, "plugin_trap", stop.to_string()),
+            };
+        }
+        if error.is::<std::str::Utf8Error>() {
+            return (Permanent, "plugin_abi", "the plugin handed over text that is not UTF-8".to_owned());
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => (
+                Transient,
+                "cpu_limit",
+                format!("used more than {} ms of CPU time (`limits.cpu_ms`)", about.cpu_ms),
+            ),
+            _ if about.memory_refused => (
+                Permanent,
+                "memory_limit",
+                format!("needs more than {} MiB of memory (`limits.memory_mb`)", about.memory_mb),
+            ),
+            Some(Trap::StackOverflow) => {
+                (Transient, "plugin_trap", "the plugin recursed too deep".to_owned())
+            }
+            Some(trap) => (Transient, "plugin_trap", trapped(&trap.to_string(), about.last_error)),
+            None => other(error),
+        }
+    }
+}
+
+fn trapped(trap: &str, last_error: Option<&str>) -> String {
+    match last_error {
+        Some(line) => format!("the plugin gave up: {line}"),
+        None => format!("the plugin trapped: {}", trap.trim_start_matches("wasm trap: ")),
+    }
+}
+
+fn other(error: &wasmtime::Error) -> (FailureClass, &'static str, String) {
+    let cause = error.root_cause().to_string();
+    if cause.contains("fuel allocated for hostcalls") {
+        let message = "the plugin handed over more than the host takes at once".to_owned();
+        return (FailureClass::Permanent, "result_too_large", message);
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        let message = "no instance is free; raise the host's `max_instances`".to_owned();
+        return (FailureClass::Transient, "no_instance", message);
+    }
+    tracing::debug!(error = %format!("{error:#}"), "a plugin was ended by the engine");
+    (FailureClass::Permanent, "plugin_abi", format!("the plugin does not keep to the interface: {cause}"))
+}

@@ -1,0 +1,137 @@
+//! An action's configuration as its guest receives it: JSON text, made once, with the rendered templates put in.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use serde_json::Value;
+
+use crate::{
+    event::PreparedEvent,
+    problem::escape,
+    templates::{RenderProblem, Template},
+};
+
+/// The configuration's text, cut where templates stand.
+pub(crate) struct ConfigText {
+    pieces: Vec<Piece>,
+}
+
+enum Piece {
+    Json(String),
+    Template { pointer: String, template: Template },
+}
+
+impl ConfigText {
+    /// Cuts a configuration at the templates, which are given by JSON pointer.
+    pub(crate) fn new(config: &Value, mut templates: HashMap<String, Template>) -> Self {
+        let mut text = Self { pieces: vec![Piece::Json(String::new())] };
+        text.write(config, &mut String::new(), &mut templates);
+        text
+    }
+
+    /// The text for an event. Borrowed, at no cost, when there are no templates.
+    pub(crate) fn render(
+        &self,
+        event: &PreparedEvent,
+        max_bytes: u64,
+    ) -> Result<Cow<'_, String>, (&str, RenderProblem)> {
+        if let [Piece::Json(all)] = self.pieces.as_slice() {
+            return Ok(Cow::Borrowed(all));
+        }
+        let mut out = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Json(json) => out.push_str(json),
+                Piece::Template { pointer, template } => {
+                    let rendered = template
+                        .render(event.context(), max_bytes)
+                        .map_err(|problem| (pointer.as_str(), problem))?;
+                    out.push_str(&Value::String(rendered).to_string());
+                }
+            }
+        }
+        Ok(Cow::Owned(out))
+    }
+
+    fn write(&mut self, value: &Value, pointer: &mut String, templates: &mut HashMap<String, Template>) {
+        match value {
+            Value::Object(fields) => {
+                for (position, (key, value)) in fields.iter().enumerate() {
+                    self.json(if position == 0 { "{" } else { "," });
+                    self.json(&Value::String(key.clone()).to_string());
+                    self.json(":");
+                    self.within(&escape(key), value, pointer, templates);
+                }
+                self.json(if fields.is_empty() { "{}" } else { "}" });
+            }
+            Value::Array(items) => {
+                for (position, value) in items.iter().enumerate() {
+                    self.json(if position == 0 { "[" } else { "," });
+                    self.within(&position.to_string(), value, pointer, templates);
+                }
+                self.json(if items.is_empty() { "[]" } else { "]" });
+            }
+            scalar => match templates.remove(pointer.as_str()) {
+                Some(template) => {
+                    self.pieces.push(Piece::Template { pointer: pointer.clone(), template });
+                    self.pieces.push(Piece::Json(String::new()));
+                }
+                None => self.json(&scalar.to_string()),
+            },
+        }
+    }
+
+    fn within(
+        &mut self,
+        part: &str,
+        value: &Value,
+        pointer: &mut String,
+        templates: &mut HashMap<String, Template>,
+    ) {
+        let length = pointer.len();
+        pointer.push('/');
+        pointer.push_str(part);
+        self.write(value, pointer, templates);
+        pointer.truncate(length);
+    }
+
+    fn json(&mut self, text: &str) {
+        if let Some(Piece::Json(last)) = self.pieces.last_mut() {
+            last.push_str(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aftercommit_core::{EntityEvent, EventKind};
+    use serde_json::json;
+
+    use super::*;
+    use crate::templates::Escaping;
+
+    #[test]
+    fn templates_are_rendered_where_they_stand() {
+        let config = json!({"a": [1, "{{x}} {{entity_type}}"], "e": {}, "f": [], "b/c": "{{x}}"});
+        let compile = |text| Template::compile(text, Escaping::Text).unwrap();
+        let templates = HashMap::from([
+            ("/a/1".to_owned(), compile("{{x}} {{entity_type}}")),
+            ("/b~1c".to_owned(), compile("{{x}}")),
+        ]);
+        let text = ConfigText::new(&config, templates);
+        let event = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({"x": "q\"\n"})));
+        let rendered: Value = serde_json::from_str(&text.render(&event, 100).unwrap()).unwrap();
+        assert_eq!(rendered, json!({"a": [1, "q\"\n T"], "e": {}, "f": [], "b/c": "q\"\n"}));
+        let empty = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({})));
+        assert_eq!(text.render(&empty, 100).unwrap_err(), ("/a/1", RenderProblem::Missing("x".into())));
+    }
+
+    #[test]
+    fn without_templates_nothing_is_made() {
+        let config = json!({"n": 1, "s": "x"});
+        let text = ConfigText::new(&config, HashMap::new());
+        let event = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({})));
+        assert!(
+            matches!(text.render(&event, 100).unwrap(), Cow::Borrowed(all) if all == r#"{"n":1,"s":"x"}"#)
+        );
+    }
+}

@@ -1,0 +1,186 @@
+//! The runtime: one engine, its linker, its cache and its egress, and the plugins loaded so far.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use aftercommit_core::Clock;
+use ring::rand::SecureRandom as _;
+use tokio::sync::Semaphore;
+use wasmtime::{Engine, component::Linker};
+
+use crate::{
+    bindings::ActionPre,
+    cache::CompileCache,
+    capability::Effective,
+    descriptor::Descriptor,
+    egress::{Clients, Egress, Permit, Who},
+    engine::{self, EngineError},
+    guest::{Call, Guest, Phase},
+    hostapi::LogSink,
+    invocation::{Circumstances, Instance, within},
+    limits::Limits,
+    linking,
+    loading::{self, Compiled, ComponentSource, LoadError},
+    plugin::{Loaded, Plugin},
+    secrets::{Handles, SecretProvider},
+    settings::RuntimeSettings,
+    ticker::Ticker,
+};
+
+/// Runs plugins. Cheap to clone: all clones are the same runtime.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all plugins of a runtime share.
+pub(crate) struct Shared {
+    pub(crate) settings: RuntimeSettings,
+    pub(crate) engine: Engine,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) egress: Arc<Egress>,
+    pub(crate) secrets: Arc<dyn SecretProvider>,
+    /// Stays below the pool: an exhausted pool is an error, not a wait.
+    pub(crate) running: Semaphore,
+    pub(crate) warm: Arc<Semaphore>,
+    linker: Linker<Guest>,
+    cache: Option<CompileCache>,
+    /// By digest: the same component is compiled and described once, whatever names it has.
+    loaded: Mutex<HashMap<String, Weak<Loaded>>>,
+}
+
+impl Runtime {
+    /// Starts the engine.
+    pub fn new(
+        settings: RuntimeSettings,
+        secrets: Arc<dyn SecretProvider>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, EngineError> {
+        ring::rand::SystemRandom::new().fill(&mut [0; 8]).map_err(|_| EngineError::Random)?;
+        let (engine, ticker) = engine::start(&settings)?;
+        let linker = linking::linker(&engine).map_err(|error| EngineError::Engine(format!("{error:#}")))?;
+        let cache = settings.cache_dir.as_deref().and_then(|folder| CompileCache::open(folder, &engine));
+        let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?;
+        let shared = Shared {
+            running: Semaphore::new(settings.max_instances.max(1) as usize),
+            warm: Arc::new(Semaphore::new(settings.max_warm_instances as usize)),
+            engine,
+            ticker,
+            egress: Arc::new(Egress { clients, clock }),
+            secrets,
+            linker,
+            cache,
+            loaded: Mutex::default(),
+            settings,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Loads a component under the name that operators gave it. Compiling takes as long as it takes, on a thread of
+    /// its own; a cached component takes under a millisecond.
+    pub async fn load(
+        &self,
+        name: &str,
+        component: ComponentSource,
+        expected_digest: Option<&str>,
+    ) -> Result<Arc<Plugin>, LoadError> {
+        let expected = expected_digest.map(str::to_owned);
+        let shared = Arc::clone(&self.shared);
+        let found = tokio::task::spawn_blocking(move || shared.compile(component, expected.as_deref()))
+            .await
+            .map_err(|error| LoadError::Damaged { why: format!("the compiler gave up: {error}") })??;
+        let loaded = match found {
+            Found::Known(loaded) => loaded,
+            Found::New(compiled) => self.shared.describe(name, *compiled).await?,
+        };
+        Ok(Arc::new(Plugin { name: name.to_owned(), loaded, runtime: Arc::clone(&self.shared) }))
+    }
+}
+
+enum Found {
+    Known(Arc<Loaded>),
+    New(Box<Compiled>),
+}
+
+impl Shared {
+    fn compile(&self, source: ComponentSource, expected: Option<&str>) -> Result<Found, LoadError> {
+        let bytes = source.read()?;
+        let digest = loading::digest(&bytes);
+        loading::check_digest(expected, &digest)?;
+        let known =
+            self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).and_then(Weak::upgrade);
+        if let Some(loaded) = known {
+            return Ok(Found::Known(loaded));
+        }
+        loading::compile(&self.engine, self.cache.as_ref(), &bytes, digest).map(Box::new).map(Found::New)
+    }
+
+    /// Links a component and asks it what it is.
+    async fn describe(&self, name: &str, compiled: Compiled) -> Result<Arc<Loaded>, LoadError> {
+        let pre = self
+            .linker
+            .instantiate_pre(&compiled.component)
+            .and_then(ActionPre::new)
+            .map_err(|error| loading::unlinkable(&compiled, &self.engine, &error))?;
+        let limits = Arc::new(loading::describe_limits());
+        let who = Who { plugin: name.to_owned(), ..Who::default() };
+        let permit = Arc::new(Permit {
+            who: who.clone(),
+            effective: Effective::default(),
+            handles: Handles::default(),
+            client: self.egress.clients.of(&Effective::default()),
+        });
+        let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
+        let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log));
+        let mut refused = false;
+        let said = within(Duration::from_millis(limits.timeout_ms), async {
+            let mut instance = Instance::fresh(&pre, call).await?;
+            let said = instance.exports.aftercommit_action_plugin().call_describe(&mut instance.store).await;
+            refused = instance.store.data().memory.refused;
+            said
+        })
+        .await
+        .map_err(|ended| {
+            let last_error = log.last_error();
+            let failure = ended.failure(&Circumstances {
+                timeout_ms: limits.timeout_ms,
+                cpu_ms: limits.cpu_ms,
+                memory_mb: limits.memory_mb,
+                memory_refused: refused,
+                last_error: last_error.as_deref(),
+            });
+            LoadError::Describe { why: failure.problem.message }
+        })?;
+        let (descriptor, schema) = Descriptor::read(said)?;
+        let loaded = Arc::new(Loaded { pre, descriptor, schema, compiled });
+        let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, loaded| loaded.strong_count() > 0);
+        all.insert(loaded.compiled.digest.clone(), Arc::downgrade(&loaded));
+        Ok(loaded)
+    }
+
+    /// A call with fresh budgets, starting now.
+    pub(crate) fn call(
+        &self,
+        phase: Phase,
+        permit: Arc<Permit>,
+        limits: Arc<Limits>,
+        log: Arc<LogSink>,
+    ) -> Call {
+        Call {
+            phase,
+            permit,
+            egress: Arc::clone(&self.egress),
+            deadline: Instant::now() + Duration::from_millis(limits.timeout_ms),
+            max_ticks: self.ticker.ticks(Duration::from_millis(limits.cpu_ms)),
+            ticks: 0,
+            host_calls: 0,
+            waited: false,
+            limits,
+            log,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Secrets: where they come from, the handles that guests see in their place, and what is done with them.
+//!
+//! A secret's text exists in three places only: in its provider, in the handle table of the actions that it is granted
+//! to, and on the wire. It is never in a guest, unless revealed by grant; never in an error; never in a log.
+
+mod handle;
+mod provider;
+mod reference;
+mod signing;
+mod substitution;
+
+pub(crate) use handle::{Entry, Handles, neutralise};
+pub use provider::{ChainedSecrets, EnvSecrets, FileSecrets, Secret, SecretError, SecretProvider};
+pub(crate) use reference::{Part, is_name, names_secret, parts};
+pub(crate) use signing::{KeyError, hmac, sign};
+pub(crate) use substitution::Refused;

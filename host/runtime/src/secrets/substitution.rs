@@ -1,0 +1,181 @@
+//! Puts secrets in the place of their handles, in a text that leaves for a destination.
+
+use std::sync::Arc;
+
+use super::handle::{Entry, Handles, OWN_CHARS, prefix};
+use crate::capability::Origin;
+
+/// A handle that is not honoured here.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The secret, by name, is not granted towards the destination.
+    Destination(String),
+}
+
+/// A piece of a text: as it is, or a secret.
+enum Piece<'t> {
+    Text(&'t str),
+    Secret(Arc<Entry>),
+}
+
+impl Handles {
+    /// Whether a text has a handle's prefix in it. False for almost all texts.
+    pub(crate) fn suspects(text: &str) -> bool {
+        text.contains(prefix())
+    }
+
+    fn pieces<'t>(&self, text: &'t str) -> Vec<Piece<'t>> {
+        let mut pieces = Vec::new();
+        let (mut written, mut from) = (0, 0);
+        while let Some(found) = text[from..].find(prefix()) {
+            let start = from + found;
+            let own = start + prefix().len();
+            match text.get(own..own + OWN_CHARS).and_then(|own| self.own(own)) {
+                Some(entry) => {
+                    pieces.push(Piece::Text(&text[written..start]));
+                    pieces.push(Piece::Secret(entry));
+                    from = own + OWN_CHARS;
+                    written = from;
+                }
+                None => from = own,
+            }
+        }
+        pieces.push(Piece::Text(&text[written..]));
+        pieces
+    }
+
+    /// A URL's text with its secrets, and the secrets that are in it. At the very start a secret is taken as it is (the
+    /// whole URL is the secret); further on it is encoded so that it stays inside its part of the URL.
+    pub(crate) fn url(&self, text: &str) -> (String, Vec<Arc<Entry>>) {
+        let mut out = String::with_capacity(text.len());
+        let mut used = Vec::new();
+        for piece in self.pieces(text) {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Secret(entry) => {
+                    if out.is_empty() {
+                        out.push_str(entry.secret.expose());
+                    } else {
+                        percent_encode(entry.secret.expose(), &mut out);
+                    }
+                    used.push(entry);
+                }
+            }
+        }
+        (out, used)
+    }
+
+    /// A header's value, user name or token with its secrets, and whether there were any.
+    pub(crate) fn value(&self, text: &str, destination: &Origin) -> Result<(String, bool), Refused> {
+        let mut out = String::with_capacity(text.len());
+        let mut any = false;
+        for piece in self.pieces(text) {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Secret(entry) => {
+                    entry.check(destination)?;
+                    out.push_str(entry.secret.expose());
+                    any = true;
+                }
+            }
+        }
+        Ok((out, any))
+    }
+
+    /// A body with those of its secrets that may stand in a body, and whether there were any.
+    pub(crate) fn body(&self, text: &str, destination: &Origin) -> Result<(String, bool), Refused> {
+        let mut out = String::with_capacity(text.len());
+        let mut any = false;
+        let mut rest = text;
+        for piece in self.pieces(text) {
+            match piece {
+                Piece::Text(text) => {
+                    out.push_str(text);
+                    rest = &rest[text.len()..];
+                }
+                Piece::Secret(entry) => {
+                    let (handle, after) = rest.split_at(prefix().len() + OWN_CHARS);
+                    rest = after;
+                    match entry.body {
+                        Some(escaping) => {
+                            entry.check(destination)?;
+                            escaping.escape_into(entry.secret.expose(), &mut out);
+                            any = true;
+                        }
+                        None => out.push_str(handle),
+                    }
+                }
+            }
+        }
+        Ok((out, any))
+    }
+}
+
+impl Entry {
+    /// Whether the secret may go there.
+    pub(crate) fn check(&self, destination: &Origin) -> Result<(), Refused> {
+        if self.destinations.contains(destination) {
+            Ok(())
+        } else {
+            Err(Refused::Destination(self.name.clone()))
+        }
+    }
+}
+
+/// Encodes what would end a path segment's or a query value's text. `/`, `:` and `=` stay: tokens in paths hold them.
+fn percent_encode(text: &str, out: &mut String) {
+    use std::fmt::Write as _;
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:/=,;".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{secrets::Secret, templates::Escaping};
+
+    fn handles(secret: &str, body: Option<Escaping>) -> (Handles, String) {
+        let handles = Handles::default();
+        let destinations = vec!["https://a.example".parse().unwrap()];
+        let handle =
+            handles.issue(Entry { name: "TOKEN".into(), secret: Secret::new(secret), destinations, body });
+        (handles, handle)
+    }
+
+    #[test]
+    fn a_value_is_substituted_towards_its_destination_only() {
+        let (handles, handle) = handles("s3cret", None);
+        let text = format!("Bearer {handle}");
+        let granted: Origin = "https://a.example".parse().unwrap();
+        assert_eq!(handles.value(&text, &granted), Ok(("Bearer s3cret".to_owned(), true)));
+        let other: Origin = "https://b.example".parse().unwrap();
+        assert_eq!(handles.value(&text, &other), Err(Refused::Destination("TOKEN".to_owned())));
+        assert_eq!(handles.value("plain", &other), Ok(("plain".to_owned(), false)));
+    }
+
+    #[test]
+    fn a_secret_in_a_url_stays_in_its_part() {
+        let (handles, handle) = handles("a&b=c#d/e", None);
+        let (url, used) = handles.url(&format!("https://a.example/?k={handle}"));
+        assert_eq!(url, "https://a.example/?k=a%26b=c%23d/e");
+        assert_eq!(used.len(), 1);
+        let (url, _) = handles.url(&handle);
+        assert_eq!(url, "a&b=c#d/e");
+    }
+
+    #[test]
+    fn a_body_takes_only_what_may_stand_there() {
+        let granted: Origin = "https://a.example".parse().unwrap();
+        let (no_body, handle) = handles("x", None);
+        let text = format!("{{\"k\":\"{handle}\"}}");
+        assert_eq!(no_body.body(&text, &granted), Ok((text.clone(), false)));
+        let (json, handle) = handles("quo\"te", Some(Escaping::Json));
+        let text = format!("{{\"k\":\"{handle}\"}}");
+        assert_eq!(json.body(&text, &granted), Ok(("{\"k\":\"quo\\\"te\"}".to_owned(), true)));
+    }
+}

@@ -1,0 +1,52 @@
+//! What the embedding program decides once for all plugins.
+
+use std::path::PathBuf;
+
+use crate::limits::Limits;
+
+/// Settings of a [`Runtime`](crate::Runtime). Every field has a default.
+#[derive(Clone, Debug)]
+pub struct RuntimeSettings {
+    /// Where compiled components are kept. Made with mode 0700; nothing is cached when absent or when the folder is
+    /// open to others.
+    pub cache_dir: Option<PathBuf>,
+    /// Instances that run at the same time. Above it, attempts wait.
+    pub max_instances: u32,
+    /// Idle instances kept for actions with `limits.reuse`, over all actions.
+    pub max_warm_instances: u32,
+    /// Length of a tick of CPU accounting: a guest yields each tick.
+    pub tick_ms: u64,
+    /// Limits of an action that does not set its own.
+    pub defaults: Limits,
+    /// Certificates (PEM) trusted beside the platform's.
+    pub extra_ca_pem: Vec<Vec<u8>>,
+    /// `User-Agent` of requests that carry none.
+    pub user_agent: String,
+    /// Capabilities that depend on what the host was configured with.
+    pub provides: Provides,
+}
+
+/// Capabilities that a host may lack. An action whose plugin needs one that is lacking does not load.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Provides {
+    /// An SMTP server.
+    pub mail: bool,
+    /// At least one Redis connection.
+    pub redis: bool,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            // Four times the default number of concurrent deliveries: some wait in host calls.
+            max_instances: 256,
+            max_warm_instances: 64,
+            tick_ms: 5,
+            defaults: Limits::default(),
+            extra_ca_pem: Vec::new(),
+            user_agent: concat!("aftercommit/", env!("CARGO_PKG_VERSION")).to_owned(),
+            provides: Provides::default(),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! From text to a template: parsed, then every plain value is rewritten to our own way of writing it.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
+
+use super::{
+    Escaping, MAX_TEMPLATE_BYTES, Template, TemplateError,
+    bounds::check_depth,
+    helpers::{HELPERS, RAW, STEP, WRITE},
+};
+use crate::nearest::nearest;
+
+/// Counts a turn of a loop: stands at the start of the body of every `each`.
+static STEP_ELEMENT: LazyLock<TemplateElement> = LazyLock::new(|| {
+    let mut template =
+        handlebars::Template::compile(&format!("{{{{{STEP} 0}}}}")).expect("this is a template");
+    template.elements.remove(0)
+});
+
+impl Template {
+    /// Compiles a text.
+    pub(crate) fn compile(text: &str, escaping: Escaping) -> Result<Self, TemplateError> {
+        if text.len() > MAX_TEMPLATE_BYTES {
+            let message = format!("a template has at most {MAX_TEMPLATE_BYTES} bytes");
+            return Err(TemplateError { at: None, message });
+        }
+        check_depth(text)?;
+        let mut compiled = handlebars::Template::compile(text).map_err(|error| TemplateError {
+            at: error.pos(),
+            message: first_line(&error.reason().to_string()),
+        })?;
+        rewrite(&mut compiled)?;
+        Ok(Self { escaping, compiled })
+    }
+}
+
+/// The parser's messages draw the text over several lines; position and first cause are enough here.
+fn first_line(message: &str) -> String {
+    let said = message
+        .lines()
+        .map(str::trim)
+        .rfind(|line| line.starts_with('='))
+        .map(|line| line.trim_start_matches(['=', ' ']));
+    said.unwrap_or_else(|| message.lines().next().unwrap_or(message)).to_owned()
+}
+
+fn rewrite(template: &mut handlebars::Template) -> Result<(), TemplateError> {
+    for position in 0..template.elements.len() {
+        let at = template.mapping.get(position).map(|place| (place.0, place.1));
+        let wrong = |message: String| TemplateError { at, message };
+        let element = &mut template.elements[position];
+        let raw = matches!(element, TemplateElement::HtmlExpression(_));
+        match element {
+            TemplateElement::Expression(helper) | TemplateElement::HtmlExpression(helper) => {
+                expression(helper, raw).map_err(wrong)?;
+            }
+            TemplateElement::HelperBlock(helper) => block(helper).map_err(wrong)??,
+            TemplateElement::PartialExpression(_) | TemplateElement::PartialBlock(_) => {
+                return Err(wrong("partials (`{{> name}}`) are not available".to_owned()));
+            }
+            TemplateElement::DecoratorExpression(_) | TemplateElement::DecoratorBlock(_) => {
+                return Err(wrong("decorators (`{{* name}}`) are not available".to_owned()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn expression(helper: &mut HelperTemplate, raw: bool) -> Result<(), String> {
+    let plain = helper.params.is_empty() && helper.hash.is_empty();
+    let name = helper.name.as_name().unwrap_or_default().to_owned();
+    if plain && !HELPERS.contains(&name.as_str()) {
+        let writer = if raw { RAW } else { WRITE };
+        let value = std::mem::replace(&mut helper.name, Parameter::Name(writer.to_owned()));
+        subexpressions(std::slice::from_ref(&value), &HashMap::new())?;
+        helper.params = vec![value];
+        return Ok(());
+    }
+    known(&name)?;
+    subexpressions(&helper.params, &helper.hash)?;
+    // The helper's result is written as a value is: `{{default x "none"}}` becomes the value of `(default x "none")`.
+    let inner = handlebars::template::Subexpression::new(
+        helper.name.clone(),
+        std::mem::take(&mut helper.params),
+        std::mem::take(&mut helper.hash),
+    );
+    helper.name = Parameter::Name(if raw { RAW } else { WRITE }.to_owned());
+    helper.params = vec![Parameter::Subexpression(inner)];
+    Ok(())
+}
+
+/// An error of the block itself, or one within it that has its own place.
+fn block(helper: &mut HelperTemplate) -> Result<Result<(), TemplateError>, String> {
+    let name = helper.name.as_name().unwrap_or_default().to_owned();
+    known(&name)?;
+    subexpressions(&helper.params, &helper.hash)?;
+    for inner in [&mut helper.template, &mut helper.inverse].into_iter().flatten() {
+        if let Err(error) = rewrite(inner) {
+            return Ok(Err(error));
+        }
+    }
+    if name == "each"
+        && let Some(body) = &mut helper.template
+    {
+        body.elements.insert(0, STEP_ELEMENT.clone());
+        if let Some(first) = body.mapping.first().cloned() {
+            body.mapping.insert(0, first);
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn subexpressions(params: &[Parameter], hash: &HashMap<String, Parameter>) -> Result<(), String> {
+    for parameter in params.iter().chain(hash.values()) {
+        if let Parameter::Subexpression(inner) = parameter {
+            known(inner.name())?;
+            subexpressions(
+                inner.params().map_or(&[], Vec::as_slice),
+                inner.hash().unwrap_or(&HashMap::new()),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn known(name: &str) -> Result<(), String> {
+    if HELPERS.contains(&name) {
+        return Ok(());
+    }
+    let known = nearest(name, HELPERS).map_or_else(
+        || format!("there are: {}", HELPERS.join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(format!("there is no helper `{name}`; {known}"))
+}

@@ -1,0 +1,142 @@
+//! Measures the SQLite backend alone: capture, intake, completion, and the doorbell. Prints microseconds an event.
+//!
+//! `cargo run --release -p aftercommit-store --example sqlite_throughput [EVENTS]`
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, SystemClock};
+use aftercommit_store::{
+    AttemptRecord, CaptureRequest, Captures as _, Claims as _, Completion, End, HostId, Hosts as _,
+    Intake as _, NewDelivery, Plan, Planned, Schema as _, SqliteOptions, SqliteStore, TakeRequest,
+};
+use sqlx::{Connection as _, SqliteConnection};
+
+const BATCH: usize = 500;
+
+struct OneEach(bool);
+
+impl Plan for OneEach {
+    fn plan(&self, event: &EntityEvent) -> Planned {
+        let delivery = NewDelivery {
+            id: DeliveryId::of(event.id, "order-created", "webhook"),
+            observer: "order-created".into(),
+            action: "webhook".into(),
+            action_type: "webhook".into(),
+            priority: 100,
+            max_attempts: 3,
+            ordering_key: None,
+            hold: self.0,
+        };
+        Planned { deliveries: vec![delivery], errors: Vec::new() }
+    }
+}
+
+fn completion(id: DeliveryId, attempt: u32) -> Completion {
+    let record = AttemptRecord {
+        max_attempts: 3,
+        class: None,
+        code: None,
+        message: "200 OK".into(),
+        http_status: Some(200),
+        started_at: SystemClock.now(),
+        duration: Duration::from_micros(321),
+        plugin: Some("webhook".into()),
+        plugin_digest: Some("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into()),
+    };
+    Completion { id, attempt, end: End::Succeeded, record }
+}
+
+async fn fill(app: &mut SqliteConnection, events: usize) {
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+         INSERT INTO orders (customer, status, total, paid, note)
+         SELECT 'customer ' || i, 'pending', i * 1.25, i & 1, 'a note of ordinary length for order ' || i FROM n";
+    for _ in 0..events / BATCH {
+        sqlx::query(sql).bind(BATCH as i64).execute(&mut *app).await.unwrap();
+    }
+}
+
+async fn drain(store: &SqliteStore, host: HostId, hold: bool) -> [Duration; 3] {
+    let [mut taking, mut claiming, mut completing] = [Duration::ZERO; 3];
+    loop {
+        let request = TakeRequest { host, limit: BATCH, own: 1000, now: SystemClock.now() };
+        let started = Instant::now();
+        let mut taken = store.take(request, Arc::new(OneEach(hold))).await.unwrap();
+        taking += started.elapsed();
+        if hold {
+            let started = Instant::now();
+            taken.owned = store.claim(host, BATCH, &[], SystemClock.now()).await.unwrap();
+            claiming += started.elapsed();
+        }
+        let done = taken.owned.iter().map(|delivery| completion(delivery.id, delivery.attempt)).collect();
+        let started = Instant::now();
+        store.complete(host, done).await.unwrap();
+        completing += started.elapsed();
+        if !taken.more && taken.owned.is_empty() {
+            return [taking, claiming, completing];
+        }
+    }
+}
+
+async fn ring(store: &SqliteStore, app: &mut SqliteConnection, host: HostId) -> Vec<Duration> {
+    let mut latencies = Vec::new();
+    for _ in 0..200 {
+        let waiting = tokio::spawn({
+            let store = store.clone();
+            async move {
+                store.doorbell().await;
+                Instant::now()
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        sqlx::query("INSERT INTO orders (status) VALUES ('rung')").execute(&mut *app).await.unwrap();
+        let committed = Instant::now();
+        latencies.push(waiting.await.unwrap().saturating_duration_since(committed));
+        drain(store, host, false).await;
+    }
+    latencies.sort();
+    latencies
+}
+
+#[tokio::main]
+async fn main() {
+    let events: usize = std::env::args().nth(1).map_or(100_000, |text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/bench.db", folder.path().display());
+    let options = SqliteOptions { create: true, ..SqliteOptions::default() };
+    let store = SqliteStore::open(&url, options).await.unwrap();
+    store.migrate().await.unwrap();
+    let mut app = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(
+        "PRAGMA synchronous = NORMAL;
+         CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, status TEXT, total REAL, paid BOOLEAN, note TEXT)",
+    )
+    .execute(&mut app)
+    .await
+    .unwrap();
+    let host = HostId::random();
+    store.register(host, "bench", SystemClock.now()).await.unwrap();
+
+    let each = |span: Duration| span.as_secs_f64() * 1e6 / events as f64;
+    let started = Instant::now();
+    fill(&mut app, events).await;
+    println!("insert without capture  {:6.2} us", each(started.elapsed()));
+    let capture =
+        CaptureRequest { table: "orders".into(), entity_type: "Order".into(), key: Vec::new(), notify: true };
+    store.add_capture(capture, SystemClock.now()).await.unwrap();
+    for hold in [false, true] {
+        let started = Instant::now();
+        fill(&mut app, events).await;
+        println!("insert with capture     {:6.2} us", each(started.elapsed()));
+        let [taking, claiming, completing] = drain(&store, host, hold).await;
+        println!("take (owned: {})     {:6.2} us", !hold, each(taking));
+        println!("claim                   {:6.2} us", each(claiming));
+        println!("complete                {:6.2} us", each(completing));
+    }
+    let latencies = ring(&store, &mut app, host).await;
+    let percentile = |part: usize| latencies[latencies.len() * part / 100].as_secs_f64() * 1e3;
+    println!("doorbell p50 {:.2} ms, p99 {:.2} ms", percentile(50), percentile(99));
+    store.retire(host).await.unwrap();
+}

@@ -1,0 +1,233 @@
+use aftercommit_core::{DeliveryState, EntityEvent, EventKind, ObserverDefinition};
+
+use super::fixture::{Fixture, Target, action_as_written, at, completion, dead, event_id, numbers};
+use crate::{ClaimedDelivery, DeliveryFilter, End, Lane};
+
+pub(super) async fn claims_due_retries_first_then_by_priority_and_age(fixture: Fixture) {
+    fixture.emit(1..=2).await;
+    let retried = fixture.take(2, &[Target { priority: 1, ..Target::new("low") }]).await.owned;
+    fixture.complete(&retried[..1], &End::Retry { at: at(20) }).await;
+    fixture.complete(&retried[1..], &End::Retry { at: at(10) }).await;
+    fixture.emit(3..=4).await;
+    fixture.take(0, &[Target::new("normal"), Target { priority: 900, ..Target::new("high") }]).await;
+    let order = |claimed: Vec<ClaimedDelivery>| -> Vec<(String, String)> {
+        claimed.iter().map(|d| (d.observer.to_string(), d.event.entity_id.clone())).collect()
+    };
+    let first = order(fixture.claim(3, at(30)).await);
+    let second = order(fixture.claim(10, at(30)).await);
+    let expected =
+        [("low", "2"), ("low", "1"), ("high", "3"), ("high", "4"), ("normal", "3"), ("normal", "4")];
+    let expected: Vec<_> = expected.map(|(observer, id)| (observer.to_owned(), id.to_owned())).into();
+    assert_eq!([first, second].concat(), expected);
+    assert_eq!(fixture.claim(10, at(30)).await.len(), 0, "everything is claimed");
+}
+
+pub(super) async fn leaves_what_is_not_due(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    fixture.complete(&owned, &End::Retry { at: at(20) }).await;
+    assert_eq!(fixture.claim(10, at(19)).await.len(), 0);
+    assert_eq!(fixture.claim(10, at(20)).await.len(), 1);
+}
+
+pub(super) async fn passes_over_lanes(fixture: Fixture) {
+    fixture.emit(1..=3).await;
+    let other_action = Target { action: "mail", ..Target::new("busy") };
+    let owned = fixture.take(1, &[Target::new("busy"), other_action, Target::new("free")]).await.owned;
+    fixture.complete(&owned, &End::Retry { at: at(1) }).await;
+    let busy = Lane { observer: "busy".into(), action: "hook".into() };
+    let claimed = fixture.store.claim(fixture.host, 100, &[busy], at(2)).await.unwrap();
+    let lanes: Vec<_> = claimed.iter().map(|d| (&*d.observer, &*d.action)).collect();
+    assert_eq!(lanes.iter().filter(|lane| **lane == ("busy", "mail")).count(), 3);
+    assert_eq!(lanes.iter().filter(|lane| **lane == ("free", "hook")).count(), 3);
+    assert_eq!(lanes.len(), 6);
+    assert_eq!(numbers(&fixture.claim(100, at(2)).await), [1, 2, 3], "the lane is claimed when it is free");
+}
+
+pub(super) async fn passes_over_disabled_observers_until_they_are_enabled(fixture: Fixture) {
+    let definitions = ["a", "b"].map(ObserverDefinition::new).to_vec();
+    fixture.store.apply(definitions, false, false, at(0)).await.unwrap();
+    fixture.emit(1..=2).await;
+    let taken = fixture.take(1, &[Target::new("a")]).await;
+    fixture.complete(&taken.owned, &End::Retry { at: at(1) }).await;
+    fixture.store.set_enabled("a", false, at(1)).await.unwrap();
+    assert_eq!(fixture.claim(10, at(5)).await.len(), 0, "neither the waiting nor the ready one");
+    assert_eq!(fixture.store.next_due().await.unwrap(), None, "nothing to wake up for");
+    fixture.database.sql("UPDATE tb_observer SET enabled = TRUE WHERE name = 'a'").await;
+    assert_eq!(numbers(&fixture.claim(10, at(5)).await), [1, 2]);
+}
+
+pub(super) async fn counts_attempts_when_claimed(fixture: Fixture) {
+    fixture.emit([1]).await;
+    fixture.take(0, &[Target::new("watcher")]).await;
+    for attempt in 1..=4 {
+        let claimed = fixture.claim(1, at(10)).await;
+        assert_eq!((claimed[0].attempt, claimed[0].attempts_before), (attempt, 0));
+        assert_eq!(fixture.live().await[0].attempts, attempt);
+        fixture.complete(&claimed, &End::Retry { at: at(10) }).await;
+    }
+}
+
+pub(super) async fn says_when_the_next_is_due(fixture: Fixture) {
+    assert_eq!(fixture.store.next_due().await.unwrap(), None);
+    fixture.emit(1..=3).await;
+    let owned = fixture.take(2, &[Target::new("watcher")]).await.owned;
+    assert!(fixture.store.next_due().await.unwrap().unwrap() <= at(0), "one is ready");
+    let last = fixture.claim(1, at(0)).await;
+    assert_eq!(fixture.store.next_due().await.unwrap(), None, "all run");
+    fixture.complete(&owned[..1], &End::Retry { at: at(90) }).await;
+    fixture.complete(&owned[1..], &End::Retry { at: at(60) }).await;
+    fixture.complete(&last, &End::Retry { at: at(70) }).await;
+    assert_eq!(fixture.store.next_due().await.unwrap(), Some(at(60)));
+}
+
+pub(super) async fn a_success_ends_the_delivery_and_is_logged(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    fixture.complete(&owned, &End::Succeeded).await;
+    assert!(fixture.live().await.is_empty());
+    let attempts = fixture.store.event(event_id(1)).await.unwrap().attempts;
+    let [row] = &attempts[..] else { panic!("one attempt: {attempts:?}") };
+    assert_eq!(row.delivery_id, Some(owned[0].id.0));
+    assert_eq!((row.observer.as_str(), row.action.as_deref()), ("watcher", Some("webhook")));
+    assert_eq!(row.action_name.as_deref(), Some("hook"));
+    assert_eq!((row.attempt, row.max_attempts, row.status.as_str()), (1, 3, "succeeded"));
+    assert_eq!((row.class.as_deref(), row.code.as_deref(), row.message.as_str()), (None, None, "delivered"));
+    assert_eq!((row.http_status, row.started_at, row.duration_us), (Some(200), at(5), 1500));
+    assert_eq!((row.plugin.as_deref(), row.plugin_digest.as_deref()), (Some("webhook"), Some("sha256:00ff")));
+}
+
+pub(super) async fn a_retry_waits_for_its_time(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    fixture.complete(&owned, &End::Retry { at: at(20) }).await;
+    let live = fixture.live().await;
+    assert_eq!((live[0].status, live[0].next_attempt_at), (DeliveryState::Waiting, Some(at(20))));
+    assert_eq!(live[0].last_error.as_deref(), Some("the receiver is \"busy\""));
+    let attempts = fixture.store.event(event_id(1)).await.unwrap().attempts;
+    assert_eq!((attempts[0].status.as_str(), attempts[0].class.as_deref()), ("waiting", Some("transient")));
+    let again = fixture.claim(1, at(20)).await;
+    assert_eq!((again[0].id, again[0].attempt, &again[0].event), (owned[0].id, 2, &owned[0].event));
+}
+
+pub(super) async fn a_failure_ends_the_delivery_without_a_dead_letter(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    fixture.complete(&owned, &End::Failed).await;
+    assert!(fixture.live().await.is_empty());
+    assert!(fixture.store.dead_letters(10).await.unwrap().is_empty());
+    assert_eq!(fixture.store.event(event_id(1)).await.unwrap().attempts[0].status, "failed");
+}
+
+/// Nothing was changed by a completion that came too late.
+async fn assert_untouched(fixture: &Fixture, delivery: &ClaimedDelivery) {
+    let live = fixture.live().await;
+    assert_eq!((live.len(), live[0].status, live[0].attempts), (1, DeliveryState::Running, delivery.attempt));
+    assert!(fixture.store.dead_letters(10).await.unwrap().is_empty());
+    fixture.complete(std::slice::from_ref(delivery), &End::Succeeded).await;
+}
+
+pub(super) async fn refuses_a_completion_of_another_attempt(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let first = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    fixture.complete(&first, &End::Retry { at: at(1) }).await;
+    let late = fixture.store.complete(fixture.host, vec![completion(&first[0], dead())]).await.unwrap();
+    assert_eq!((late.applied, late.stale), (0, vec![first[0].id]), "it waits, nobody owns it");
+    let second = fixture.claim(1, at(1)).await;
+    for end in [End::Succeeded, End::Failed, dead(), End::Retry { at: at(9) }] {
+        let late = fixture.store.complete(fixture.host, vec![completion(&first[0], end)]).await.unwrap();
+        assert_eq!((late.applied, late.stale), (0, vec![first[0].id]));
+    }
+    assert_untouched(&fixture, &second[0]).await;
+    assert_eq!(fixture.store.event(event_id(1)).await.unwrap().attempts.len(), 2, "late ones are not logged");
+}
+
+pub(super) async fn refuses_a_completion_by_another_host(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    let report = fixture.store.complete(fixture.other, vec![completion(&owned[0], dead())]).await.unwrap();
+    assert_eq!((report.applied, report.stale), (0, vec![owned[0].id]));
+    assert_untouched(&fixture, &owned[0]).await;
+}
+
+pub(super) async fn applies_the_rest_when_one_is_stale(fixture: Fixture) {
+    fixture.emit(1..=4).await;
+    let owned = fixture.take(4, &[Target::new("watcher")]).await.owned;
+    fixture.complete(&owned[1..2], &End::Succeeded).await;
+    let ends = [End::Succeeded, End::Succeeded, End::Retry { at: at(9) }, dead()];
+    let completions = owned.iter().zip(ends).map(|(delivery, end)| completion(delivery, end)).collect();
+    let report = fixture.store.complete(fixture.host, completions).await.unwrap();
+    assert_eq!((report.applied, report.stale), (3, vec![owned[1].id]));
+    assert_eq!(fixture.live().await.iter().map(|row| row.id).collect::<Vec<_>>(), [owned[2].id]);
+    let dead_letter = fixture.store.dead_letter(owned[3].id).await.unwrap();
+    assert_eq!(dead_letter.action_config, action_as_written());
+}
+
+pub(super) async fn ends_an_attempt_only_once(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    let twice = vec![completion(&owned[0], End::Succeeded), completion(&owned[0], dead())];
+    let report = fixture.store.complete(fixture.host, twice).await.unwrap();
+    assert_eq!((report.applied, report.stale), (1, vec![owned[0].id]));
+    assert!(fixture.store.dead_letters(10).await.unwrap().is_empty());
+    assert_eq!(fixture.store.event(event_id(1)).await.unwrap().attempts.len(), 1);
+}
+
+pub(super) async fn a_release_does_not_count_the_attempt(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    let released = fixture.store.release(fixture.host, vec![(owned[0].id, 1)], None).await.unwrap();
+    assert_eq!(released, 1);
+    let live = fixture.live().await;
+    assert_eq!((live[0].status, live[0].attempts), (DeliveryState::Ready, 0));
+    assert_eq!(fixture.claim(1, at(0)).await[0].attempt, 1);
+}
+
+pub(super) async fn a_release_can_wait(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    fixture.store.release(fixture.host, vec![(owned[0].id, 1)], Some(at(30))).await.unwrap();
+    assert_eq!(fixture.claim(1, at(29)).await.len(), 0);
+    assert_eq!(fixture.store.next_due().await.unwrap(), Some(at(30)));
+    assert_eq!(fixture.claim(1, at(30)).await[0].attempt, 1);
+}
+
+pub(super) async fn releases_only_what_is_owned(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    let id = owned[0].id;
+    assert_eq!(fixture.store.release(fixture.other, vec![(id, 1)], None).await.unwrap(), 0);
+    assert_eq!(fixture.store.release(fixture.host, vec![(id, 2)], None).await.unwrap(), 0);
+    assert_untouched(&fixture, &owned[0]).await;
+}
+
+pub(super) async fn keeps_every_digit_of_the_event(fixture: Fixture) {
+    let image = |total: &str| {
+        let text = format!(r#"{{"total": {total}, "big": 18446744073709551617, "name": "é\"\n日本"}}"#);
+        serde_json::from_str(&text).unwrap()
+    };
+    let mut event = EntityEvent::at(
+        event_id(1),
+        at(1),
+        EventKind::Updated,
+        "Order",
+        "a:b",
+        image("0.10000000000000000001"),
+    )
+    .with_old(image("0.1"));
+    event.tenant_id = Some("tenant".into());
+    event.actor = Some("someone".into());
+    event.traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into());
+    fixture.store.emit(event.clone()).await.unwrap();
+    let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    assert_eq!(*owned[0].event, event, "taken");
+    fixture.complete(&owned, &End::Retry { at: at(1) }).await;
+    let claimed = fixture.claim(1, at(1)).await;
+    assert_eq!(*claimed[0].event, event, "claimed");
+    fixture.complete(&claimed, &dead()).await;
+    assert_eq!(fixture.store.dead_letter(owned[0].id).await.unwrap().event, event, "buried");
+    assert_eq!(fixture.store.event(event_id(1)).await.unwrap().event, event, "shown");
+    let none =
+        fixture.store.deliveries(DeliveryFilter { limit: 1, ..DeliveryFilter::default() }).await.unwrap();
+    assert!(none.is_empty());
+}

@@ -1,0 +1,58 @@
+use aftercommit_core::{EntityEvent, EventKind};
+use serde_json::json;
+
+use super::fixture::{Fixture, Target, at, event, event_id};
+use crate::{End, EventFilter, StoreError};
+
+pub(super) async fn emits_and_shows(fixture: Fixture) {
+    let event = EntityEvent::at(event_id(1), at(1), EventKind::Custom, "Order", "7", json!({"n": 1}));
+    fixture.store.emit(event.clone()).await.unwrap();
+    let history = fixture.store.event(event.id).await.unwrap();
+    assert_eq!((history.event, history.in_inbox), (event, true));
+    assert!(history.deliveries.is_empty() && history.attempts.is_empty());
+    assert_eq!(fixture.store.inbox_len().await.unwrap(), 1);
+}
+
+pub(super) async fn lists_the_newest_first_by_filter(fixture: Fixture) {
+    fixture.emit(1..=3).await;
+    let other = EntityEvent::at(event_id(4), at(4), EventKind::Deleted, "Customer", "1", json!({}));
+    fixture.store.emit(other).await.unwrap();
+    let list = async |filter: EventFilter| -> Vec<_> {
+        fixture.store.events(filter).await.unwrap().iter().map(|event| event.id).collect()
+    };
+    let all = EventFilter { limit: 10, ..EventFilter::default() };
+    assert_eq!(list(all.clone()).await, [4, 3, 2, 1].map(event_id));
+    assert_eq!(list(EventFilter { limit: 2, ..all.clone() }).await, [4, 3].map(event_id));
+    assert_eq!(
+        list(EventFilter { entity_type: Some("Order".into()), ..all.clone() }).await,
+        [3, 2, 1].map(event_id)
+    );
+    assert_eq!(list(EventFilter { entity_id: Some("1".into()), ..all.clone() }).await, [4, 1].map(event_id));
+    assert_eq!(list(EventFilter { event_kind: Some(EventKind::Deleted), ..all }).await, [4].map(event_id));
+}
+
+pub(super) async fn refuses_an_id_that_is_taken(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let error = fixture.store.emit(event(1)).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Refused(why) if why.contains(&event_id(1).to_string())), "{error}");
+    assert_eq!(fixture.store.inbox_len().await.unwrap(), 1);
+}
+
+pub(super) async fn shows_what_became_of_an_event(fixture: Fixture) {
+    fixture.emit(1..=2).await;
+    let taken = fixture.take(2, &[Target::new("a"), Target::new("b")]).await;
+    fixture.complete(&taken.owned[..1], &End::Succeeded).await;
+    fixture.complete(&taken.owned[1..], &End::Retry { at: at(9) }).await;
+    let history = fixture.store.event(event_id(1)).await.unwrap();
+    assert!(!history.in_inbox);
+    assert_eq!(history.deliveries.iter().map(|row| row.observer.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(history.deliveries[0].event_id, event_id(1));
+    let attempts: Vec<_> =
+        history.attempts.iter().map(|row| (row.observer.as_str(), row.status.as_str())).collect();
+    assert_eq!(attempts, [("a", "succeeded"), ("b", "waiting")]);
+}
+
+pub(super) async fn an_unknown_event_is_an_error(fixture: Fixture) {
+    let error = fixture.store.event(event_id(1)).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { what: "event", .. }), "{error}");
+}

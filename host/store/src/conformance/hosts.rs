@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use aftercommit_core::DeliveryState;
+
+use super::fixture::{Fixture, Target, at, completion, event_id, numbers};
+use crate::{End, TakenOver};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+pub(super) async fn enters_renews_and_lists(fixture: Fixture) {
+    fixture.store.register(fixture.host, "box:1", at(0)).await.unwrap();
+    fixture.store.register(fixture.other, "box:2", at(1)).await.unwrap();
+    assert!(fixture.store.heartbeat(fixture.host, at(7)).await.unwrap());
+    let hosts = fixture.store.hosts().await.unwrap();
+    let seen: Vec<_> = hosts.iter().map(|h| (h.id, h.name.as_str(), h.started_at, h.heartbeat_at)).collect();
+    assert_eq!(seen, [(fixture.host, "box:1", at(0), at(7)), (fixture.other, "box:2", at(1), at(1))]);
+    assert!(!fixture.store.heartbeat(crate::HostId::random(), at(8)).await.unwrap(), "it was never entered");
+}
+
+/// A host of this database that runs three deliveries.
+async fn running(fixture: &Fixture) -> Vec<crate::ClaimedDelivery> {
+    fixture.store.register(fixture.host, "box:1", at(0)).await.unwrap();
+    fixture.emit(1..=3).await;
+    fixture.take(3, &[Target::new("watcher")]).await.owned
+}
+
+pub(super) async fn takes_over_after_the_lease_and_not_before(fixture: Fixture) {
+    running(&fixture).await;
+    fixture.store.register(fixture.other, "box:2", at(25)).await.unwrap();
+    assert_eq!(fixture.store.take_over(at(30), LEASE).await.unwrap(), TakenOver::default());
+    let taken = fixture.store.take_over(at(31), LEASE).await.unwrap();
+    assert_eq!(taken, TakenOver { hosts: vec![fixture.host], deliveries: 3 });
+    assert_eq!(fixture.store.hosts().await.unwrap().len(), 1);
+    assert!(
+        !fixture.store.heartbeat(fixture.host, at(32)).await.unwrap(),
+        "it learns that it was taken for dead"
+    );
+    let claimed = fixture.store.claim(fixture.other, 10, &[], at(32)).await.unwrap();
+    assert_eq!(numbers(&claimed), [1, 2, 3]);
+}
+
+pub(super) async fn refuses_completions_of_a_host_that_was_taken_over(fixture: Fixture) {
+    let owned = running(&fixture).await;
+    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    let late = |index: usize| vec![completion(&owned[index], End::Succeeded)];
+    assert_eq!(fixture.store.complete(fixture.host, late(0)).await.unwrap().stale, [owned[0].id], "freed");
+    fixture.store.claim(fixture.other, 10, &[], at(60)).await.unwrap();
+    assert_eq!(
+        fixture.store.complete(fixture.host, late(1)).await.unwrap().stale,
+        [owned[1].id],
+        "of another"
+    );
+    fixture.store.register(fixture.host, "box:1", at(61)).await.unwrap();
+    assert_eq!(
+        fixture.store.complete(fixture.host, late(2)).await.unwrap().stale,
+        [owned[2].id],
+        "entered again"
+    );
+    assert_eq!(fixture.live().await.len(), 3);
+}
+
+pub(super) async fn a_lost_attempt_counts_and_is_logged(fixture: Fixture) {
+    running(&fixture).await;
+    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    let live = fixture.live().await;
+    assert!(live.iter().all(|row| (row.status, row.attempts) == (DeliveryState::Ready, 1)), "{live:?}");
+    assert!(live.iter().all(|row| row.last_error.is_some()), "{live:?}");
+    let attempts = fixture.store.event(event_id(1)).await.unwrap().attempts;
+    assert_eq!(
+        attempts.iter().map(|row| (row.attempt, row.status.as_str())).collect::<Vec<_>>(),
+        [(1, "lost")]
+    );
+    assert_eq!(fixture.store.claim(fixture.other, 1, &[], at(60)).await.unwrap()[0].attempt, 2);
+}
+
+pub(super) async fn a_host_that_retires_owns_nothing(fixture: Fixture) {
+    running(&fixture).await;
+    fixture.store.retire(fixture.host).await.unwrap();
+    assert!(fixture.store.hosts().await.unwrap().is_empty());
+    assert_eq!(fixture.store.claim(fixture.other, 10, &[], at(1)).await.unwrap().len(), 3);
+    fixture.store.retire(fixture.host).await.unwrap();
+}
+
+pub(super) async fn frees_deliveries_of_hosts_that_are_not_entered(fixture: Fixture) {
+    let owned = running(&fixture).await;
+    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    // It does not know yet, goes on claiming, and then dies.
+    assert_eq!(fixture.claim(10, at(60)).await.len(), owned.len());
+    let taken = fixture.store.take_over(at(61), LEASE).await.unwrap();
+    assert_eq!(taken, TakenOver { hosts: vec![], deliveries: 3 });
+}
+
+pub(super) async fn a_host_can_enter_again(fixture: Fixture) {
+    running(&fixture).await;
+    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    fixture.store.register(fixture.host, "box:1", at(61)).await.unwrap();
+    assert!(fixture.store.heartbeat(fixture.host, at(62)).await.unwrap());
+    assert_eq!(fixture.claim(10, at(62)).await.len(), 3);
+    assert_eq!(fixture.store.take_over(at(63), LEASE).await.unwrap(), TakenOver::default());
+}

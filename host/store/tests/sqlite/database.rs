@@ -1,0 +1,85 @@
+//! Fresh database files, and the application that writes to them.
+
+use std::{path::PathBuf, sync::Arc};
+
+use aftercommit_store::{
+    Backend, Schema as _, SqliteOptions, SqliteStore,
+    conformance::{Harness, TestDatabase},
+};
+use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+pub(crate) struct SqliteHarness;
+
+#[async_trait]
+impl Harness for SqliteHarness {
+    async fn fresh(&self) -> Arc<dyn TestDatabase> {
+        Arc::new(Database::fresh().await)
+    }
+}
+
+/// A migrated database in a folder of its own.
+pub(crate) struct Database {
+    pub(crate) folder: TempDir,
+    pub(crate) store: SqliteStore,
+    application: Mutex<SqliteConnection>,
+}
+
+impl Database {
+    pub(crate) async fn fresh() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url_in(&folder);
+        let options = SqliteOptions { create: true, ..SqliteOptions::default() };
+        let store = SqliteStore::open(&url, options).await.unwrap();
+        store.migrate().await.unwrap();
+        let application = Mutex::new(SqliteConnection::connect(&url).await.unwrap());
+        Self { folder, store, application }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        url_in(&self.folder)
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.store.path()
+    }
+
+    /// Runs statements as the application; its error as text.
+    pub(crate) async fn try_sql(&self, statements: &str) -> Result<(), String> {
+        let mut application = self.application.lock().await;
+        sqlx::raw_sql(AssertSqlSafe(statements))
+            .execute(&mut *application)
+            .await
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn url_in(folder: &TempDir) -> String {
+    format!("sqlite:{}/shop.db", folder.path().display())
+}
+
+#[async_trait]
+impl TestDatabase for Database {
+    fn store(&self) -> Arc<dyn Backend> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn second_store(&self) -> Arc<dyn Backend> {
+        Arc::new(SqliteStore::open(&self.url(), SqliteOptions::default()).await.unwrap())
+    }
+
+    async fn sql(&self, statements: &str) {
+        if let Err(error) = self.try_sql(statements).await {
+            panic!("{error}\n{statements}");
+        }
+    }
+
+    async fn ask(&self, query: &str) -> Option<String> {
+        let mut application = self.application.lock().await;
+        let row = sqlx::query(AssertSqlSafe(query)).fetch_optional(&mut *application).await.unwrap();
+        row.and_then(|row| row.get_unchecked::<Option<String>, _>(0))
+    }
+}
