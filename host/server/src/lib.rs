@@ -6,7 +6,6 @@
 
 pub mod cli;
 pub mod config;
-pub mod database;
 pub mod dead_letter_queue;
 pub mod document;
 pub mod error;
@@ -22,8 +21,8 @@ pub mod source;
 pub mod testing;
 
 pub use aftercommit_core::{
-    ActionConfig, BackoffStrategy, Clock, EntityEvent, EventKind, FailurePolicy, ObserverDefinition, Ordering,
-    RetryConfig, SystemClock, Timestamp,
+    ActionConfig, BackoffStrategy, Clock, EntityEvent, EventKind, FailurePolicy, ObserverDefinition,
+    Ordering, RetryConfig, SystemClock, Timestamp,
 };
 pub use dead_letter_queue::{DeadLetterQueue, DlqItem};
 pub use error::{Error, Result};

@@ -3,6 +3,7 @@
 mod capture;
 mod condition;
 mod deliveries;
+mod demo;
 mod dlq;
 mod events;
 mod failure;
@@ -10,6 +11,8 @@ mod ids;
 mod init;
 mod migrate;
 mod observers;
+mod plugin;
+mod run;
 mod session;
 
 use std::process::ExitCode;
@@ -24,6 +27,7 @@ use crate::logging::Verbosity;
 
 const EXAMPLES: &str = "\
 Begin:
+  aftercommit demo                                  see the whole path of an event
   aftercommit init                                  write aftercommit.toml and observers.toml
   aftercommit migrate                               make the tables
   aftercommit capture add orders --entity Order     watch a table
@@ -47,8 +51,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Init(init::Args),
     Migrate(migrate::Args),
+    Run(run::Args),
     #[command(subcommand)]
     Capture(capture::Command),
     #[command(subcommand)]
@@ -61,6 +67,8 @@ enum Command {
     Dlq(dlq::Command),
     #[command(subcommand)]
     Condition(condition::Command),
+    #[command(subcommand)]
+    Plugin(plugin::Command),
 }
 
 /// Runs the program with the arguments of this process.
@@ -78,23 +86,31 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::failed(format!("cannot start: {error}")).report(),
     };
-    match runtime.block_on(run(cli)) {
+    match runtime.block_on(dispatch(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
-async fn run(cli: Cli) -> Outcome {
-    let session = Session::start(cli.global, Verbosity::Command);
+async fn dispatch(cli: Cli) -> Outcome {
+    let verbosity = if matches!(cli.command, Command::Run(_) | Command::Demo(_)) {
+        Verbosity::Host
+    } else {
+        Verbosity::Command
+    };
+    let session = Session::start(cli.global, verbosity);
     match cli.command {
+        Command::Demo(args) => demo::run(&session, &args),
         Command::Init(args) => init::run(&session, &args),
         Command::Migrate(args) => migrate::run(&session, &args).await,
+        Command::Run(args) => run::run(&session, &args).await,
         Command::Capture(command) => capture::run(&session, command).await,
         Command::Observers(command) => observers::run(&session, command).await,
         Command::Events(command) => events::run(&session, command).await,
         Command::Deliveries(command) => deliveries::run(&session, command).await,
         Command::Dlq(command) => dlq::run(&session, command).await,
         Command::Condition(command) => condition::run(&session, &command),
+        Command::Plugin(command) => plugin::run(&session, command).await,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     failure::{Failure, Outcome},
     session::Session,
 };
-use crate::{nearest::nearest, observer_file::ObserverFile, output::joined};
+use crate::{nearest::nearest, observer_file::ObserverFile, output::joined, wiring};
 
 /// Say which events to act on, and how
 #[derive(Debug, clap::Subcommand)]
@@ -78,7 +78,8 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
         Command::Apply { file, prune, dry_run } => apply(session, &file, prune, dry_run).await,
         Command::Validate { file } => {
             let observers = check(session, &file).await?;
-            let text = format!("{} is valid: {} observers", file.display(), observers.len());
+            let plural = if observers.len() == 1 { "" } else { "s" };
+            let text = format!("{} is valid: {} observer{plural}", file.display(), observers.len());
             Ok(session.output.done(&json!({ "valid": true, "observers": observers.len() }), &text)?)
         }
         Command::List => {
@@ -98,6 +99,7 @@ async fn check(session: &Session, file: &std::path::Path) -> Result<Vec<Observer
     for warning in &file.warnings {
         eprintln!("{warning}");
     }
+    file.check(&wiring::open_catalog(&session.config()?)?).await?;
     Ok(file.observers)
 }
 

@@ -7,9 +7,9 @@ use aftercommit_store::Backend;
 use super::failure::Failure;
 use crate::{
     config::{self, Config, Environment},
-    database,
     logging::{self, LogFormat, Verbosity},
     output::{Format, Output},
+    wiring,
 };
 
 /// Options that every command takes.
@@ -22,7 +22,7 @@ pub(super) struct GlobalArgs {
     /// How results are printed on standard output
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
-    /// How the log is written on standard error; AFTERCOMMIT_LOG sets its level
+    /// How the log is written on standard error; `AFTERCOMMIT_LOG` sets its level
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
 }
@@ -58,7 +58,7 @@ impl Session {
 
     /// The same, by a configuration that was read already.
     pub(super) async fn store_of(&self, config: &Config) -> Result<Arc<dyn Backend>, Failure> {
-        let store = database::open(&config.database, database::Missing::IsAnError).await?;
+        let store = wiring::open_store(&config.database.url, false).await?;
         store.check_schema().await?;
         Ok(store)
     }

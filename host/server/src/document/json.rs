@@ -1,14 +1,14 @@
-//! JSON to tree. serde_json does not say where values stand, so only a syntax error has a place.
+//! JSON to tree. `serde_json` does not say where values stand, so only a syntax error has a place.
 
 use serde_json::Value;
 
 use super::{Content, Entry, Node, Place, Problem, place::span_at};
 
-pub(super) fn parse(text: &str) -> Result<Node, Problem> {
-    serde_json::from_str(text).map(from_value).map_err(|error| json_problem(text, "JSON", &error))
+pub(super) fn parse(text: &str) -> Result<Node, Box<Problem>> {
+    serde_json::from_str(text).map(from_value).map_err(|error| Box::new(json_problem(text, "JSON", &error)))
 }
 
-/// What serde_json says, without the line and column at its end: they become the place. `expected` is what the text
+/// What `serde_json` says, without the line and column at its end: they become the place. `expected` is what the text
 /// should be, where it is JSON after all.
 #[must_use]
 pub fn json_problem(text: &str, expected: &str, error: &serde_json::Error) -> Problem {

@@ -65,7 +65,7 @@ impl Document {
         };
         match root {
             Ok(root) => Ok(Self { origin, text, root }),
-            Err(problem) => Err(Report { origin, text, problems: vec![problem] }),
+            Err(problem) => Err(Report { origin, text, problems: vec![*problem] }),
         }
     }
 

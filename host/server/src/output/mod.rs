@@ -59,6 +59,12 @@ impl Output {
         }
     }
 
+    /// Whether results are for machines.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
     fn json(self, value: &Value) -> io::Result<()> {
         let text =
             if self.terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
