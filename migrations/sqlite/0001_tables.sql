@@ -50,10 +50,16 @@ CREATE TABLE observer_deliveries (
     created_at      TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- One partial index for each way to look for work, so that each holds only rows it can find.
+-- One partial index for each way to look for work, so that each holds only rows it can find. Those by lane serve a
+-- host that passes over some lanes: however much lies in those, it is not read.
 CREATE INDEX observer_deliveries_ready ON observer_deliveries (priority DESC, event_seq, position)
     WHERE state = 'ready' AND blocked = 0 AND paused = 0;
 CREATE INDEX observer_deliveries_due ON observer_deliveries (next_attempt_at)
+    WHERE state = 'waiting' AND blocked = 0 AND paused = 0;
+CREATE INDEX observer_deliveries_ready_by_lane
+    ON observer_deliveries (observer, action, priority DESC, event_seq, position)
+    WHERE state = 'ready' AND blocked = 0 AND paused = 0;
+CREATE INDEX observer_deliveries_due_by_lane ON observer_deliveries (observer, action, next_attempt_at)
     WHERE state = 'waiting' AND blocked = 0 AND paused = 0;
 CREATE INDEX observer_deliveries_running ON observer_deliveries (owner) WHERE state = 'running';
 CREATE INDEX observer_deliveries_by_event ON observer_deliveries (event_seq);

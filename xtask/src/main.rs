@@ -1,12 +1,16 @@
 //! Builds guests, sets up what tests need, and runs demo, tests and benchmarks: `cargo xtask --help`.
 
+mod checks;
 mod guests;
+mod packages;
 mod process;
 mod repository;
 mod toolchain;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
+use anyhow::{Context as _, Result};
+use checks::cargo;
 use clap::{Parser, Subcommand};
 
 /// Chores of this repository.
@@ -19,13 +23,32 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Build everything and show the main job on an embedded SQLite database
+    Demo,
+    /// Run every check that continuous integration runs; installs what is missing
+    Test,
     /// Build the plugins and the tests' guests into plugins/dist
     Plugins,
+    /// Measure, each figure beside its reference from the same run
+    Bench {
+        /// Only the sections whose name contains this
+        filter: Option<String>,
+    },
+    /// Fuzz the condition language with cargo-fuzz and a nightly compiler
+    Fuzz {
+        /// How long, in seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
+        Chore::Demo => demo(),
+        Chore::Test => checks::run(),
         Chore::Plugins => guests::build(),
+        Chore::Bench { filter } => bench(filter.as_deref()),
+        Chore::Fuzz { seconds } => fuzz(seconds),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,4 +57,31 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The whole workspace is built, as the tests build it: so the dependencies are compiled once for both.
+fn demo() -> Result<()> {
+    guests::build()?;
+    cargo(&["build", "--workspace"])?;
+    process::run(Command::new(repository::target().join("debug/aftercommit")).arg("demo"))
+}
+
+fn bench(filter: Option<&str>) -> Result<()> {
+    guests::build()?;
+    let mut arguments = vec!["bench", "--package", "aftercommit-tests", "--bench", "aftercommit", "--"];
+    arguments.extend(filter);
+    cargo(&arguments)
+}
+
+/// Each target for its part of the time. The nightly compiler and cargo-fuzz are the person's to install.
+fn fuzz(seconds: u64) -> Result<()> {
+    const TARGETS: [&str; 3] = ["parse", "evaluate", "number"];
+    let limit = format!("-max_total_time={}", seconds.div_ceil(TARGETS.len() as u64));
+    for target in TARGETS {
+        let mut fuzz = Command::new("rustup");
+        fuzz.args(["run", "nightly", "cargo", "fuzz", "run", "--fuzz-dir", "host/condition/fuzz", target, "--", &limit]);
+        process::run(fuzz.current_dir(repository::root()))
+            .context("fuzzing needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`")?;
+    }
+    Ok(())
 }

@@ -134,12 +134,6 @@ fn program_identity(program: &Path) -> String {
     format!("{} {} {:?}", program.display(), data.len(), data.modified().ok())
 }
 
-/// A program in the folders of `PATH`.
-fn in_path(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use aftercommit_core::{AttemptResult, DeliveryId, Failure, FailureClass, Outcome
 use crate::{
     bindings::aftercommit::action::model,
     capability::Effective,
-    egress::Permit,
+    egress::{self, Permit},
     event::PreparedEvent,
     guest::Phase,
     hostapi::LogSink,
@@ -103,6 +103,23 @@ impl ConfiguredAction {
         &self.limits
     }
 
+    /// Posts a body through this action's egress without a guest: what `cargo xtask bench` compares a guest with.
+    #[doc(hidden)]
+    pub async fn post_natively(&self, url: &str, body: &str) -> Result<u16, String> {
+        let request = egress::Request {
+            method: "POST".to_owned(),
+            url: url.to_owned(),
+            body: Some(egress::Body::Text(body.to_owned())),
+            ..egress::Request::default()
+        };
+        let bounds = egress::Bounds {
+            deadline: Instant::now() + Duration::from_millis(self.limits.timeout_ms),
+            response_bytes: self.limits.response_bytes,
+        };
+        let sent = self.plugin.runtime.egress.send(&self.permit, &request, bounds).await;
+        sent.map(|response| response.status).map_err(|error| error.to_string())
+    }
+
     /// Runs the action once. Never fails itself: whatever happens is an attempt's result.
     pub async fn run(&self, event: &PreparedEvent, delivery: DeliveryInfo) -> Attempt {
         let config = match self.config.render(event, self.limits.rendered_bytes) {
@@ -128,8 +145,12 @@ impl ConfiguredAction {
     ) -> Attempt {
         let started = Instant::now();
         let id = delivery.id.to_string();
-        let log =
-            LogSink::new(self.permit.who.clone(), id.clone(), self.limits.log_lines, self.limits.log_bytes);
+        let log = LogSink::new(
+            Arc::clone(&self.permit.who),
+            id.clone(),
+            self.limits.log_lines,
+            self.limits.log_bytes,
+        );
         let told = model::Delivery {
             id,
             observer: self.permit.who.observer.clone(),

@@ -12,10 +12,10 @@ use url::Url;
 
 use crate::{
     action::ConfiguredAction,
-    capability::{Effective, Grants, Need, Origin},
+    capability::{Effective, Grants, Need, Needs, Origin},
     egress::{Permit, Who},
     guest::Phase,
-    hostapi::LogSink,
+    hostapi::{LogSink, Tokens},
     invocation::{Circumstances, Instance, within},
     limits::{Limits, MAX_TIMEOUT_MS},
     loading::describe_limits,
@@ -24,6 +24,7 @@ use crate::{
     rendering::ConfigText,
     schema::Marks,
     secrets::{Entry, Handles, Part, Secret, is_name, names_secret, parts},
+    settings::Provides,
     templates::{Escaping, Template},
 };
 
@@ -47,11 +48,11 @@ impl Plugin {
         let templates = compile_templates(&config, &marks, &action.config)?;
 
         let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
-        let who = Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name };
+        let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });
         let client = self.runtime.egress.clients.of(&effective);
         let destination =
             destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
-        let permit = Arc::new(Permit { who, effective, handles, client });
+        let permit = Arc::new(Permit { who, effective, handles, client, tokens: Tokens::default() });
         self.check(&config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
         Ok(ConfiguredAction::new(Arc::clone(self), permit, Arc::new(written.limits), text, destination))
@@ -82,16 +83,7 @@ impl Plugin {
                     Grants::default()
                 },
             );
-        let provides = self.runtime.settings.provides;
-        for (need, provided, what) in
-            [(Need::Mail, provides.mail, "SMTP server"), (Need::Redis, provides.redis, "Redis connection")]
-        {
-            if self.descriptor().needs.has(need) && !provided {
-                let message =
-                    format!("the plugin needs `{}`, and this host provides no {what}", need.as_str());
-                problems.push(ConfigProblem::new("", message));
-            }
-        }
+        problems.extend(lacking(self.descriptor().needs, self.runtime.settings.provides));
         problems.extend(self.loaded.schema.problems(&Value::Object(action.config.clone())));
         if problems.is_empty() { Ok(Written { limits, grants }) } else { Err(ConfigureError { problems }) }
     }
@@ -157,7 +149,7 @@ impl Plugin {
     /// The plugin's own `check`.
     async fn check(&self, config: &String, permit: &Arc<Permit>) -> Result<(), ConfigureError> {
         let limits = Arc::new(describe_limits());
-        let log = LogSink::new(permit.who.clone(), String::new(), limits.log_lines, limits.log_bytes);
+        let log = LogSink::new(Arc::clone(&permit.who), String::new(), limits.log_lines, limits.log_bytes);
         let call = self.runtime.call(Phase::Check, Arc::clone(permit), Arc::clone(&limits), Arc::clone(&log));
         let mut memory_refused = false;
         let said = within(Duration::from_millis(limits.timeout_ms), async {
@@ -195,6 +187,20 @@ impl Plugin {
 struct Written {
     limits: Limits,
     grants: Grants,
+}
+
+/// Needs that this host can not meet, whatever is granted.
+fn lacking(needs: Needs, provides: Provides) -> Vec<ConfigProblem> {
+    [(Need::Mail, provides.mail, "SMTP server"), (Need::Redis, provides.redis, "Redis connection")]
+        .into_iter()
+        .filter(|(need, provided, _)| needs.has(*need) && !provided)
+        .map(|(need, _, what)| {
+            ConfigProblem::new(
+                "",
+                format!("the plugin needs `{}`, and this host provides no {what}", need.as_str()),
+            )
+        })
+        .collect()
 }
 
 /// The origins that fields marked `x-egress` name in full: before any template, or as the start of a secret URL.
@@ -353,5 +359,28 @@ fn each_text_mut(value: &mut Value, pointer: &str, visit: &mut impl FnMut(&str, 
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_the_host_lacks_is_told() {
+        let needs = Needs::default().with(Need::Mail).with(Need::Http);
+        let told = lacking(needs, Provides { redis: true, ..Provides::default() });
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].message, "the plugin needs `mail`, and this host provides no SMTP server");
+        assert!(lacking(needs, Provides { mail: true, redis: false }).is_empty());
+    }
+
+    #[test]
+    fn an_origin_ends_before_the_path() {
+        assert_eq!(origin_part("https://a.example:1/x"), Some("https://a.example:1"));
+        assert_eq!(origin_part("https://a.example\\@evil.example"), Some("https://a.example"));
+        assert_eq!(origin_part("HTTP://a{{x}}/"), Some("HTTP://a{{x}}"));
+        assert_eq!(origin_part("ftp://a.example"), None);
+        assert_eq!(origin_part("a.example"), None);
     }
 }

@@ -136,7 +136,7 @@ mod tests {
         for (fault, expected) in faults {
             let mut wrong = said();
             fault(&mut wrong);
-            let error = Descriptor::read(wrong).unwrap_err().to_string();
+            let error = Descriptor::read(wrong).err().unwrap().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

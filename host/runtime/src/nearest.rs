@@ -4,10 +4,16 @@
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .map(|candidate| (likeness(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// Swapped and forgotten letters count little, and so does what is only cut off.
+fn likeness(word: &str, candidate: &str) -> f64 {
+    let cut_off = if word.len() > 3 && candidate.starts_with(word) { 0.8 } else { 0.0 };
+    strsim::normalized_damerau_levenshtein(word, candidate).max(cut_off)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::{
     egress::{Clients, Egress, Permit, Who},
     engine::{self, EngineError},
     guest::{Call, Guest, Phase},
-    hostapi::LogSink,
+    hostapi::{LogSink, Tokens},
     invocation::{Circumstances, Instance, within},
     limits::Limits,
     linking,
@@ -126,12 +126,13 @@ impl Shared {
             .and_then(ActionPre::new)
             .map_err(|error| loading::unlinkable(&compiled, &self.engine, &error))?;
         let limits = Arc::new(loading::describe_limits());
-        let who = Who { plugin: name.to_owned(), ..Who::default() };
+        let who = Arc::new(Who { plugin: name.to_owned(), ..Who::default() });
         let permit = Arc::new(Permit {
-            who: who.clone(),
+            who: Arc::clone(&who),
             effective: Effective::default(),
             handles: Handles::default(),
             client: self.egress.clients.of(&Effective::default()),
+            tokens: Tokens::default(),
         });
         let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log));

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use aftercommit_core::{Clock, DeliveryId, EntityEvent, SystemClock, Verdict};
-use aftercommit_runtime::{DeliveryInfo, EnvSecrets, Runtime, RuntimeSettings};
+use aftercommit_runtime::{DeliveryInfo, EnvSecrets, PreparedEvent, Runtime, RuntimeSettings};
 use futures::future::join_all;
 
 use crate::{
@@ -158,9 +158,11 @@ impl ObserverExecutor {
     async fn attempts(&self, event: &EntityEvent, action: &Action) -> std::result::Result<(), (String, Verdict)> {
         let configured = action.configured.as_ref().map_err(|error| (error.to_string(), Verdict::Dead))?;
         let max_attempts = action.policy.retry.max_attempts;
+        let event = PreparedEvent::new(event.clone());
         for attempt in 1.. {
-            let id = DeliveryId::of(event.id, &action.observer, &action.name);
-            let info = DeliveryInfo { id, observer: &action.observer, attempt, max_attempts };
+            let event = &event;
+            let id = DeliveryId::of(event.event().id, &action.observer, &action.name);
+            let info = DeliveryInfo { id, attempt, max_attempts };
             let result = configured.run(event, info).await.result;
             let now = self.clock.now();
             let verdict = action.policy.rules().judge(&result, attempt, now, fastrand::f64());

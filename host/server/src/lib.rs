@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod plugins;
 pub mod source;
 pub mod testing;
+pub mod wiring;
 
 pub use aftercommit_core::{
     ActionConfig, BackoffStrategy, Clock, EntityEvent, EventKind, FailurePolicy, ObserverDefinition,

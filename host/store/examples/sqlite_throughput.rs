@@ -1,6 +1,9 @@
-//! Measures the SQLite backend alone: capture, intake, completion, and the doorbell. Prints microseconds an event.
+//! Measures the SQLite backend alone: capture, intake, completion, and the doorbell. Prints microseconds an event, by
+//! the clock and of processor time (all threads; Linux only).
 //!
 //! `cargo run --release -p aftercommit-store --example sqlite_throughput [EVENTS]`
+
+#![expect(clippy::unwrap_used, reason = "a measurement that can not be made ends")]
 
 use std::{
     sync::Arc,
@@ -14,7 +17,47 @@ use aftercommit_store::{
 };
 use sqlx::{Connection as _, SqliteConnection};
 
-const BATCH: usize = 500;
+const BATCH: u16 = 500;
+
+/// Time by the clock, and processor time.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    clock: Duration,
+    processor: Duration,
+}
+
+impl Spent {
+    fn add(&mut self, since: &Started) {
+        self.clock += since.clock.elapsed();
+        self.processor += processor_time().saturating_sub(since.processor);
+    }
+
+    fn print(&self, what: &str, events: u32) {
+        let each = |span: Duration| span.as_secs_f64() * 1e6 / f64::from(events);
+        println!("{what:28} {:7.2} us, processor {:7.2} us", each(self.clock), each(self.processor));
+    }
+}
+
+struct Started {
+    clock: Instant,
+    processor: Duration,
+}
+
+impl Started {
+    fn now() -> Self {
+        Self { clock: Instant::now(), processor: processor_time() }
+    }
+}
+
+/// Of all threads of this process.
+fn processor_time() -> Duration {
+    let mut nanos = 0;
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        nanos += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or_default();
+    }
+    Duration::from_nanos(nanos)
+}
 
 struct OneEach(bool);
 
@@ -49,31 +92,31 @@ fn completion(id: DeliveryId, attempt: u32) -> Completion {
     Completion { id, attempt, end: End::Succeeded, record }
 }
 
-async fn fill(app: &mut SqliteConnection, events: usize) {
+async fn fill(app: &mut SqliteConnection, events: u32) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
          INSERT INTO orders (customer, status, total, paid, note)
          SELECT 'customer ' || i, 'pending', i * 1.25, i & 1, 'a note of ordinary length for order ' || i FROM n";
-    for _ in 0..events / BATCH {
-        sqlx::query(sql).bind(BATCH as i64).execute(&mut *app).await.unwrap();
+    for _ in 0..events / u32::from(BATCH) {
+        sqlx::query(sql).bind(BATCH).execute(&mut *app).await.unwrap();
     }
 }
 
-async fn drain(store: &SqliteStore, host: HostId, hold: bool) -> [Duration; 3] {
-    let [mut taking, mut claiming, mut completing] = [Duration::ZERO; 3];
+async fn drain(store: &SqliteStore, host: HostId, hold: bool) -> [Spent; 3] {
+    let [mut taking, mut claiming, mut completing] = [Spent::default(); 3];
     loop {
-        let request = TakeRequest { host, limit: BATCH, own: 1000, now: SystemClock.now() };
-        let started = Instant::now();
+        let request = TakeRequest { host, limit: BATCH.into(), own: 1000, now: SystemClock.now() };
+        let started = Started::now();
         let mut taken = store.take(request, Arc::new(OneEach(hold))).await.unwrap();
-        taking += started.elapsed();
+        taking.add(&started);
         if hold {
-            let started = Instant::now();
-            taken.owned = store.claim(host, BATCH, &[], SystemClock.now()).await.unwrap();
-            claiming += started.elapsed();
+            let started = Started::now();
+            taken.owned = store.claim(host, BATCH.into(), &[], SystemClock.now()).await.unwrap();
+            claiming.add(&started);
         }
         let done = taken.owned.iter().map(|delivery| completion(delivery.id, delivery.attempt)).collect();
-        let started = Instant::now();
+        let started = Started::now();
         store.complete(host, done).await.unwrap();
-        completing += started.elapsed();
+        completing.add(&started);
         if !taken.more && taken.owned.is_empty() {
             return [taking, claiming, completing];
         }
@@ -102,7 +145,7 @@ async fn ring(store: &SqliteStore, app: &mut SqliteConnection, host: HostId) -> 
 
 #[tokio::main]
 async fn main() {
-    let events: usize = std::env::args().nth(1).map_or(100_000, |text| text.parse().unwrap());
+    let events: u32 = std::env::args().nth(1).map_or(100_000, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}/bench.db", folder.path().display());
     let options = SqliteOptions { create: true, ..SqliteOptions::default() };
@@ -119,21 +162,26 @@ async fn main() {
     let host = HostId::random();
     store.register(host, "bench", SystemClock.now()).await.unwrap();
 
-    let each = |span: Duration| span.as_secs_f64() * 1e6 / events as f64;
-    let started = Instant::now();
+    let mut bare = Spent::default();
+    let started = Started::now();
     fill(&mut app, events).await;
-    println!("insert without capture  {:6.2} us", each(started.elapsed()));
+    bare.add(&started);
+    bare.print("insert without capture", events);
     let capture =
         CaptureRequest { table: "orders".into(), entity_type: "Order".into(), key: Vec::new(), notify: true };
     store.add_capture(capture, SystemClock.now()).await.unwrap();
     for hold in [false, true] {
-        let started = Instant::now();
+        let mut inserting = Spent::default();
+        let started = Started::now();
         fill(&mut app, events).await;
-        println!("insert with capture     {:6.2} us", each(started.elapsed()));
+        inserting.add(&started);
+        inserting.print("insert with capture", events);
         let [taking, claiming, completing] = drain(&store, host, hold).await;
-        println!("take (owned: {})     {:6.2} us", !hold, each(taking));
-        println!("claim                   {:6.2} us", each(claiming));
-        println!("complete                {:6.2} us", each(completing));
+        taking.print(if hold { "take, left ready" } else { "take, owned at once" }, events);
+        if hold {
+            claiming.print("claim", events);
+        }
+        completing.print("complete", events);
     }
     let latencies = ring(&store, &mut app, host).await;
     let percentile = |part: usize| latencies[latencies.len() * part / 100].as_secs_f64() * 1e3;

@@ -67,7 +67,7 @@ pub struct AttemptRow {
     pub attempt: u32,
     /// Attempts before it is given up.
     pub max_attempts: u32,
-    /// `succeeded`, `waiting`, `dead`, `failed` or `condition_error`.
+    /// `succeeded`, `waiting`, `dead`, `failed`, `lost` (its host died) or `condition_error`.
     pub status: String,
     /// The class of failure.
     pub class: Option<String>,

@@ -39,7 +39,8 @@ pub trait Hosts: Send + Sync {
     async fn heartbeat(&self, host: HostId, now: Timestamp) -> Result<bool>;
 
     /// Frees the deliveries of hosts whose heartbeat is older than `lease_timeout` (or that are known to be gone) for
-    /// others to claim, their attempt counted, and removes those hosts.
+    /// others to claim, their attempt counted and logged as `lost`, and removes those hosts. Deliveries whose owner is
+    /// not entered (it was removed while it claimed them) are freed too.
     async fn take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<TakenOver>;
 
     /// Removes a host that stops. It owns nothing any more: what it still owned is freed.

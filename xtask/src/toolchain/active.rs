@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{TARGET, in_path, program_identity};
-use crate::process;
+use super::{TARGET, program_identity};
+use crate::{packages::in_path, process};
 
 /// How long rustup may take to download the target, some 25 MB. Without a network it gives up by itself much sooner.
 const ADD_TARGET_LIMIT: Duration = Duration::from_mins(2);

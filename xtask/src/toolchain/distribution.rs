@@ -5,13 +5,13 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{active::Active, in_path, program_identity};
-use crate::process;
+use super::{active::Active, program_identity};
+use crate::{packages, process};
 
 /// Debian's packages of the compiler that its web browsers are built with, which is recent in every release.
 pub(crate) const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
@@ -39,14 +39,14 @@ impl Distribution {
     /// The compiler; what is missing of it is installed, where this program may do that.
     pub(crate) fn install(active: &Active) -> Result<Self> {
         if !has_compiler() {
-            install_packages(&PACKAGES)?;
+            packages::install(&PACKAGES)?;
         }
         if !has_compiler() {
             bail!("{RUSTC}, {CARGO} and {LIBRARY} are not all there, although their packages are installed");
         }
         require_version()?;
         if linker(active).is_none() {
-            install_packages(&[&linker_package()])?;
+            packages::install(&[&linker_package()])?;
         }
         Self::installed(active).context("there is no linker for WebAssembly (rust-lld or wasm-ld)")
     }
@@ -101,41 +101,13 @@ fn linker(active: &Active) -> Option<PathBuf> {
     active
         .linker()
         .or_else(|| Some(PathBuf::from(LINKER)).filter(|linker| linker.is_file()))
-        .or_else(|| in_path("wasm-ld"))
+        .or_else(|| packages::in_path("wasm-ld"))
 }
 
 /// The compiler's package has a link to the linker of its own LLVM, which is a package of the same name.
 fn linker_package() -> String {
     let linked = fs::read_link(LINKER).ok().and_then(|to| Some(to.file_name()?.to_str()?.to_owned()));
     linked.unwrap_or_else(|| "lld".to_owned())
-}
-
-/// Installs packages with apt-get. Nothing is removed for them: they conflict with other packages of the compiler.
-fn install_packages(packages: &[&str]) -> Result<()> {
-    let names = packages.join(" ");
-    if in_path("apt-get").is_none() {
-        bail!("it is not installed, and there is no apt-get to install it with");
-    }
-    if !is_root()? {
-        bail!("the packages {names} are not installed, and only root may install them");
-    }
-    eprintln!("installing {names}");
-    let apt_get = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command
-            .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        process::output(command.stdin(Stdio::null())).map(drop)
-    };
-    let install: Vec<_> =
-        ["install", "-y", "--no-remove", "--no-install-recommends"].iter().chain(packages).copied().collect();
-    // The lists of packages may be old, or absent as in a fresh container.
-    apt_get(&install).or_else(|_| apt_get(&["update"]).and_then(|()| apt_get(&install)))
-}
-
-fn is_root() -> Result<bool> {
-    Ok(process::output(Command::new("id").arg("-u"))?.trim() == "0")
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use bytes::Bytes;
 pub(crate) use client::{Client, Clients};
 pub(crate) use request::forbidden_header;
 
-use crate::{capability::Effective, secrets::Handles};
+use crate::{capability::Effective, hostapi::Tokens, secrets::Handles};
 
 /// Sends requests for actions.
 pub(crate) struct Egress {
@@ -28,10 +28,11 @@ pub(crate) struct Egress {
 /// What one action may send, and to whom.
 pub(crate) struct Permit {
     /// For the audit: plugin, observer and action.
-    pub(crate) who: Who,
+    pub(crate) who: Arc<Who>,
     pub(crate) effective: Effective,
     pub(crate) handles: Handles,
     pub(crate) client: Arc<Client>,
+    pub(crate) tokens: Tokens,
 }
 
 /// Whose action it is, for audit and log.

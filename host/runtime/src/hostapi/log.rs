@@ -32,7 +32,7 @@ impl Host for Guest {
 
 /// Where one attempt's lines go.
 pub(crate) struct LogSink {
-    who: Who,
+    who: Arc<Who>,
     delivery: String,
     max_lines: u64,
     max_bytes: u64,
@@ -52,7 +52,7 @@ struct State {
 const LAST_ERROR_CHARS: usize = 500;
 
 impl LogSink {
-    pub(crate) fn new(who: Who, delivery: String, max_lines: u64, max_bytes: u64) -> Arc<Self> {
+    pub(crate) fn new(who: Arc<Who>, delivery: String, max_lines: u64, max_bytes: u64) -> Arc<Self> {
         Arc::new(Self { who, delivery, max_lines, max_bytes, state: Mutex::default() })
     }
 
@@ -182,12 +182,12 @@ mod tests {
 
     #[test]
     fn what_is_over_is_dropped_and_counted() {
-        let sink = LogSink::new(Who::default(), String::new(), 3, 100);
+        let sink = LogSink::new(Arc::default(), String::new(), 3, 100);
         for _ in 0..5 {
             sink.write(Level::Info, "0123456789", &[]);
         }
         assert_eq!(sink.counts(), (3, 2));
-        let sink = LogSink::new(Who::default(), String::new(), 100, 25);
+        let sink = LogSink::new(Arc::default(), String::new(), 100, 25);
         for _ in 0..5 {
             sink.write(Level::Error, "0123456789", &[]);
         }

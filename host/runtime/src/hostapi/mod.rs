@@ -7,9 +7,11 @@ mod mail;
 mod redis;
 mod secrets;
 mod template;
+mod token;
 mod wasi_http;
 
 pub(crate) use log::LogSink;
+pub(crate) use token::Tokens;
 pub(crate) use wasi_http::GuestRequests;
 
 use crate::{

@@ -8,36 +8,48 @@ use crate::{
         secrets::{Hash, Host, Key, SecretError, Signature, TokenRequest},
     },
     capability::Need,
+    egress::Permit,
     guest::{Guest, Phase},
-    hostapi::content_bytes,
+    hostapi::{content_bytes, token},
     secrets::{Entry, KeyError, hmac, sign},
 };
 
 impl Guest {
+    /// Whether secrets may be worked with now.
+    fn may(&self, need: Need) -> Result<(), SecretError> {
+        if self.call.phase != Phase::Run {
+            return Err(SecretError::Denied("secrets are used during `run` only".to_owned()));
+        }
+        if !self.call.permit.effective.needs.has(need) {
+            return Err(SecretError::Denied(format!(
+                "the plugin does not declare that it needs `{}`",
+                need.as_str()
+            )));
+        }
+        Ok(())
+    }
+
     /// The secret behind a handle, if this action may work with it now.
     fn secret(&mut self, handle: &str, need: Need) -> wasmtime::Result<Result<Arc<Entry>, SecretError>> {
         self.call.host_call()?;
-        if self.call.phase != Phase::Run {
-            return Ok(Err(SecretError::Denied("secrets are used during `run` only".to_owned())));
-        }
         let permit = &self.call.permit;
-        if !permit.effective.needs.has(need) {
-            let why = format!("the plugin does not declare that it needs `{}`", need.as_str());
-            return Ok(Err(SecretError::Denied(why)));
-        }
-        Ok(permit.handles.whole(handle).ok_or_else(|| {
-            tracing::warn!(
-                target: "aftercommit::audit",
-                plugin = permit.who.plugin,
-                observer = permit.who.observer,
-                action = permit.who.action,
-                "a plugin named a secret that is not granted to its action"
-            );
-            SecretError::Denied(
-                "this is not the handle of a secret of this action; write ${secret:NAME} into its configuration".to_owned(),
-            )
-        }))
+        Ok(self.may(need).and_then(|()| permit.handles.whole(handle).ok_or_else(|| unknown(permit))))
     }
+}
+
+/// A handle that is not one of this action's.
+pub(super) fn unknown(permit: &Permit) -> SecretError {
+    tracing::warn!(
+        target: "aftercommit::audit",
+        plugin = permit.who.plugin,
+        observer = permit.who.observer,
+        action = permit.who.action,
+        "a plugin named a secret that is not granted to its action"
+    );
+    SecretError::Denied(
+        "this is not the handle of a secret of this action; write ${secret:NAME} into its configuration"
+            .to_owned(),
+    )
 }
 
 fn told(entry: &Entry, error: &KeyError) -> SecretError {
@@ -71,9 +83,13 @@ impl Host for Guest {
         }))
     }
 
-    async fn access_token(&mut self, _: TokenRequest) -> wasmtime::Result<Result<String, SecretError>> {
+    async fn access_token(&mut self, request: TokenRequest) -> wasmtime::Result<Result<String, SecretError>> {
         self.call.host_call()?;
-        Ok(Err(SecretError::Unsupported("this host does not obtain access tokens yet".to_owned())))
+        if let Err(error) = self.may(Need::Secrets) {
+            return Ok(Err(error));
+        }
+        self.call.waited = true;
+        Ok(token::access_token(&self.call, &request).await)
     }
 
     fn reveal(&mut self, secret: String) -> wasmtime::Result<Result<String, SecretError>> {

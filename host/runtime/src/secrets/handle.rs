@@ -49,6 +49,13 @@ impl Handles {
         handle
     }
 
+    /// Forgets a handle.
+    pub(crate) fn revoke(&self, handle: &str) {
+        if let Some(own) = handle.strip_prefix(prefix()) {
+            self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(own);
+        }
+    }
+
     /// What a text that is a handle, and nothing else, stands for.
     pub(crate) fn whole(&self, handle: &str) -> Option<Arc<Entry>> {
         self.own(handle.strip_prefix(prefix())?)

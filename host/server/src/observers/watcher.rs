@@ -42,6 +42,6 @@ impl Watcher {
     /// What to tell a person about a condition that could not be evaluated.
     pub fn explain(&self, error: &EvalError) -> String {
         let source = self.condition.as_ref().map_or("", Condition::source);
-        error.diagnostic(source).render(source, &format!("condition of observer `{}`", self.name), false)
+        error.diagnostic().render(source, &format!("condition of observer `{}`", self.name), false)
     }
 }

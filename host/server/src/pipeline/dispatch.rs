@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Clock, Failure, FailureClass, Problem, Timestamp};
-use aftercommit_runtime::{Attempt, DeliveryInfo};
+use aftercommit_runtime::{Attempt, DeliveryInfo, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId, Lane};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -73,7 +73,7 @@ impl Dispatch {
             Lookup::Run(action) => self.take_turn(delivery, &action).await,
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
-                let attempt = Attempt::not_run(Err(failure));
+                let attempt = Attempt { result: Err(failure), usage: Usage::default() };
                 Done::Ended(conclude(&delivery, &action, attempt, self.clock.now(), self.clock.now(), fastrand::f64()))
             }
             Lookup::Gone(problem) => self.gone(&delivery, problem, snapshot.revision).await,
@@ -98,11 +98,10 @@ impl Dispatch {
         let started_at = self.clock.now();
         let info = DeliveryInfo {
             id: delivery.id,
-            observer: &delivery.observer,
             attempt: delivery.attempt,
             max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
         };
-        let attempt = configured.run(&delivery.event, info).await;
+        let attempt = configured.run(&PreparedEvent::new(Arc::clone(&delivery.event)), info).await;
         Done::Ended(conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64()))
     }
 

@@ -20,7 +20,7 @@ use super::{
     room::Room,
     upkeep,
 };
-use crate::{error::Result, observers::Snapshot, plugins::Catalog};
+use crate::{config::Config, error::Result, observers::Snapshot, plugins::Catalog};
 
 /// How a host works. [`Default`] is what the configuration file's defaults say.
 #[derive(Clone, Copy, Debug)]
@@ -49,17 +49,24 @@ pub struct HostSettings {
 
 impl Default for HostSettings {
     fn default() -> Self {
+        Self::from(&Config::default())
+    }
+}
+
+impl From<&Config> for HostSettings {
+    fn from(config: &Config) -> Self {
+        let days = |days: u32| Duration::from_hours(24 * u64::from(days));
         Self {
-            batch_size: 500,
-            poll_interval: Duration::from_millis(100),
-            channel_capacity: 1000,
-            max_concurrency: 64,
-            per_destination: 16,
-            lease_timeout: Duration::from_secs(30),
-            shutdown_grace: Duration::from_secs(10),
-            reload_interval: Duration::from_secs(60),
-            keep_events: Duration::from_hours(30 * 24),
-            keep_log: Duration::from_hours(30 * 24),
+            batch_size: config.intake.batch_size,
+            poll_interval: Duration::from_millis(config.intake.poll_interval_ms),
+            channel_capacity: config.dispatch.channel_capacity,
+            max_concurrency: config.dispatch.max_concurrency,
+            per_destination: config.dispatch.per_destination,
+            lease_timeout: Duration::from_millis(config.dispatch.lease_timeout_ms),
+            shutdown_grace: Duration::from_millis(config.dispatch.shutdown_grace_ms),
+            reload_interval: Duration::from_secs(config.observers.reload_interval_secs),
+            keep_events: days(config.retention.events_days),
+            keep_log: days(config.retention.log_days),
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -12,33 +11,12 @@ use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 use crate::{
+    config::{PluginConfig, PluginSource},
     error::{Error, Result},
     nearest::nearest,
 };
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
-
-/// Where a plugin's component comes from, and what it may do in every action.
-#[derive(Clone, Debug)]
-pub struct PluginDefinition {
-    /// The component.
-    pub source: PluginSource,
-    /// `sha256:..`; another component is refused.
-    pub digest: Option<String>,
-    /// Granted to every action of the plugin, beside the action's own.
-    pub grants: Option<Value>,
-    /// Where an action sets none.
-    pub limits: Option<Value>,
-}
-
-/// Where a plugin's component comes from.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum PluginSource {
-    /// A file.
-    File(PathBuf),
-    /// One that this program carries inside itself, by name.
-    Builtin(String),
-}
 
 /// The plugins this host knows.
 pub struct Catalog {
@@ -47,16 +25,16 @@ pub struct Catalog {
 }
 
 struct Known {
-    definition: PluginDefinition,
+    definition: PluginConfig,
     loaded: OnceCell<Arc<Plugin>>,
 }
 
 impl Catalog {
     /// The built-in plugins, and `definitions` beside or in the place of them.
-    pub fn new(runtime: Runtime, definitions: impl IntoIterator<Item = (String, PluginDefinition)>) -> Self {
+    pub fn new(runtime: Runtime, definitions: impl IntoIterator<Item = (String, PluginConfig)>) -> Self {
         let builtin = BUILTIN.iter().map(|(name, _)| {
             let source = PluginSource::Builtin((*name).to_owned());
-            ((*name).to_owned(), PluginDefinition { source, digest: None, grants: None, limits: None })
+            ((*name).to_owned(), PluginConfig { source, digest: None, grants: None, limits: None })
         });
         let plugins = builtin
             .chain(definitions)
@@ -71,12 +49,12 @@ impl Catalog {
     }
 
     /// Every plugin's name and definition.
-    pub fn definitions(&self) -> impl Iterator<Item = (&str, &PluginDefinition)> {
+    pub fn definitions(&self) -> impl Iterator<Item = (&str, &PluginConfig)> {
         self.plugins.iter().map(|(name, known)| (name.as_str(), &known.definition))
     }
 
     /// What the configuration says of a plugin.
-    pub fn definition(&self, name: &str) -> Option<&PluginDefinition> {
+    pub fn definition(&self, name: &str) -> Option<&PluginConfig> {
         self.plugins.get(name).map(|known| &known.definition)
     }
 
@@ -86,9 +64,9 @@ impl Catalog {
         known.loaded.get_or_try_init(|| self.load(name, &known.definition)).await.cloned()
     }
 
-    async fn load(&self, name: &str, definition: &PluginDefinition) -> Result<Arc<Plugin>> {
+    async fn load(&self, name: &str, definition: &PluginConfig) -> Result<Arc<Plugin>> {
         let source = match &definition.source {
-            PluginSource::File(path) => ComponentSource::Path(path.clone()),
+            PluginSource::File(path) => ComponentSource::File(path.clone()),
             PluginSource::Builtin(builtin) => {
                 let (_, bytes) = BUILTIN.iter().find(|(name, _)| name == builtin).ok_or_else(|| self.unknown(builtin))?;
                 ComponentSource::Bytes((*bytes).into())

@@ -6,7 +6,7 @@ use aftercommit_core::delivery::Move;
 use aftercommit_core::{DeliveryId, DeliveryState, Timestamp};
 
 use super::fixture::{Fixture, Target, at, completion, dead};
-use crate::{ClaimedDelivery, DeliveryFilter, End, HostId};
+use crate::{ClaimedDelivery, DeliveryFilter, End, HostId, Lane};
 
 const RUNS: u64 = 6;
 const STEPS: usize = 120;
@@ -29,6 +29,7 @@ impl Random {
 /// A live delivery, as the model knows it.
 #[derive(Clone, Debug)]
 struct Known {
+    observer: &'static str,
     state: DeliveryState,
     /// Place in the order of events and actions.
     place: (u64, usize),
@@ -64,10 +65,13 @@ impl Model {
     }
 
     /// What a claim must return, in order.
-    fn claimable(&self, limit: usize, now: Timestamp) -> Vec<DeliveryId> {
+    fn claimable(&self, limit: usize, except: Option<&str>, now: Timestamp) -> Vec<DeliveryId> {
         let mut due: Vec<_> = Vec::new();
         let mut ready: Vec<_> = Vec::new();
         for (&id, known) in self.live.iter().filter(|(id, known)| !self.blocked(**id, known)) {
+            if except == Some(known.observer) {
+                continue;
+            }
             match known.state {
                 DeliveryState::Waiting if known.due <= Some(now) => due.push((known.due, id)),
                 DeliveryState::Ready => ready.push((std::cmp::Reverse(known.priority), known.place, id)),
@@ -193,13 +197,14 @@ impl Run {
         self.fixture.emit(self.emitted..self.emitted + count).await;
         let targets: Vec<_> = OBSERVERS
             .iter()
-            .map(|&(observer, ordered, priority)| Target { ordered, priority, ..Target::new(observer) })
+            .map(|&(observer, ordered, priority)| Target { priority, ordered, ..Target::new(observer) })
             .collect();
         let own = self.random.below(6);
         let taken = self.fixture.take(own, &targets).await;
         for n in self.emitted..self.emitted + count {
             for (position, (observer, ordered, priority)) in OBSERVERS.into_iter().enumerate() {
                 let known = Known {
+                    observer,
                     state: DeliveryState::Ready,
                     place: (n, position),
                     key: ordered.then_some(n % 10),
@@ -224,9 +229,14 @@ impl Run {
 
     async fn claim(&mut self) -> &'static str {
         let (host, limit) = (self.host(), 1 + self.random.below(6));
-        let claimed = self.fixture.store.claim(host, limit, &[], at(self.now)).await.unwrap();
+        let except = OBSERVERS.get(self.random.below(2 * OBSERVERS.len())).map(|(observer, ..)| *observer);
+        let lanes: Vec<_> = except
+            .iter()
+            .map(|&observer| Lane { observer: observer.into(), action: "hook".into() })
+            .collect();
+        let claimed = self.fixture.store.claim(host, limit, &lanes, at(self.now)).await.unwrap();
         let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
-        assert_eq!(ids, self.model.claimable(limit, at(self.now)), "what is claimed, in order");
+        assert_eq!(ids, self.model.claimable(limit, except, at(self.now)), "what is claimed, in order");
         self.model.own(host, &claimed);
         self.believed.extend(claimed.into_iter().map(|delivery| (host, delivery)));
         "claim"

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result};
 
-/// The columns of a candidate, in both ways to find one.
-macro_rules! candidate {
+/// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
+macro_rules! candidates {
     ($name:literal, $rest:literal) => {
         concat!(
             "-- ",
@@ -26,10 +26,50 @@ SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.att
        e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
        e.tenant_id, e.actor, e.traceparent
 FROM observer_deliveries AS d LEFT JOIN observer_events AS e ON e.seq = d.event_seq
-WHERE d.blocked = 0 AND d.paused = 0
-  AND (d.observer, d.action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))
-  AND ",
+WHERE ",
             $rest
+        )
+    };
+}
+
+/// The same, when some lanes are passed over. Steps from lane to lane through the index instead of reading what lies in
+/// them, drops those that are passed over, and takes the first of each of the others.
+macro_rules! candidates_by_lane {
+    ($name:literal, $state:literal, $due:literal, $order:literal) => {
+        concat!(
+            "-- ",
+            $name,
+            "
+WITH RECURSIVE lane (observer, action) AS (
+    SELECT * FROM (SELECT observer, action FROM observer_deliveries WHERE ",
+            $state,
+            " ORDER BY observer, action LIMIT 1)
+    UNION ALL
+    SELECT next.observer, next.action
+    FROM lane CROSS JOIN observer_deliveries AS next ON next.id = coalesce(
+        (SELECT id FROM observer_deliveries WHERE ",
+            $state,
+            " AND observer = lane.observer AND action > lane.action ORDER BY action LIMIT 1),
+        (SELECT id FROM observer_deliveries WHERE ",
+            $state,
+            " AND observer > lane.observer ORDER BY observer, action LIMIT 1))
+)
+SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
+       e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
+       e.tenant_id, e.actor, e.traceparent
+FROM lane
+     CROSS JOIN observer_deliveries AS d ON d.id IN (
+         SELECT id FROM observer_deliveries WHERE ",
+            $state,
+            $due,
+            " AND observer = lane.observer AND action = lane.action ORDER BY ",
+            $order,
+            " LIMIT ?1)
+     LEFT JOIN observer_events AS e ON e.seq = d.event_seq
+WHERE (lane.observer, lane.action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))
+ORDER BY ",
+            $order,
+            " LIMIT ?1"
         )
     };
 }
@@ -40,10 +80,20 @@ statements! {
 SELECT EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND paused = 0)
     OR EXISTS (SELECT 1 FROM observer_deliveries
                WHERE state = 'waiting' AND blocked = 0 AND paused = 0 AND next_attempt_at <= ?1)";
-    CLAIM_DUE = candidate!("claim_due", "d.state = 'waiting' AND d.next_attempt_at <= ?3
+    CLAIM_DUE = candidates!("claim_due",
+        "d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.next_attempt_at <= ?2
 ORDER BY d.next_attempt_at LIMIT ?1");
-    CLAIM_READY = candidate!("claim_ready", "d.state = 'ready'
+    CLAIM_READY = candidates!("claim_ready",
+        "d.state = 'ready' AND d.blocked = 0 AND d.paused = 0
 ORDER BY d.priority DESC, d.event_seq, d.position LIMIT ?1");
+    CLAIM_DUE_BY_LANE = candidates_by_lane!("claim_due_by_lane",
+        "state = 'waiting' AND blocked = 0 AND paused = 0",
+        " AND next_attempt_at <= ?3",
+        "next_attempt_at");
+    CLAIM_READY_BY_LANE = candidates_by_lane!("claim_ready_by_lane",
+        "state = 'ready' AND blocked = 0 AND paused = 0",
+        "",
+        "priority DESC, event_seq, position");
     OWN_DELIVERIES = "-- own_deliveries
 UPDATE observer_deliveries
 SET state = 'running', owner = ?2, attempts = attempts + 1, next_attempt_at = NULL
@@ -77,14 +127,7 @@ impl Claims for SqliteStore {
             return Ok(Vec::new());
         }
         let mut write = self.inner.connections.write("claim", Sync::Later).await?;
-        let except: Vec<_> = except.iter().map(|lane| (&*lane.observer, &*lane.action)).collect();
-        let except = rows_as_json(&except);
-        let mut candidates =
-            CLAIM_DUE.call().bind_limit(limit).bind(&except).bind_time(now).all(&mut write).await?;
-        let left = limit - candidates.len();
-        if left > 0 {
-            candidates.extend(CLAIM_READY.call().bind_limit(left).bind(&except).all(&mut write).await?);
-        }
+        let candidates = candidates(&mut write, limit, except, now).await?;
         let mut claimed = Vec::with_capacity(candidates.len());
         let mut rejected = Vec::new();
         for candidate in &candidates {
@@ -145,6 +188,33 @@ impl SqliteStore {
     }
 }
 
+/// What is to be claimed, in order: what is due, then what is ready.
+async fn candidates(
+    connection: &mut SqliteConnection,
+    limit: usize,
+    except: &[Lane],
+    now: Timestamp,
+) -> Result<Vec<Record>> {
+    let except: Vec<_> = except.iter().map(|lane| (&*lane.observer, &*lane.action)).collect();
+    let lanes = rows_as_json(&except);
+    let due = if except.is_empty() {
+        CLAIM_DUE.call().bind_limit(limit).bind_time(now)
+    } else {
+        CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(&lanes).bind_time(now)
+    };
+    let mut candidates = due.all(connection).await?;
+    let left = limit - candidates.len();
+    if left > 0 {
+        let ready = if except.is_empty() {
+            CLAIM_READY.call().bind_limit(left)
+        } else {
+            CLAIM_READY_BY_LANE.call().bind_limit(left).bind(&lanes)
+        };
+        candidates.extend(ready.all(connection).await?);
+    }
+    Ok(candidates)
+}
+
 /// The inner error is an event that can not be read any more.
 fn read_candidate(record: &Record) -> Result<std::result::Result<ClaimedDelivery, Rejected>> {
     let attempts: u32 = record.get("attempts")?;
@@ -186,4 +256,61 @@ async fn set_aside(
     intake::quarantine(connection, &rows, now).await?;
     DELETE_DELIVERIES.call().bind(rows_as_json(&ids)).execute(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use sqlx::{AssertSqlSafe, Row as _};
+
+    use super::*;
+    use crate::{Schema as _, SqliteOptions};
+
+    /// However much is live, a claim reads what it claims: through the index made for it, without sorting a backlog.
+    #[tokio::test]
+    async fn claims_read_their_own_indexes() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/test.db", folder.path().display());
+        let options = SqliteOptions { create: true, ..SqliteOptions::default() };
+        let store = SqliteStore::open(&url, options).await.unwrap();
+        store.migrate().await.unwrap();
+        let mut connection = store.inner.connections.read().await.unwrap();
+        for (statement, steps) in [
+            (CLAIM_DUE, &["USING INDEX observer_deliveries_due (next_attempt_at<?)"][..]),
+            (CLAIM_READY, &["USING INDEX observer_deliveries_ready\n"]),
+            (
+                CLAIM_DUE_BY_LANE,
+                &[
+                    "USING INDEX observer_deliveries_due_by_lane (observer=? AND action>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer=? AND action=? AND next_attempt_at<?)",
+                ],
+            ),
+            (
+                CLAIM_READY_BY_LANE,
+                &[
+                    "USING INDEX observer_deliveries_ready_by_lane (observer=? AND action>?)",
+                    "USING INDEX observer_deliveries_ready_by_lane (observer>?)",
+                    "USING INDEX observer_deliveries_ready_by_lane (observer=? AND action=?)",
+                ],
+            ),
+        ] {
+            let explain = format!("EXPLAIN QUERY PLAN {}", statement.sql());
+            let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap();
+            let mut plan = String::new();
+            for row in rows {
+                writeln!(plan, "{}", row.get::<String, _>("detail")).unwrap();
+            }
+            for step in steps {
+                assert!(
+                    plan.replace("COVERING ", "").contains(step),
+                    "{}: no `{step}` in\n{plan}",
+                    statement.name()
+                );
+            }
+            let scans = plan.matches("SCAN observer_deliveries\n").count();
+            assert_eq!(scans, 0, "{} reads the whole table:\n{plan}", statement.name());
+        }
+    }
 }

@@ -123,6 +123,14 @@ impl Connections {
                     tracing::debug!(transaction = name, tries, "the database is locked, trying again");
                     tries += 1;
                 }
+                Err(sqlx::Error::InvalidSavePointStatement) if tries < BEGIN_TRIES => {
+                    // A full disk makes SQLite itself end a transaction, which the driver does not notice: it counts
+                    // one that is not there. A new connection starts from nothing.
+                    tries += 1;
+                    if let Ok(connection) = pool.acquire().await {
+                        let _ = connection.close().await;
+                    }
+                }
                 Err(error) => return Err(self.unopened(&error)),
             }
         }
@@ -187,5 +195,62 @@ impl std::ops::Deref for WriteTransaction {
 impl std::ops::DerefMut for WriteTransaction {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.transaction
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HostId, Hosts as _, Schema as _, SqliteStore};
+    use aftercommit_core::Timestamp;
+
+    async fn store(folder: &tempfile::TempDir) -> SqliteStore {
+        let url = format!("sqlite:{}/test.db", folder.path().display());
+        let options = SqliteOptions { create: true, ..SqliteOptions::default() };
+        let store = SqliteStore::open(&url, options).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn what_a_person_was_told_is_synced_at_commit_and_the_rest_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let connections = &store(&folder).await.inner.connections;
+        for (sync, setting) in [(Sync::Later, 1), (Sync::Now, 2)] {
+            let mut write = connections.write("test", sync).await.unwrap();
+            let found: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *write).await.unwrap();
+            assert_eq!(found, setting, "{sync:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_write_is_undone_and_lets_go_of_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let mut write = store.inner.connections.write("test", Sync::Later).await.unwrap();
+        sqlx::raw_sql("INSERT INTO observer_inbox VALUES (1)").execute(&mut *write).await.unwrap();
+        drop(write);
+        store.inner.connections.write("test", Sync::Now).await.unwrap().commit().await.unwrap();
+        assert!(!store.inbox_has_rows().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_a_passing_error_that_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let write = async |pages: &'static str| {
+            let mut connection = store.inner.connections.writer.acquire().await.unwrap();
+            sqlx::raw_sql(pages).execute(&mut *connection).await.unwrap();
+            connection.return_to_pool().await;
+            store.register(HostId::random(), &"x".repeat(1 << 20), Timestamp::from_micros(0)).await
+        };
+        // To SQLite this is the same as a disk that is full.
+        let error = write("PRAGMA max_page_count = 1").await.unwrap_err();
+        assert!(error.is_transient(), "{error:?}");
+        assert!(
+            error.to_string().contains("disk is full") && error.to_string().contains("register_host"),
+            "{error}"
+        );
+        write("PRAGMA max_page_count = 1073741823").await.expect("it works again when there is room");
     }
 }

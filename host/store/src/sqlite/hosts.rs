@@ -50,8 +50,10 @@ impl Hosts for SqliteStore {
     async fn register(&self, host: HostId, name: &str, now: Timestamp) -> Result<()> {
         let mut write = self.inner.connections.write("register", Sync::Later).await?;
         REGISTER_HOST.call().bind(host.to_string()).bind(name).bind_time(now).execute(&mut write).await?;
-        // Within the transaction: whoever looks for signs of life does so within one, too.
+        // Within the transaction: whoever removes signs of life does so within one, too.
         self.inner.liveness.show(host);
+        let entered: Vec<_> = list(&mut write).await?.iter().map(|host| host.id).collect();
+        self.inner.liveness.clean(&entered);
         write.commit().await
     }
 

@@ -5,7 +5,7 @@
 //! knows that the host is gone. The lease stays as the fallback, for a host that hangs, and for a folder where such a
 //! file can not be made or locked.
 //!
-//! All of this happens under the database's write lock, so two hosts never look at the same file at once.
+//! Files are made and removed under the database's write lock only: nobody removes a file that is just being locked.
 
 use std::{
     collections::HashMap,

@@ -2,7 +2,7 @@
 //!
 //! They run in the application's transaction, on whatever SQLite (3.38 or later) the application brings, and must
 //! never fail: `json_object` would refuse a blob and is limited in its arguments, so the object is put together as
-//! text. Values keep what they are: integers all 64 bits, reals the shortest digits that read back the same.
+//! text. Values keep what they are: integers all 64 bits, reals as many digits as it takes to read back the same.
 
 /// Texts with more characters and blobs with more bytes are captured as null: an image of the row that is too long
 /// for SQLite would fail the application's statement.
@@ -79,9 +79,19 @@ fn real(x: &str) -> String {
     format!("iif(abs({x}) < 9e999, {}, 'null')", digits(x))
 }
 
-/// 15 digits where they read back the same, else 17, which always do.
+/// The fewest digits of 15, 17 and 19 that read back the same. 17 would always do, were it not for SQLite's own
+/// conversions, which can be off in the last of them for numbers beyond 1e±70.
 fn digits(x: &str) -> String {
-    format!("iif(CAST(printf('%!.15g', {x}) AS REAL) = {x}, printf('%!.15g', {x}), printf('%!.17g', {x}))")
+    let text = |digits: u32| format!("printf('%!.{digits}g', {x})");
+    let exact = |digits: u32| format!("CAST({} AS REAL) = {x}", text(digits));
+    format!(
+        "CASE WHEN {} THEN {} WHEN {} THEN {} ELSE {} END",
+        exact(15),
+        text(15),
+        exact(17),
+        text(17),
+        text(19)
+    )
 }
 
 /// The key of a row as text; null when a part of it is null.

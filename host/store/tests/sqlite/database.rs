@@ -2,11 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use aftercommit_core::{EntityEvent, Timestamp};
 use aftercommit_store::{
-    Backend, Schema as _, SqliteOptions, SqliteStore,
+    Backend, Capture, CaptureRequest, Captures as _, EventFilter, Events as _, Schema as _, SqliteOptions,
+    SqliteStore,
     conformance::{Harness, TestDatabase},
 };
 use async_trait::async_trait;
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -46,6 +49,30 @@ impl Database {
         self.store.path()
     }
 
+    /// Starts to capture a table by its primary key.
+    pub(crate) async fn capture(&self, table: &str, entity_type: &str) -> Capture {
+        let request = CaptureRequest {
+            table: table.into(),
+            entity_type: entity_type.into(),
+            key: Vec::new(),
+            notify: true,
+        };
+        self.store.add_capture(request, at(0)).await.unwrap()
+    }
+
+    /// The events so far, the oldest first.
+    pub(crate) async fn events(&self) -> Vec<EntityEvent> {
+        let filter = EventFilter { limit: 100_000, ..EventFilter::default() };
+        let mut events = self.store.events(filter).await.unwrap();
+        events.reverse();
+        events
+    }
+
+    /// The images of the rows in the events so far, the oldest first.
+    pub(crate) async fn images(&self) -> Vec<Value> {
+        self.events().await.into_iter().map(|event| event.data).collect()
+    }
+
     /// Runs statements as the application; its error as text.
     pub(crate) async fn try_sql(&self, statements: &str) -> Result<(), String> {
         let mut application = self.application.lock().await;
@@ -55,6 +82,11 @@ impl Database {
             .map(|_| ())
             .map_err(|error| error.to_string())
     }
+}
+
+/// So many seconds into a test.
+pub(crate) const fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_767_225_600_000_000 + seconds * 1_000_000)
 }
 
 fn url_in(folder: &TempDir) -> String {

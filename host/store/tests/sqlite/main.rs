@@ -1,6 +1,12 @@
 //! The SQLite backend: the conformance suite, and what only SQLite does.
 
+#![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
+
+mod capture;
 mod database;
+mod liveness;
+mod opening;
+mod values;
 
 use std::sync::Arc;
 

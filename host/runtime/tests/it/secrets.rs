@@ -1,0 +1,154 @@
+//! Secrets: never in the guest, never to a destination that they were not granted towards.
+
+use serde_json::{Value, json};
+
+use crate::{
+    fixture::{configure, delivery, details, event, plugin_with, run},
+    receiver::{Receiver, answer, ok},
+};
+
+const TOKEN: (&str, &str) = ("TOKEN", "s3cr3t-value");
+
+/// The handle that an echoing guest sees.
+async fn echoed(written: Value, secrets: &[(&'static str, &'static str)]) -> Value {
+    let action = configure(&plugin_with("test/echo", secrets).await, written).await;
+    details(&run(&action).await)
+}
+
+#[tokio::test]
+async fn a_guest_sees_handles() {
+    let seen = echoed(
+        json!({"secret": "Bearer ${secret:TOKEN}", "secret_env": "TOKEN", "map": {"a": "${secret:TOKEN} {{name}}"}}),
+        &[TOKEN],
+    )
+    .await;
+    let text = seen.to_string();
+    assert!(!text.contains(TOKEN.1) && !text.contains("${secret"), "{text}");
+    let config = &seen["config"];
+    assert!(config["secret"].as_str().unwrap().starts_with("Bearer acsecret"));
+    assert_eq!(config["secrets"].as_array().unwrap().len(), 1);
+    assert!(config["map"]["a"].as_str().unwrap().ends_with(" Anna"));
+}
+
+#[tokio::test]
+async fn event_data_never_becomes_a_secret() {
+    let plugin = plugin_with("test/echo", &[TOKEN]).await;
+    let action =
+        configure(&plugin, json!({"secret": "${secret:TOKEN}", "text": "{{x}}", "list": ["{{y}}"]})).await;
+    let honest = action.run(&event(json!({"x": 1, "y": 2})), delivery()).await;
+    let handle = details(&honest)["config"]["secret"].as_str().unwrap().to_owned();
+    let attempt =
+        action.run(&event(json!({"x": "${secret:TOKEN}", "y": format!("a{handle}b")})), delivery()).await;
+    let seen = details(&attempt);
+    assert_eq!(seen["config"]["text"], "${secret:TOKEN}");
+    assert!(!seen["config"]["list"][0].as_str().unwrap().contains(&handle));
+    assert!(!seen["event"].to_string().contains(&handle));
+    assert!(!seen.to_string().contains(TOKEN.1));
+}
+
+fn sending(url: &str, header: &str, grants: Value, redirects: u32) -> Value {
+    json!({
+        "do": "http", "grants": grants,
+        "request": {"url": url, "headers": [["x-token", header]], "bearer": header, "max_redirects": redirects},
+    })
+}
+
+#[tokio::test]
+async fn a_secret_goes_where_it_was_granted_and_nowhere_else() {
+    let (mine, other) = (Receiver::start(|_| ok("")).await, Receiver::start(|_| ok("")).await);
+    let plugin = plugin_with("test/hostile", &[TOKEN]).await;
+    let both = json!({"http": [mine.origin(), other.origin()], "private_network": true});
+    // The URL of the hostile guest is no egress field, so the secret is granted towards nothing yet.
+    let action = configure(&plugin, sending(&mine.origin(), "${secret:TOKEN}", both.clone(), 0)).await;
+    let got = details(&run(&action).await);
+    assert_eq!(got["error"], "denied", "{got}");
+    assert!(
+        got["message"].as_str().unwrap().contains("`TOKEN`") && !got.to_string().contains(TOKEN.1),
+        "{got}"
+    );
+    let mut with_secret = both;
+    with_secret["secrets"] = json!(["TOKEN"]);
+    let action = configure(&plugin, sending(&mine.origin(), "${secret:TOKEN}", with_secret, 0)).await;
+    assert_eq!(details(&run(&action).await)["status"], 200);
+    assert_eq!(mine.seen()[0].header("x-token"), Some(TOKEN.1));
+    assert_eq!(mine.seen()[0].header("authorization"), Some("Bearer s3cr3t-value"));
+    assert!(other.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_origin_leaves_the_secret_behind() {
+    let target = Receiver::start(|_| ok("")).await;
+    let location = format!("location: {}/\r\n", target.origin());
+    let first = Receiver::start(move |seen| match seen.path.as_str() {
+        "/same" => answer("302 Found", "location: /end\r\n", ""),
+        "/end" => ok(""),
+        _ => answer("302 Found", &location, ""),
+    })
+    .await;
+    let plugin = plugin_with("test/hostile", &[TOKEN]).await;
+    let grants =
+        json!({"http": [first.origin(), target.origin()], "private_network": true, "secrets": ["TOKEN"]});
+    let away = configure(&plugin, sending(&first.origin(), "${secret:TOKEN}", grants.clone(), 2)).await;
+    assert_eq!(details(&run(&away).await)["status"], 200);
+    let seen = &target.seen()[0];
+    assert_eq!((seen.header("x-token"), seen.header("authorization")), (None, None));
+    let stays =
+        configure(&plugin, sending(&format!("{}/same", first.origin()), "${secret:TOKEN}", grants, 2)).await;
+    assert_eq!(details(&run(&stays).await)["status"], 200);
+    assert_eq!(first.seen().last().unwrap().header("x-token"), Some(TOKEN.1));
+}
+
+#[tokio::test]
+async fn a_secret_in_a_url_is_not_told_by_errors() {
+    let plugin = plugin_with("test/hostile", &[("HOST", "internal-name"), ("KEY", "k&y")]).await;
+    let grants = json!({"http": ["http://127.0.0.1:1"], "private_network": true, "secrets": ["HOST", "KEY"]});
+    for url in ["http://${secret:HOST}/", "http://127.0.0.1:1/?k=${secret:KEY}", "${secret:HOST}"] {
+        let action = configure(&plugin, sending(url, "x", grants.clone(), 0)).await;
+        let got = details(&run(&action).await);
+        assert!(got["error"].is_string(), "{got}");
+        assert!(!got.to_string().contains("internal-name") && !got.to_string().contains("k&y"), "{got}");
+        assert!(!got.to_string().contains("k%26y"), "{got}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_url_may_be_a_secret() {
+    let receiver = Receiver::start(|_| ok("")).await;
+    let url: &'static str = format!("{}/services/T0/B0?x=1", receiver.origin()).leak();
+    let plugin = plugin_with("webhook", &[("HOOK_URL", url)]).await;
+    let action =
+        configure(&plugin, json!({"url": "${secret:HOOK_URL}", "grants": {"private_network": true}})).await;
+    assert_eq!(action.destination(), receiver.origin());
+    let attempt = run(&action).await;
+    assert!(attempt.result.is_ok(), "{attempt:?}");
+    assert_eq!(receiver.seen()[0].path, "/services/T0/B0?x=1");
+    assert!(!format!("{attempt:?}").contains("services"), "{attempt:?}");
+}
+
+#[tokio::test]
+async fn keys_are_used_and_not_seen() {
+    let key = ("KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let plugin = plugin_with("test/hostile", &[key]).await;
+    let message = "msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{\"test\": 2432232314}";
+    let action =
+        configure(&plugin, json!({"do": "hmac", "secret": "${secret:KEY}", "message": message})).await;
+    let got = details(&run(&action).await);
+    let bytes: Vec<u64> =
+        got["bytes"].as_array().unwrap().iter().map(|byte| byte.as_u64().unwrap()).collect();
+    // `g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=`
+    assert_eq!((bytes.len(), &bytes[..4]), (32, &[0x83, 0x48, 0x4c, 0xf5][..]));
+    for secret in ["plain text", "acsecret0000"] {
+        let action = configure(&plugin, json!({"do": "hmac", "secret": secret, "message": ""})).await;
+        assert_eq!(details(&run(&action).await)["error"], "denied");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_revealed_by_its_own_grant_only() {
+    let plugin = plugin_with("test/hostile", &[TOKEN]).await;
+    let revealing = |grants: Value| json!({"do": "reveal", "secret": "${secret:TOKEN}", "grants": grants});
+    let action = configure(&plugin, revealing(json!({"secrets": ["TOKEN"]}))).await;
+    assert_eq!(details(&run(&action).await)["error"], "denied");
+    let action = configure(&plugin, revealing(json!({"reveal": ["TOKEN"]}))).await;
+    assert_eq!(details(&run(&action).await)["value"], TOKEN.1);
+}

@@ -1,0 +1,58 @@
+//! Puts the parts together as the configuration says: the only place that names a database backend.
+
+use std::sync::Arc;
+
+use aftercommit_core::{Clock, SystemClock};
+use aftercommit_runtime::{ChainedSecrets, EnvSecrets, FileSecrets, Runtime, RuntimeSettings, SecretProvider};
+use aftercommit_store::{
+    Backend, StoreError,
+    sqlite::{SqliteOptions, SqliteStore},
+};
+
+use crate::{
+    config::{Config, without_password},
+    error::{Error, Result},
+    plugins::Catalog,
+};
+
+/// Opens the database. With `create`, a missing SQLite file is made.
+pub async fn open_store(url: &str, create: bool) -> Result<Arc<dyn Backend>> {
+    match url.split_once(':') {
+        Some(("sqlite", _)) => {
+            Ok(Arc::new(SqliteStore::open(url, SqliteOptions { create, ..SqliteOptions::default() }).await?))
+        }
+        _ => Err(StoreError::BadUrl {
+            url: without_password(url),
+            why: "write sqlite:PATH, for example sqlite:shop.db".to_owned(),
+        }
+        .into()),
+    }
+}
+
+/// The engine and the plugins that it can run.
+pub fn open_catalog(config: &Config) -> Result<Catalog> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let settings = RuntimeSettings {
+        cache_dir: config.runtime.cache_dir.clone().or_else(default_cache_dir),
+        max_instances: u32::try_from(config.dispatch.max_concurrency).unwrap_or(u32::MAX),
+        ..RuntimeSettings::default()
+    };
+    let runtime = Runtime::new(settings, secrets(config), clock)
+        .map_err(|error| Error::InvalidConfig { message: error.to_string() })?;
+    Ok(Catalog::new(runtime, config.plugins.clone()))
+}
+
+/// Where secrets come from: the folder, if there is one, then the environment.
+fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
+    match &config.secrets.dir {
+        None => Arc::new(EnvSecrets),
+        Some(dir) => Arc::new(ChainedSecrets(vec![Arc::new(FileSecrets::new(dir)), Arc::new(EnvSecrets)])),
+    }
+}
+
+/// The user's own cache folder (XDG Base Directory Specification), which nobody else can write to.
+fn default_cache_dir() -> Option<std::path::PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(std::path::PathBuf::from);
+    let base = from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache")))?;
+    Some(base.join("aftercommit"))
+}

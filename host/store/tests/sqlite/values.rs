@@ -1,0 +1,155 @@
+//! How SQLite's values become JSON. None of it may ever fail the application's statement.
+
+use std::sync::Arc;
+
+use aftercommit_core::EntityEvent;
+use aftercommit_store::{
+    Events as _, HostId, Intake as _, Plan, Planned, TakeRequest, conformance::TestDatabase as _,
+};
+use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
+
+use crate::database::{Database, at};
+
+#[tokio::test]
+async fn values_keep_what_they_are() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, any, flag BOOLEAN, doc JSON, n INT,
+                twice AS (n * 2), kept TEXT AS (typeof(any) || '!') STORED)",
+        )
+        .await;
+    database.capture("t", "T").await;
+    for (any, flag, doc, n) in [
+        ("x'00ff'", "1", r#"'{"a": 1.50, "b": [12345678901234567890]}'"#, "1"),
+        ("9e999", "0", "'no json'", "'text'"),
+        ("-9e999", "7", "'null'", "NULL"),
+        ("'1'", "'maybe'", "'\"text\"'", "9223372036854775807"),
+        ("1.0", "NULL", "5", "0"),
+        ("NULL", "TRUE", "NULL", "-1"),
+        ("x''", "FALSE", "x'ff'", "2"),
+        ("char(1, 8, 9, 10, 13, 31, 34, 92, 127, 8232, 128512)", "0.5", "' [1] '", "3"),
+    ] {
+        database.sql(&format!("INSERT INTO t (any, flag, doc, n) VALUES ({any}, {flag}, {doc}, {n})")).await;
+    }
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let images = database.images().await;
+    let column = |name: &str| images.iter().map(|image| image[name].clone()).collect::<Vec<_>>();
+    let odd = "\u{1}\u{8}\t\n\r\u{1f}\"\\\u{7f}\u{2028}😀";
+    let any = [
+        json!("00FF"),
+        Value::Null,
+        Value::Null,
+        json!("1"),
+        read("1.0"),
+        Value::Null,
+        json!(""),
+        json!(odd),
+    ];
+    assert_eq!(column("any"), any);
+    let flag = [
+        json!(true),
+        json!(false),
+        json!(7),
+        json!("maybe"),
+        Value::Null,
+        json!(true),
+        json!(false),
+        read("0.5"),
+    ];
+    assert_eq!(column("flag"), flag);
+    let doc = [
+        read(r#"{"a": 1.50, "b": [12345678901234567890]}"#),
+        json!("no json"),
+        Value::Null,
+        json!("text"),
+        json!(5),
+        Value::Null,
+        json!("FF"),
+        json!([1]),
+    ];
+    assert_eq!(column("doc"), doc);
+    assert_eq!(column("n")[1..4], [json!("text"), Value::Null, json!(i64::MAX)]);
+    assert_eq!(column("twice")[0], json!(2), "generated columns are captured");
+    assert_eq!(column("kept")[3], json!("text!"));
+}
+
+#[tokio::test]
+async fn every_real_reads_back_the_same() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, r REAL)").await;
+    database.capture("t", "T").await;
+    let mut runner = TestRunner::deterministic();
+    let mut reals: Vec<f64> =
+        vec![0.1, 1.0 / 3.0, 1e22, 1e23, f64::MAX, f64::MIN_POSITIVE, 5e-324, -0.0, 123_456_789.125];
+    for _ in 0..2000 {
+        reals.push(prop::num::f64::NORMAL.new_tree(&mut runner).unwrap().current());
+        reals.push((0.0..1000.0_f64).new_tree(&mut runner).unwrap().current());
+        reals.push((-1e60..1e60_f64).new_tree(&mut runner).unwrap().current());
+    }
+    let mut application = SqliteConnection::connect(&database.url()).await.unwrap();
+    for real in &reals {
+        sqlx::query("INSERT INTO t (r) VALUES (?1)").bind(real).execute(&mut application).await.unwrap();
+    }
+    let images = database.images().await;
+    for (image, real) in images.iter().zip(&reals) {
+        let read: f64 = image["r"].to_string().parse().unwrap();
+        // Beyond, SQLite's own conversions can be off in the 17th digit.
+        let exact = (1e-70..1e70).contains(&real.abs());
+        let tolerance = if exact { 0.0 } else { real.abs() * 1e-15 };
+        assert!((read - real).abs() <= tolerance, "{real:e} became {}", image["r"]);
+    }
+    assert_eq!(images[0]["r"].to_string(), "0.1", "the shortest digits");
+}
+
+struct Nobody;
+
+impl Plan for Nobody {
+    fn plan(&self, _: &EntityEvent) -> Planned {
+        Planned::default()
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_is_not_utf8_is_put_aside_and_the_commit_goes_on() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, any TEXT)").await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t (any) VALUES (CAST(x'c328' AS TEXT)), ('sound')").await;
+    let request = TakeRequest { host: HostId::random(), limit: 10, own: 10, now: at(0) };
+    let taken = database.store.take(request, Arc::new(Nobody)).await.unwrap();
+    assert_eq!((taken.events, taken.quarantined.len()), (1, 1));
+    assert!(taken.quarantined[0].1.contains("utf-8"), "{:?}", taken.quarantined);
+    assert_eq!(database.store.quarantined(10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_value_that_is_too_long_is_captured_as_null() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)").await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t VALUES (1, zeroblob(1048577), 'kept')").await;
+    database.sql("INSERT INTO t VALUES (2, printf('%.*c', 16777217, 'x'), 'kept')").await;
+    for image in database.images().await {
+        assert_eq!((&image["a"], &image["b"]), (&Value::Null, &json!("kept")));
+    }
+}
+
+#[tokio::test]
+async fn wide_tables_work() {
+    let database = Database::fresh().await;
+    let columns: Vec<_> = (0..300).map(|n| format!("c{n}")).collect();
+    database.sql(&format!("CREATE TABLE wide (id INTEGER PRIMARY KEY, {})", columns.join(", "))).await;
+    database.capture("wide", "Wide").await;
+    database
+        .sql("INSERT INTO wide (id, c0, c299) VALUES (1, 'first', 'last'); UPDATE wide SET c150 = 1.5")
+        .await;
+    let events = database.events().await;
+    let row = events[1].data.as_object().unwrap();
+    assert_eq!(
+        (row.len(), &row["c299"], &events[1].changed[..]),
+        (301, &json!("last"), &["c150".to_owned()][..])
+    );
+}

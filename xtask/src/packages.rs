@@ -1,0 +1,53 @@
+//! Programs that are there, and installing those that are not.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Result, bail};
+
+use crate::process;
+
+/// A program in the folders of `PATH`.
+pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+}
+
+/// Installs packages with apt-get. Nothing is removed for them: they conflict with other packages of the compiler.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
+    if in_path("apt-get").is_none() {
+        bail!("it is not installed, and there is no apt-get to install it with");
+    }
+    if !is_root()? {
+        bail!("the packages {names} are not installed, and only root may install them");
+    }
+    eprintln!("installing {names}");
+    let apt_get = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command
+            .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        process::output(command.stdin(Stdio::null())).map(drop)
+    };
+    let install: Vec<_> =
+        ["install", "-y", "--no-remove", "--no-install-recommends"].iter().chain(packages).copied().collect();
+    // The lists of packages may be old, or absent as in a fresh container.
+    apt_get(&install).or_else(|_| apt_get(&["update"]).and_then(|()| apt_get(&install)))
+}
+
+fn is_root() -> Result<bool> {
+    Ok(process::output(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
+/// Makes sure that a program is there; its package is installed if it is not.
+pub(crate) fn need(program: &str, package: &str) -> Result<()> {
+    match in_path(program) {
+        Some(_) => Ok(()),
+        None => install(&[package]),
+    }
+}
