@@ -4,14 +4,17 @@
 //! Two ways to embed it. A [`Host`] is the whole durable pipeline over a database. An [`ObserverExecutor`] processes
 //! single events in memory; the program brings its own [`EventSource`] and [`DeadLetterQueue`].
 
+pub mod cli;
 pub mod config;
 pub mod dead_letter_queue;
 pub mod document;
 pub mod error;
 pub mod executor;
+pub mod logging;
 pub mod nearest;
 pub mod observer_file;
 pub mod observers;
+pub mod output;
 pub mod pipeline;
 pub mod plugins;
 pub mod source;
@@ -19,8 +22,8 @@ pub mod testing;
 pub mod wiring;
 
 pub use aftercommit_core::{
-    ActionConfig, BackoffStrategy, Clock, EntityEvent, EventKind, FailurePolicy, ObserverDefinition, Ordering,
-    RetryConfig, SystemClock, Timestamp,
+    ActionConfig, BackoffStrategy, Clock, EntityEvent, EventKind, FailurePolicy, ObserverDefinition,
+    Ordering, RetryConfig, SystemClock, Timestamp,
 };
 pub use dead_letter_queue::{DeadLetterQueue, DlqItem};
 pub use error::{Error, Result};

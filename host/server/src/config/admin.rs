@@ -19,12 +19,15 @@ impl AdminConfig {
         let listen = match section.text("listen").as_deref() {
             None => default.listen,
             Some("off") => None,
-            Some(text) => text.parse().map(Some).unwrap_or_else(|_| {
-                let message =
-                    format!("`{text}` is not an address and port such as 127.0.0.1:7410, or \"off\"");
-                section.problem("listen", message);
-                default.listen
-            }),
+            Some(text) => text.parse().map_or_else(
+                |_| {
+                    let message =
+                        format!("`{text}` is not an address and port such as 127.0.0.1:7410, or \"off\"");
+                    section.problem("listen", message);
+                    default.listen
+                },
+                Some,
+            ),
         };
         let config = Self { listen, token_env: section.text("token_env").unwrap_or(default.token_env) };
         section.finish();

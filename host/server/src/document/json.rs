@@ -1,18 +1,21 @@
-//! JSON to tree. serde_json does not say where values stand, so only a syntax error has a place.
+//! JSON to tree. `serde_json` does not say where values stand, so only a syntax error has a place.
 
 use serde_json::Value;
 
 use super::{Content, Entry, Node, Place, Problem, place::span_at};
 
-pub(super) fn parse(text: &str) -> Result<Node, Problem> {
-    serde_json::from_str(text).map(from_value).map_err(|error| syntax_problem(text, &error))
+pub(super) fn parse(text: &str) -> Result<Node, Box<Problem>> {
+    serde_json::from_str(text).map(from_value).map_err(|error| Box::new(json_problem(text, "JSON", &error)))
 }
 
-/// What serde_json says, without the line and column at its end: they become the place.
-pub(super) fn syntax_problem(text: &str, error: &serde_json::Error) -> Problem {
+/// What `serde_json` says, without the line and column at its end: they become the place. `expected` is what the text
+/// should be, where it is JSON after all.
+#[must_use]
+pub fn json_problem(text: &str, expected: &str, error: &serde_json::Error) -> Problem {
     let words = error.to_string();
     let message = words.rsplit_once(" at line ").map_or(words.as_str(), |(message, _)| message);
-    Problem::new("", format!("this is not JSON: {message}")).at(Place::Span(span_at(
+    let expected = if error.is_data() { expected } else { "JSON" };
+    Problem::new("", format!("this is not {expected}: {message}")).at(Place::Span(span_at(
         text,
         error.line(),
         error.column(),

@@ -14,6 +14,7 @@ use std::{ops::Range, path::Path};
 
 use serde_json::Value;
 
+pub use json::json_problem;
 pub use place::Place;
 pub use problem::{Problem, Report};
 pub use section::{Findings, Section};
@@ -64,7 +65,7 @@ impl Document {
         };
         match root {
             Ok(root) => Ok(Self { origin, text, root }),
-            Err(problem) => Err(Report { origin, text, problems: vec![problem] }),
+            Err(problem) => Err(Report { origin, text, problems: vec![*problem] }),
         }
     }
 

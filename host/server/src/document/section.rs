@@ -125,6 +125,7 @@ impl<'a> Section<'a> {
     }
 
     /// The table under `key`; an empty one, not present, when it is not written.
+    #[must_use]
     pub fn section(&mut self, key: &str) -> Section<'a> {
         let path = self.path_of(key);
         match self.node(key) {

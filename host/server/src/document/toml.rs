@@ -10,29 +10,29 @@ use toml::{
 
 use super::{Content, Entry, Node, Place, Problem};
 
-pub(super) fn parse(text: &str) -> Result<Node, Problem> {
+pub(super) fn parse(text: &str) -> Result<Node, Box<Problem>> {
     let root = DeTable::parse(text).map_err(|error| {
         let place = error.span().map_or(Place::Unknown, Place::Span);
-        Problem::new("", format!("this is not TOML: {}", error.message())).at(place)
+        Box::new(Problem::new("", format!("this is not TOML: {}", error.message())).at(place))
     })?;
     let span = root.span();
     Ok(Node::new(table(root.get_ref())?, Some(span)))
 }
 
-fn table(table: &DeTable<'_>) -> Result<Content, Problem> {
+fn table(table: &DeTable<'_>) -> Result<Content, Box<Problem>> {
     let mut entries = table
         .iter()
         .map(|(key, value)| {
             let place = Place::Span(key.span());
             Ok((key.span().start, Entry { key: key.get_ref().to_string(), place, value: node(value)? }))
         })
-        .collect::<Result<Vec<_>, Problem>>()?;
+        .collect::<Result<Vec<_>, Box<Problem>>>()?;
     // The parser sorts by name; people expect their own order.
     entries.sort_by_key(|(start, _)| *start);
     Ok(Content::Table(entries.into_iter().map(|(_, entry)| entry).collect()))
 }
 
-fn node(value: &Spanned<DeValue<'_>>) -> Result<Node, Problem> {
+fn node(value: &Spanned<DeValue<'_>>) -> Result<Node, Box<Problem>> {
     let content = match value.get_ref() {
         DeValue::String(text) => Content::Text(text.to_string()),
         DeValue::Boolean(value) => Content::Bool(*value),
@@ -54,10 +54,10 @@ fn decimal(integer: &DeInteger<'_>) -> String {
         .map_or_else(|_| integer.to_string(), |value| value.to_string())
 }
 
-fn number(digits: &str, value: &Spanned<DeValue<'_>>) -> Result<Number, Problem> {
+fn number(digits: &str, value: &Spanned<DeValue<'_>>) -> Result<Number, Box<Problem>> {
     Number::from_str(digits.trim_start_matches('+')).map_err(|_| {
-        Problem::new("", format!("`{digits}` is not a number that JSON can hold"))
-            .at(Place::Span(value.span()))
+        let problem = Problem::new("", format!("`{digits}` is not a number that JSON can hold"));
+        Box::new(problem.at(Place::Span(value.span())))
     })
 }
 

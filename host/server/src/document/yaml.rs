@@ -11,7 +11,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::{Content, Entry, Node, Place, Problem, place::span_at};
 
-pub(super) fn parse(text: &str) -> Result<Node, Problem> {
+pub(super) fn parse(text: &str) -> Result<Node, Box<Problem>> {
     match serde_saphyr::from_str::<Spanned<Loose>>(text) {
         Ok(root) => node(text, root),
         Err(error) => {
@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
                 error.location().map_or(Place::Unknown, |location| Place::Span(bytes(text, &location)));
             let words = error.to_string();
             let message = words.lines().next().unwrap_or_default();
-            Err(Problem::new("", format!("this is not YAML: {message}")).at(place))
+            Err(Box::new(Problem::new("", format!("this is not YAML: {message}")).at(place)))
         }
     }
 }
@@ -36,7 +36,7 @@ enum Loose {
     Table(Vec<(Spanned<String>, Spanned<Loose>)>),
 }
 
-fn node(text: &str, spanned: Spanned<Loose>) -> Result<Node, Problem> {
+fn node(text: &str, spanned: Spanned<Loose>) -> Result<Node, Box<Problem>> {
     let span = bytes(text, &spanned.defined);
     let content = match spanned.value {
         Loose::Null => Content::Null,
@@ -44,8 +44,8 @@ fn node(text: &str, spanned: Spanned<Loose>) -> Result<Node, Problem> {
         Loose::Number(nearest) => {
             let written = text.get(span.clone()).unwrap_or_default().trim();
             let number = Number::from_str(written).ok().or(nearest).ok_or_else(|| {
-                Problem::new("", format!("`{written}` is not a number that JSON can hold"))
-                    .at(Place::Span(span.clone()))
+                let problem = Problem::new("", format!("`{written}` is not a number that JSON can hold"));
+                Box::new(problem.at(Place::Span(span.clone())))
             })?;
             Content::Number(number)
         }
@@ -60,7 +60,7 @@ fn node(text: &str, spanned: Spanned<Loose>) -> Result<Node, Problem> {
                     let place = Place::Span(bytes(text, &key.defined));
                     Ok(Entry { key: key.value, place, value: node(text, value)? })
                 })
-                .collect::<Result<_, Problem>>()?,
+                .collect::<Result<_, Box<Problem>>>()?,
         ),
     };
     Ok(Node::new(content, Some(span)))

@@ -18,14 +18,14 @@ impl Reader<'_> {
                 let warnings = condition.warnings().iter();
                 self.warnings.extend(warnings.map(|warning| warning.render(&text, &origin, false)));
             }
-            Err(diagnostic) => self.findings.add(self.problem(path, node, &text, &diagnostic)),
+            Err(diagnostic) => self.findings.add(self.problem(&path, node, &text, &diagnostic)),
         }
         Some(text)
     }
 
     /// Points into the file where the condition stands in it letter by letter, else shows the condition by itself.
-    fn problem(&self, path: String, node: &Node, condition: &str, diagnostic: &Diagnostic) -> Problem {
-        let problem = Problem::new(path.clone(), diagnostic.message.clone());
+    fn problem(&self, path: &str, node: &Node, condition: &str, diagnostic: &Diagnostic) -> Problem {
+        let problem = Problem::new(path, diagnostic.message.clone());
         if let Some(start) = self.verbatim(&node.place, condition) {
             let span = diagnostic.span.range();
             let place = Place::Span(start + span.start..start + span.end);

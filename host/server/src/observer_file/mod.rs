@@ -6,6 +6,7 @@
 mod action;
 mod condition;
 mod definition;
+mod plugins;
 mod retry;
 
 use std::{fs, path::Path};
@@ -73,7 +74,9 @@ fn path_of(position: usize, pointer: &str) -> String {
     let mut path = format!("observers[{position}]");
     for token in pointer.split('/').skip(1) {
         if token.bytes().all(|byte| byte.is_ascii_digit()) && !token.is_empty() {
-            path.push_str(&format!("[{token}]"));
+            path.push('[');
+            path.push_str(token);
+            path.push(']');
         } else {
             path.push('.');
             path.push_str(&token.replace("~1", "/").replace("~0", "~"));

@@ -1,0 +1,93 @@
+//! `run`: the host, until it is told to stop.
+
+use std::{io, sync::Arc};
+
+use aftercommit_core::{Clock as _, SystemClock};
+use aftercommit_store::Backend;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{
+    failure::{Failure, Outcome},
+    session::Session,
+};
+use crate::{Host, HostSettings, config::Config, observer_file::ObserverFile, output, wiring};
+
+/// Run the host: apply the configured file of observers, then deliver until told to stop
+///
+/// Prints `aftercommit ready` on standard output once it takes events. SIGTERM and SIGINT stop it: it takes no more
+/// events, lets running actions end within `shutdown_grace_ms` and hands the rest back. A second signal ends it at once;
+/// nothing is lost then either, others take over its deliveries.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  aftercommit run
+  AFTERCOMMIT_LOG=debug aftercommit run --config /etc/aftercommit.toml --log-format json")]
+pub(super) struct Args {}
+
+pub(super) async fn run(session: &Session, _: &Args) -> Outcome {
+    let config = session.config()?;
+    let observers = read_observers(&config)?;
+    let mut signals = Signals::listen()?;
+    let store = session.store_of(&config).await?;
+    if let Some(file) = observers {
+        apply(&*store, file).await?;
+    }
+    let catalog = Arc::new(wiring::open_catalog(&config)?);
+    let host = Host::start(store, catalog, Arc::new(SystemClock), HostSettings::from(&config)).await?;
+    output::print("aftercommit ready")?;
+    tracing::info!(host = %host.id(), "ready");
+    let name = signals.next().await;
+    tracing::info!(signal = name, "told to stop");
+    tokio::select! {
+        stopped = host.stop() => Ok(stopped?),
+        name = signals.next() => Err(Failure::failed(format!("stopped at once by a second signal, {name}"))),
+    }
+}
+
+/// The configured file, if there is one. That its plugins accept it is not asked here: an observer that does not load
+/// must not keep the others from running.
+fn read_observers(config: &Config) -> Result<Option<ObserverFile>, Failure> {
+    let path = &config.observers.file;
+    if !config.observers.file_is_required() && !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(ObserverFile::read(path)?))
+}
+
+async fn apply(store: &dyn Backend, file: ObserverFile) -> Outcome {
+    for warning in &file.warnings {
+        tracing::warn!("{warning}");
+    }
+    let applied = store.apply(file.observers, false, false, SystemClock.now()).await?;
+    tracing::info!(
+        file = file.document.origin,
+        created = applied.created.len(),
+        updated = applied.updated.len(),
+        unchanged = applied.unchanged.len(),
+        "applied observers"
+    );
+    Ok(())
+}
+
+/// The signals that stop the host. Listened to before it starts, so that none is missed.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error: io::Error| Failure::failed(format!("cannot listen to signals: {error}")))
+        };
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What every command starts from: the configuration, the output, and the database if it needs one.
+
+use std::{path::PathBuf, sync::Arc};
+
+use aftercommit_store::Backend;
+
+use super::failure::Failure;
+use crate::{
+    config::{self, Config, Environment},
+    logging::{self, LogFormat, Verbosity},
+    output::{Format, Output},
+    wiring,
+};
+
+/// Options that every command takes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct GlobalArgs {
+    /// The configuration file [default: aftercommit.toml in the working folder, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How results are printed on standard output
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    /// How the log is written on standard error; `AFTERCOMMIT_LOG` sets its level
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+/// A command at work.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) output: Output,
+    global: GlobalArgs,
+}
+
+impl Session {
+    pub(super) fn start(global: GlobalArgs, verbosity: Verbosity) -> Self {
+        if let Some(complaint) = logging::start(global.log_format, verbosity) {
+            tracing::warn!("{complaint}");
+        }
+        Self { output: Output::new(global.output), global }
+    }
+
+    /// The configuration. Read when it is asked for: some commands need none.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        let loaded = config::load(self.global.config.as_deref(), &Environment::of_process())?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(loaded.config)
+    }
+
+    /// The database, which must be there and be migrated.
+    pub(super) async fn store(&self) -> Result<Arc<dyn Backend>, Failure> {
+        self.store_of(&self.config()?).await
+    }
+
+    /// The same, by a configuration that was read already.
+    pub(super) async fn store_of(&self, config: &Config) -> Result<Arc<dyn Backend>, Failure> {
+        let store = wiring::open_store(&config.database.url, false).await?;
+        store.check_schema().await?;
+        Ok(store)
+    }
+}

@@ -1,0 +1,7 @@
+//! The command `aftercommit`. Everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aftercommit::cli::main()
+}

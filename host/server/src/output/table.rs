@@ -1,0 +1,124 @@
+//! Rows and objects as text: aligned, without lines, so that pipes can cut it.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+/// Longer texts are shortened on a terminal: two of them still fit beside an id.
+const MAX_CELL_CHARS: usize = 60;
+
+/// A table of some keys of each row. The heads are the keys in capitals.
+pub(super) fn list(rows: &[Value], columns: &[&str], shorten: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(columns.iter().map(|column| column.to_uppercase()));
+    for row in rows {
+        table.add_row(columns.iter().map(|column| cell(&row[*column], shorten)));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// The keys of an object line by line; objects and lists of objects in it as paragraphs of their own.
+pub(super) fn show(item: &Value, shorten: bool) -> String {
+    let Value::Object(map) = item else { return text(item) };
+    let nested = |value: &Value| match value {
+        Value::Object(map) => !map.is_empty(),
+        Value::Array(items) => items.iter().any(Value::is_object),
+        _ => false,
+    };
+    let width = map.iter().filter(|(_, value)| !nested(value)).map(|(key, _)| key.chars().count()).max();
+    let width = width.unwrap_or(0);
+    let mut paragraphs: Vec<String> = Vec::new();
+    let lines: Vec<String> = map
+        .iter()
+        .filter(|(_, value)| !nested(value))
+        .map(|(key, value)| {
+            let value = text(value).replace('\n', &format!("\n{:width$}  ", ""));
+            format!("{key:width$}  {value}").trim_end().to_owned()
+        })
+        .collect();
+    if !lines.is_empty() {
+        paragraphs.push(lines.join("\n"));
+    }
+    for (key, value) in map.iter().filter(|(_, value)| nested(value)) {
+        let body = match value {
+            Value::Array(rows) => list(rows, &columns_of(rows), shorten),
+            value => show(value, shorten),
+        };
+        paragraphs.push(format!("{key}:\n  {}", body.replace('\n', "\n  ")));
+    }
+    paragraphs.join("\n\n")
+}
+
+/// Every key that a row has and that holds no object, in the order of the first row.
+fn columns_of(rows: &[Value]) -> Vec<&str> {
+    let mut columns: Vec<&str> = Vec::new();
+    for (key, value) in rows.iter().filter_map(Value::as_object).flatten() {
+        if !value.is_object() && !value.is_null() && !columns.contains(&key.as_str()) {
+            columns.push(key);
+        }
+    }
+    columns
+}
+
+fn cell(value: &Value, shorten: bool) -> String {
+    let line = text(value).split_whitespace().collect::<Vec<_>>().join(" ");
+    if shorten && line.chars().count() > MAX_CELL_CHARS {
+        return line.chars().take(MAX_CELL_CHARS - 1).chain(['…']).collect();
+    }
+    line
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
+            items.iter().map(text).collect::<Vec<_>>().join(", ")
+        }
+        value => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_lines_have_no_tail() {
+        let rows = [json!({"id": "a", "n": 1, "why": "x\ny"}), json!({"id": "bcd", "n": 100, "why": null})];
+        assert_eq!(list(&rows, &["id", "n", "why"], false), "ID   N    WHY\na    1    x y\nbcd  100  -");
+    }
+
+    #[test]
+    fn only_a_terminal_shortens() {
+        let rows = [json!({"why": "x".repeat(100)})];
+        assert!(list(&rows, &["why"], false).ends_with(&"x".repeat(100)));
+        assert!(list(&rows, &["why"], true).ends_with("x…"));
+    }
+
+    #[test]
+    fn an_object_is_shown_key_by_key() {
+        let item = json!({"id": "a", "status": "dead", "data": {"n": 1.10}, "rows": [{"k": 1}], "none": []});
+        insta::assert_snapshot!(show(&item, false), @r"
+        id      a
+        status  dead
+        none    -
+
+        data:
+          n  1.1
+
+        rows:
+          K
+          1
+        ");
+    }
+}

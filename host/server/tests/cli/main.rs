@@ -1,0 +1,13 @@
+//! The compiled program, as people and scripts meet it: what it prints, and how it exits.
+
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
+mod conditions;
+mod files;
+mod hosting;
+mod pages;
+mod place;
+mod records;
+mod unreachable;
+mod wrong_components;
+mod wrong_observers;

@@ -1,0 +1,76 @@
+//! Events, deliveries, dead letters and observers in the database.
+
+use serde_json::Value;
+
+use crate::place::Place;
+
+const ID: &str = "0198f0a2-7b1c-7d30-9f4e-3c5b7a9d1e2f";
+
+#[test]
+fn an_emitted_event_keeps_every_digit() {
+    let place = Place::migrated();
+    let data = r#"{"n": 0.10000000000000000001, "z": 1, "a": 2}"#;
+    let emit = [
+        "events", "emit", "--entity", "Order", "--kind", "UPDATE", "--id", "7", "--data", data, "--old", "{}",
+    ];
+    let run = place.run(&emit);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "[id]\n"), "{run}");
+    let listed = place.run(&["events", "list", "--output", "json"]);
+    let events: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(events[0]["data"].to_string(), r#"{"n":0.10000000000000000001,"z":1,"a":2}"#);
+    assert_eq!(events[0]["changed"], serde_json::json!(["a", "n", "z"]));
+    assert_eq!(events[0]["event_kind"], "updated");
+}
+
+#[test]
+fn bad_rows_are_refused() {
+    let place = Place::migrated();
+    let emit = |data: &str| {
+        place.run(&["events", "emit", "--entity", "Order", "--kind", "custom", "--id", "7", "--data", data])
+    };
+    insta::assert_snapshot!("data_is_not_json", emit("{\"total\": 150,}"));
+    insta::assert_snapshot!("data_is_no_object", emit("[1]"));
+    assert_eq!(place.run(&["events", "list", "--output", "json"]).stdout, "[]\n");
+}
+
+#[test]
+fn unknown_ids_are_named() {
+    let place = Place::migrated();
+    insta::assert_snapshot!("unknown_event", place.run(&["events", "show", ID]));
+    insta::assert_snapshot!("unknown_dead_letter", place.run(&["dlq", "retry", ID]));
+    insta::assert_snapshot!("bad_id", place.run(&["events", "show", "7"]));
+}
+
+#[test]
+fn observers_are_applied_by_name() {
+    let place = Place::migrated();
+    let file = |name: &str| {
+        format!("[[observers]]\nname = \"{name}\"\n[[observers.actions]]\ntype = \"log\"\nmessage = \"x\"\n")
+    };
+    place.write("one.toml", file("order-shipped")).write("two.toml", file("order-paid"));
+    insta::assert_snapshot!("first", place.run(&["observers", "apply", "one.toml"]));
+    insta::assert_snapshot!(
+        "dry_run",
+        place.run(&["observers", "apply", "two.toml", "--prune", "--dry-run"])
+    );
+    insta::assert_snapshot!("after_dry_run", place.run(&["observers", "list"]));
+    insta::assert_snapshot!(
+        "prune",
+        place.run(&["observers", "apply", "two.toml", "--prune", "--output", "json"])
+    );
+    insta::assert_snapshot!("unknown_observer", place.run(&["observers", "disable", "order-payed"]));
+    assert_eq!(place.run(&["observers", "disable", "order-paid"]).code, Some(0));
+    let shown = place.run(&["observers", "show", "order-paid", "--output", "json"]);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["enabled"], false);
+    assert_eq!(shown["actions"][0]["type"], "log");
+}
+
+#[test]
+fn lists_are_arrays_even_when_empty() {
+    let place = Place::migrated();
+    for list in ["events", "deliveries", "dlq", "observers", "capture"] {
+        let run = place.run(&[list, "list", "--output", "json"]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(0), "[]\n"), "{run}");
+    }
+}

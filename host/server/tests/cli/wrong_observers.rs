@@ -1,0 +1,68 @@
+//! Files of observers that are wrong: every problem at its place, exit code 2, nothing applied.
+
+use crate::place::{Place, Run};
+
+const GOOD: &str =
+    "[[observers]]\nname = \"good\"\n[[observers.actions]]\ntype = \"log\"\nmessage = \"x\"\n\n";
+
+/// Applies a file whose first observer is good, and makes sure that nothing of it was applied.
+fn apply(rest: &str) -> Run {
+    let place = Place::migrated();
+    place.write("observers.toml", format!("{GOOD}{rest}"));
+    let run = place.run(&["observers", "apply", "observers.toml"]);
+    assert_eq!(run.code, Some(2), "{run}");
+    assert_eq!(place.run(&["observers", "list", "--output", "json"]).stdout, "[]\n");
+    run
+}
+
+fn webhook(keys: &str) -> String {
+    format!("[[observers]]\nname = \"bad\"\n[[observers.actions]]\ntype = \"webhook\"\n{keys}\n")
+}
+
+#[test]
+fn a_bad_condition_is_pointed_at() {
+    let condition = "condition = \"total > 100 AN status = 'pending'\"";
+    insta::assert_snapshot!(apply(&format!(
+        "[[observers]]\nname = \"bad\"\n{condition}\n[[observers.actions]]\ntype = \"log\"\n"
+    )));
+}
+
+#[test]
+fn unknown_keys_and_wrong_types_are_all_named() {
+    insta::assert_snapshot!(apply("[[observers]]\nnam = \"bad\"\npriority = \"high\"\nactions = []\n"));
+}
+
+#[test]
+fn an_unknown_plugin_is_named_with_the_nearest() {
+    insta::assert_snapshot!(apply(
+        "[[observers]]\nname = \"bad\"\n[[observers.actions]]\ntype = \"webhok\"\n"
+    ));
+}
+
+#[test]
+fn a_schema_violation_is_pointed_at() {
+    insta::assert_snapshot!(apply(&webhook("url = 7\nmethodd = \"PUT\"")));
+}
+
+#[test]
+fn a_bad_template_is_pointed_at() {
+    insta::assert_snapshot!(apply(&webhook(
+        "url = \"https://example.com\"\nbody_template = '{\"id\": {{#if}'"
+    )));
+}
+
+#[test]
+fn a_missing_secret_is_named() {
+    let keys =
+        "url = \"https://example.com\"\nheaders = { Authorization = \"Bearer ${secret:NOT_SET_ANYWHERE}\" }";
+    insta::assert_snapshot!(apply(&webhook(keys)));
+}
+
+#[test]
+fn validate_needs_no_database() {
+    let place = Place::new();
+    place.write("good.toml", GOOD).write("bad.yaml", "observers:\n- name: a\n  actions: {}\n");
+    insta::assert_snapshot!(place.run(&["observers", "validate", "good.toml"]));
+    insta::assert_snapshot!(place.run(&["observers", "validate", "bad.yaml"]));
+    assert!(!place.path("aftercommit.db").exists());
+}
