@@ -12,11 +12,13 @@ use crate::{Result, claims::ClaimedDelivery, hosts::HostId};
 #[async_trait]
 pub trait Intake: Send + Sync {
     /// Takes up to `request.limit` visible inbox rows in order, asks `plan` what each event sets off, inserts those
-    /// deliveries (the first `request.own` of them that are not on hold already `running` and owned by `request.host`, attempt 1), writes
-    /// the condition errors to the attempt log and deletes the inbox rows: all in one transaction, or nothing.
+    /// deliveries (the first `request.own` of them that are not on hold already `running` and owned by `request.host`,
+    /// attempt 1), writes the condition errors to the attempt log and deletes the inbox rows: all in one transaction,
+    /// or nothing.
     ///
     /// A row that can not become an event is moved to quarantine with its reason; the rest of the batch goes on.
-    /// A delivery whose `ordering_key` has an earlier live delivery is never owned at once; it waits as `ready`.
+    /// A delivery whose `ordering_key` has an earlier live delivery, and one of a disabled observer, is never owned at
+    /// once; it waits as `ready`.
     /// A delivery that exists already is left alone.
     async fn take(&self, request: TakeRequest, plan: Arc<dyn Plan>) -> Result<Taken>;
 

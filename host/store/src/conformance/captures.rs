@@ -1,3 +1,5 @@
+//! Cases of `Captures`, in SQL that every backend understands.
+
 use aftercommit_core::EventKind;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Cases of `Claims`: claim, complete, hand back.
+
 use aftercommit_core::{DeliveryState, EntityEvent, EventKind, ObserverDefinition};
 
 use super::fixture::{Fixture, Target, action_as_written, at, completion, dead, event_id, numbers};

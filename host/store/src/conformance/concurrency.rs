@@ -1,3 +1,5 @@
+//! Two hosts at once: none lost, none twice.
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},

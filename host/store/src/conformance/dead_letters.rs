@@ -1,3 +1,5 @@
+//! Cases of `DeadLetters`.
+
 use aftercommit_core::{DeliveryId, ObserverDefinition};
 use uuid::Uuid;
 

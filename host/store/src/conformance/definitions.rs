@@ -1,3 +1,5 @@
+//! Cases of `Definitions`.
+
 use aftercommit_core::{
     ActionConfig, BackoffStrategy, EventKind, FailurePolicy, ObserverDefinition, Ordering, RetryConfig,
 };

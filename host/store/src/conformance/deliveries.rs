@@ -1,3 +1,5 @@
+//! Cases of `Deliveries`.
+
 use aftercommit_core::DeliveryState;
 
 use super::fixture::{Fixture, Target, at, completion, dead, event_id};

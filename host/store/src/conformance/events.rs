@@ -1,3 +1,5 @@
+//! Cases of `Events`.
+
 use aftercommit_core::{EntityEvent, EventKind};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Cases of `Hosts`: heartbeat and takeover.
+
 use std::time::Duration;
 
 use aftercommit_core::DeliveryState;

@@ -1,3 +1,5 @@
+//! Cases of `Intake`.
+
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use aftercommit_core::{DeliveryState, EntityEvent, ObserverDefinition};

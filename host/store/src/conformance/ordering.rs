@@ -1,3 +1,5 @@
+//! Cases of deliveries that wait for each other, over all traits that touch them.
+
 use std::time::Duration;
 
 use super::fixture::{Fixture, Target, at, dead, numbers};

@@ -1,3 +1,5 @@
+//! Cases of `Retention`.
+
 use super::fixture::{Fixture, Target, at, event_id};
 use crate::{CaptureRequest, End, EventFilter, Purged, RetentionLimits};
 

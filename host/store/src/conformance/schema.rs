@@ -1,4 +1,7 @@
-use super::fixture::Fixture;
+//! Cases of `Schema`, and of the views for people.
+
+use super::fixture::{Fixture, Target, at, completion, dead};
+use crate::End;
 
 pub(super) async fn migrating_again_does_nothing(fixture: Fixture) {
     assert_eq!(fixture.store.migrate().await.unwrap(), []);
@@ -6,8 +9,6 @@ pub(super) async fn migrating_again_does_nothing(fixture: Fixture) {
 }
 
 pub(super) async fn the_views_can_be_read(fixture: Fixture) {
-    use super::fixture::{Target, at, completion, dead};
-    use crate::End;
     fixture.emit(1..=2).await;
     let taken = fixture.take(2, &[Target::new("watcher")]).await;
     let ends = [End::Retry { at: at(60) }, dead()];

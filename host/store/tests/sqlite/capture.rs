@@ -70,6 +70,34 @@ async fn a_replaced_row_is_seen_as_created() {
 }
 
 #[tokio::test]
+async fn rows_that_foreign_keys_delete_are_captured() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER PRIMARY KEY);
+             CREATE TABLE part (id INTEGER PRIMARY KEY, t REFERENCES t ON DELETE CASCADE)",
+        )
+        .await;
+    database.capture("part", "Part").await;
+    database.sql("INSERT INTO t VALUES (1); INSERT INTO part VALUES (7, 1); DELETE FROM t").await;
+    assert_eq!(kinds(&database).await, expected(&[(EventKind::Created, "7"), (EventKind::Deleted, "7")]));
+}
+
+#[tokio::test]
+async fn a_captured_column_is_dropped_between_remove_and_add() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)").await;
+    database.capture("t", "T").await;
+    let error = database.try_sql("ALTER TABLE t DROP COLUMN b").await.unwrap_err();
+    assert!(error.contains("aftercommit_t_"), "{error}");
+    database.store.remove_capture("t").await.unwrap();
+    database.sql("ALTER TABLE t DROP COLUMN b").await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t VALUES (1, 2)").await;
+    assert_eq!(database.images().await, [serde_json::json!({"id": 1, "a": 2})]);
+}
+
+#[tokio::test]
 async fn a_change_of_case_is_a_change() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (id TEXT COLLATE NOCASE PRIMARY KEY, name TEXT COLLATE NOCASE)").await;
