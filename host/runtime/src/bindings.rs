@@ -10,6 +10,7 @@ wasmtime::component::bindgen!({
         "aftercommit:action/secrets.access-token": async | trappable,
         "aftercommit:action/mail.send": async | trappable,
         "aftercommit:action/redis.execute": async | trappable,
+        "aftercommit:action/template.render": async | trappable,
         default: trappable,
     },
     exports: { default: async },

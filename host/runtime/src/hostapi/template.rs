@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Host for Guest {
-    fn render(
+    async fn render(
         &mut self,
         text: String,
         escaping: template::Escaping,
@@ -19,7 +19,13 @@ impl Host for Guest {
         if self.call.phase == Phase::Describe {
             return Ok(Err("templates are not rendered during `describe`".to_owned()));
         }
-        Ok(render(&text, escaping.into(), &data, self.call.limits.rendered_bytes))
+        self.call.waited = true;
+        let max_bytes = self.call.limits.rendered_bytes;
+        // On a thread of its own: a guest's template may take long, and the template parser refuses to work on a
+        // guest's stack, because it can not see where that ends.
+        let rendered =
+            tokio::task::spawn_blocking(move || render(&text, escaping.into(), &data, max_bytes)).await;
+        Ok(rendered.unwrap_or_else(|_| Err("the template could not be rendered".to_owned())))
     }
 }
 

