@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod dead_letter_queue;
+pub mod demo;
 pub mod document;
 pub mod error;
 pub mod executor;

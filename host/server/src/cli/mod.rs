@@ -100,7 +100,7 @@ async fn dispatch(cli: Cli) -> Outcome {
     };
     let session = Session::start(cli.global, verbosity);
     match cli.command {
-        Command::Demo(args) => demo::run(&session, &args),
+        Command::Demo(args) => demo::run(&session, &args).await,
         Command::Init(args) => init::run(&session, &args),
         Command::Migrate(args) => migrate::run(&session, &args).await,
         Command::Run(args) => run::run(&session, &args).await,
