@@ -1,7 +1,6 @@
 //! An action that can run: a plugin, its configuration, its grants and its limits.
 
 use std::{
-    borrow::Cow,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -134,15 +133,10 @@ impl ConfiguredAction {
         };
         // The semaphore is never closed, so this only waits.
         let _running = self.plugin.runtime.running.acquire().await;
-        self.attempt(event, delivery, config).await
+        self.attempt(event, delivery, &config).await
     }
 
-    async fn attempt(
-        &self,
-        event: &PreparedEvent,
-        delivery: DeliveryInfo,
-        config: Cow<'_, String>,
-    ) -> Attempt {
+    async fn attempt(&self, event: &PreparedEvent, delivery: DeliveryInfo, config: &String) -> Attempt {
         let started = Instant::now();
         let id = delivery.id.to_string();
         let log = LogSink::new(
@@ -173,10 +167,8 @@ impl ConfiguredAction {
                 None => self.warm.adopt(Instance::fresh(&self.plugin.loaded.pre, call).await?),
             };
             let Instance { store, exports } = &mut instance.instance;
-            let said = exports
-                .aftercommit_action_plugin()
-                .call_run(&mut *store, &event.record, &told, &config)
-                .await;
+            let said =
+                exports.aftercommit_action_plugin().call_run(&mut *store, &event.record, &told, config).await;
             let guest = store.data();
             memory_refused = guest.memory.refused;
             *used.lock().unwrap_or_else(PoisonError::into_inner) = Usage {

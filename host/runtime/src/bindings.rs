@@ -1,7 +1,5 @@
 //! What `bindgen!` makes of the WIT package. Functions that never wait are synchronous, which is cheaper for the guest.
 
-#![expect(clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated code")]
-
 wasmtime::component::bindgen!({
     path: "../../wit/action-1",
     world: "action",

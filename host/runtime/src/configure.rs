@@ -8,7 +8,6 @@ use std::{
 
 use aftercommit_core::ActionConfig;
 use serde_json::Value;
-use url::Url;
 
 use crate::{
     action::ConfiguredAction,
@@ -19,13 +18,14 @@ use crate::{
     invocation::{Circumstances, Instance, within},
     limits::{Limits, MAX_TIMEOUT_MS},
     loading::describe_limits,
+    origins::literal_origins,
     plugin::Plugin,
     problem::{ConfigProblem, ConfigureError},
     rendering::ConfigText,
     schema::Marks,
-    secrets::{Entry, Handles, Part, Secret, is_name, names_secret, parts},
+    secrets::{Handles, fetch, place_handles, resolve_secret_names},
     settings::Provides,
-    templates::{Escaping, Template},
+    templates::Template,
 };
 
 impl Plugin {
@@ -36,9 +36,9 @@ impl Plugin {
         observer: &str,
     ) -> Result<ConfiguredAction, ConfigureError> {
         let written = self.check_written(action)?;
-        let config = self.resolve_secret_names(&action.config)?;
+        let config = resolve_secret_names(&self.loaded.schema, &action.config)?;
         let marks = self.loaded.schema.marks(&config);
-        let secrets = self.fetch(&config)?;
+        let secrets = fetch(self.runtime.secrets.as_ref(), &config)?;
         let literal = literal_origins(&config, &marks, &secrets)?;
         let destination = literal.first().map(Origin::to_string);
         let names: Vec<String> = secrets.keys().cloned().collect();
@@ -86,64 +86,6 @@ impl Plugin {
         problems.extend(lacking(self.descriptor().needs, self.runtime.settings.provides));
         problems.extend(self.loaded.schema.problems(&Value::Object(action.config.clone())));
         if problems.is_empty() { Ok(Written { limits, grants }) } else { Err(ConfigureError { problems }) }
-    }
-
-    /// Puts `${secret:NAME}` where a field marked `x-secret-env` says.
-    fn resolve_secret_names(&self, config: &serde_json::Map<String, Value>) -> Result<Value, ConfigureError> {
-        let mut resolved = config.clone();
-        let mut problems = Vec::new();
-        for (pointer, marks) in self.loaded.schema.marks(&Value::Object(config.clone())) {
-            let Some(field) = marks.secret_env else { continue };
-            let key = pointer.trim_start_matches('/');
-            let name = config.get(key).and_then(Value::as_str).unwrap_or_default();
-            if !is_name(name) {
-                problems
-                    .push(ConfigProblem::new(pointer, "must be the name of a secret, not the secret itself"));
-                continue;
-            }
-            let reference = Value::String(format!("${{secret:{name}}}"));
-            match resolved.get_mut(&field) {
-                Some(Value::Array(items)) => items.push(reference),
-                None | Some(Value::Null) => {
-                    let value = if self.loaded.schema.is_list(&field) {
-                        Value::Array(vec![reference])
-                    } else {
-                        reference
-                    };
-                    resolved.insert(field, value);
-                }
-                Some(_) => problems
-                    .push(ConfigProblem::new(pointer, format!("write either this or `{field}`, not both"))),
-            }
-        }
-        if problems.is_empty() { Ok(Value::Object(resolved)) } else { Err(ConfigureError { problems }) }
-    }
-
-    /// The secrets that a configuration names.
-    fn fetch(&self, config: &Value) -> Result<BTreeMap<String, Secret>, ConfigureError> {
-        let provider = &self.runtime.secrets;
-        let mut secrets = BTreeMap::new();
-        let mut problems = Vec::new();
-        each_text(config, "", &mut |pointer, text| {
-            let named = match parts(text) {
-                Ok(named) => named,
-                Err(why) => return problems.push(ConfigProblem::new(pointer, why)),
-            };
-            for part in named {
-                let Part::Secret(name) = part else { continue };
-                match provider.secret(name) {
-                    Ok(Some(secret)) => {
-                        secrets.insert(name.to_owned(), secret);
-                    }
-                    Ok(None) => problems.push(
-                        ConfigProblem::new(pointer, format!("there is no secret `{name}`"))
-                            .help(provider.place(name)),
-                    ),
-                    Err(error) => problems.push(ConfigProblem::new(pointer, error.to_string())),
-                }
-            }
-        });
-        if problems.is_empty() { Ok(secrets) } else { Err(ConfigureError { problems }) }
     }
 
     /// The plugin's own `check`.
@@ -203,99 +145,6 @@ fn lacking(needs: Needs, provides: Provides) -> Vec<ConfigProblem> {
         .collect()
 }
 
-/// The origins that fields marked `x-egress` name in full: before any template, or as the start of a secret URL.
-fn literal_origins(
-    config: &Value,
-    marks: &BTreeMap<String, Marks>,
-    secrets: &BTreeMap<String, Secret>,
-) -> Result<Vec<Origin>, ConfigureError> {
-    let mut origins = Vec::new();
-    let mut problems = Vec::new();
-    for (pointer, _) in marks.iter().filter(|(_, marks)| marks.egress) {
-        let Some(text) = config.pointer(pointer).and_then(Value::as_str) else { continue };
-        let named = parts(text).unwrap_or_default();
-        let secret = match named.first() {
-            Some(Part::Secret(name)) => secrets.get(*name),
-            _ => None,
-        };
-        let text = secret.map_or(text, Secret::expose);
-        let Some(start) = origin_part(text) else {
-            let what = if secret.is_some() {
-                "the secret is not an http or https URL"
-            } else {
-                "is not an http or https URL"
-            };
-            if !text.starts_with("{{") {
-                problems.push(
-                    ConfigProblem::new(pointer, what)
-                        .help("write it in full, such as https://example.com/path"),
-                );
-            }
-            continue;
-        };
-        // A host that a template or a secret completes is not granted by writing it.
-        if start.contains("{{") || names_secret(start) {
-            continue;
-        }
-        match Url::parse(start).ok().as_ref().and_then(Origin::of) {
-            Some(origin) => origins.push(origin),
-            None => problems.push(ConfigProblem::new(pointer, "its scheme, host or port is not one")),
-        }
-    }
-    if problems.is_empty() { Ok(origins) } else { Err(ConfigureError { problems }) }
-}
-
-/// Scheme and authority, as written.
-fn origin_part(text: &str) -> Option<&str> {
-    let authority = text.find("://")? + 3;
-    if !matches!(text[..authority].to_ascii_lowercase().as_str(), "http://" | "https://") {
-        return None;
-    }
-    let end = text[authority..].find(['/', '?', '#', '\\']).map_or(text.len(), |end| authority + end);
-    Some(&text[..end])
-}
-
-/// Replaces every `${secret:NAME}` by a handle. Where the schema lets a secret into a body, its handle is another one.
-fn place_handles(
-    mut config: Value,
-    marks: &BTreeMap<String, Marks>,
-    secrets: &BTreeMap<String, Secret>,
-    literal: &[Origin],
-    grants: &Grants,
-    handles: &Handles,
-) -> Value {
-    let mut issued: HashMap<(String, Option<Escaping>), String> = HashMap::new();
-    each_text_mut(&mut config, "", &mut |pointer, text| {
-        if !names_secret(text) {
-            return;
-        }
-        let marks = marks.get(pointer);
-        let body =
-            marks.filter(|marks| marks.secret_body).map(|marks| marks.template.unwrap_or(Escaping::Text));
-        let mut replaced = String::with_capacity(text.len());
-        for part in parts(text).unwrap_or_default() {
-            match part {
-                Part::Text(text) => replaced.push_str(text),
-                Part::Secret(name) => {
-                    let handle = issued.entry((name.to_owned(), body)).or_insert_with(|| {
-                        let extended = grants.secrets.iter().any(|granted| granted == name);
-                        let more: &[Origin] = if extended { &grants.http } else { &[] };
-                        handles.issue(Entry {
-                            name: name.to_owned(),
-                            secret: secrets[name].clone(),
-                            destinations: literal.iter().chain(more).cloned().collect(),
-                            body,
-                        })
-                    });
-                    replaced.push_str(handle);
-                }
-            }
-        }
-        *text = replaced;
-    });
-    config
-}
-
 /// Compiles every text with something to render that the schema marks as a template.
 fn compile_templates(
     config: &Value,
@@ -328,40 +177,6 @@ fn compile_templates(
     if problems.is_empty() { Ok(templates) } else { Err(ConfigureError { problems }) }
 }
 
-fn each_text(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &str)) {
-    match value {
-        Value::String(text) => visit(pointer, text),
-        Value::Array(items) => {
-            for (position, item) in items.iter().enumerate() {
-                each_text(item, &format!("{pointer}/{position}"), visit);
-            }
-        }
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                each_text(value, &format!("{pointer}/{}", crate::problem::escape(key)), visit);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-fn each_text_mut(value: &mut Value, pointer: &str, visit: &mut impl FnMut(&str, &mut String)) {
-    match value {
-        Value::String(text) => visit(pointer, text),
-        Value::Array(items) => {
-            for (position, item) in items.iter_mut().enumerate() {
-                each_text_mut(item, &format!("{pointer}/{position}"), visit);
-            }
-        }
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                each_text_mut(value, &format!("{pointer}/{}", crate::problem::escape(key)), visit);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,14 +188,5 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].message, "the plugin needs `mail`, and this host provides no SMTP server");
         assert!(lacking(needs, Provides { mail: true, redis: false }).is_empty());
-    }
-
-    #[test]
-    fn an_origin_ends_before_the_path() {
-        assert_eq!(origin_part("https://a.example:1/x"), Some("https://a.example:1"));
-        assert_eq!(origin_part("https://a.example\\@evil.example"), Some("https://a.example"));
-        assert_eq!(origin_part("HTTP://a{{x}}/"), Some("HTTP://a{{x}}"));
-        assert_eq!(origin_part("ftp://a.example"), None);
-        assert_eq!(origin_part("a.example"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! From a file to a compiled component, or to one clear reason why not.
 
-use std::{borrow::Cow, fmt, path::PathBuf};
+use std::{borrow::Cow, path::PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{
@@ -8,7 +8,12 @@ use wasmtime::{
     component::{Component, types::ComponentItem},
 };
 
-use crate::{cache::CompileCache, descriptor::DescriptorError, limits::Limits};
+use crate::{
+    cache::CompileCache,
+    descriptor::DescriptorError,
+    limits::Limits,
+    world::{Misfit, PLUGIN, provided},
+};
 
 /// Where a component comes from.
 #[derive(Clone, Debug)]
@@ -83,99 +88,8 @@ pub enum LoadError {
     Descriptor(#[from] DescriptorError),
 }
 
-/// How a component does not fit the world of actions.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Misfit {
-    /// Interfaces that it imports and the host does not provide.
-    pub needs: Vec<String>,
-    /// Interfaces that the host calls and it does not export.
-    pub lacks: Vec<String>,
-    /// Interfaces that both know, in a different form.
-    pub differs: Vec<String>,
-}
-
-impl fmt::Display for Misfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the component is not an action of this host (world aftercommit:action/action@1)")?;
-        let mut block = |title: &str, names: &[String]| {
-            for (position, name) in names.iter().enumerate() {
-                write!(f, "\n  {:<16}{name}", if position == 0 { title } else { "" })?;
-            }
-            Ok(())
-        };
-        block("needs:", &self.needs)?;
-        if !self.needs.is_empty() {
-            block(
-                "host provides:",
-                &PROVIDED.map(|(package, _, interfaces)| describe_package(package, interfaces)),
-            )?;
-        }
-        block("does not export:", &self.lacks)?;
-        block("differs in:", &self.differs)?;
-        if self.differs.is_empty() {
-            return Ok(());
-        }
-        f.write_str("\n  (it was built for another version of these interfaces)")
-    }
-}
-
-fn describe_package(package: &str, interfaces: &[&str]) -> String {
-    let version = if package.starts_with("wasi:") { "0.2" } else { "1" };
-    format!("{package}/{{{}}}@{version}", interfaces.join(", "))
-}
-
 /// No component is larger: the largest known, of Python, have 40 MB.
 const MAX_COMPONENT_BYTES: u64 = 256 << 20;
-
-/// What a component must export.
-const PLUGIN: &str = "aftercommit:action/plugin";
-
-/// Package, version prefix, interfaces.
-const PROVIDED: [(&str, &str, &[&str]); 8] = [
-    ("aftercommit:action", "1.", &["model", "log", "clock", "http", "secrets", "mail", "redis", "template"]),
-    ("wasi:http", "0.2.", &["types", "outgoing-handler"]),
-    ("wasi:io", "0.2.", &["error", "poll", "streams"]),
-    ("wasi:clocks", "0.2.", &["monotonic-clock", "wall-clock"]),
-    ("wasi:random", "0.2.", &["random", "insecure", "insecure-seed"]),
-    (
-        "wasi:cli",
-        "0.2.",
-        &[
-            "environment",
-            "exit",
-            "stdin",
-            "stdout",
-            "stderr",
-            "terminal-input",
-            "terminal-output",
-            "terminal-stdin",
-            "terminal-stdout",
-            "terminal-stderr",
-        ],
-    ),
-    ("wasi:filesystem", "0.2.", &["types", "preopens"]),
-    (
-        "wasi:sockets",
-        "0.2.",
-        &[
-            "network",
-            "instance-network",
-            "ip-name-lookup",
-            "tcp",
-            "tcp-create-socket",
-            "udp",
-            "udp-create-socket",
-        ],
-    ),
-];
-
-fn provided(import: &str) -> bool {
-    let (path, version) = import.split_once('@').unwrap_or((import, ""));
-    let Some((package, interface)) = path.split_once('/') else { return false };
-    PROVIDED.iter().any(|(known, start, interfaces)| {
-        *known == package && version.starts_with(start) && interfaces.contains(&interface)
-    })
-}
 
 /// A component that was read and compiled.
 pub(crate) struct Compiled {
@@ -236,17 +150,16 @@ pub(crate) fn compile(
 ) -> Result<Compiled, LoadError> {
     look_at_header(bytes)?;
     let hex = digest.trim_start_matches("sha256:");
-    let component = match cache.and_then(|cache| cache.load(engine, hex)) {
-        Some(component) => component,
-        None => {
-            // `from_binary` takes WebAssembly only, neither its text form nor native code.
-            let component = Component::from_binary(engine, bytes)
-                .map_err(|error| LoadError::Damaged { why: error.root_cause().to_string() })?;
-            if let Some(cache) = cache {
-                cache.store(hex, &component);
-            }
-            component
+    let component = if let Some(cached) = cache.and_then(|cache| cache.load(engine, hex)) {
+        cached
+    } else {
+        // `from_binary` takes WebAssembly only, neither its text form nor native code.
+        let component = Component::from_binary(engine, bytes)
+            .map_err(|error| LoadError::Damaged { why: error.root_cause().to_string() })?;
+        if let Some(cache) = cache {
+            cache.store(hex, &component);
         }
+        component
     };
     let world = component.component_type();
     let imports: Vec<String> = world.imports(engine).map(|(name, _)| name.to_owned()).collect();
@@ -321,15 +234,6 @@ mod tests {
         assert!(matches!(look_at_header(b"\0asm\x01\0\0\0"), Err(LoadError::CoreModule)));
         assert!(matches!(look_at_header(b"\x7fELF\x02"), Err(LoadError::Precompiled)));
         assert!(look_at_header(b"\0asm\x0d\0\x01\0").is_ok());
-    }
-
-    #[test]
-    fn interfaces_are_known_by_package_and_version() {
-        assert!(provided("aftercommit:action/http@1.3.0"));
-        assert!(!provided("aftercommit:action/http@2.0.0"));
-        assert!(provided("wasi:cli/stdout@0.2.6"));
-        assert!(!provided("wasi:cli/stdout@0.3.0"));
-        assert!(!provided("acme:cloud/store@1.0.0"));
     }
 
     #[test]

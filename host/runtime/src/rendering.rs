@@ -28,6 +28,7 @@ impl ConfigText {
         text
     }
 
+    #[expect(clippy::owned_cow, reason = "what is called takes a `&String`")]
     /// The text for an event. Borrowed, at no cost, when there are no templates.
     pub(crate) fn render(
         &self,

@@ -1,6 +1,6 @@
 //! From what a guest returned to an attempt's result.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use aftercommit_core::{AttemptResult, Failure, FailureClass, Outcome, Problem};
 use serde::de::IgnoredAny;
@@ -35,7 +35,7 @@ pub(crate) fn read(said: Result<model::Outcome, model::Failure>, max_bytes: u64)
 
 /// The action was done, so details that do not read only cost the details.
 fn is_object(details: &str) -> bool {
-    let object = serde_json::from_str::<HashMap<String, IgnoredAny>>(details).is_ok();
+    let object = details.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(details).is_ok();
     if !object {
         tracing::warn!("a plugin returned details that are not a JSON object; they are left out");
     }

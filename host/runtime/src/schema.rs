@@ -194,9 +194,8 @@ fn check_marks(schema: &Value) -> Result<(), String> {
     match schema {
         Value::Object(keywords) => {
             match keywords.get("x-template") {
-                None => {}
                 // A property may have that name.
-                Some(Value::Object(_)) => {}
+                None | Some(Value::Object(_)) => {}
                 Some(Value::String(name)) if Escaping::named(name).is_some() => {}
                 Some(other) => {
                     let known = Escaping::ALL.map(Escaping::as_str).join(", ");

@@ -20,7 +20,7 @@ use crate::{
 type GrantSet = (Vec<Origin>, PrivateNetwork);
 
 /// An unused connection is closed after that.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Part of the request's own timeout, but no connection is waited for longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -168,5 +168,27 @@ impl Resolve for GuardedResolver {
                 (true, None) => Err(Unresolved("it has no address".to_owned()).into()),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_shared_by_equal_grants_only() {
+        let clients = Clients::new("test", &[]).unwrap();
+        let origins = vec!["https://a.example".parse().unwrap()];
+        let open = Effective { origins: origins.clone(), ..Effective::default() };
+        let private = Effective { origins, private_network: PrivateNetwork::Granted, ..Effective::default() };
+        let first = clients.of(&open);
+        assert!(Arc::ptr_eq(&first, &clients.of(&open)));
+        assert!(!Arc::ptr_eq(&first, &clients.of(&private)));
+        assert!(!Arc::ptr_eq(&first, &clients.of(&Effective::default())));
+        drop(first);
+        assert_eq!(
+            clients.by_grants.lock().unwrap().values().filter(|client| client.strong_count() > 0).count(),
+            0
+        );
     }
 }

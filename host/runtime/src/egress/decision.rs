@@ -11,7 +11,7 @@ impl Permit {
     /// The origin of `url`, if this action may send to it. `shown` is what an error may tell of the URL.
     pub(super) fn decide(&self, url: &Url, shown: &str) -> Result<Origin, EgressError> {
         if !self.effective.needs.has(Need::Http) {
-            return Err(self.denied(shown, "the plugin does not declare that it needs `http`".to_owned()));
+            return Err(self.denied(shown, "the plugin does not declare that it needs `http`"));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(EgressError::InvalidRequest(
@@ -24,7 +24,7 @@ impl Permit {
         if !self.effective.origins.contains(&origin) {
             return Err(self.denied(
                 shown,
-                format!(
+                &format!(
                     "its origin is not granted; write it into the action's `grants.http`: {}",
                     self.granted_origins()
                 ),
@@ -38,13 +38,13 @@ impl Permit {
         if let Some(address) = literal
             && let Err(range) = self.effective.private_network.permits(address)
         {
-            return Err(self.denied(shown, private_reason(range)));
+            return Err(self.denied(shown, &private_reason(range)));
         }
         Ok(origin)
     }
 
     /// A denial, told to the guest and to the audit.
-    pub(super) fn denied(&self, shown: &str, why: String) -> EgressError {
+    pub(super) fn denied(&self, shown: &str, why: &str) -> EgressError {
         tracing::warn!(
             target: "aftercommit::audit",
             plugin = self.who.plugin,

@@ -150,7 +150,7 @@ fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(special) = inner.downcast_ref::<OnlySpecial>() {
-            return permit.denied(&hop.shown, private_reason(special.range));
+            return permit.denied(&hop.shown, &private_reason(special.range));
         }
         if inner.is::<Unresolved>() {
             return EgressError::Dns(format!("{}: {inner}", hop.shown));

@@ -48,6 +48,8 @@ pub(super) struct Target {
     shown: String,
 }
 
+const NOT_A_VALUE: &str = "has a value that HTTP does not allow (a line break or a control character)";
+
 impl Permit {
     /// Decides on the first URL.
     pub(super) fn target(&self, text: &str) -> Result<Target, EgressError> {
@@ -120,8 +122,6 @@ impl Permit {
         if !with_secrets && (credentials || suspect) {
             return Ok(None);
         }
-        const NOT_A_VALUE: &str =
-            "has a value that HTTP does not allow (a line break or a control character)";
         if !suspect {
             let value = HeaderValue::from_str(value).map_err(|_| invalid(NOT_A_VALUE))?;
             return Ok(Some((parsed, value)));
@@ -182,7 +182,7 @@ impl Permit {
 
     fn refused(&self, shown: &str, refused: &Refused) -> EgressError {
         let Refused::Destination(name) = refused;
-        self.denied(shown, format!("the secret `{name}` is not granted to this action towards that origin"))
+        self.denied(shown, &format!("the secret `{name}` is not granted to this action towards that origin"))
     }
 }
 

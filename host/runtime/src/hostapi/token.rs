@@ -31,7 +31,7 @@ struct Kept {
 }
 
 /// A token is renewed that long before it expires.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 /// When an endpoint does not say (RFC 6749, 5.1 only recommends that it does).
 const DEFAULT_LIFE_SECS: u64 = 300;
 /// What a service account's assertion is valid for; Google takes an hour at most.

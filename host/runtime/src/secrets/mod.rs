@@ -4,13 +4,15 @@
 //! to, and on the wire. It is never in a guest, unless revealed by grant; never in an error; never in a log.
 
 mod handle;
+mod placement;
 mod provider;
 mod reference;
 mod signing;
 mod substitution;
 
 pub(crate) use handle::{Entry, Handles, neutralise};
+pub(crate) use placement::{fetch, place_handles, resolve_secret_names};
 pub use provider::{ChainedSecrets, EnvSecrets, FileSecrets, Secret, SecretError, SecretProvider};
-pub(crate) use reference::{Part, is_name, names_secret, parts};
+pub(crate) use reference::{Part, names_secret, parts};
 pub(crate) use signing::{KeyError, hmac, sign};
 pub(crate) use substitution::Refused;

@@ -1,6 +1,6 @@
 //! The way out: what leaves, what is denied, and how it is told.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use aftercommit_core::{Clock, Timestamp};
 use aftercommit_runtime::{ComponentSource, Runtime};
@@ -140,13 +140,15 @@ async fn failures_have_their_own_kinds() {
     let got = request(granted(&[garbage.origin()]), json!({"url": garbage.origin()})).await;
     assert_eq!(got["error"], "protocol", "{got}");
     let https = format!("https://127.0.0.1:{}", garbage.port());
-    let got = request(granted(&[https.clone()]), json!({"url": https})).await;
+    let got = request(granted(std::slice::from_ref(&https)), json!({"url": https})).await;
     assert!(matches!(got["error"].as_str(), Some("tls" | "connect")), "{got}");
     let closed = "http://127.0.0.1:1".to_owned();
-    let got = request(granted(&[closed.clone()]), json!({"url": closed})).await;
+    let got = request(granted(std::slice::from_ref(&closed)), json!({"url": closed})).await;
     assert_eq!(got["error"], "connect", "{got}");
     let nowhere = "http://nowhere.invalid".to_owned();
-    let got = request(granted(&[nowhere.clone()]), json!({"url": format!("{nowhere}/?key=hidden")})).await;
+    let got =
+        request(granted(std::slice::from_ref(&nowhere)), json!({"url": format!("{nowhere}/?key=hidden")}))
+            .await;
     assert_eq!(got["error"], "dns", "{got}");
     assert!(!got.to_string().contains("hidden"));
 }
@@ -177,7 +179,7 @@ async fn retry_after_is_counted_from_the_injected_clock() {
     let receiver =
         Receiver::start(|_| answer("429 Too Many", "retry-after: Tue, 14 Nov 2023 22:14:20 GMT\r\n", ""))
             .await;
-    let runtime = Runtime::new(settings(), Arc::new(Fixed(Default::default())), Arc::new(Noon)).unwrap();
+    let runtime = Runtime::new(settings(), Arc::new(Fixed(HashMap::default())), Arc::new(Noon)).unwrap();
     let plugin = runtime.load("h", ComponentSource::File(component("test/hostile")), None).await.unwrap();
     let written =
         json!({"do": "http", "request": {"url": receiver.origin()}, "grants": granted(&[receiver.origin()])});

@@ -46,7 +46,7 @@ async fn event_data_never_becomes_a_secret() {
     assert!(!seen.to_string().contains(TOKEN.1));
 }
 
-fn sending(url: &str, header: &str, grants: Value, redirects: u32) -> Value {
+fn sending(url: &str, header: &str, grants: &Value, redirects: u32) -> Value {
     json!({
         "do": "http", "grants": grants,
         "request": {"url": url, "headers": [["x-token", header]], "bearer": header, "max_redirects": redirects},
@@ -59,7 +59,7 @@ async fn a_secret_goes_where_it_was_granted_and_nowhere_else() {
     let plugin = plugin_with("test/hostile", &[TOKEN]).await;
     let both = json!({"http": [mine.origin(), other.origin()], "private_network": true});
     // The URL of the hostile guest is no egress field, so the secret is granted towards nothing yet.
-    let action = configure(&plugin, sending(&mine.origin(), "${secret:TOKEN}", both.clone(), 0)).await;
+    let action = configure(&plugin, sending(&mine.origin(), "${secret:TOKEN}", &both, 0)).await;
     let got = details(&run(&action).await);
     assert_eq!(got["error"], "denied", "{got}");
     assert!(
@@ -68,7 +68,7 @@ async fn a_secret_goes_where_it_was_granted_and_nowhere_else() {
     );
     let mut with_secret = both;
     with_secret["secrets"] = json!(["TOKEN"]);
-    let action = configure(&plugin, sending(&mine.origin(), "${secret:TOKEN}", with_secret, 0)).await;
+    let action = configure(&plugin, sending(&mine.origin(), "${secret:TOKEN}", &with_secret, 0)).await;
     assert_eq!(details(&run(&action).await)["status"], 200);
     assert_eq!(mine.seen()[0].header("x-token"), Some(TOKEN.1));
     assert_eq!(mine.seen()[0].header("authorization"), Some("Bearer s3cr3t-value"));
@@ -88,12 +88,12 @@ async fn a_redirect_to_another_origin_leaves_the_secret_behind() {
     let plugin = plugin_with("test/hostile", &[TOKEN]).await;
     let grants =
         json!({"http": [first.origin(), target.origin()], "private_network": true, "secrets": ["TOKEN"]});
-    let away = configure(&plugin, sending(&first.origin(), "${secret:TOKEN}", grants.clone(), 2)).await;
+    let away = configure(&plugin, sending(&first.origin(), "${secret:TOKEN}", &grants, 2)).await;
     assert_eq!(details(&run(&away).await)["status"], 200);
     let seen = &target.seen()[0];
     assert_eq!((seen.header("x-token"), seen.header("authorization")), (None, None));
     let stays =
-        configure(&plugin, sending(&format!("{}/same", first.origin()), "${secret:TOKEN}", grants, 2)).await;
+        configure(&plugin, sending(&format!("{}/same", first.origin()), "${secret:TOKEN}", &grants, 2)).await;
     assert_eq!(details(&run(&stays).await)["status"], 200);
     assert_eq!(first.seen().last().unwrap().header("x-token"), Some(TOKEN.1));
 }
@@ -103,7 +103,7 @@ async fn a_secret_in_a_url_is_not_told_by_errors() {
     let plugin = plugin_with("test/hostile", &[("HOST", "internal-name"), ("KEY", "k&y")]).await;
     let grants = json!({"http": ["http://127.0.0.1:1"], "private_network": true, "secrets": ["HOST", "KEY"]});
     for url in ["http://${secret:HOST}/", "http://127.0.0.1:1/?k=${secret:KEY}", "${secret:HOST}"] {
-        let action = configure(&plugin, sending(url, "x", grants.clone(), 0)).await;
+        let action = configure(&plugin, sending(url, "x", &grants, 0)).await;
         let got = details(&run(&action).await);
         assert!(got["error"].is_string(), "{got}");
         assert!(!got.to_string().contains("internal-name") && !got.to_string().contains("k&y"), "{got}");

@@ -1,0 +1,79 @@
+//! The origins that a configuration names in full: they are granted by writing them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    capability::Origin,
+    problem::{ConfigProblem, ConfigureError},
+    schema::Marks,
+    secrets::{Part, Secret, names_secret, parts},
+};
+
+/// The origins that fields marked `x-egress` name in full: before any template, or as the start of a secret URL.
+pub(crate) fn literal_origins(
+    config: &Value,
+    marks: &BTreeMap<String, Marks>,
+    secrets: &BTreeMap<String, Secret>,
+) -> Result<Vec<Origin>, ConfigureError> {
+    let mut origins = Vec::new();
+    let mut problems = Vec::new();
+    for (pointer, _) in marks.iter().filter(|(_, marks)| marks.egress) {
+        let Some(text) = config.pointer(pointer).and_then(Value::as_str) else { continue };
+        let named = parts(text).unwrap_or_default();
+        let secret = match named.first() {
+            Some(Part::Secret(name)) => secrets.get(*name),
+            _ => None,
+        };
+        let text = secret.map_or(text, Secret::expose);
+        let Some(start) = origin_part(text) else {
+            let what = if secret.is_some() {
+                "the secret is not an http or https URL"
+            } else {
+                "is not an http or https URL"
+            };
+            if !text.starts_with("{{") {
+                problems.push(
+                    ConfigProblem::new(pointer, what)
+                        .help("write it in full, such as https://example.com/path"),
+                );
+            }
+            continue;
+        };
+        // A host that a template or a secret completes is not granted by writing it.
+        if start.contains("{{") || names_secret(start) {
+            continue;
+        }
+        match Url::parse(start).ok().as_ref().and_then(Origin::of) {
+            Some(origin) => origins.push(origin),
+            None => problems.push(ConfigProblem::new(pointer, "its scheme, host or port is not one")),
+        }
+    }
+    if problems.is_empty() { Ok(origins) } else { Err(ConfigureError { problems }) }
+}
+
+/// Scheme and authority, as written.
+fn origin_part(text: &str) -> Option<&str> {
+    let authority = text.find("://")? + 3;
+    if !matches!(text[..authority].to_ascii_lowercase().as_str(), "http://" | "https://") {
+        return None;
+    }
+    let end = text[authority..].find(['/', '?', '#', '\\']).map_or(text.len(), |end| authority + end);
+    Some(&text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_ends_before_the_path() {
+        assert_eq!(origin_part("https://a.example:1/x"), Some("https://a.example:1"));
+        assert_eq!(origin_part("https://a.example\\@evil.example"), Some("https://a.example"));
+        assert_eq!(origin_part("HTTP://a{{x}}/"), Some("HTTP://a{{x}}"));
+        assert_eq!(origin_part("ftp://a.example"), None);
+        assert_eq!(origin_part("a.example"), None);
+    }
+}
