@@ -52,7 +52,11 @@ impl Answer {
     /// An answer at once, without headers. Panics if `status` is none.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self { status: StatusCode::from_u16(status).expect("a status"), headers: Vec::new(), after: Duration::ZERO }
+        Self {
+            status: StatusCode::from_u16(status).expect("a status"),
+            headers: Vec::new(),
+            after: Duration::ZERO,
+        }
     }
 }
 
@@ -153,7 +157,10 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     // A request that breaks off in the middle was not received.
     let Ok(body) = body.collect().await else { return Ok(Response::default()) };

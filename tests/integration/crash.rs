@@ -44,7 +44,10 @@ async fn a_host_killed_twenty_times_under_load_loses_nothing() {
             let rows: Vec<String> =
                 (first..first + ROWS_A_TRANSACTION).map(|id| format!("({id}, 'pending', {id})")).collect();
             let statement = format!("INSERT INTO orders VALUES {}", rows.join(","));
-            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("the row is committed");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+                .execute(&mut connection)
+                .await
+                .expect("the row is committed");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         connection.close().await.expect("closes");
@@ -60,7 +63,11 @@ async fn a_host_killed_twenty_times_under_load_loses_nothing() {
 
     let host = shop.start_host();
     shop.eventually(Duration::from_secs(120), "everything is delivered", async |shop| {
-        shop.count("SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)").await == 0
+        shop.count(
+            "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)",
+        )
+        .await
+            == 0
     })
     .await;
     assert!(host.stop());

@@ -74,7 +74,8 @@ async fn one_entity_in_order_though_the_first_attempts_fail() {
             .filter(|message| message["data"]["entity_id"] == entity)
             .map(|message| message["data"]["data"]["status"].as_str().unwrap().to_owned())
             .collect();
-        let expected: Vec<String> = (0..=5).flat_map(|version| [format!("v{version}"), format!("v{version}")]).collect();
+        let expected: Vec<String> =
+            (0..=5).flat_map(|version| [format!("v{version}"), format!("v{version}")]).collect();
         assert_eq!(versions, expected, "entity {entity}");
     }
 }
@@ -96,8 +97,7 @@ async fn a_running_host_follows_the_table_and_keeps_the_last_good_version() {
     shop.sql("UPDATE tb_observer SET condition = 'total >' WHERE name = 'follow'").await;
     shop.eventually(SOON, "the broken version is shown", async |shop| {
         let listed = shop.json(&["observers", "list"]);
-        listed[0].to_string().contains("condition")
-            && listed[0]["load_error"].is_string()
+        listed[0].to_string().contains("condition") && listed[0]["load_error"].is_string()
     })
     .await;
     shop.sql("INSERT INTO orders VALUES (3, 'pending', 12)").await;
@@ -110,7 +110,8 @@ async fn a_hanging_destination_does_not_slow_another() {
     let shop = Shop::open("").await;
     let hanging = aftercommit_tests::Receiver::start().await;
     hanging.respond(|_| Answer { after: Duration::from_secs(60), ..Answer::status(200) });
-    let both = webhook("slow", "", &hanging.url("/slow")) + &webhook("quick", "", &shop.receiver.url("/quick"));
+    let both =
+        webhook("slow", "", &hanging.url("/slow")) + &webhook("quick", "", &shop.receiver.url("/quick"));
     shop.observe(&both);
     let host = shop.start_host();
     let rows: Vec<String> = (1..=2000).map(|id| format!("({id}, 'pending', 1)")).collect();
@@ -123,8 +124,15 @@ async fn a_hanging_destination_does_not_slow_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_observer_ends_its_deliveries_dead_and_a_disabled_one_lets_them_wait() {
     let shop = Shop::open("").await;
-    let both = webhook("removed", "retry = { max_attempts = 5, initial_delay_ms = 1500, max_delay_ms = 1500 }", &shop.receiver.url("/removed"))
-        + &webhook("disabled", "retry = { max_attempts = 5, initial_delay_ms = 1500, max_delay_ms = 1500 }", &shop.receiver.url("/disabled"));
+    let both = webhook(
+        "removed",
+        "retry = { max_attempts = 5, initial_delay_ms = 1500, max_delay_ms = 1500 }",
+        &shop.receiver.url("/removed"),
+    ) + &webhook(
+        "disabled",
+        "retry = { max_attempts = 5, initial_delay_ms = 1500, max_delay_ms = 1500 }",
+        &shop.receiver.url("/disabled"),
+    );
     shop.observe(&both);
     shop.receiver.respond(|_| Answer::status(500));
     let host = shop.start_host();
@@ -162,7 +170,12 @@ async fn a_host_that_stops_finishes_what_runs_and_hands_back_the_rest() {
     assert!(received < 20, "it did not stop at once");
     let left = shop.json(&["deliveries", "list"]);
     assert_eq!(left.as_array().unwrap().len(), 20 - received, "what ran was finished and the rest is there");
-    assert!(left.as_array().unwrap().iter().all(|delivery| delivery["status"] == "ready" && delivery["attempts"] == 0));
+    assert!(
+        left.as_array()
+            .unwrap()
+            .iter()
+            .all(|delivery| delivery["status"] == "ready" && delivery["attempts"] == 0)
+    );
     shop.receiver.respond(|_| Answer::status(200));
     let host = shop.start_host();
     shop.receiver.wait_for(20).await;

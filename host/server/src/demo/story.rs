@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-
     time::{Duration, Instant},
 };
 
@@ -12,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
 use super::{
-    receiver::{BILLING, Receiver, Received},
+    receiver::{BILLING, Received, Receiver},
     screen::{Screen, Tone},
     shop::Scene,
     stage::{HostProcess, Stage},
@@ -39,22 +38,30 @@ struct Story {
 pub async fn tell() -> Result<(), Error> {
     let started = Instant::now();
     let mut screen = Screen::new();
-    println!("{}", screen.paint(Tone::Strong, "aftercommit demo: a committed row becomes an action in a WebAssembly component"));
+    println!(
+        "{}",
+        screen.paint(
+            Tone::Strong,
+            "aftercommit demo: a committed row becomes an action in a WebAssembly component"
+        )
+    );
 
     screen.chapter("a shop with a database, a receiver, and four observers");
-    let secret = format!("whsec_{}", STANDARD.encode([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat()));
+    let secret = format!(
+        "whsec_{}",
+        STANDARD.encode([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat())
+    );
     let receiver = Receiver::start(&secret).await.map_err(failed)?;
     let observers = OBSERVERS.replace("RECEIVER", &receiver.address.to_string());
     let stage = Stage::set(&secret, &observers).map_err(failed)?;
     stage.shop(Scene::Open).await.map_err(failed)?;
-    for command in [
-        "migrate",
-        "capture add orders --entity Order",
-        "observers apply observers.toml",
-    ] {
+    for command in ["migrate", "capture add orders --entity Order", "observers apply observers.toml"] {
         let arguments: Vec<&str> = command.split(' ').collect();
         let said = stage.run(&arguments).await.map_err(failed)?;
-        screen.plain(format_args!("$ aftercommit {command:<36} {}", said.lines().next().unwrap_or_default()));
+        screen.plain(format_args!(
+            "$ aftercommit {command:<36} {}",
+            said.split_whitespace().collect::<Vec<_>>().join(" ")
+        ));
     }
     let before = Instant::now();
     let host = stage.start_host().await.map_err(failed)?;
@@ -121,7 +128,11 @@ impl Story {
             let condition = watcher.definition.condition.as_deref().unwrap_or("(no condition)");
             let wants = watcher.wants(event).unwrap_or(false);
             self.conditions_false += usize::from(!wants);
-            let verdict = if wants { self.screen.paint(Tone::Good, "true") } else { self.screen.paint(Tone::Quiet, "not true") };
+            let verdict = if wants {
+                self.screen.paint(Tone::Good, "true")
+            } else {
+                self.screen.paint(Tone::Quiet, "not true")
+            };
             self.screen.line("  match", format_args!("{:<14} {condition:<42} {verdict}", watcher.name));
         }
         for attempt in &history.attempts {
@@ -152,7 +163,8 @@ impl Story {
             ),
         );
         let id = attempt.delivery_id.map(|id| id.to_string()).unwrap_or_default();
-        let requests: Vec<Received> = self.receiver.received().into_iter().filter(|request| request.id == id).collect();
+        let requests: Vec<Received> =
+            self.receiver.received().into_iter().filter(|request| request.id == id).collect();
         let Some(request) = requests.get(attempt.attempt.saturating_sub(1) as usize) else { return };
         let after = request.at.since(event.occurred_at).as_millis();
         let signature = if request.signature_is_valid {
@@ -161,7 +173,10 @@ impl Story {
             self.screen.paint(Tone::Bad, "signature WRONG")
         };
         let path = &request.path;
-        self.screen.line("  receiver", format_args!("{path:<14} {} {signature}, {after} ms after the change", request.status));
+        self.screen.line(
+            "  receiver",
+            format_args!("{path:<14} {} {signature}, {after} ms after the change", request.status),
+        );
     }
 
     /// What became of an event, once nothing of it is waiting any more.
@@ -182,7 +197,8 @@ impl Story {
         let [letter] = letters.as_slice() else {
             return Err(failed(format!("one dead letter was expected, there are {}", letters.len())));
         };
-        self.screen.line("letter", format_args!("{} to {}: {}", letter.id, letter.observer, letter.last_error));
+        self.screen
+            .line("letter", format_args!("{} to {}: {}", letter.id, letter.observer, letter.last_error));
         self.receiver.repair_billing();
         let id = letter.id.to_string();
         self.stage.run(&["dlq", "retry", &id]).await.map_err(failed)?;
@@ -205,21 +221,32 @@ impl Story {
         let requests = self.receiver.received();
         let succeeded = self.attempts.iter().filter(|attempt| attempt.status == "succeeded").count();
         let retried = self.attempts.iter().filter(|attempt| attempt.status == "waiting").count();
-        self.screen.line("events", format_args!("{} committed by another process, none lost", self.told.len()));
-        self.screen.line("conditions", format_args!("{} not true: nothing was run for them", self.conditions_false));
+        self.screen
+            .line("events", format_args!("{} committed by another process, none lost", self.told.len()));
+        self.screen
+            .line("conditions", format_args!("{} not true: nothing was run for them", self.conditions_false));
         self.screen.line("deliveries", format_args!("{succeeded} succeeded, {retried} attempts were retried, 1 went to the dead letter queue and was replayed"));
         self.screen.line("receiver", format_args!("{} requests, every signature valid", requests.len()));
-        self.screen.line("took", format_args!("{:.1} s; the folder and all processes are gone", started.elapsed().as_secs_f64()));
+        self.screen.line(
+            "took",
+            format_args!("{:.1} s; the folder and all processes are gone", started.elapsed().as_secs_f64()),
+        );
         let signed = requests.iter().all(|request| request.signature_is_valid);
         if !stopped || left > 0 || !signed || succeeded == 0 {
-            return Err(failed(format!("it did not go as it should; the host said:\n{}", self.stage.host_log())));
+            return Err(failed(format!(
+                "it did not go as it should; the host said:\n{}",
+                self.stage.host_log()
+            )));
         }
         Ok(())
     }
 
     async fn wait(&self, deadline: Instant, what: &str) -> Result<(), Error> {
         if Instant::now() > deadline {
-            return Err(failed(format!("{what} within {PATIENCE:?}; the host said:\n{}", self.stage.host_log())));
+            return Err(failed(format!(
+                "{what} within {PATIENCE:?}; the host said:\n{}",
+                self.stage.host_log()
+            )));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
         Ok(())
@@ -229,4 +256,3 @@ impl Story {
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::ActionExecutionFailed { reason: format!("the demonstration failed: {error}") }
 }
-

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use aftercommit_core::{ActionConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig, outcome::Rules};
+use aftercommit_core::{
+    ActionConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig, outcome::Rules,
+};
 use aftercommit_runtime::ConfiguredAction;
 
 use crate::{
@@ -83,7 +85,8 @@ async fn configure(observer: &str, written: &ActionConfig, catalog: &Catalog) ->
     let definition = catalog.definition(&written.plugin);
     let mut action = written.clone();
     action.grants = join_grants(action.grants.as_ref(), definition.and_then(|plugin| plugin.grants.as_ref()));
-    action.limits = layer_limits(action.limits.as_ref(), definition.and_then(|plugin| plugin.limits.as_ref()));
+    action.limits =
+        layer_limits(action.limits.as_ref(), definition.and_then(|plugin| plugin.limits.as_ref()));
     plugin
         .configure(&action, observer)
         .await

@@ -39,7 +39,9 @@ impl EventMatcher {
     /// A matcher of these watchers.
     #[must_use]
     pub fn of(mut watchers: Vec<Arc<Watcher>>) -> Self {
-        watchers.sort_by(|a, b| b.definition.priority.cmp(&a.definition.priority).then_with(|| a.name.cmp(&b.name)));
+        watchers.sort_by(|a, b| {
+            b.definition.priority.cmp(&a.definition.priority).then_with(|| a.name.cmp(&b.name))
+        });
         let mut matcher = Self::default();
         for (position, watcher) in watchers.iter().enumerate() {
             let definition = &watcher.definition;
@@ -102,7 +104,12 @@ mod tests {
 
     use super::*;
 
-    fn observer(name: &str, entity_type: &str, event_kind: Option<EventKind>, priority: u16) -> ObserverDefinition {
+    fn observer(
+        name: &str,
+        entity_type: &str,
+        event_kind: Option<EventKind>,
+        priority: u16,
+    ) -> ObserverDefinition {
         ObserverDefinition {
             entity_type: entity_type.into(),
             event_kind,
@@ -112,7 +119,10 @@ mod tests {
     }
 
     fn found(matcher: &EventMatcher, kind: EventKind, entity_type: &str) -> Vec<String> {
-        matcher.find(&EntityEvent::new(kind, entity_type, 1, json!({}))).map(|watcher| watcher.name.to_string()).collect()
+        matcher
+            .find(&EntityEvent::new(kind, entity_type, 1, json!({})))
+            .map(|watcher| watcher.name.to_string())
+            .collect()
     }
 
     #[test]

@@ -39,9 +39,13 @@ impl Snapshot {
             let entry = Entry::compile(row, before.entries.get(row.name.as_str()), catalog).await;
             entries.insert(Arc::from(row.name.as_str()), entry);
         }
-        let watchers = entries.values().filter(|entry| entry.enabled).filter_map(|entry| entry.watcher.clone());
+        let watchers =
+            entries.values().filter(|entry| entry.enabled).filter_map(|entry| entry.watcher.clone());
         let matcher = EventMatcher::of(watchers.collect());
-        let ordered = entries.values().flat_map(|entry| &entry.actions).any(|action| action.policy.ordering != Ordering::None);
+        let ordered = entries
+            .values()
+            .flat_map(|entry| &entry.actions)
+            .any(|action| action.policy.ordering != Ordering::None);
         Self { revision: table.revision, matcher, entries, ordered }
     }
 
@@ -83,9 +87,7 @@ impl Snapshot {
     /// Name and error of every observer whose present definition does not load.
     #[must_use]
     pub fn errors(&self) -> Vec<(String, String)> {
-        self.entries()
-            .filter_map(|(name, entry)| Some((name.to_owned(), entry.error.clone()?)))
-            .collect()
+        self.entries().filter_map(|(name, entry)| Some((name.to_owned(), entry.error.clone()?))).collect()
     }
 }
 
@@ -103,7 +105,9 @@ impl Entry {
         }
         let fresh = Self::fresh(definition, catalog).await;
         match &fresh.error {
-            Some(error) if before.is_some_and(Self::ran) => Self::keep(before, row.enabled, error.clone(), None),
+            Some(error) if before.is_some_and(Self::ran) => {
+                Self::keep(before, row.enabled, error.clone(), None)
+            }
             Some(error) => Self::keep(None, row.enabled, error.clone(), Some(&fresh)),
             None => Self { enabled: row.enabled, ..fresh },
         }
@@ -139,7 +143,13 @@ impl Entry {
     /// The last good version with the error of the present one; without a last good one, what stands of the present.
     fn keep(before: Option<&Self>, enabled: bool, error: String, present: Option<&Self>) -> Self {
         let kept = before.filter(|before| before.ran()).or(present).map(Self::share);
-        let kept = kept.unwrap_or(Self { definition: None, enabled, error: None, watcher: None, actions: Vec::new() });
+        let kept = kept.unwrap_or(Self {
+            definition: None,
+            enabled,
+            error: None,
+            watcher: None,
+            actions: Vec::new(),
+        });
         Self { enabled, error: Some(error), ..kept }
     }
 

@@ -23,7 +23,11 @@ impl Watcher {
         let condition = match &definition.condition {
             None => None,
             Some(text) => Some(Condition::parse(text).map_err(|diagnostic| Error::InvalidCondition {
-                reason: diagnostic.render(text, &format!("condition of observer `{}`", definition.name), false),
+                reason: diagnostic.render(
+                    text,
+                    &format!("condition of observer `{}`", definition.name),
+                    false,
+                ),
             })?),
         };
         Ok(Self { name: definition.name.as_str().into(), definition, condition })
@@ -33,9 +37,7 @@ impl Watcher {
     pub fn wants(&self, event: &EntityEvent) -> std::result::Result<bool, Box<EvalError>> {
         match &self.condition {
             None => Ok(true),
-            Some(condition) => {
-                Ok(condition.evaluate(&Row::from(event)).map_err(Box::new)? == Truth::True)
-            }
+            Some(condition) => Ok(condition.evaluate(&Row::from(event)).map_err(Box::new)? == Truth::True),
         }
     }
 

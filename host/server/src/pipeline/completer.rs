@@ -31,7 +31,11 @@ pub(super) enum Done {
 }
 
 /// Writes until `last` says that nothing more comes, and then what is left.
-pub(super) async fn run(dispatch: Arc<Dispatch>, mut finished: mpsc::Receiver<Finished>, last: CancellationToken) {
+pub(super) async fn run(
+    dispatch: Arc<Dispatch>,
+    mut finished: mpsc::Receiver<Finished>,
+    last: CancellationToken,
+) {
     let mut patience = Patience::new("complete");
     let mut batch = Vec::with_capacity(BATCH);
     loop {

@@ -84,7 +84,14 @@ fn report(delivery: &ClaimedDelivery, attempt: &Attempt, verdict: &Verdict, dura
             tracing::warn!(duration_ms, class, code, http_status, next_attempt_at = %at, "attempt failed: {message}");
         }
         Verdict::Dead => {
-            tracing::error!(duration_ms, class, code, http_status, "dead after attempt {}: {message}", delivery.attempt);
+            tracing::error!(
+                duration_ms,
+                class,
+                code,
+                http_status,
+                "dead after attempt {}: {message}",
+                delivery.attempt
+            );
         }
         Verdict::Failed { alert } => {
             tracing::error!(duration_ms, class, code, http_status, alert, "given up: {message}");

@@ -59,7 +59,9 @@ impl Dispatch {
         self.tasks.spawn(
             async move {
                 let abandon = dispatch.abandon.clone();
-                let Some(done) = abandon.run_until_cancelled(dispatch.deliver(delivery)).await else { return };
+                let Some(done) = abandon.run_until_cancelled(dispatch.deliver(delivery)).await else {
+                    return;
+                };
                 // Closed only when the completer is gone; then the delivery is freed with the host.
                 let _ = dispatch.done.send(Finished { done, place }).await;
             }
@@ -74,7 +76,14 @@ impl Dispatch {
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
-                Done::Ended(conclude(&delivery, &action, attempt, self.clock.now(), self.clock.now(), fastrand::f64()))
+                Done::Ended(conclude(
+                    &delivery,
+                    &action,
+                    attempt,
+                    self.clock.now(),
+                    self.clock.now(),
+                    fastrand::f64(),
+                ))
             }
             Lookup::Gone(problem) => self.gone(&delivery, problem, snapshot.revision).await,
             Lookup::Wait => self.hand_back(&delivery, Some(WAIT)),
@@ -108,7 +117,9 @@ impl Dispatch {
     /// The snapshot does not know the observer or the action. Dead, if the snapshot is up to date.
     async fn gone(&self, delivery: &ClaimedDelivery, problem: Problem, revision: i64) -> Done {
         match self.store.revision().await {
-            Ok(present) if present == revision => Done::Ended(conclude_gone(delivery, problem, self.clock.now())),
+            Ok(present) if present == revision => {
+                Done::Ended(conclude_gone(delivery, problem, self.clock.now()))
+            }
             Ok(_) => {
                 self.reload.notify_one();
                 self.hand_back(delivery, Some(WAIT))
@@ -127,7 +138,9 @@ impl Dispatch {
         let snapshot = self.snapshot.load();
         let actions = snapshot.entries().flat_map(|(name, _)| snapshot.actions(name));
         actions
-            .filter(|action| action.configured.is_err() || self.destinations.get(action.destination()).room() == 0)
+            .filter(|action| {
+                action.configured.is_err() || self.destinations.get(action.destination()).room() == 0
+            })
             .map(|action| Lane { observer: Arc::clone(&action.observer), action: Arc::clone(&action.name) })
             .collect()
     }

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    bell, claimer, completer,
+    claimer, completer,
     counters::{Counters, Health},
     destinations::Destinations,
     dispatch::Dispatch,
@@ -93,7 +93,7 @@ pub struct Host {
     last: CancellationToken,
     retired: CancellationToken,
     deliveries: TaskTracker,
-    /// Intake, claimer, bell, reload, takeover, retention: they end when the host is told to stop.
+    /// Intake, claimer, reload, takeover, retention: they end when the host is told to stop.
     duties: TaskTracker,
     completer: JoinHandle<()>,
     heartbeat: JoinHandle<()>,
@@ -195,7 +195,10 @@ impl Host {
         self.duties.wait().await;
         self.deliveries.close();
         if tokio::time::timeout(self.grace, self.deliveries.wait()).await.is_err() {
-            tracing::warn!(owned = self.owned(), "the grace time is over; what still runs is left to be made again");
+            tracing::warn!(
+                owned = self.owned(),
+                "the grace time is over; what still runs is left to be made again"
+            );
         }
         self.abandon.cancel();
         self.deliveries.wait().await;
@@ -213,15 +216,13 @@ impl Host {
 fn start_duties(dispatch: &Arc<Dispatch>, reload: upkeep::Reload, settings: HostSettings) -> TaskTracker {
     let duties = TaskTracker::new();
     let stop = &dispatch.stop;
-    let (bell, ring) = bell::hang(Arc::clone(&dispatch.store), stop.clone());
     let intake = intake::Settings { batch_size: settings.batch_size, poll_interval: settings.poll_interval };
     let retention = upkeep::RetentionSettings { events: settings.keep_events, log: settings.keep_log };
     let (lease, interval) = (settings.lease_timeout, settings.lease_timeout / 3);
-    duties.spawn(ring);
-    duties.spawn(intake::run(Arc::clone(dispatch), intake, bell.clone(), stop.clone()));
+    duties.spawn(intake::run(Arc::clone(dispatch), intake, stop.clone()));
     duties.spawn(claimer::run(Arc::clone(dispatch), settings.batch_size, stop.clone()));
     duties.spawn(upkeep::takeover(Arc::clone(dispatch), lease, interval, stop.clone()));
-    duties.spawn(upkeep::reload(reload, settings.reload_interval, bell, stop.clone()));
+    duties.spawn(upkeep::reload(reload, settings.reload_interval, stop.clone()));
     duties.spawn(upkeep::retention(Arc::clone(dispatch), retention, stop.clone()));
     duties
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use aftercommit_store::{TakeRequest, Taken};
 use tokio_util::sync::CancellationToken;
 
-use super::{bell::Bell, counters::add, dispatch::Dispatch, patience::Patience, plan::IntakePlan, room::Reservation};
+use super::{counters::add, dispatch::Dispatch, patience::Patience, plan::IntakePlan, room::Reservation};
 
 /// How intake works.
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +14,13 @@ pub(super) struct Settings {
     pub(super) poll_interval: Duration,
 }
 
-/// Takes batches until `stop`; between them waits for the bell, or for the poll that stands behind it.
-pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, mut bell: Bell, stop: CancellationToken) {
+/// Takes batches until `stop`; between them waits for the doorbell, or for the poll that stands behind it.
+pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: CancellationToken) {
     let mut patience = Patience::new("intake");
     loop {
         // Only the waits are given up when the host stops: a batch that was begun is brought to its end.
-        let Some(reservation) = stop.run_until_cancelled(dispatch.room.reserve(settings.batch_size)).await else {
+        let Some(reservation) = stop.run_until_cancelled(dispatch.room.reserve(settings.batch_size)).await
+        else {
             return;
         };
         let pause = match take(&dispatch, settings.batch_size, reservation).await {
@@ -35,7 +36,7 @@ pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, mut bell: B
         let wait = async {
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => bell.wait(settings.poll_interval).await,
+                None => drop(tokio::time::timeout(settings.poll_interval, dispatch.store.doorbell()).await),
             }
         };
         if stop.run_until_cancelled(wait).await.is_none() {
@@ -49,12 +50,8 @@ async fn take(
     limit: usize,
     mut reservation: Reservation,
 ) -> aftercommit_store::Result<Taken> {
-    let request = TakeRequest {
-        host: dispatch.host,
-        limit,
-        own: reservation.len(),
-        now: dispatch.clock.now(),
-    };
+    let request =
+        TakeRequest { host: dispatch.host, limit, own: reservation.len(), now: dispatch.clock.now() };
     let plan = Arc::new(IntakePlan::new(dispatch.snapshot.load_full(), Arc::clone(&dispatch.destinations)));
     let mut taken = dispatch.store.take(request, plan).await?;
     add(&dispatch.counters.events, taken.events);

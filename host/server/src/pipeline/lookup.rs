@@ -32,11 +32,13 @@ pub(super) fn look_up(delivery: &ClaimedDelivery, snapshot: &Snapshot) -> Lookup
         if entry.error.is_some() {
             return Lookup::Wait;
         }
-        let message = format!("observer `{}` has no action `{}` any more", delivery.observer, delivery.action);
+        let message =
+            format!("observer `{}` has no action `{}` any more", delivery.observer, delivery.action);
         return Lookup::Gone(Problem::new("action_removed", message));
     };
     if delivery.round_attempt() > action.policy.retry.max_attempts {
-        let message = format!("the host was lost during attempt {}, the last one", delivery.attempt.saturating_sub(1));
+        let message =
+            format!("the host was lost during attempt {}, the last one", delivery.attempt.saturating_sub(1));
         return Lookup::Exhausted(Arc::clone(action), Problem::new("host_lost", message));
     }
     if action.configured.is_err() { Lookup::Wait } else { Lookup::Run(Arc::clone(action)) }

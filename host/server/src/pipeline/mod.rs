@@ -9,7 +9,6 @@
 //! Ownership is a [`Place`](room::Place): nobody owns more deliveries than there are places, and a place is free
 //! again only when the end of its delivery is durable. What is not guaranteed: that an action runs once only.
 
-mod bell;
 mod claimer;
 mod completer;
 mod conclusion;

@@ -68,7 +68,8 @@ impl Catalog {
         let source = match &definition.source {
             PluginSource::File(path) => ComponentSource::File(path.clone()),
             PluginSource::Builtin(builtin) => {
-                let (_, bytes) = BUILTIN.iter().find(|(name, _)| name == builtin).ok_or_else(|| self.unknown(builtin))?;
+                let (_, bytes) =
+                    BUILTIN.iter().find(|(name, _)| name == builtin).ok_or_else(|| self.unknown(builtin))?;
                 ComponentSource::Bytes((*bytes).into())
             }
         };

@@ -47,11 +47,21 @@ INSERT OR REPLACE INTO observer_load_errors (host, observer, error, reported_at)
 SELECT ?2, value ->> 0, value ->> 1, ?3 FROM json_each(?1)";
 }
 
+/// How often the revision is looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
+
 #[async_trait]
 impl Definitions for SqliteStore {
     async fn revision(&self) -> Result<i64> {
         let mut connection = self.inner.connections.read().await?;
         READ_REVISION.call().value(&mut connection).await
+    }
+
+    /// Looks: nothing else tells a process what another one wrote, and a look reads one small row.
+    async fn definitions_bell(&self, revision: i64) {
+        while self.revision().await.is_ok_and(|present| present == revision) {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     async fn load(&self) -> Result<ObserverTable> {

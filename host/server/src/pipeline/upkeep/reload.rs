@@ -8,13 +8,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    observers::Snapshot,
-    pipeline::{bell::Bell, patience::Patience},
-    plugins::Catalog,
-};
+use crate::{observers::Snapshot, pipeline::patience::Patience, plugins::Catalog};
 
-/// The bell rings for every commit; the revision is looked at no more often than this.
+/// Between two reloads at least, so that a script of many small changes is not followed step by step.
 const LEAST: Duration = Duration::from_millis(250);
 
 /// What reloading needs.
@@ -30,14 +26,15 @@ pub(in crate::pipeline) struct Reload {
     pub(in crate::pipeline) claimer: Arc<Notify>,
 }
 
-/// Reloads until `stop`: when the bell rings, when asked, and every `interval`.
-pub(in crate::pipeline) async fn reload(reload: Reload, interval: Duration, mut bell: Bell, stop: CancellationToken) {
+/// Reloads until `stop`: when the store rings, when asked, and every `interval`.
+pub(in crate::pipeline) async fn reload(reload: Reload, interval: Duration, stop: CancellationToken) {
     let mut patience = Patience::new("reload");
     loop {
         let wait = async {
             tokio::time::sleep(LEAST).await;
             tokio::select! {
-                () = bell.wait(interval) => {}
+                () = reload.store.definitions_bell(reload.snapshot.load().revision) => {}
+                () = tokio::time::sleep(interval) => {}
                 () = reload.asked.notified() => {}
             }
         };
@@ -66,7 +63,10 @@ impl Reload {
         let table = self.store.load().await?;
         let snapshot = Snapshot::compile(&table, &self.snapshot.load(), &self.catalog).await;
         for (observer, error) in snapshot.errors() {
-            tracing::error!(observer, "does not load, its last good version goes on if there is one: {error}");
+            tracing::error!(
+                observer,
+                "does not load, its last good version goes on if there is one: {error}"
+            );
         }
         self.store.report_load_errors(self.host, snapshot.errors(), self.clock.now()).await?;
         let (observers, revision) = (snapshot.matcher().len(), snapshot.revision);
