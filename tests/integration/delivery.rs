@@ -97,7 +97,7 @@ async fn a_running_host_follows_the_table_and_keeps_the_last_good_version() {
     shop.sql("UPDATE tb_observer SET condition = 'total >' WHERE name = 'follow'").await;
     shop.eventually(SOON, "the broken version is shown", async |shop| {
         let listed = shop.json(&["observers", "list"]);
-        listed[0].to_string().contains("condition") && listed[0]["load_error"].is_string()
+        listed[0].to_string().contains("condition") && listed[0]["error"].is_string()
     })
     .await;
     shop.sql("INSERT INTO orders VALUES (3, 'pending', 12)").await;

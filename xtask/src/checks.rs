@@ -43,6 +43,11 @@ pub(crate) fn run() -> Result<()> {
     step("what tests start", &|| packages::need("sqlite3", "sqlite3"))?;
     step("build", &|| cargo(&["build", "--workspace"]))?;
     step("tests", &|| cargo(&["test", "--workspace", "--all-features"]))?;
+    step("examples", &|| {
+        ["process_events", "custom_source_and_queue"]
+            .iter()
+            .try_for_each(|name| cargo(&["run", "--quiet", "--package", "aftercommit", "--example", name]))
+    })?;
     step("tests of the plugins", &|| {
         cargo(&["test", "--workspace", "--manifest-path", "plugins/Cargo.toml"])
     })?;
