@@ -91,6 +91,7 @@ impl DeadLetterQueue for FileQueue {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn failed(error: std::io::Error) -> Error {
     Error::DlqError { reason: error.to_string() }
 }

@@ -126,9 +126,8 @@ impl Receiver {
                 count.changed().await.expect("the receiver lives");
             }
         };
-        if tokio::time::timeout(at_most, wait).await.is_err() {
-            panic!("not received within {at_most:?}; {} requests came", self.count());
-        }
+        let done = tokio::time::timeout(at_most, wait).await;
+        assert!(done.is_ok(), "not received within {at_most:?}; {} requests came", self.count());
         self.received()
     }
 

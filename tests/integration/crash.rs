@@ -62,7 +62,7 @@ async fn a_host_killed_twenty_times_under_load_loses_nothing() {
     writer.await.expect("the writer came to its end");
 
     let host = shop.start_host();
-    shop.eventually(Duration::from_secs(120), "everything is delivered", async |shop| {
+    shop.eventually(Duration::from_mins(2), "everything is delivered", async |shop| {
         shop.count(
             "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)",
         )

@@ -109,7 +109,7 @@ async fn a_running_host_follows_the_table_and_keeps_the_last_good_version() {
 async fn a_hanging_destination_does_not_slow_another() {
     let shop = Shop::open("").await;
     let hanging = aftercommit_tests::Receiver::start().await;
-    hanging.respond(|_| Answer { after: Duration::from_secs(60), ..Answer::status(200) });
+    hanging.respond(|_| Answer { after: Duration::from_mins(1), ..Answer::status(200) });
     let both =
         webhook("slow", "", &hanging.url("/slow")) + &webhook("quick", "", &shop.receiver.url("/quick"));
     shop.observe(&both);

@@ -12,9 +12,10 @@ const README: &str = include_str!("../../README.md");
 
 /// The fenced blocks of one language, in order, of the section "Your first observer".
 fn blocks(language: &str) -> Vec<String> {
-    let section = README.split("\n## ").find(|section| section.starts_with("Your first observer")).unwrap();
+    let mut sections = README.split("\n## ");
+    let section = sections.find(|section| section.starts_with("Your first observer")).expect("the section");
     let open = format!("```{language}\n");
-    section.split(&open).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+    section.split(&open).skip(1).filter_map(|rest| Some(rest.split("```").next()?.to_owned())).collect()
 }
 
 #[test]

@@ -153,9 +153,8 @@ impl Shop {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if tokio::time::timeout(at_most, wait).await.is_err() {
-            panic!("{what}: not within {at_most:?}\n{}", self.host_log());
-        }
+        let done = tokio::time::timeout(at_most, wait).await;
+        assert!(done.is_ok(), "{what}: not within {at_most:?}\n{}", self.host_log());
     }
 }
 

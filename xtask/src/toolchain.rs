@@ -8,11 +8,7 @@
 mod active;
 mod distribution;
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 

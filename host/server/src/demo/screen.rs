@@ -37,11 +37,6 @@ impl Screen {
         println!("    {} {text}", self.paint(Tone::Quiet, &format!("{kind:<10}")));
     }
 
-    /// A line without a kind.
-    pub(super) fn plain(&self, text: impl Display) {
-        println!("    {text}");
-    }
-
     pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
         if !self.color {
             return text.to_owned();

@@ -65,7 +65,7 @@ impl Stage {
             }
             Err(io::Error::other(format!("the host ended before it was ready:\n{}", self.host_log())))
         };
-        tokio::time::timeout(Duration::from_secs(60), ready)
+        tokio::time::timeout(Duration::from_mins(1), ready)
             .await
             .map_err(|_| io::Error::other("the host was not ready within 60 s"))??;
         Ok(HostProcess(child))

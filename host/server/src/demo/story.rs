@@ -58,7 +58,7 @@ pub async fn tell() -> Result<(), Error> {
     for command in ["migrate", "capture add orders --entity Order", "observers apply observers.toml"] {
         let arguments: Vec<&str> = command.split(' ').collect();
         let said = stage.run(&arguments).await.map_err(failed)?;
-        screen.plain(format_args!(
+        plain(format_args!(
             "$ aftercommit {command:<36} {}",
             said.split_whitespace().collect::<Vec<_>>().join(" ")
         ));
@@ -66,10 +66,10 @@ pub async fn tell() -> Result<(), Error> {
     let before = Instant::now();
     let host = stage.start_host().await.map_err(failed)?;
     let took = before.elapsed().as_millis();
-    screen.plain(format_args!("$ aftercommit {:<36} ready after {took} ms, process {}", "run", host.id()));
-    screen.plain(format_args!("receiver at http://{}, its {BILLING} is out of order", receiver.address));
+    plain(format_args!("$ aftercommit {:<36} ready after {took} ms, process {}", "run", host.id()));
+    plain(format_args!("receiver at http://{}, its {BILLING} is out of order", receiver.address));
 
-    let store = wiring::open_store(&format!("sqlite:{}", stage.database().display()), false).await?;
+    let database = wiring::open_store(&format!("sqlite:{}", stage.database().display()), false).await?;
     let file = ObserverFile::parse("observers.toml", observers, Format::Toml).map_err(failed)?;
     let matcher = EventMatcher::build(file.observers)?;
     let mut story = Story {
@@ -77,7 +77,7 @@ pub async fn tell() -> Result<(), Error> {
         stage,
         receiver,
         matcher,
-        store,
+        store: database,
         told: HashSet::new(),
         conditions_false: 0,
         attempts: Vec::new(),
@@ -202,14 +202,14 @@ impl Story {
         self.receiver.repair_billing();
         let id = letter.id.to_string();
         self.stage.run(&["dlq", "retry", &id]).await.map_err(failed)?;
-        self.screen.plain(format_args!("$ aftercommit dlq retry {id}"));
+        plain(format_args!("$ aftercommit dlq retry {id}"));
         let history = self.ended(letter.event_id).await?;
         let same = |attempt: &&AttemptRow| attempt.delivery_id.map(DeliveryId) == Some(letter.id);
-        let Some(attempt) = history.attempts.iter().filter(same).next_back() else {
+        let Some(attempt) = history.attempts.iter().rfind(same) else {
             return Err(failed("the replay was not run"));
         };
         self.attempt(&history.event, attempt);
-        self.screen.plain("the delivery kept its id, so a receiver can tell a repetition from something new");
+        plain("the delivery kept its id, so a receiver can tell a repetition from something new");
         self.attempts.push(attempt.clone());
         Ok(())
     }
@@ -251,6 +251,11 @@ impl Story {
         tokio::time::sleep(Duration::from_millis(10)).await;
         Ok(())
     }
+}
+
+/// A line of its own.
+fn plain(text: impl std::fmt::Display) {
+    println!("    {text}");
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {

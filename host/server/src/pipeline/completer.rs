@@ -30,6 +30,9 @@ pub(super) enum Done {
     HandedBack { id: DeliveryId, attempt: u32, not_before: Option<Timestamp> },
 }
 
+/// Deliveries that come back at the same time.
+type HandedBack = (Option<Timestamp>, Vec<(DeliveryId, u32)>);
+
 /// Writes until `last` says that nothing more comes, and then what is left.
 pub(super) async fn run(
     dispatch: Arc<Dispatch>,
@@ -71,7 +74,7 @@ pub(super) async fn run(
 
 async fn write(dispatch: &Dispatch, done: Vec<Done>, patience: &mut Patience) {
     let mut completions = Vec::new();
-    let mut handed_back: Vec<(Option<Timestamp>, Vec<(DeliveryId, u32)>)> = Vec::new();
+    let mut handed_back: Vec<HandedBack> = Vec::new();
     for done in done {
         match done {
             Done::Ended(completion) => completions.push(completion),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Problem, Timestamp, Verdict};
-use aftercommit_runtime::Attempt;
+use aftercommit_runtime::{Attempt, ConfiguredAction};
 use aftercommit_store::{AttemptRecord, ClaimedDelivery, Completion, End};
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ pub(super) fn conclude(
     };
     let duration = now.since(started_at);
     report(delivery, &attempt, &verdict, duration);
-    let plugin = action.configured.as_ref().ok().map(|configured| configured.plugin());
+    let plugin = action.configured.as_ref().ok().map(ConfiguredAction::plugin);
     let (class, code, message, http_status) = match attempt.result {
         Ok(outcome) => (None, None, outcome.summary, outcome.status),
         Err(failure) => {
