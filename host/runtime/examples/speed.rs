@@ -35,13 +35,20 @@ async fn main() -> Result<(), Failed> {
     let webhook = load(&runtime, "webhook").await?;
     let url = receiver().await?;
     for round in 1..=3 {
-        let written = json!({"url": url, "grants": {"private_network": true}});
-        let action = Arc::new(configure(&webhook, written).await?);
-        let wasm = throughput(|| {
-            let action = Arc::clone(&action);
-            async move { action.run(&event(), delivery()).await.result.map(|_| ()).map_err(Into::into) }
-        })
-        .await?;
+        let mut rates = Vec::new();
+        let mut last = None;
+        for reuse in [0, 1000] {
+            let written =
+                json!({"url": url, "grants": {"private_network": true}, "limits": {"reuse": reuse}});
+            let action = Arc::new(configure(&webhook, written).await?);
+            last = Some(Arc::clone(&action));
+            let rate = throughput(|| {
+                let action = Arc::clone(&action);
+                async move { action.run(&event(), delivery()).await.result.map(|_| ()).map_err(Into::into) }
+            });
+            rates.push(rate.await?);
+        }
+        let action = last.ok_or("no action")?;
         let native = throughput(|| {
             let (action, url) = (Arc::clone(&action), url.clone());
             async move {
@@ -51,9 +58,13 @@ async fn main() -> Result<(), Failed> {
             }
         })
         .await?;
+        let share = |rate: f64| 100.0 * rate / native;
         println!(
-            "webhook, round {round}: wasm {wasm:.0}/s, native {native:.0}/s, {:.0} %",
-            100.0 * wasm / native
+            "webhook, round {round}: fresh {:.0}/s ({:.0} %), warm {:.0}/s ({:.0} %), native {native:.0}/s",
+            rates[0],
+            share(rates[0]),
+            rates[1],
+            share(rates[1]),
         );
     }
     Ok(())

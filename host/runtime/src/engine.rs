@@ -30,6 +30,8 @@ const TABLE_ELEMENTS: usize = 100_000;
 /// What a returned slot keeps, so that the next guest finds its pages mapped.
 const MEMORY_KEPT_BYTES: usize = 256 << 10;
 const STACK_KEPT_BYTES: usize = 64 << 10;
+/// Tables of our guests are smaller; without it each is given back to the system and faulted in again.
+const TABLE_KEPT_BYTES: usize = 64 << 10;
 
 /// An engine, and whether its instances come from a pool.
 pub(crate) fn start(settings: &RuntimeSettings) -> Result<(Engine, std::sync::Arc<Ticker>), EngineError> {
@@ -77,6 +79,7 @@ fn pool(settings: &RuntimeSettings) -> InstanceAllocationStrategy {
         .max_tables_per_component(64)
         .table_elements(TABLE_ELEMENTS)
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .table_keep_resident(TABLE_KEPT_BYTES)
         .async_stack_keep_resident(STACK_KEPT_BYTES)
         .pagemap_scan(Enabled::Auto);
     InstanceAllocationStrategy::Pooling(pool)
