@@ -1,0 +1,53 @@
+//! Measures what `docs/performance.md` tells of. `cargo xtask bench [FILTER]` runs the sections whose name contains
+//! FILTER; the whole takes a few minutes.
+//!
+//! Every figure is printed beside its reference, taken in the same run and by turns with it, and beside its target.
+//! Nothing is asserted on time: a machine that is busy, or slow, fails no build. That everything was delivered is
+//! asserted.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that can not be made ends")]
+#![expect(clippy::cast_precision_loss, reason = "figures are rounded far below the precision of f64")]
+
+mod condition;
+mod figure;
+mod matching;
+mod plugin;
+mod receiver;
+mod sample;
+mod shop;
+mod sqlite;
+mod start;
+mod webhook;
+
+/// This argument makes the program the receiver that the others send to.
+const RECEIVE: &str = "--receive";
+
+fn main() {
+    // cargo passes `--bench`.
+    let filter = std::env::args().skip(1).find(|argument| argument != "--bench").unwrap_or_default();
+    if filter == RECEIVE {
+        return receiver::serve();
+    }
+    let wanted = |name: &str| name.contains(&filter);
+    if wanted("condition") {
+        condition::measure();
+    }
+    if wanted("matching") {
+        matching::measure();
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        if wanted("plugin") {
+            plugin::measure().await;
+        }
+        if wanted("webhook") {
+            webhook::measure().await;
+        }
+        if wanted("sqlite") {
+            sqlite::measure().await;
+        }
+        if wanted("start") {
+            start::measure().await;
+        }
+    });
+}
