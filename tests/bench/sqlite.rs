@@ -150,12 +150,12 @@ async fn paced_rows(receiver: &mut Receiver) -> Vec<Duration> {
     let committed = told.await.unwrap();
     delivered(&host, PACED).await;
     shop.check(host, PACED).await;
-    let mut received = receiver.report();
-    received.sort_unstable_by_key(|(id, _)| *id);
-    assert_eq!(received.len(), PACED);
+    let mut arrived = receiver.report();
+    arrived.sort_unstable_by_key(|(id, _)| *id);
+    assert_eq!(arrived.len(), PACED);
     committed
         .into_iter()
-        .zip(received)
+        .zip(arrived)
         .map(|((id, committed), (told, at))| {
             assert_eq!(id, told);
             at.since(committed)

@@ -124,7 +124,7 @@ impl Native {
             .retry(reqwest::retry::never())
             .referer(false)
             .connect_timeout(Duration::from_secs(10))
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .tcp_nodelay(true)
             .build()
             .unwrap();
