@@ -1,4 +1,8 @@
 //! How much goes to one destination at once, so that a slow one does not slow the others.
+//!
+//! Two bounds. How many deliveries run at once to one destination is fixed. How many of the host's places it holds
+//! depends on how fast it is: its share, or what it ended within the last moments if that is more, but never so much
+//! that nothing is left for others. So a fast destination works in whole batches, and one that hangs costs its share.
 
 use std::{
     collections::HashMap,
@@ -6,16 +10,30 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// A destination may hold what it ends in this time: it is then worked off in the same time.
+const PACE: Duration = Duration::from_millis(100);
+
+/// How much may be held for one destination.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Deliveries that run at once.
+    pub(super) concurrency: usize,
+    /// Places that every destination may hold.
+    pub(super) share: usize,
+    /// Places that a fast destination may hold.
+    pub(super) most: usize,
+}
 
 /// All destinations that were seen, by name.
 pub(super) struct Destinations {
-    /// How many deliveries run at once to one of them.
-    concurrency: usize,
-    /// How many of the host's places one of them may hold.
-    share: usize,
+    bounds: Bounds,
+    /// Told when a destination that was full has room again.
+    room: Arc<Notify>,
     known: Mutex<HashMap<String, Arc<Destination>>>,
 }
 
@@ -23,15 +41,25 @@ pub(super) struct Destinations {
 pub(super) struct Destination {
     slots: Arc<Semaphore>,
     owned: AtomicUsize,
-    share: usize,
+    ended: AtomicUsize,
+    pace: Mutex<Pace>,
+    bounds: Bounds,
+    room: Arc<Notify>,
+}
+
+/// How many deliveries a destination ends in [`PACE`]: in the last such time that was looked at.
+struct Pace {
+    since: Instant,
+    ended_then: usize,
+    each: usize,
 }
 
 /// One delivery to a destination, owned by this host: running or waiting for its turn.
 pub(super) struct Visit(Arc<Destination>);
 
 impl Destinations {
-    pub(super) fn new(concurrency: usize, share: usize) -> Self {
-        Self { concurrency, share, known: Mutex::default() }
+    pub(super) fn new(bounds: Bounds, room: Arc<Notify>) -> Self {
+        Self { bounds, room, known: Mutex::default() }
     }
 
     /// The destination of this name.
@@ -41,9 +69,12 @@ impl Destinations {
             return Arc::clone(destination);
         }
         let destination = Arc::new(Destination {
-            slots: Arc::new(Semaphore::new(self.concurrency)),
+            slots: Arc::new(Semaphore::new(self.bounds.concurrency)),
             owned: AtomicUsize::new(0),
-            share: self.share,
+            ended: AtomicUsize::new(0),
+            pace: Mutex::new(Pace { since: Instant::now(), ended_then: 0, each: 0 }),
+            bounds: self.bounds,
+            room: Arc::clone(&self.room),
         });
         known.insert(name.to_owned(), Arc::clone(&destination));
         destination
@@ -53,13 +84,31 @@ impl Destinations {
 impl Destination {
     /// How many more of the host's places it may hold.
     pub(super) fn room(&self) -> usize {
-        self.share.saturating_sub(self.owned.load(Relaxed))
+        self.room_at(Instant::now())
+    }
+
+    fn room_at(&self, now: Instant) -> usize {
+        let Bounds { share, most, .. } = self.bounds;
+        let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner).at(now, self.ended.load(Relaxed));
+        pace.min(most).max(share).saturating_sub(self.owned.load(Relaxed))
     }
 
     /// Enters one more delivery.
     pub(super) fn enter(self: &Arc<Self>) -> Visit {
         self.owned.fetch_add(1, Relaxed);
         Visit(Arc::clone(self))
+    }
+}
+
+impl Pace {
+    fn at(&mut self, now: Instant, ended: usize) -> usize {
+        let span = now.saturating_duration_since(self.since);
+        if span >= PACE {
+            let ended_since = ended.wrapping_sub(self.ended_then) as u128;
+            let each = ended_since * PACE.as_micros() / span.as_micros();
+            *self = Self { since: now, ended_then: ended, each: usize::try_from(each).unwrap_or(usize::MAX) };
+        }
+        self.each
     }
 }
 
@@ -72,6 +121,55 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.0.owned.fetch_sub(1, Relaxed);
+        let destination = &self.0;
+        destination.ended.fetch_add(1, Relaxed);
+        let left = destination.owned.fetch_sub(1, Relaxed) - 1;
+        // Once on the way down and while some are left to run: the next are claimed many at a time, and in time.
+        if left == destination.bounds.share / 2 {
+            destination.room.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn destinations() -> Destinations {
+        Destinations::new(Bounds { concurrency: 2, share: 4, most: 12 }, Arc::default())
+    }
+
+    #[test]
+    fn one_that_ends_nothing_holds_its_share() {
+        let slow = destinations().get("slow");
+        let visits: Vec<_> = (0..3).map(|_| slow.enter()).collect();
+        assert_eq!(slow.room(), 1);
+        assert_eq!(slow.room_at(Instant::now() + 10 * PACE), 1);
+        drop(visits);
+        assert_eq!(slow.room(), 4);
+    }
+
+    #[test]
+    fn a_fast_one_holds_what_it_ends_but_never_all() {
+        let fast = destinations().get("fast");
+        let started = Instant::now();
+        let end = |count| (0..count).for_each(|_| drop(fast.enter()));
+        end(8);
+        assert_eq!(fast.room_at(started + PACE + Duration::from_millis(1)), 7);
+        end(100);
+        assert_eq!(fast.room_at(started + 3 * PACE), 12);
+        assert_eq!(fast.room_at(started + 6 * PACE), 4, "it has ended nothing for a while");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_told_before_the_last_has_ended() {
+        let destinations = destinations();
+        let destination = destinations.get("d");
+        let mut visits: Vec<_> = (0..4).map(|_| destination.enter()).collect();
+        let told = || tokio::time::timeout(Duration::from_millis(1), destinations.room.notified());
+        visits.pop();
+        assert!(told().await.is_err());
+        visits.pop();
+        assert!(told().await.is_ok());
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     claimer, completer,
     counters::{Counters, Health},
-    destinations::Destinations,
+    destinations::{Bounds, Destinations},
     dispatch::Dispatch,
     intake,
     room::Room,
@@ -72,10 +72,12 @@ impl From<&Config> for HostSettings {
 }
 
 impl HostSettings {
-    /// How many of the host's places one destination may hold: its share of them is its share of the concurrency.
-    const fn share(&self) -> usize {
-        let share = self.channel_capacity * self.per_destination / self.max_concurrency;
-        if share < self.per_destination { self.per_destination } else { share }
+    /// How much of the host one destination may hold. Its share of the places is its share of the concurrency; a fast
+    /// one may hold more, and leaves a quarter to the others.
+    fn destination_bounds(&self) -> Bounds {
+        let concurrency = self.per_destination;
+        let share = (self.channel_capacity * concurrency / self.max_concurrency).max(concurrency);
+        Bounds { concurrency, share, most: (self.channel_capacity / 4 * 3).max(share) }
     }
 }
 
@@ -113,16 +115,17 @@ impl Host {
         store.register(id, &name, clock.now()).await?;
 
         let (done, finished) = mpsc::channel(settings.channel_capacity);
+        let claimer = Arc::new(Notify::new());
         let dispatch = Arc::new(Dispatch {
             host: id,
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             snapshot: Arc::default(),
             room: Room::new(settings.channel_capacity),
-            destinations: Arc::new(Destinations::new(settings.per_destination, settings.share())),
+            destinations: Arc::new(Destinations::new(settings.destination_bounds(), Arc::clone(&claimer))),
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
-            claimer: Arc::new(Notify::new()),
+            claimer,
             slots: Semaphore::new(settings.max_concurrency),
             done,
             tasks: TaskTracker::new(),

@@ -15,13 +15,13 @@ use crate::observers::{Action, Snapshot};
 pub(super) struct IntakePlan {
     snapshot: Arc<Snapshot>,
     destinations: Arc<Destinations>,
-    /// How many deliveries the batch has planned for each destination so far.
-    planned: Mutex<HashMap<String, usize>>,
+    /// How many more deliveries of the batch each destination has room for.
+    room: Mutex<HashMap<String, usize>>,
 }
 
 impl IntakePlan {
     pub(super) fn new(snapshot: Arc<Snapshot>, destinations: Arc<Destinations>) -> Self {
-        Self { snapshot, destinations, planned: Mutex::default() }
+        Self { snapshot, destinations, room: Mutex::default() }
     }
 
     /// Whether the delivery should not be owned at once: its action can not run, or its destination has its share.
@@ -30,13 +30,14 @@ impl IntakePlan {
             return true;
         }
         let name = action.destination();
-        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = match planned.get_mut(name) {
-            Some(count) => count,
-            None => planned.entry(name.to_owned()).or_default(),
+        let mut rooms = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = match rooms.get_mut(name) {
+            Some(room) => room,
+            None => rooms.entry(name.to_owned()).or_insert_with(|| self.destinations.get(name).room()),
         };
-        *count += 1;
-        self.destinations.get(name).room() < *count
+        let full = *room == 0;
+        *room = room.saturating_sub(1);
+        full
     }
 
     fn delivery(&self, event: &EntityEvent, action: &Action) -> NewDelivery {
