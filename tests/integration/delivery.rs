@@ -182,3 +182,24 @@ async fn a_host_that_stops_finishes_what_runs_and_hands_back_the_rest() {
     assert!(host.stop());
     assert_eq!(shop.receiver.count(), 20, "nothing was delivered twice");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_that_can_not_be_evaluated_is_on_record_and_others_go_on() {
+    let shop = Shop::open("").await;
+    let broken = webhook("broken", "condition = \"status > 5\"", &shop.receiver.url("/broken"));
+    shop.observe(&(broken + &webhook("sound", "", &shop.receiver.url("/sound"))));
+    let host = shop.start_host();
+    shop.sql("INSERT INTO orders VALUES (1, 'a-payload', 5)").await;
+    assert_eq!(shop.receiver.wait_for(1).await[0].path, "/sound");
+    assert!(host.stop());
+    let errors =
+        "SELECT count(*) FROM tb_observer_log WHERE observer = 'broken' AND status = 'condition_error'";
+    assert_eq!(shop.count(errors).await, 1);
+    assert_eq!(shop.receiver.count(), 1, "the delivery was not made");
+    let log = shop.host_log();
+    assert!(
+        log.contains("the condition can not be evaluated") && log.contains("entity_type=\"Order\""),
+        "{log}"
+    );
+    assert!(!log.contains("a-payload"), "a row's value is in the log: {log}");
+}
