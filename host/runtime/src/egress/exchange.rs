@@ -3,7 +3,7 @@
 use std::{error::Error as _, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -90,7 +90,14 @@ impl Egress {
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after::milliseconds(value, self.clock.now()));
-        Ok(Response { status, headers, body, retry_after_ms })
+        let mut told = HeaderMap::with_capacity(headers.len());
+        for (name, value) in &headers {
+            let value = permit.handles.redact(Bytes::copy_from_slice(value.as_bytes()));
+            if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+                told.append(name, value);
+            }
+        }
+        Ok(Response { status, headers: told, body: permit.handles.redact(body), retry_after_ms })
     }
 }
 

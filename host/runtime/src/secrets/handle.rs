@@ -61,6 +61,11 @@ impl Handles {
         self.own(handle.strip_prefix(prefix())?)
     }
 
+    /// Everything that a handle of this action stands for.
+    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// What the part after the prefix stands for.
     pub(super) fn own(&self, own: &str) -> Option<Arc<Entry>> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).get(own).cloned()

@@ -6,6 +6,7 @@
 mod handle;
 mod placement;
 mod provider;
+mod redaction;
 mod reference;
 mod signing;
 mod substitution;

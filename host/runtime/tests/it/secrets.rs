@@ -76,6 +76,22 @@ async fn a_secret_goes_where_it_was_granted_and_nowhere_else() {
 }
 
 #[tokio::test]
+async fn a_destination_that_repeats_a_secret_tells_nobody() {
+    let echo = |seen: &crate::receiver::Received| {
+        let token = seen.header("x-token").unwrap_or_default().to_owned();
+        answer("500 Broken", &format!("x-echo: {token}\r\nx-echo: again\r\n"), &format!("you sent {token}!"))
+    };
+    let mine = Receiver::start(echo).await;
+    let plugin = plugin_with("test/hostile", &[TOKEN]).await;
+    let grants = json!({"http": [mine.origin()], "private_network": true, "secrets": ["TOKEN"]});
+    let action = configure(&plugin, sending(&mine.origin(), "${secret:TOKEN}", &grants, 0)).await;
+    let got = details(&run(&action).await).to_string();
+    assert_eq!(mine.seen()[0].header("x-token"), Some(TOKEN.1));
+    assert!(!got.contains(TOKEN.1), "{got}");
+    assert!(got.contains("you sent [secret]!") && got.contains("again"), "{got}");
+}
+
+#[tokio::test]
 async fn a_redirect_to_another_origin_leaves_the_secret_behind() {
     let target = Receiver::start(|_| ok("")).await;
     let location = format!("location: {}/\r\n", target.origin());
