@@ -1,8 +1,10 @@
 //! What a call means: from a name and its arguments to one of the functions, or the reason why it is none.
 
+use aftercommit_core::nearest;
+
 use crate::{
     diagnostic::Diagnostic,
-    suggest,
+    keywords::KEYWORDS,
     syntax::{Field, Operand, OperandKind, Span},
 };
 
@@ -94,7 +96,7 @@ impl<'a> Call<'a> {
 fn unknown(name: &str, span: Span) -> Diagnostic {
     let names = Function::ALL.map(Function::as_str);
     let diagnostic = Diagnostic::error(span, format!("there is no function {name}"), "not a function");
-    match (suggest::closest(name, names), suggest::closest(name, suggest::KEYWORDS)) {
+    match (nearest(name, names), nearest(name, KEYWORDS)) {
         (Some(meant), _) => diagnostic.help(format!("did you mean {meant}?")),
         // `name STARTSWITH('x')` fails elsewhere; `STARTSWITH(name, 'x')` comes here.
         (None, Some(meant)) => {

@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 
+use aftercommit_core::nearest;
+
 use crate::{
     calls::Function,
     diagnostic::Diagnostic,
     grammar::Rule,
-    suggest,
     syntax::Span,
     tokens::{Nesting, Token},
 };
@@ -223,11 +224,11 @@ impl<'a> Place<'a> {
             Rule::field if word.eq_ignore_ascii_case("ilike") => {
                 no_operator("LIKE is the only pattern operator, and letters' case counts".to_owned())
             }
-            Rule::field if suggest::closest(&word, OPERATORS).is_some() => {
-                let meant = suggest::closest(&word, OPERATORS).unwrap_or_default();
+            Rule::field if nearest(&word, OPERATORS).is_some() => {
+                let meant = nearest(&word, OPERATORS).unwrap_or_default();
                 no_operator(format!("did you mean {meant}?"))
             }
-            Rule::field if suggest::closest(&subject, ["NOT"]).is_some() => Diagnostic::error(
+            Rule::field if nearest(&subject, ["NOT"]).is_some() => Diagnostic::error(
                 before.span,
                 format!("`{subject}` is followed by no operator"),
                 "read as the name of a field",
@@ -299,7 +300,7 @@ impl<'a> Place<'a> {
             Rule::comma => self
                 .error("conditions are joined with AND or OR", "no comma here", "")
                 .help("write AND instead of the comma"),
-            Rule::field if let Some(meant) = suggest::closest(&word, ["AND", "OR"]) => Diagnostic::error(
+            Rule::field if let Some(meant) = nearest(&word, ["AND", "OR"]) => Diagnostic::error(
                 found.span,
                 format!("`{word}` does not join conditions"),
                 "AND or OR was expected here",
@@ -389,7 +390,7 @@ impl<'a> Place<'a> {
         match self.found.map(|found| (found.rule, self.word(found))) {
             Some((Rule::null, _)) => diagnostic.help("write IS NOT NULL"),
             Some((Rule::comparator, word)) if word == "=" => diagnostic.help("write != instead of NOT ="),
-            Some((Rule::field, word)) if let Some(meant) = suggest::closest(&word, OPERATORS) => {
+            Some((Rule::field, word)) if let Some(meant) = nearest(&word, OPERATORS) => {
                 diagnostic.help(format!("did you mean {meant}?"))
             }
             _ => diagnostic,

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::{
-    suggest::KEYWORDS,
+    keywords::KEYWORDS,
     syntax::{Expression, ExpressionKind, Field, Name, Operand, OperandKind, Step},
 };
 

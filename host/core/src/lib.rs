@@ -5,6 +5,7 @@
 
 pub mod delivery;
 pub mod event;
+mod nearest;
 pub mod number;
 pub mod observer;
 pub mod outcome;
@@ -13,6 +14,7 @@ pub mod time;
 
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
+pub use nearest::nearest;
 pub use observer::{ActionConfig, BackoffStrategy, FailurePolicy, ObserverDefinition, Ordering, RetryConfig};
 pub use outcome::{AttemptResult, Failure, FailureClass, Outcome, Problem, Verdict};
 pub use time::{Clock, SystemClock, Timestamp};

@@ -1,11 +1,11 @@
 //! What a plugin says of itself, checked before anything relies on it.
 
+use aftercommit_core::nearest;
 use serde_json::Value;
 
 use crate::{
     bindings::aftercommit::action::model,
     capability::{Need, Needs},
-    nearest::nearest,
     schema::ConfigSchema,
 };
 

@@ -22,7 +22,6 @@ mod invocation;
 mod limits;
 mod linking;
 mod loading;
-mod nearest;
 mod origins;
 mod plugin;
 mod problem;

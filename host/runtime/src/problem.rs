@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::nearest::nearest;
+use aftercommit_core::nearest;
 
 /// One thing that is wrong, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -12,7 +12,6 @@ pub mod document;
 pub mod error;
 pub mod executor;
 pub mod logging;
-pub mod nearest;
 pub mod observer_file;
 pub mod observers;
 pub mod output;

@@ -10,7 +10,7 @@ use super::{
     bounds::check_depth,
     helpers::{HELPERS, RAW, STEP, WRITE},
 };
-use crate::nearest::nearest;
+use aftercommit_core::nearest;
 
 /// Counts a turn of a loop: stands at the start of the body of every `each`.
 static STEP_ELEMENT: LazyLock<TemplateElement> = LazyLock::new(|| {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aftercommit_core::{Clock as _, ObserverDefinition, SystemClock};
+use aftercommit_core::{Clock as _, ObserverDefinition, SystemClock, nearest};
 use aftercommit_store::{Applied, ObserverRow, StoreError};
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::{
     failure::{Failure, Outcome},
     session::Session,
 };
-use crate::{nearest::nearest, observer_file::ObserverFile, output::joined, wiring};
+use crate::{observer_file::ObserverFile, output::joined, wiring};
 
 /// Say which events to act on, and how
 #[derive(Debug, clap::Subcommand)]

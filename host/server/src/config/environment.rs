@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use aftercommit_core::nearest;
+
 use super::Config;
-use crate::{
-    document::{Content, Document, Entry, Node, Place},
-    nearest::nearest,
-};
+use crate::document::{Content, Document, Entry, Node, Place};
 
 const PREFIX: &str = "AFTERCOMMIT_";
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Content, Entry, Node, Place, Problem};
-use crate::nearest::nearest;
+use aftercommit_core::nearest;
 
 /// What was found while reading one document: its problems, and every key that was asked for.
 #[derive(Default, Debug)]

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use aftercommit_core::nearest;
 use aftercommit_runtime::{ComponentSource, Plugin, Runtime};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
@@ -13,7 +14,6 @@ use tokio::sync::OnceCell;
 use crate::{
     config::{PluginConfig, PluginSource},
     error::{Error, Result},
-    nearest::nearest,
 };
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
