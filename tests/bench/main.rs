@@ -22,6 +22,10 @@ mod webhook;
 /// This argument makes the program the receiver that the others send to.
 const RECEIVE: &str = "--receive";
 
+/// The allocator of the host's program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     // cargo passes `--bench`.
     let filter = std::env::args().skip(1).find(|argument| argument != "--bench").unwrap_or_default();

@@ -31,6 +31,13 @@ async fn main() -> Result<(), Failed> {
     for (name, limits) in [("fresh", json!({})), ("warm", json!({"reuse": 1_000_000}))] {
         let action = configure(&noop, json!({"limits": limits})).await?;
         calls(name, &action).await?;
+        let action = Arc::new(action);
+        let rate = throughput(|| {
+            let action = Arc::clone(&action);
+            async move { action.run(&event(), delivery()).await.result.map(|_| ()).map_err(Into::into) }
+        })
+        .await?;
+        println!("no-op, {name}, {TASKS} at once: {rate:.0}/s");
     }
     let webhook = load(&runtime, "webhook").await?;
     let url = receiver().await?;

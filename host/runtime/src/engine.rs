@@ -58,6 +58,12 @@ fn config(allocation: InstanceAllocationStrategy) -> Config {
     config
         .allocation_strategy(allocation)
         .epoch_interruption(true)
+        // Bounds are checked by instructions instead of by guard pages. Guard pages would have to be moved whenever a
+        // guest's memory grows and moved back after it: two changes of protection for each delivery, each of which
+        // stops all cores for a moment. That cost more than half of a fresh instance; the checks cost guests that compute
+        // a lot some percent.
+        .signals_based_traps(false)
+        .memory_guard_size(0)
         .wasm_component_model(true)
         // Costs two microseconds a call, and the interface has no async function.
         .concurrency_support(false)
