@@ -80,11 +80,31 @@ impl ConfigSchema {
                     let name = property.as_str().unwrap_or_default();
                     problems.push(ConfigProblem::new(pointer, format!("`{name}` is missing")));
                 }
+                ValidationErrorKind::Type { .. }
+                    if let Some(types) = self.types_at(error.schema_path().as_str()) =>
+                {
+                    problems.push(ConfigProblem::new(pointer, format!("must be {types}")));
+                }
                 // Without the value: somebody may have written a secret there.
                 _ => problems.push(ConfigProblem::new(pointer, error.masked_with("this").to_string())),
             }
         }
         problems
+    }
+
+    /// The types that the keyword at `schema_path` allows, in words. `null` is how schemas say that a field may be left
+    /// out.
+    fn types_at(&self, schema_path: &str) -> Option<String> {
+        let types = match self.document.pointer(schema_path)? {
+            Value::String(one) => vec![one.as_str()],
+            Value::Array(several) => {
+                several.iter().filter_map(Value::as_str).filter(|it| *it != "null").collect()
+            }
+            _ => return None,
+        };
+        let article = |name: &str| if name.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
+        let words: Vec<_> = types.into_iter().map(|name| format!("{} {name}", article(name))).collect();
+        (!words.is_empty()).then(|| words.join(" or "))
     }
 
     /// The keys that the schema names where the keyword at `schema_path` stands.
@@ -242,6 +262,17 @@ mod tests {
         );
         assert!(told.iter().any(|line| line == "`url` is missing"), "{told:?}");
         assert!(told.iter().any(|line| line.starts_with("/n: this is greater than")), "{told:?}");
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_by_the_right_one() {
+        let schema = schema(&json!({
+            "type": "object",
+            "properties": {"url": {"type": ["string", "null"]}, "n": {"type": ["integer", "array"]}},
+        }));
+        let problems = schema.problems(&json!({"url": 7, "n": "x"}));
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["/n: must be an integer or an array", "/url: must be a string"]);
     }
 
     #[test]

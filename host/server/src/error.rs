@@ -1,5 +1,6 @@
 //! The one error of the library: the classes a caller can act on.
 
+use aftercommit_runtime::ConfigureError;
 use aftercommit_store::StoreError;
 
 /// The result of a library call.
@@ -33,12 +34,9 @@ pub enum Error {
         /// The diagnostic.
         reason: String,
     },
-    /// An action's configuration is wrong.
-    #[error("{reason}")]
-    InvalidActionConfig {
-        /// What is wrong, with JSON pointers.
-        reason: String,
-    },
+    /// An action's configuration is wrong: each problem with its JSON pointer.
+    #[error(transparent)]
+    InvalidActionConfig(#[from] ConfigureError),
     /// An action failed and may work later.
     #[error("{reason}")]
     ActionExecutionFailed {
@@ -109,7 +107,7 @@ impl Error {
             | Self::NoMatchingObservers { .. }
             | Self::InvalidCondition { .. }
             | Self::ConditionEvaluationFailed { .. }
-            | Self::InvalidActionConfig { .. }
+            | Self::InvalidActionConfig(_)
             | Self::ActionPermanentlyFailed { .. }
             | Self::TemplateRenderingFailed { .. }
             | Self::UnsupportedActionType { .. }

@@ -71,7 +71,7 @@ impl From<Error> for Failure {
             Error::Database(error) => return error.into(),
             Error::InvalidConfig { .. }
             | Error::InvalidCondition { .. }
-            | Error::InvalidActionConfig { .. }
+            | Error::InvalidActionConfig(_)
             | Error::TemplateRenderingFailed { .. }
             | Error::UnsupportedActionType { .. }
             | Error::PluginFailed { .. } => Code::Usage,

@@ -87,8 +87,5 @@ async fn configure(observer: &str, written: &ActionConfig, catalog: &Catalog) ->
     action.grants = join_grants(action.grants.as_ref(), definition.and_then(|plugin| plugin.grants.as_ref()));
     action.limits =
         layer_limits(action.limits.as_ref(), definition.and_then(|plugin| plugin.limits.as_ref()));
-    plugin
-        .configure(&action, observer)
-        .await
-        .map_err(|error| Error::InvalidActionConfig { reason: error.to_string() })
+    Ok(plugin.configure(&action, observer).await?)
 }
