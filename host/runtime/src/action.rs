@@ -167,8 +167,10 @@ impl ConfiguredAction {
                 None => self.warm.adopt(Instance::fresh(&self.plugin.loaded.pre, call).await?),
             };
             let Instance { store, exports } = &mut instance.instance;
-            let said =
-                exports.aftercommit_action_plugin().call_run(&mut *store, &event.record, &told, config).await;
+            let said = exports
+                .aftercommit_action_plugin()
+                .call_run(&mut *store, event.record(), &told, config)
+                .await;
             let guest = store.data();
             memory_refused = guest.memory.refused;
             *used.lock().unwrap_or_else(PoisonError::into_inner) = Usage {

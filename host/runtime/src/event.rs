@@ -11,17 +11,47 @@ use crate::{
     templates,
 };
 
-/// An event, prepared for any number of actions.
+/// An event for any number of actions. What they need of it is made when the first of them runs.
 pub struct PreparedEvent {
-    event: Arc<EntityEvent>,
-    pub(crate) record: Event,
+    original: Arc<EntityEvent>,
+    seen: OnceLock<Seen>,
     context: OnceLock<Context>,
+}
+
+/// The event as guests and templates see it.
+struct Seen {
+    event: Arc<EntityEvent>,
+    record: Event,
 }
 
 impl PreparedEvent {
     /// Prepares an event.
     pub fn new(event: impl Into<Arc<EntityEvent>>) -> Self {
-        let event = event.into();
+        Self { original: event.into(), seen: OnceLock::new(), context: OnceLock::new() }
+    }
+
+    /// The event.
+    pub fn event(&self) -> &EntityEvent {
+        &self.original
+    }
+
+    /// What guests see.
+    pub(crate) fn record(&self) -> &Event {
+        &self.seen().record
+    }
+
+    /// What templates see.
+    pub(crate) fn context(&self) -> &Context {
+        self.context.get_or_init(|| templates::context(&self.seen().event))
+    }
+
+    fn seen(&self) -> &Seen {
+        self.seen.get_or_init(|| Seen::of(Arc::clone(&self.original)))
+    }
+}
+
+impl Seen {
+    fn of(event: Arc<EntityEvent>) -> Self {
         let record = record(&event);
         let texts = [&record.entity_type, &record.entity_id, &record.data];
         let suspect = texts
@@ -32,19 +62,9 @@ impl PreparedEvent {
             .any(|text| Handles::suspects(text));
         if suspect {
             let event = harmless(event);
-            return Self { record: self::record(&event), event, context: OnceLock::new() };
+            return Self { record: self::record(&event), event };
         }
-        Self { event, record, context: OnceLock::new() }
-    }
-
-    /// The event.
-    pub fn event(&self) -> &EntityEvent {
-        &self.event
-    }
-
-    /// What templates see; made when the first of them is rendered.
-    pub(crate) fn context(&self) -> &Context {
-        self.context.get_or_init(|| templates::context(&self.event))
+        Self { event, record }
     }
 }
 
@@ -99,9 +119,9 @@ mod tests {
         let data = json!({"a": handle, "n": 1, handle.as_str(): {"b": [format!("x{handle}y")]}});
         let event = EntityEvent::new(EventKind::Created, "T", 1, data).with_old(json!({"a": handle}));
         let prepared = PreparedEvent::new(event);
-        let seen = format!("{:?}{:?}{:?}", prepared.record, prepared.context().data(), prepared.event());
+        let seen = format!("{:?}{:?}", prepared.record(), prepared.context().data());
         assert!(!Handles::suspects(&seen));
-        assert!(prepared.record.data.contains("not-a-secret"));
+        assert!(prepared.record().data.contains("not-a-secret"));
     }
 
     #[test]

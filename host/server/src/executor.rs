@@ -92,6 +92,7 @@ impl ObserverExecutor {
     /// Runs every action that the event sets off; retries wait within this call.
     pub async fn process_event(&self, event: &EntityEvent) -> Result<ExecutionSummary> {
         let started = Instant::now();
+        let prepared = PreparedEvent::new(event.clone());
         let mut summary = ExecutionSummary::default();
         let mut wanted = Vec::new();
         for watcher in self.matcher.find(event) {
@@ -104,7 +105,7 @@ impl ObserverExecutor {
                 }
             }
         }
-        for end in join_all(wanted.into_iter().map(|action| self.run(event, action))).await {
+        for end in join_all(wanted.into_iter().map(|action| self.run(&prepared, action))).await {
             match end? {
                 None => summary.successful_actions += 1,
                 Some((error, dead)) => {
@@ -134,7 +135,7 @@ impl ObserverExecutor {
         definition.actions.push(item.action.clone());
         let action = Action::prepare(&definition, 0, &self.catalog).await;
         let end = match &action.configured {
-            Ok(_) => self.attempts(&item.event, &action).await.err(),
+            Ok(_) => self.attempts(&PreparedEvent::new(item.event.clone()), &action).await.err(),
             Err(error) => Some((error.to_string(), Verdict::Dead)),
         };
         match end {
@@ -144,27 +145,25 @@ impl ObserverExecutor {
     }
 
     /// `None` when the action succeeded, else the error and whether it is a dead letter now.
-    async fn run(&self, event: &EntityEvent, action: &Action) -> Result<Option<(String, bool)>> {
+    async fn run(&self, event: &PreparedEvent, action: &Action) -> Result<Option<(String, bool)>> {
         let Err((error, verdict)) = self.attempts(event, action).await else { return Ok(None) };
         let alert = matches!(verdict, Verdict::Failed { alert: true });
-        tracing::error!(event_id = %event.id, observer = %action.observer, action = %action.name, alert, "{error}");
+        tracing::error!(event_id = %event.event().id, observer = %action.observer, action = %action.name, alert, "{error}");
         let dead = verdict == Verdict::Dead;
         if dead {
-            self.dlq.push(event.clone(), action.written.clone(), error.clone()).await?;
+            self.dlq.push(event.event().clone(), action.written.clone(), error.clone()).await?;
         }
         Ok(Some((error, dead)))
     }
 
     async fn attempts(
         &self,
-        event: &EntityEvent,
+        event: &PreparedEvent,
         action: &Action,
     ) -> std::result::Result<(), (String, Verdict)> {
         let configured = action.configured.as_ref().map_err(|error| (error.to_string(), Verdict::Dead))?;
         let max_attempts = action.policy.retry.max_attempts;
-        let event = PreparedEvent::new(event.clone());
         for attempt in 1.. {
-            let event = &event;
             let id = DeliveryId::of(event.event().id, &action.observer, &action.name);
             let info = DeliveryInfo { id, attempt, max_attempts };
             let result = configured.run(event, info).await.result;

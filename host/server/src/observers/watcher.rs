@@ -23,11 +23,7 @@ impl Watcher {
         let condition = match &definition.condition {
             None => None,
             Some(text) => Some(Condition::parse(text).map_err(|diagnostic| Error::InvalidCondition {
-                reason: diagnostic.render(
-                    text,
-                    &format!("condition of observer `{}`", definition.name),
-                    false,
-                ),
+                reason: diagnostic.render(text, &origin(&definition.name), false),
             })?),
         };
         Ok(Self { name: definition.name.as_str().into(), definition, condition })
@@ -44,6 +40,11 @@ impl Watcher {
     /// What to tell a person about a condition that could not be evaluated.
     pub fn explain(&self, error: &EvalError) -> String {
         let source = self.condition.as_ref().map_or("", Condition::source);
-        error.diagnostic().render(source, &format!("condition of observer `{}`", self.name), false)
+        error.diagnostic().render(source, &origin(&self.name), false)
     }
+}
+
+/// Where a condition comes from, for its diagnostics.
+fn origin(observer: &str) -> String {
+    format!("condition of observer `{observer}`")
 }

@@ -55,9 +55,7 @@ async fn claim_all(
         let wanted = reservation.len();
         let claimed = dispatch.store.claim(dispatch.host, wanted, &held, dispatch.clock.now()).await?;
         let count = claimed.len();
-        for delivery in claimed {
-            dispatch.start(delivery, reservation.place());
-        }
+        dispatch.start(claimed, &mut reservation);
         if count < wanted {
             return dispatch.store.next_due().await;
         }

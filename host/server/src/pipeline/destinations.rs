@@ -5,7 +5,7 @@
 //! that nothing is left for others. So a fast destination works in whole batches, and one that hangs costs its share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -78,6 +78,13 @@ impl Destinations {
         });
         known.insert(name.to_owned(), Arc::clone(&destination));
         destination
+    }
+
+    /// The names of those that have no room.
+    pub(super) fn full(&self) -> HashSet<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = known.iter().filter(|(_, destination)| destination.room() == 0);
+        full.map(|(name, _)| name.clone()).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     counters::Counters,
     destinations::Destinations,
     lookup::{Lookup, look_up},
-    room::{Place, Room},
+    room::{Place, Reservation, Room},
 };
 use crate::observers::{Action, Snapshot};
 
@@ -45,8 +45,24 @@ pub(super) struct Dispatch {
 }
 
 impl Dispatch {
-    /// Starts a delivery that this host owns.
-    pub(super) fn start(self: &Arc<Self>, delivery: ClaimedDelivery, place: Place) {
+    /// Starts deliveries that this host owns, each in a place of the reservation. Those of one event follow each
+    /// other, and share what is made of it.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        deliveries: impl IntoIterator<Item = ClaimedDelivery>,
+        reservation: &mut Reservation,
+    ) {
+        let mut last: Option<Arc<PreparedEvent>> = None;
+        for delivery in deliveries {
+            let event = last
+                .filter(|last| last.event().id == delivery.event.id)
+                .unwrap_or_else(|| Arc::new(PreparedEvent::new(Arc::clone(&delivery.event))));
+            self.spawn(delivery, Arc::clone(&event), reservation.place());
+            last = Some(event);
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, delivery: ClaimedDelivery, event: Arc<PreparedEvent>, place: Place) {
         let dispatch = Arc::clone(self);
         let span = tracing::info_span!(
             "delivery",
@@ -59,7 +75,7 @@ impl Dispatch {
         self.tasks.spawn(
             async move {
                 let abandon = dispatch.abandon.clone();
-                let Some(done) = abandon.run_until_cancelled(dispatch.deliver(delivery)).await else {
+                let Some(done) = abandon.run_until_cancelled(dispatch.deliver(delivery, &event)).await else {
                     return;
                 };
                 // Closed only when the completer is gone; then the delivery is freed with the host.
@@ -69,10 +85,10 @@ impl Dispatch {
         );
     }
 
-    async fn deliver(&self, delivery: ClaimedDelivery) -> Done {
+    async fn deliver(&self, delivery: ClaimedDelivery, event: &PreparedEvent) -> Done {
         let snapshot = self.snapshot.load_full();
         match look_up(&delivery, &snapshot) {
-            Lookup::Run(action) => self.take_turn(delivery, &action).await,
+            Lookup::Run(action) => self.take_turn(&delivery, event, &action).await,
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
@@ -90,19 +106,19 @@ impl Dispatch {
         }
     }
 
-    async fn take_turn(&self, delivery: ClaimedDelivery, action: &Action) -> Done {
+    async fn take_turn(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {
         let visit = self.destinations.get(action.destination()).enter();
         let Some(_turn) = self.stop.run_until_cancelled(visit.turn()).await else {
-            return self.hand_back(&delivery, None);
+            return self.hand_back(delivery, None);
         };
         let Some(slot) = self.stop.run_until_cancelled(self.slots.acquire()).await else {
-            return self.hand_back(&delivery, None);
+            return self.hand_back(delivery, None);
         };
         let _slot = slot.expect("the semaphore is never closed");
-        self.run(&delivery, action).await
+        self.run(delivery, event, action).await
     }
 
-    async fn run(&self, delivery: &ClaimedDelivery, action: &Action) -> Done {
+    async fn run(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {
         let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
         let started_at = self.clock.now();
         let info = DeliveryInfo {
@@ -110,7 +126,7 @@ impl Dispatch {
             attempt: delivery.attempt,
             max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
         };
-        let attempt = configured.run(&PreparedEvent::new(Arc::clone(&delivery.event)), info).await;
+        let attempt = configured.run(event, info).await;
         Done::Ended(conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64()))
     }
 
@@ -136,11 +152,10 @@ impl Dispatch {
     /// Deliveries that are not to be claimed now: their action can not run, or their destination has its share.
     pub(super) fn held_lanes(&self) -> Vec<Lane> {
         let snapshot = self.snapshot.load();
+        let full = self.destinations.full();
         let actions = snapshot.entries().flat_map(|(name, _)| snapshot.actions(name));
         actions
-            .filter(|action| {
-                action.configured.is_err() || self.destinations.get(action.destination()).room() == 0
-            })
+            .filter(|action| action.configured.is_err() || full.contains(action.destination()))
             .map(|action| Lane { observer: Arc::clone(&action.observer), action: Arc::clone(&action.name) })
             .collect()
     }

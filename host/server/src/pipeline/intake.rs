@@ -63,9 +63,7 @@ async fn take(
     for (event_id, reason) in &taken.quarantined {
         tracing::error!(%event_id, reason, "a captured row can not become an event; it is in quarantine");
     }
-    for delivery in std::mem::take(&mut taken.owned) {
-        dispatch.start(delivery, reservation.place());
-    }
+    dispatch.start(std::mem::take(&mut taken.owned), &mut reservation);
     if taken.ready > 0 {
         dispatch.wake_claimer();
     }
