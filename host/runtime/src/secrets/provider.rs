@@ -1,22 +1,44 @@
 //! Where secrets come from.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use zeroize::Zeroizing;
 
+use super::redaction;
+
 /// A secret's text. Overwritten when dropped, and never printed.
 #[derive(Clone)]
-pub struct Secret(Arc<Zeroizing<String>>);
+pub struct Secret(Arc<Text>);
+
+struct Text {
+    text: Zeroizing<String>,
+    spellings: OnceLock<Vec<Zeroizing<Vec<u8>>>>,
+}
 
 impl Secret {
     /// Takes a text for a secret.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Arc::new(Zeroizing::new(text.into())))
+        Self::from(Zeroizing::new(text.into()))
     }
 
     /// The text itself.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.0.text
+    }
+
+    /// The forms in which it is looked for where it must not stand.
+    pub(super) fn spellings(&self) -> &[Zeroizing<Vec<u8>>] {
+        self.0.spellings.get_or_init(|| redaction::spellings(self.expose()))
+    }
+}
+
+impl From<Zeroizing<String>> for Secret {
+    fn from(text: Zeroizing<String>) -> Self {
+        Self(Arc::new(Text { text, spellings: OnceLock::new() }))
     }
 }
 
@@ -104,7 +126,7 @@ impl SecretProvider for FileSecrets {
             .map_err(|error| wrong(error.kind().to_string()))?;
         let length = text.trim_end_matches(['\r', '\n']).len();
         text.truncate(length);
-        Ok(Some(Secret(Arc::new(text))))
+        Ok(Some(Secret::from(text)))
     }
 
     fn place(&self, name: &str) -> String {

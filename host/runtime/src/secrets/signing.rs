@@ -20,6 +20,10 @@ use crate::bindings::aftercommit::action::secrets::{Hash, Key, Signature};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct KeyError(pub(crate) &'static str);
 
+/// Standard Webhooks 1.0.0 marks the kinds of its keys.
+const SHARED: &str = "whsec_";
+const PRIVATE: &str = "whsk_";
+
 /// Padding may be left out, as people copy keys that way.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -37,6 +41,11 @@ pub(crate) fn hmac(secret: &Secret, hash: Hash, key: &Key, message: &[u8]) -> Re
     if matches!(key, Key::Pem) {
         return Err(KeyError("a PEM key can only sign"));
     }
+    if matches!(key, Key::Base64) && secret.expose().starts_with(PRIVATE) {
+        return Err(KeyError(
+            "whsk_ marks a private key, which signs (v1a); a shared secret starts with whsec_",
+        ));
+    }
     let bytes = key_bytes(secret, key)?;
     Ok(hmac::sign(&hmac::Key::new(algorithm, &bytes), message).as_ref().to_vec())
 }
@@ -48,6 +57,9 @@ pub(crate) fn sign(
     key: &Key,
     message: &[u8],
 ) -> Result<Vec<u8>, KeyError> {
+    if matches!(key, Key::Base64) && secret.expose().starts_with(SHARED) {
+        return Err(KeyError("whsec_ marks a shared secret (v1); a private key starts with whsk_"));
+    }
     let bytes = key_bytes(secret, key)?;
     match algorithm {
         Signature::Ed25519 => Ok(ed25519(&bytes, matches!(key, Key::Pem))?.sign(message).as_ref().to_vec()),
@@ -88,7 +100,7 @@ fn key_bytes(secret: &Secret, key: &Key) -> Result<Zeroizing<Vec<u8>>, KeyError>
         Key::Text => text.as_bytes().to_vec(),
         Key::Prefixed(prefix) => [prefix.as_bytes(), text.as_bytes()].concat(),
         Key::Base64 => {
-            let text = text.strip_prefix("whsec_").or_else(|| text.strip_prefix("whsk_")).unwrap_or(text);
+            let text = text.strip_prefix(SHARED).or_else(|| text.strip_prefix(PRIVATE)).unwrap_or(text);
             BASE64.decode(text.trim()).map_err(|_| KeyError("not base64"))?
         }
         Key::Pem => pem(text)?,
@@ -158,6 +170,13 @@ mod tests {
         }
         let short = Secret::new(BASE64.encode([1; 16]));
         assert!(sign(&short, Signature::Ed25519, &Key::Base64, b"m").is_err());
+    }
+
+    #[test]
+    fn a_key_of_the_other_kind_is_refused() {
+        let of = |prefix: &str| Secret::new(format!("{prefix}{}", BASE64.encode([7; 32])));
+        assert!(hmac(&of("whsk_"), Hash::Sha256, &Key::Base64, b"m").is_err());
+        assert!(sign(&of("whsec_"), Signature::Ed25519, &Key::Base64, b"m").is_err());
     }
 
     #[test]
