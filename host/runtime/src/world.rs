@@ -18,7 +18,7 @@ impl fmt::Display for Misfit {
         f.write_str("the component is not an action of this host (world aftercommit:action/action@1)")?;
         let mut block = |title: &str, names: &[String]| {
             for (position, name) in names.iter().enumerate() {
-                write!(f, "\n  {:<16}{name}", if position == 0 { title } else { "" })?;
+                write!(f, "\n  {:<17}{name}", if position == 0 { title } else { "" })?;
             }
             Ok(())
         };

@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session, _: &Args) -> Outcome {
     let text = match applied.last() {
         None => "the schema is up to date".to_owned(),
         Some(last) => {
-            let lines = applied.iter().map(|it| format!("applied {} {}\n", it.version, it.name));
+            let lines = applied.iter().map(|it| format!("applied migration {} ({})\n", it.version, it.name));
             format!("{}the schema has version {}", lines.collect::<String>(), last.version)
         }
     };
