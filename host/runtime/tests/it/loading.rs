@@ -74,11 +74,33 @@ async fn a_component_for_another_world_is_told_what_it_needs() {
     assert!(!text.contains("linker"), "{text}");
 }
 
+/// The guest `describe` with another behaviour.
+fn describing(behaviour: &str) -> Vec<u8> {
+    let mut bytes = std::fs::read(component("test/describe")).unwrap();
+    let word = b"describe: traps ";
+    let at = bytes.windows(word.len()).position(|window| window == word).expect("the word");
+    bytes[at + 10..at + word.len()].copy_from_slice(format!("{behaviour:6}").as_bytes());
+    bytes
+}
+
 #[tokio::test]
-async fn a_describe_that_traps_is_told() {
+async fn a_plugin_that_describes_itself_badly_is_refused_within_bounds() {
     let runtime = runtime_with(settings(), &[]);
-    let error =
-        runtime.load("x", ComponentSource::File(component("test/describe_traps")), None).await.unwrap_err();
-    assert!(matches!(error, LoadError::Describe { .. }), "{error}");
-    assert!(error.to_string().starts_with("the plugin does not describe itself: "), "{error}");
+    for (behaviour, told) in [
+        ("traps", "the plugin does not describe itself: the plugin trapped"),
+        ("loops", "the plugin does not describe itself: used more than 1000 ms of CPU time"),
+        ("floods", "the plugin describes itself wrongly: its configuration schema has 41943040 bytes"),
+        ("grows", "the plugin does not describe itself: needs more than 64 MiB of memory"),
+        ("lies", "the plugin describes itself wrongly: it needs `root`, which is no capability"),
+    ] {
+        let error = refused(&runtime, describing(behaviour)).await.to_string();
+        assert!(error.starts_with(told), "{behaviour}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_guest_loads_when_it_is_honest() {
+    let runtime = runtime_with(settings(), &[]);
+    let honest = ComponentSource::Bytes(describing("honest").into());
+    assert_eq!(runtime.load("x", honest, None).await.unwrap().descriptor().name, "describe");
 }

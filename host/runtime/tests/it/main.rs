@@ -9,3 +9,4 @@ mod loading;
 mod receiver;
 mod requests;
 mod secrets;
+mod wasi;

@@ -20,7 +20,7 @@ fn each_has_its_reason() {
     insta::assert_snapshot!("empty", check(b""));
     insta::assert_snapshot!("core_module", check(b"\0asm\x01\0\0\0"));
     insta::assert_snapshot!("other_world", check(&read("other_world.wasm")));
-    insta::assert_snapshot!("describe_traps", check(&read("describe_traps.wasm")));
+    insta::assert_snapshot!("describe_traps", check(&read("describe.wasm")));
     let whole = read("noop.wasm");
     let truncated = check(&whole[..whole.len() / 2]);
     assert_eq!(truncated.code, Some(1), "{truncated}");
