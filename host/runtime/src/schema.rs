@@ -272,7 +272,7 @@ mod tests {
         }));
         let problems = schema.problems(&json!({"url": 7, "n": "x"}));
         let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["/n: must be an integer or an array", "/url: must be a string"]);
+        assert_eq!(told, ["/url: must be a string", "/n: must be an integer or an array"]);
     }
 
     #[test]
