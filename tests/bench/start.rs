@@ -23,7 +23,7 @@ const STARTS: usize = 10;
 pub(crate) async fn measure() {
     figure::section("start");
     let Some(program) = program() else {
-        println!("skipped: build the program first (cargo build --release --package aftercommit)");
+        println!("skipped: build the program first (cargo build --release --workspace)");
         return;
     };
     let folder = prepare();

@@ -69,9 +69,10 @@ fn demo() -> Result<()> {
 
 fn bench(filter: Option<&str>) -> Result<()> {
     guests::build()?;
-    // What `start` measures is the program itself.
-    cargo(&["build", "--release", "--package", "aftercommit"])?;
-    let mut arguments = vec!["bench", "--package", "aftercommit-tests", "--bench", "aftercommit", "--"];
+    // What `start` measures is the program itself. Both for the whole workspace: a package alone has other features, and
+    // all dependencies would be compiled once more.
+    cargo(&["build", "--release", "--workspace"])?;
+    let mut arguments = vec!["bench", "--workspace", "--bench", "aftercommit", "--"];
     arguments.extend(filter);
     cargo(&arguments)
 }
