@@ -28,6 +28,8 @@ mod error;
 pub mod events;
 pub mod hosts;
 pub mod intake;
+mod intake_batch;
+mod observer_change;
 pub mod retention;
 pub mod schema;
 pub mod sqlite;

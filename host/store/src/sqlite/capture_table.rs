@@ -1,6 +1,6 @@
 //! What SQLite knows of the application's tables.
 
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use super::{row_json::Column, statement::statements};
 use crate::{Result, StoreError};
@@ -50,12 +50,12 @@ pub(super) struct Table {
 
 impl Table {
     /// The table, or `None` if there is none of that name.
-    pub(super) async fn find(connection: &mut SqliteConnection, name: &str) -> Result<Option<Self>> {
-        let Some(record) = FIND_TABLE.call().bind(name).optional(connection).await? else { return Ok(None) };
+    pub(super) fn find(connection: &Connection, name: &str) -> Result<Option<Self>> {
+        let Some(record) = FIND_TABLE.call().bind(name).optional(connection)? else { return Ok(None) };
         let name: String = record.get("name")?;
         let mut primary_key = Vec::new();
         let mut columns = Vec::new();
-        for column in LIST_COLUMNS.call().bind(&name).all(connection).await? {
+        for column in LIST_COLUMNS.call().bind(&name).all(connection)? {
             let name: String = column.get("name")?;
             match column.get::<i64>("pk")? {
                 0 => {}
@@ -69,13 +69,13 @@ impl Table {
     }
 
     /// The table that a person asks to capture; refused with what to do if it can not be.
-    pub(super) async fn capturable(connection: &mut SqliteConnection, asked: &str) -> Result<Self> {
+    pub(super) fn capturable(connection: &Connection, asked: &str) -> Result<Self> {
         // SQLite's own name for the database of the file.
         let name = asked.strip_prefix("main.").unwrap_or(asked);
-        let Some(record) = FIND_TABLE.call().bind(name).optional(connection).await? else {
+        let Some(record) = FIND_TABLE.call().bind(name).optional(connection)? else {
             return Err(StoreError::Refused(format!(
                 "there is no table `{asked}`; {}",
-                table_list(connection).await?
+                table_list(connection)?
             )));
         };
         if OWN_TABLES.iter().any(|own| own.eq_ignore_ascii_case(name)) {
@@ -96,7 +96,7 @@ impl Table {
                 )));
             }
         }
-        match Self::find(connection, name).await? {
+        match Self::find(connection, name)? {
             Some(table) => Ok(table),
             None => Err(StoreError::Refused(format!("there is no table `{asked}`"))),
         }
@@ -135,8 +135,8 @@ impl Table {
     }
 }
 
-async fn table_list(connection: &mut SqliteConnection) -> Result<String> {
-    let records = LIST_TABLES.call().all(connection).await?;
+fn table_list(connection: &Connection) -> Result<String> {
+    let records = LIST_TABLES.call().all(connection)?;
     let names = records.iter().map(|record| record.get("name")).collect::<Result<Vec<&str>>>()?;
     Ok(if names.is_empty() {
         "the database has no tables yet".into()
@@ -153,11 +153,8 @@ pub(super) struct PresentTrigger {
 }
 
 /// Those of the named triggers that are there.
-pub(super) async fn present_triggers(
-    connection: &mut SqliteConnection,
-    names_json: &str,
-) -> Result<Vec<PresentTrigger>> {
-    let records = LIST_TRIGGERS.call().bind(names_json).all(connection).await?;
+pub(super) fn present_triggers(connection: &Connection, names_json: &str) -> Result<Vec<PresentTrigger>> {
+    let records = LIST_TRIGGERS.call().bind(names_json).all(connection)?;
     records
         .iter()
         .map(|record| {

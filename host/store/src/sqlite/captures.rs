@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use rusqlite::Connection;
 
 use super::{
     SqliteStore,
@@ -36,60 +36,73 @@ struct Written {
 #[async_trait]
 impl Captures for SqliteStore {
     async fn add_capture(&self, request: CaptureRequest, now: Timestamp) -> Result<Capture> {
-        let mut write = self.inner.connections.write("add_capture", Sync::Now).await?;
-        let table = Table::capturable(&mut write, &request.table).await?;
-        let key = table.key(&request.key)?;
-        let earlier = list(&mut write).await?;
-        refuse_entity_type(&request.entity_type, &table.name, &earlier)?;
-        if let Some(earlier) = earlier.iter().find(|written| written.capture.table == table.name) {
-            drop_triggers(&mut write, &earlier.triggers).await?;
-        }
-        let triggers: BTreeMap<_, _> = capture_trigger::triggers(&Captured {
-            table: &table.name,
-            entity_type: &request.entity_type,
-            key: &key,
-            columns: &table.columns,
-        })
-        .into_iter()
-        .collect();
-        drop_triggers(&mut write, &triggers).await?;
-        for text in triggers.values() {
-            run(&mut write, "create_trigger", text.clone()).await?;
-        }
-        let capture = Capture {
-            table: table.name,
-            entity_type: request.entity_type,
-            key,
-            columns: table.columns.into_iter().map(|column| column.name).collect(),
-            notify: request.notify,
-            created_at: now,
-        };
-        put(&mut write, &capture, &triggers).await?;
-        write.commit().await?;
-        Ok(capture)
+        self.inner
+            .connections
+            .write("add_capture", Sync::Now, move |write| {
+                let table = Table::capturable(write, &request.table)?;
+                let key = table.key(&request.key)?;
+                let earlier = list(write)?;
+                refuse_entity_type(&request.entity_type, &table.name, &earlier)?;
+                if let Some(earlier) = earlier.iter().find(|written| written.capture.table == table.name) {
+                    drop_triggers(write, &earlier.triggers)?;
+                }
+                let triggers: BTreeMap<_, _> = capture_trigger::triggers(&Captured {
+                    table: &table.name,
+                    entity_type: &request.entity_type,
+                    key: &key,
+                    columns: &table.columns,
+                })
+                .into_iter()
+                .collect();
+                drop_triggers(write, &triggers)?;
+                for text in triggers.values() {
+                    run(write, "create_trigger", text)?;
+                }
+                let capture = Capture {
+                    table: table.name,
+                    entity_type: request.entity_type,
+                    key,
+                    columns: table.columns.into_iter().map(|column| column.name).collect(),
+                    notify: request.notify,
+                    created_at: now,
+                };
+                put(write, &capture, &triggers)?;
+                Ok(capture)
+            })
+            .await
     }
 
     async fn captures(&self) -> Result<Vec<CaptureStatus>> {
-        let mut moment = self.inner.connections.read_transaction().await?;
-        let mut statuses = Vec::new();
-        for written in list(&mut moment).await? {
-            let drift = drift(&mut moment, &written).await?;
-            statuses.push(CaptureStatus { capture: written.capture, drift });
-        }
-        Ok(statuses)
+        self.inner
+            .connections
+            .read_moment(move |moment| {
+                let mut statuses = Vec::new();
+                for written in list(moment)? {
+                    let drift = drift(moment, &written)?;
+                    statuses.push(CaptureStatus { capture: written.capture, drift });
+                }
+                Ok(statuses)
+            })
+            .await
     }
 
     async fn remove_capture(&self, table: &str) -> Result<()> {
-        let mut write = self.inner.connections.write("remove_capture", Sync::Now).await?;
-        let name = table.strip_prefix("main.").unwrap_or(table);
-        let captures = list(&mut write).await?;
-        let Some(written) = captures.iter().find(|written| written.capture.table.eq_ignore_ascii_case(name))
-        else {
-            return Err(StoreError::NotFound { what: "capture of the table", name: table.to_owned() });
-        };
-        drop_triggers(&mut write, &written.triggers).await?;
-        DELETE_CAPTURE.call().bind(&written.capture.table).execute(&mut write).await?;
-        write.commit().await
+        let table = table.to_owned();
+        self.inner
+            .connections
+            .write("remove_capture", Sync::Now, move |write| {
+                let name = table.strip_prefix("main.").unwrap_or(&table);
+                let captures = list(write)?;
+                let Some(written) =
+                    captures.iter().find(|written| written.capture.table.eq_ignore_ascii_case(name))
+                else {
+                    return Err(StoreError::NotFound { what: "capture of the table", name: table });
+                };
+                drop_triggers(write, &written.triggers)?;
+                DELETE_CAPTURE.call().bind(&written.capture.table).execute(write)?;
+                Ok(())
+            })
+            .await
     }
 }
 
@@ -109,8 +122,8 @@ fn refuse_entity_type(entity_type: &str, table: &str, captures: &[Written]) -> R
     }
 }
 
-async fn list(connection: &mut SqliteConnection) -> Result<Vec<Written>> {
-    LIST_CAPTURES.call().all(connection).await?.iter().map(written).collect()
+fn list(connection: &Connection) -> Result<Vec<Written>> {
+    LIST_CAPTURES.call().all(connection)?.iter().map(written).collect()
 }
 
 fn written(record: &Record) -> Result<Written> {
@@ -130,11 +143,7 @@ fn written(record: &Record) -> Result<Written> {
     })
 }
 
-async fn put(
-    connection: &mut SqliteConnection,
-    capture: &Capture,
-    triggers: &BTreeMap<String, String>,
-) -> Result<()> {
+fn put(connection: &Connection, capture: &Capture, triggers: &BTreeMap<String, String>) -> Result<()> {
     PUT_CAPTURE
         .call()
         .bind(&capture.table)
@@ -144,32 +153,27 @@ async fn put(
         .bind(capture.notify)
         .bind(serde_json::json!(triggers).to_string())
         .bind_time(capture.created_at)
-        .execute(connection)
-        .await?;
+        .execute(connection)?;
     Ok(())
 }
 
-async fn drop_triggers(connection: &mut SqliteConnection, triggers: &BTreeMap<String, String>) -> Result<()> {
+fn drop_triggers(connection: &Connection, triggers: &BTreeMap<String, String>) -> Result<()> {
     for name in triggers.keys() {
-        run(connection, "drop_trigger", format!("DROP TRIGGER IF EXISTS {}", identifier(name))).await?;
+        run(connection, "drop_trigger", &format!("DROP TRIGGER IF EXISTS {}", identifier(name)))?;
     }
     Ok(())
 }
 
 /// Runs a statement that was put together here: triggers can not take arguments. Names in it are quoted.
-async fn run(connection: &mut SqliteConnection, name: &'static str, sql: String) -> Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(connection)
-        .await
-        .map_err(|error| failure::of_step(name, &error))?;
-    Ok(())
+fn run(connection: &Connection, name: &'static str, sql: &str) -> Result<()> {
+    connection.execute_batch(sql).map_err(|error| failure::of_step(name, &error))
 }
 
 /// What no longer fits, and what to do.
-async fn drift(connection: &mut SqliteConnection, written: &Written) -> Result<Option<String>> {
+fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
     let Capture { table, entity_type, columns, .. } = &written.capture;
     let names: Vec<_> = written.triggers.keys().collect();
-    let present = present_triggers(connection, &rows_as_json(&names)).await?;
+    let present = present_triggers(connection, &rows_as_json(&names))?;
     if let Some(elsewhere) = present.iter().find(|trigger| !trigger.table.eq_ignore_ascii_case(table)) {
         return Ok(Some(format!(
             "the table is now named `{0}`; run `aftercommit capture remove {table}`, then \
@@ -177,7 +181,7 @@ async fn drift(connection: &mut SqliteConnection, written: &Written) -> Result<O
             elsewhere.table
         )));
     }
-    let Some(now) = Table::find(connection, table).await? else {
+    let Some(now) = Table::find(connection, table)? else {
         return Ok(Some(format!("the table is gone; run `aftercommit capture remove {table}`")));
     };
     let mut findings = Vec::new();

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use super::{
     SqliteStore, completion,
     connection::Sync,
-    event_row::{self, Rejected},
-    intake,
+    event_row, intake,
     statement::{Record, rows_as_json, statements},
 };
-use crate::{ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result};
+use crate::{
+    ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, intake_batch::Rejected,
+};
 
 /// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
 macro_rules! candidates {
@@ -126,37 +127,45 @@ impl Claims for SqliteStore {
         if limit == 0 || !self.has_work(now).await? {
             return Ok(Vec::new());
         }
-        let mut write = self.inner.connections.write("claim", Sync::Later).await?;
-        let candidates = candidates(&mut write, limit, except, now).await?;
-        let mut claimed = Vec::with_capacity(candidates.len());
-        let mut rejected = Vec::new();
-        for candidate in &candidates {
-            match read_candidate(candidate)? {
-                Ok(delivery) => claimed.push(delivery),
-                Err(reason) => rejected.push((candidate, reason)),
-            }
-        }
-        set_aside(&mut write, rejected, now).await?;
-        let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
-        OWN_DELIVERIES.call().bind(rows_as_json(&ids)).bind(host.to_string()).execute(&mut write).await?;
-        write.commit().await?;
-        Ok(claimed)
+        let except = except.to_vec();
+        self.inner
+            .connections
+            .write("claim", Sync::Later, move |write| {
+                let candidates = candidates(write, limit, &except, now)?;
+                let mut claimed = Vec::with_capacity(candidates.len());
+                let mut rejected = Vec::new();
+                for candidate in &candidates {
+                    match read_candidate(candidate)? {
+                        Ok(delivery) => claimed.push(delivery),
+                        Err(reason) => rejected.push((candidate, reason)),
+                    }
+                }
+                set_aside(write, rejected, now)?;
+                let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
+                OWN_DELIVERIES.call().bind(rows_as_json(&ids)).bind(host.to_string()).execute(write)?;
+                Ok(claimed)
+            })
+            .await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
-        let mut connection = self.inner.connections.read().await?;
-        let due = NEXT_DUE.call().optional(&mut connection).await?;
-        due.map_or(Ok(None), |record| record.parse_optional("due"))
+        self.inner
+            .connections
+            .read(move |connection| {
+                let due = NEXT_DUE.call().optional(connection)?;
+                due.map_or(Ok(None), |record| record.parse_optional("due"))
+            })
+            .await
     }
 
     async fn complete(&self, host: HostId, completions: Vec<Completion>) -> Result<CompletionReport> {
         if completions.is_empty() {
             return Ok(CompletionReport::default());
         }
-        let mut write = self.inner.connections.write("complete", Sync::Later).await?;
-        let report = completion::complete(&mut write, host, completions).await?;
-        write.commit().await?;
-        Ok(report)
+        self.inner
+            .connections
+            .write("complete", Sync::Later, move |write| completion::complete(write, host, completions))
+            .await
     }
 
     async fn release(
@@ -168,33 +177,28 @@ impl Claims for SqliteStore {
         if deliveries.is_empty() {
             return Ok(0);
         }
-        let mut write = self.inner.connections.write("release", Sync::Later).await?;
-        let released = RELEASE_DELIVERIES
-            .call()
-            .bind(rows_as_json(&deliveries))
-            .bind(host.to_string())
-            .bind(not_before.map(|at| at.to_string()))
-            .execute(&mut write)
-            .await?;
-        write.commit().await?;
-        Ok(released)
+        self.inner
+            .connections
+            .write("release", Sync::Later, move |write| {
+                RELEASE_DELIVERIES
+                    .call()
+                    .bind(rows_as_json(&deliveries))
+                    .bind(host.to_string())
+                    .bind(not_before.map(|at| at.to_string()))
+                    .execute(write)
+            })
+            .await
     }
 }
 
 impl SqliteStore {
     async fn has_work(&self, now: Timestamp) -> Result<bool> {
-        let mut connection = self.inner.connections.read().await?;
-        HAS_WORK.call().bind_time(now).value(&mut connection).await
+        self.inner.connections.read(move |connection| HAS_WORK.call().bind_time(now).value(connection)).await
     }
 }
 
 /// What is to be claimed, in order: what is due, then what is ready.
-async fn candidates(
-    connection: &mut SqliteConnection,
-    limit: usize,
-    except: &[Lane],
-    now: Timestamp,
-) -> Result<Vec<Record>> {
+fn candidates(connection: &Connection, limit: usize, except: &[Lane], now: Timestamp) -> Result<Vec<Record>> {
     let except: Vec<_> = except.iter().map(|lane| (&*lane.observer, &*lane.action)).collect();
     let lanes = rows_as_json(&except);
     let due = if except.is_empty() {
@@ -202,7 +206,7 @@ async fn candidates(
     } else {
         CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(&lanes).bind_time(now)
     };
-    let mut candidates = due.all(connection).await?;
+    let mut candidates = due.all(connection)?;
     let left = limit - candidates.len();
     if left > 0 {
         let ready = if except.is_empty() {
@@ -210,7 +214,7 @@ async fn candidates(
         } else {
             CLAIM_READY_BY_LANE.call().bind_limit(left).bind(&lanes)
         };
-        candidates.extend(ready.all(connection).await?);
+        candidates.extend(ready.all(connection)?);
     }
     Ok(candidates)
 }
@@ -235,11 +239,7 @@ fn read_candidate(record: &Record) -> Result<std::result::Result<ClaimedDelivery
 
 /// Someone changed or deleted events that have live deliveries: nothing can deliver them, so they go where a person
 /// looks, and do not stand in the way of others.
-async fn set_aside(
-    connection: &mut SqliteConnection,
-    rejected: Vec<(&Record, Rejected)>,
-    now: Timestamp,
-) -> Result<()> {
+fn set_aside(connection: &Connection, rejected: Vec<(&Record, Rejected)>, now: Timestamp) -> Result<()> {
     if rejected.is_empty() {
         return Ok(());
     }
@@ -253,18 +253,16 @@ async fn set_aside(
         ids.push(record.get::<&str>("id")?);
         rows.push((record.get("event_seq")?, row));
     }
-    intake::quarantine(connection, &rows, now).await?;
-    DELETE_DELIVERIES.call().bind(rows_as_json(&ids)).execute(connection).await?;
+    intake::quarantine(connection, &rows, now)?;
+    DELETE_DELIVERIES.call().bind(rows_as_json(&ids)).execute(connection)?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
+    use rusqlite::{params_from_iter, types::Null};
 
-    use sqlx::{AssertSqlSafe, Row as _};
-
-    use super::*;
+    use super::{super::statement::Statement, *};
     use crate::{Schema as _, SqliteOptions};
 
     /// However much is live, a claim reads what it claims: through the index made for it, without sorting a backlog.
@@ -275,7 +273,6 @@ mod tests {
         let options = SqliteOptions { create: true, ..SqliteOptions::default() };
         let store = SqliteStore::open(&url, options).await.unwrap();
         store.migrate().await.unwrap();
-        let mut connection = store.inner.connections.read().await.unwrap();
         for (statement, steps) in [
             (CLAIM_DUE, &["USING INDEX observer_deliveries_due (next_attempt_at<?)"][..]),
             (CLAIM_READY, &["USING INDEX observer_deliveries_ready\n"]),
@@ -296,12 +293,9 @@ mod tests {
                 ],
             ),
         ] {
-            let explain = format!("EXPLAIN QUERY PLAN {}", statement.sql());
-            let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap();
-            let mut plan = String::new();
-            for row in rows {
-                writeln!(plan, "{}", row.get::<String, _>("detail")).unwrap();
-            }
+            let explained =
+                store.inner.connections.read(move |connection| Ok(plan_of(connection, statement)));
+            let plan = explained.await.unwrap();
             for step in steps {
                 assert!(
                     plan.replace("COVERING ", "").contains(step),
@@ -312,5 +306,13 @@ mod tests {
             let scans = plan.matches("SCAN observer_deliveries\n").count();
             assert_eq!(scans, 0, "{} reads the whole table:\n{plan}", statement.name());
         }
+    }
+
+    fn plan_of(connection: &Connection, statement: Statement) -> String {
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.sql())).unwrap();
+        let parameters = explain.parameter_count();
+        let rows =
+            explain.query_map(params_from_iter(vec![Null; parameters]), |row| row.get::<_, String>("detail"));
+        rows.unwrap().map(|detail| detail.unwrap() + "\n").collect()
     }
 }

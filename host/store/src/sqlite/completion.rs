@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use aftercommit_core::DeliveryId;
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use super::statement::{rows_as_json, statements};
 use crate::{AttemptRecord, Completion, CompletionReport, End, HostId, Result};
@@ -52,25 +52,25 @@ DELETE FROM observer_deliveries WHERE id IN (SELECT value FROM json_each(?1))";
 }
 
 /// Ends attempts within the caller's transaction.
-pub(super) async fn complete(
-    connection: &mut SqliteConnection,
+pub(super) fn complete(
+    connection: &Connection,
     host: HostId,
     completions: Vec<Completion>,
 ) -> Result<CompletionReport> {
-    let (owned, stale) = fence(connection, host, completions).await?;
+    let (owned, stale) = fence(connection, host, completions)?;
     if owned.is_empty() {
         return Ok(CompletionReport { applied: 0, stale });
     }
     let log: Vec<_> = owned.iter().map(log_row).collect();
-    LOG_ATTEMPTS.call().bind(rows_as_json(&log)).execute(connection).await?;
+    LOG_ATTEMPTS.call().bind(rows_as_json(&log)).execute(connection)?;
 
     let retries: Vec<_> = owned.iter().filter_map(retry_row).collect();
     if !retries.is_empty() {
-        RETRY_DELIVERIES.call().bind(rows_as_json(&retries)).execute(connection).await?;
+        RETRY_DELIVERIES.call().bind(rows_as_json(&retries)).execute(connection)?;
     }
     let dead: Vec<_> = owned.iter().filter_map(dead_row).collect();
     if !dead.is_empty() {
-        BURY_DELIVERIES.call().bind(rows_as_json(&dead)).execute(connection).await?;
+        BURY_DELIVERIES.call().bind(rows_as_json(&dead)).execute(connection)?;
     }
     let ended: Vec<_> = owned
         .iter()
@@ -78,14 +78,14 @@ pub(super) async fn complete(
         .map(|completion| completion.id)
         .collect();
     if !ended.is_empty() {
-        END_DELIVERIES.call().bind(rows_as_json(&ended)).execute(connection).await?;
+        END_DELIVERIES.call().bind(rows_as_json(&ended)).execute(connection)?;
     }
     Ok(CompletionReport { applied: owned.len(), stale })
 }
 
 /// Parts the completions that still count from those that came too late. The second end of one attempt is too late.
-async fn fence(
-    connection: &mut SqliteConnection,
+fn fence(
+    connection: &Connection,
     host: HostId,
     completions: Vec<Completion>,
 ) -> Result<(Vec<Completion>, Vec<DeliveryId>)> {
@@ -94,8 +94,7 @@ async fn fence(
         .call()
         .bind(rows_as_json(&claims))
         .bind(host.to_string())
-        .all(connection)
-        .await?
+        .all(connection)?
         .iter()
         .map(|record| record.get::<u32>("key").map(|key| key as usize))
         .collect::<Result<_>>()?;

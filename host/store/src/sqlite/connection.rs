@@ -1,37 +1,39 @@
 //! The connections of one process, and the one way to write.
 //!
 //! SQLite has one writer at a time. So this process has one connection that writes: its transactions queue here, in
-//! order, instead of polling for the lock of the file. Only between processes the busy timeout decides.
+//! order, instead of polling for the lock of the file. Only between processes there is polling, see [`Lock::take`].
+//! A transaction runs as one piece on a thread that may block, and holds the lock no longer than its statements take:
+//! nothing else is waited for while the application can not write.
 //!
 //! Durability: the write-ahead log is not synced at each commit of the host ([`Sync::Later`]). A process that dies
 //! loses nothing by that; a machine that loses power may lose the last commits, always from the end. Then inbox rows
 //! come back, or deliveries that had ended are live again, and run again with the same id: at-least-once, as promised.
 //! The application's commit keeps the durability that the application chose. What a person was told is done
-//! ([`Sync::Now`]) is synced before the call returns, by a connection of its own.
+//! ([`Sync::Now`]) is synced before the call returns.
 
-use std::time::Instant;
-
-use sqlx::{
-    ConnectOptions as _, Sqlite, SqliteConnection, SqlitePool, Transaction,
-    pool::{PoolConnection, PoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
-use super::{SqliteOptions, failure, statement::statements, url::DatabaseFile};
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::{SqliteOptions, failure, lock::Lock, statement::statements, url::DatabaseFile};
 use crate::{Result, StoreError};
 
 /// Lists wait for nobody, and a command line reads one thing at a time: a few are enough.
-const READERS: u32 = 3;
+const READERS: usize = 3;
 
 /// The write-ahead log is folded into the database once it has so many pages of 4 KiB: four times SQLite's default,
 /// since each time costs two syncs and the host writes a lot.
-const CHECKPOINT_PAGES: &str = "4000";
+const CHECKPOINT_PAGES: u32 = 4000;
 
 /// A longer log is cut to this size when it is started over.
-const LOG_LIMIT_BYTES: &str = "67108864";
+const LOG_LIMIT_BYTES: u32 = 64 << 20;
 
-/// How often a write is begun again when another process holds the lock beyond the busy timeout.
-const BEGIN_TRIES: u32 = 3;
+/// More than there are statements: each is prepared once in a connection.
+const PREPARED_STATEMENTS: usize = 128;
 
 statements! {
     READ_ENCODING = "-- read_encoding
@@ -49,102 +51,163 @@ pub(super) enum Sync {
 
 /// The connections of one process.
 pub(super) struct Connections {
-    database: String,
-    writer: SqlitePool,
-    durable_writer: SqlitePool,
-    readers: SqlitePool,
+    opening: Arc<Opening>,
+    writer: Arc<tokio::sync::Mutex<Option<Writer>>>,
+    readers: Arc<Semaphore>,
+    idle_readers: Arc<Mutex<Vec<Connection>>>,
+}
+
+/// The connection that writes.
+struct Writer {
+    connection: Connection,
+    sync: Sync,
+}
+
+/// How connections of this database are opened.
+struct Opening {
+    file: DatabaseFile,
+    options: SqliteOptions,
 }
 
 impl Connections {
     pub(super) async fn open(file: &DatabaseFile, options: SqliteOptions) -> Result<Self> {
-        let base = SqliteConnectOptions::new()
-            .filename(file.path())
-            .create_if_missing(options.create)
-            .busy_timeout(options.busy_timeout)
-            // Captured rows are the application's data: they do not belong in our logs.
-            .disable_statement_logging();
-        let writing = base
-            .clone()
-            .journal_mode(SqliteJournalMode::Wal)
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-            .pragma("journal_size_limit", LOG_LIMIT_BYTES)
-            .thread_name(|_| "sqlite-write".to_owned());
-        let reading = base.pragma("query_only", "1").thread_name(|_| "sqlite-read".to_owned());
-        let connections = Self {
-            database: file.name(),
-            writer: pool(1).connect_lazy_with(writing.clone().synchronous(SqliteSynchronous::Normal)),
-            durable_writer: pool(1).connect_lazy_with(writing.synchronous(SqliteSynchronous::Full)),
-            readers: pool(READERS).connect_lazy_with(reading),
-        };
-        connections.refuse_utf16().await?;
-        Ok(connections)
+        let opening = Arc::new(Opening { file: file.clone(), options });
+        // The one that writes is the first: it also sets the journal mode, and fails here when it can not.
+        let first = Arc::clone(&opening);
+        let writer = blocking(move || {
+            let writer = first.writer()?;
+            first.refuse_utf16(&writer.connection)?;
+            Ok(writer)
+        });
+        Ok(Self {
+            opening,
+            writer: Arc::new(tokio::sync::Mutex::new(Some(writer.await?))),
+            readers: Arc::new(Semaphore::new(READERS)),
+            idle_readers: Arc::default(),
+        })
     }
 
-    /// The driver reads texts as UTF-8 only.
-    async fn refuse_utf16(&self) -> Result<()> {
-        // By the connection that writes: it also sets the journal mode, and fails here when it can not.
-        let mut connection = self.writer.acquire().await.map_err(|error| self.unopened(&error))?;
-        let encoding: String = READ_ENCODING.call().value(&mut connection).await?;
+    /// Reads with a connection of its own. Each statement sees what is committed when it begins.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let permit = Arc::clone(&self.readers).acquire_owned().await;
+        let (idle, opening) = (Arc::clone(&self.idle_readers), Arc::clone(&self.opening));
+        blocking(move || {
+            let _permit = permit;
+            let connection = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = connection.map_or_else(|| opening.reader(), Ok)?;
+            let result = work(&connection);
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            result
+        })
+        .await
+    }
+
+    /// Reads several things of one moment.
+    pub(super) async fn read_moment<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.read(|connection| {
+            let moment = connection.unchecked_transaction();
+            let moment = moment.map_err(|error| failure::of_step("begin_read", &error))?;
+            let result = work(connection);
+            moment.finish().map_err(|error| failure::of_step("end_read", &error))?;
+            result
+        })
+        .await
+    }
+
+    /// The one way to write: a transaction that holds the write lock from its start, so that nothing in it can fail
+    /// because of another process, and what it reads stays true until its end. An error undoes it. Once begun it is
+    /// brought to its end, whether the caller still waits or not.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        sync: Sync,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let asked = Instant::now();
+        let mut slot = Arc::clone(&self.writer).lock_owned().await;
+        let opening = Arc::clone(&self.opening);
+        blocking(move || {
+            // Taken out: a panic leaves nothing half done behind.
+            let mut writer = slot.take().map_or_else(|| opening.writer(), Ok)?;
+            let result = writer.sync(sync).and_then(|()| {
+                let lock = Lock::take(&writer.connection, opening.options.busy_timeout)
+                    .map_err(|error| opening.unopened(&error))?;
+                let (began, waited_us) = (Instant::now(), micros(asked));
+                let result = work(&writer.connection).and_then(|value| {
+                    lock.commit().map_err(|error| failure::of_step(name, &error))?;
+                    Ok(value)
+                });
+                let took_us = micros(began);
+                tracing::trace!(transaction = name, waited_us, took_us, ok = result.is_ok(), "write");
+                result
+            });
+            *slot = Some(writer);
+            result
+        })
+        .await
+    }
+
+    pub(super) async fn close(&self) {
+        let writer = self.writer.lock().await.take();
+        let all = u32::try_from(READERS).unwrap_or(u32::MAX);
+        let _all_idle = self.readers.acquire_many(all).await;
+        let readers = std::mem::take(&mut *self.idle_readers.lock().unwrap_or_else(PoisonError::into_inner));
+        blocking(move || drop((readers, writer))).await;
+    }
+}
+
+impl Opening {
+    fn writer(&self) -> Result<Writer> {
+        let connection = self.connection(|connection| {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            connection.pragma_update(None, "journal_size_limit", LOG_LIMIT_BYTES)?;
+            connection.pragma_update(None, "synchronous", Sync::Later.level())?;
+            // From here on the lock is waited for in our own way.
+            connection.busy_timeout(std::time::Duration::ZERO)
+        })?;
+        Ok(Writer { connection, sync: Sync::Later })
+    }
+
+    fn reader(&self) -> Result<Connection> {
+        self.connection(|connection| connection.pragma_update(None, "query_only", true))
+    }
+
+    fn connection(&self, set_up: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<Connection> {
+        use rusqlite::OpenFlags as Flags;
+        let mut flags = Flags::SQLITE_OPEN_READ_WRITE | Flags::SQLITE_OPEN_NO_MUTEX;
+        flags.set(Flags::SQLITE_OPEN_CREATE, self.options.create);
+        let open = || {
+            let connection = Connection::open_with_flags(self.file.path(), flags)?;
+            connection.busy_timeout(self.options.busy_timeout)?;
+            connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+            connection.pragma_update(None, "foreign_keys", true)?;
+            set_up(&connection)?;
+            Ok(connection)
+        };
+        open().map_err(|error| self.unopened(&error))
+    }
+
+    /// Texts are read as UTF-8 only.
+    fn refuse_utf16(&self, connection: &Connection) -> Result<()> {
+        let encoding: String = READ_ENCODING.call().value(connection)?;
         if encoding == "UTF-8" {
             return Ok(());
         }
         Err(StoreError::Refused(format!(
             "the database {} stores its texts as {encoding}; aftercommit needs UTF-8",
-            self.database
+            self.file.name()
         )))
     }
 
-    /// A connection to read with.
-    pub(super) async fn read(&self) -> Result<PoolConnection<Sqlite>> {
-        self.readers.acquire().await.map_err(|error| self.unopened(&error))
-    }
-
-    /// A transaction to read several things of one moment.
-    pub(super) async fn read_transaction(&self) -> Result<Transaction<'static, Sqlite>> {
-        self.readers.begin().await.map_err(|error| self.unopened(&error))
-    }
-
-    /// The one way to write: begins a transaction that holds the write lock from its start, so that nothing in it can
-    /// fail because of another process, and what it reads stays true until its end. Dropping it undoes it.
-    pub(super) async fn write(&self, name: &'static str, sync: Sync) -> Result<WriteTransaction> {
-        let pool = match sync {
-            Sync::Later => &self.writer,
-            Sync::Now => &self.durable_writer,
-        };
-        let asked = Instant::now();
-        let mut tries = 1;
-        loop {
-            match pool.begin_with("BEGIN IMMEDIATE").await {
-                Ok(transaction) => {
-                    let waited_us = micros(asked);
-                    return Ok(WriteTransaction { transaction, name, began: Instant::now(), waited_us });
-                }
-                Err(error) if failure::is_busy(&error) && tries < BEGIN_TRIES => {
-                    tracing::debug!(transaction = name, tries, "the database is locked, trying again");
-                    tries += 1;
-                }
-                Err(sqlx::Error::InvalidSavePointStatement) if tries < BEGIN_TRIES => {
-                    // A full disk makes SQLite itself end a transaction, which the driver does not notice: it counts
-                    // one that is not there. A new connection starts from nothing.
-                    tries += 1;
-                    if let Ok(connection) = pool.acquire().await {
-                        let _ = connection.close().await;
-                    }
-                }
-                Err(error) => return Err(self.unopened(&error)),
-            }
-        }
-    }
-
-    pub(super) async fn close(&self) {
-        self.readers.close().await;
-        self.durable_writer.close().await;
-        self.writer.close().await;
-    }
-
-    fn unopened(&self, error: &sqlx::Error) -> StoreError {
-        let database = self.database.clone();
-        let why = failure::reason(error);
+    fn unopened(&self, error: &rusqlite::Error) -> StoreError {
+        let (database, why) = (self.file.name(), failure::reason(error));
         if failure::is_busy(error) {
             StoreError::Locked { database, why }
         } else {
@@ -153,49 +216,42 @@ impl Connections {
     }
 }
 
-/// Our connections are files: there is nothing to test before use, and no reason to end an idle one.
-fn pool(max_connections: u32) -> PoolOptions<Sqlite> {
-    PoolOptions::new()
-        .max_connections(max_connections)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
+impl Writer {
+    /// How durable the next commits are.
+    fn sync(&mut self, sync: Sync) -> Result<()> {
+        if self.sync != sync {
+            self.connection
+                .pragma_update(None, "synchronous", sync.level())
+                .map_err(|error| failure::of_step("synchronous", &error))?;
+            self.sync = sync;
+        }
+        Ok(())
+    }
+}
+
+impl Sync {
+    const fn level(self) -> &'static str {
+        match self {
+            Self::Later => "NORMAL",
+            Self::Now => "FULL",
+        }
+    }
+}
+
+/// Runs what may block on a thread for that.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The program ends; nobody waits for the answer.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-/// A named write that is under way.
-pub(super) struct WriteTransaction {
-    transaction: Transaction<'static, Sqlite>,
-    name: &'static str,
-    began: Instant,
-    waited_us: u64,
-}
-
-impl WriteTransaction {
-    /// Makes it so.
-    pub(super) async fn commit(self) -> Result<()> {
-        let Self { transaction, name, began, waited_us } = self;
-        let result = transaction.commit().await;
-        tracing::trace!(transaction = name, waited_us, took_us = micros(began), ok = result.is_ok(), "write");
-        result.map_err(|error| failure::of_step(name, &error))
-    }
-}
-
-impl std::ops::Deref for WriteTransaction {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        &self.transaction
-    }
-}
-
-impl std::ops::DerefMut for WriteTransaction {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
-    }
 }
 
 #[cfg(test)]
@@ -216,21 +272,24 @@ mod tests {
     async fn what_a_person_was_told_is_synced_at_commit_and_the_rest_later() {
         let folder = tempfile::tempdir().unwrap();
         let connections = &store(&folder).await.inner.connections;
-        for (sync, setting) in [(Sync::Later, 1), (Sync::Now, 2)] {
-            let mut write = connections.write("test", sync).await.unwrap();
-            let found: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *write).await.unwrap();
-            assert_eq!(found, setting, "{sync:?}");
+        for (sync, setting) in [(Sync::Later, 1), (Sync::Now, 2), (Sync::Later, 1)] {
+            let found = connections.write("test", sync, |connection| {
+                Ok(connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0)).unwrap())
+            });
+            assert_eq!(found.await.unwrap(), setting, "{sync:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_dropped_write_is_undone_and_lets_go_of_the_lock() {
+    async fn a_failed_write_is_undone_and_lets_go_of_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder).await;
-        let mut write = store.inner.connections.write("test", Sync::Later).await.unwrap();
-        sqlx::raw_sql("INSERT INTO observer_inbox VALUES (1)").execute(&mut *write).await.unwrap();
-        drop(write);
-        store.inner.connections.write("test", Sync::Now).await.unwrap().commit().await.unwrap();
+        let failed = store.inner.connections.write("test", Sync::Later, |connection| {
+            connection.execute_batch("INSERT INTO observer_inbox VALUES (1)").unwrap();
+            Err::<(), _>(StoreError::Refused("no".into()))
+        });
+        failed.await.unwrap_err();
+        store.inner.connections.write("test", Sync::Now, |_| Ok(())).await.unwrap();
         assert!(!store.inbox_has_rows().await.unwrap());
     }
 
@@ -238,19 +297,20 @@ mod tests {
     async fn a_full_disk_is_a_passing_error_that_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder).await;
-        let write = async |pages: &'static str| {
-            let mut connection = store.inner.connections.writer.acquire().await.unwrap();
-            sqlx::raw_sql(pages).execute(&mut *connection).await.unwrap();
-            connection.return_to_pool().await;
+        let write = async |pages: u32| {
+            let mut writer = store.inner.connections.writer.lock().await;
+            let connection = &writer.as_mut().unwrap().connection;
+            connection.pragma_update(None, "max_page_count", pages).unwrap();
+            drop(writer);
             store.register(HostId::random(), &"x".repeat(1 << 20), Timestamp::from_micros(0)).await
         };
         // To SQLite this is the same as a disk that is full.
-        let error = write("PRAGMA max_page_count = 1").await.unwrap_err();
+        let error = write(1).await.unwrap_err();
         assert!(error.is_transient(), "{error:?}");
         assert!(
             error.to_string().contains("disk is full") && error.to_string().contains("register_host"),
             "{error}"
         );
-        write("PRAGMA max_page_count = 1073741823").await.expect("it works again when there is room");
+        write(1_073_741_823).await.expect("it works again when there is room");
     }
 }

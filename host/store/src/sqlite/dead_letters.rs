@@ -2,7 +2,7 @@
 
 use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use super::{
     SqliteStore,
@@ -71,56 +71,74 @@ SELECT item_id, what, attempts, last_error, at FROM observer_dlq_history WHERE i
 #[async_trait]
 impl DeadLetters for SqliteStore {
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
-        let mut connection = self.inner.connections.read().await?;
-        let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(&mut connection).await?;
-        records.iter().map(dead_letter).collect()
+        self.inner
+            .connections
+            .read(move |connection| {
+                let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(connection)?;
+                records.iter().map(dead_letter).collect()
+            })
+            .await
     }
 
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter> {
-        let mut connection = self.inner.connections.read().await?;
-        match SHOW_DEAD_LETTER.call().bind(id.to_string()).optional(&mut connection).await? {
-            Some(record) => dead_letter(&record),
-            None => Err(no_dead_letter(id.to_string())),
-        }
+        self.inner
+            .connections
+            .read(move |connection| {
+                match SHOW_DEAD_LETTER.call().bind(id.to_string()).optional(connection)? {
+                    Some(record) => dead_letter(&record),
+                    None => Err(no_dead_letter(id.to_string())),
+                }
+            })
+            .await
     }
 
     async fn replay(&self, ids: Option<Vec<DeliveryId>>, now: Timestamp) -> Result<Vec<DeliveryId>> {
-        let mut write = self.inner.connections.write("replay", Sync::Now).await?;
-        let ids = match ids {
-            Some(ids) => unique(ids),
-            None => all_ids(&mut write).await?,
-        };
-        let list = existing(&mut write, &ids).await?;
-        RESTORE_EVENTS.call().bind(&list).execute(&mut write).await?;
-        REPLAY_DELIVERIES.call().bind(&list).bind_time(now).execute(&mut write).await?;
-        remove(&mut write, &list, "replayed", now).await?;
-        write.commit().await?;
-        Ok(ids)
+        self.inner
+            .connections
+            .write("replay", Sync::Now, move |write| {
+                let ids = match ids {
+                    Some(ids) => unique(ids),
+                    None => all_ids(write)?,
+                };
+                let list = existing(write, &ids)?;
+                RESTORE_EVENTS.call().bind(&list).execute(write)?;
+                REPLAY_DELIVERIES.call().bind(&list).bind_time(now).execute(write)?;
+                remove(write, &list, "replayed", now)?;
+                Ok(ids)
+            })
+            .await
     }
 
     async fn discard(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<usize> {
-        let mut write = self.inner.connections.write("discard", Sync::Now).await?;
-        let list = existing(&mut write, &unique(ids)).await?;
-        let discarded = remove(&mut write, &list, "discarded", now).await?;
-        write.commit().await?;
-        Ok(discarded)
+        self.inner
+            .connections
+            .write("discard", Sync::Now, move |write| {
+                let list = existing(write, &unique(ids))?;
+                let discarded = remove(write, &list, "discarded", now)?;
+                Ok(discarded)
+            })
+            .await
     }
 
     async fn history(&self, id: DeliveryId) -> Result<Vec<HistoryEntry>> {
-        let mut connection = self.inner.connections.read().await?;
-        let records = LIST_HISTORY.call().bind(id.to_string()).all(&mut connection).await?;
-        records
-            .iter()
-            .map(|record| {
-                Ok(HistoryEntry {
-                    id: DeliveryId(record.parse("item_id")?),
-                    what: record.get("what")?,
-                    attempts: record.get("attempts")?,
-                    last_error: record.get("last_error")?,
-                    at: record.parse("at")?,
-                })
+        self.inner
+            .connections
+            .read(move |connection| {
+                let records = LIST_HISTORY.call().bind(id.to_string()).all(connection)?;
+                records
+                    .iter()
+                    .map(|record| {
+                        Ok(HistoryEntry {
+                            id: DeliveryId(record.parse("item_id")?),
+                            what: record.get("what")?,
+                            attempts: record.get("attempts")?,
+                            last_error: record.get("last_error")?,
+                            at: record.parse("at")?,
+                        })
+                    })
+                    .collect()
             })
-            .collect()
+            .await
     }
 }
 
@@ -134,24 +152,24 @@ fn unique(mut ids: Vec<DeliveryId>) -> Vec<DeliveryId> {
     ids
 }
 
-async fn all_ids(connection: &mut SqliteConnection) -> Result<Vec<DeliveryId>> {
-    let records = DEAD_IDS.call().all(connection).await?;
+fn all_ids(connection: &Connection) -> Result<Vec<DeliveryId>> {
+    let records = DEAD_IDS.call().all(connection)?;
     records.iter().map(|record| Ok(DeliveryId(record.parse("id")?))).collect()
 }
 
 /// The ids as a JSON list; an error for the first that is no item.
-async fn existing(connection: &mut SqliteConnection, ids: &[DeliveryId]) -> Result<String> {
+fn existing(connection: &Connection, ids: &[DeliveryId]) -> Result<String> {
     let list = rows_as_json(ids);
-    match MISSING_IDS.call().bind(&list).optional(connection).await? {
+    match MISSING_IDS.call().bind(&list).optional(connection)? {
         Some(record) => Err(no_dead_letter(record.get("id")?)),
         None => Ok(list),
     }
 }
 
 /// Removes items, with a line of history for each.
-async fn remove(connection: &mut SqliteConnection, list: &str, what: &str, now: Timestamp) -> Result<usize> {
-    INSERT_HISTORY.call().bind(list).bind(what).bind_time(now).execute(connection).await?;
-    DELETE_DEAD_LETTERS.call().bind(list).execute(connection).await
+fn remove(connection: &Connection, list: &str, what: &str, now: Timestamp) -> Result<usize> {
+    INSERT_HISTORY.call().bind(list).bind(what).bind_time(now).execute(connection)?;
+    DELETE_DEAD_LETTERS.call().bind(list).execute(connection)
 }
 
 fn dead_letter(record: &Record) -> Result<DeadLetter> {

@@ -1,18 +1,19 @@
 //! The table `tb_observer`.
 
-use std::collections::{HashMap, HashSet};
-
 use aftercommit_core::{ObserverDefinition, Timestamp};
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use super::{
     SqliteStore,
     connection::Sync,
-    observer_row::{self, Written},
+    observer_row,
     statement::{Statement, rows_as_json, statements},
 };
-use crate::{Applied, Definitions, HostId, ObserverRow, ObserverTable, Result, StoreError};
+use crate::{
+    Applied, Definitions, HostId, ObserverRow, ObserverTable, Result, StoreError,
+    observer_change::{Change, Written},
+};
 
 statements! {
     READ_REVISION = "-- read_revision
@@ -53,8 +54,7 @@ const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
 #[async_trait]
 impl Definitions for SqliteStore {
     async fn revision(&self) -> Result<i64> {
-        let mut connection = self.inner.connections.read().await?;
-        READ_REVISION.call().value(&mut connection).await
+        self.inner.connections.read(|connection| READ_REVISION.call().value(connection)).await
     }
 
     /// Looks: nothing else tells a process what another one wrote, and a look reads one small row.
@@ -65,9 +65,13 @@ impl Definitions for SqliteStore {
     }
 
     async fn load(&self) -> Result<ObserverTable> {
-        let mut moment = self.inner.connections.read_transaction().await?;
-        let revision = READ_REVISION.call().value(&mut moment).await?;
-        Ok(ObserverTable { revision, rows: rows(&mut moment).await? })
+        self.inner
+            .connections
+            .read_moment(move |moment| {
+                let revision = READ_REVISION.call().value(moment)?;
+                Ok(ObserverTable { revision, rows: rows(moment)? })
+            })
+            .await
     }
 
     async fn apply(
@@ -78,32 +82,42 @@ impl Definitions for SqliteStore {
         now: Timestamp,
     ) -> Result<Applied> {
         if dry_run {
-            let mut connection = self.inner.connections.read().await?;
-            return Ok(Change::between(&rows(&mut connection).await?, &observers, prune)?.into_applied());
+            let present = self.inner.connections.read(rows).await?;
+            return Ok(Change::between(&present, &observers, prune)?.into_applied());
         }
-        let mut write = self.inner.connections.write("apply", Sync::Now).await?;
-        let change = Change::between(&rows(&mut write).await?, &observers, prune)?;
-        for (statement, observers) in [(INSERT_OBSERVER, &change.create), (UPDATE_OBSERVER, &change.update)] {
-            for observer in observers {
-                put(&mut write, statement, observer, now).await?;
-            }
-        }
-        if !change.remove.is_empty() {
-            DELETE_OBSERVERS.call().bind(rows_as_json(&change.remove)).execute(&mut write).await?;
-        }
-        write.commit().await?;
-        Ok(change.into_applied())
+        self.inner
+            .connections
+            .write("apply", Sync::Now, move |write| {
+                let change = Change::between(&rows(write)?, &observers, prune)?;
+                for (statement, observers) in
+                    [(INSERT_OBSERVER, &change.create), (UPDATE_OBSERVER, &change.update)]
+                {
+                    for observer in observers {
+                        put(write, statement, observer, now)?;
+                    }
+                }
+                if !change.remove.is_empty() {
+                    DELETE_OBSERVERS.call().bind(rows_as_json(&change.remove)).execute(write)?;
+                }
+                Ok(change.into_applied())
+            })
+            .await
     }
 
     async fn set_enabled(&self, name: &str, enabled: bool, now: Timestamp) -> Result<()> {
-        let mut write = self.inner.connections.write("set_enabled", Sync::Now).await?;
-        let Some(row) = OBSERVER_ENABLED.call().bind(name).optional(&mut write).await? else {
-            return Err(StoreError::NotFound { what: "observer", name: name.to_owned() });
-        };
-        if (row.get::<i64>("enabled")? != 0) != enabled {
-            SET_ENABLED.call().bind(name).bind(enabled).bind_time(now).execute(&mut write).await?;
-        }
-        write.commit().await
+        let name = name.to_owned();
+        self.inner
+            .connections
+            .write("set_enabled", Sync::Now, move |write| {
+                let Some(row) = OBSERVER_ENABLED.call().bind(&name).optional(write)? else {
+                    return Err(StoreError::NotFound { what: "observer", name });
+                };
+                if (row.get::<i64>("enabled")? != 0) != enabled {
+                    SET_ENABLED.call().bind(&name).bind(enabled).bind_time(now).execute(write)?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     async fn report_load_errors(
@@ -112,27 +126,30 @@ impl Definitions for SqliteStore {
         errors: Vec<(String, String)>,
         now: Timestamp,
     ) -> Result<()> {
-        let mut write = self.inner.connections.write("report_load_errors", Sync::Later).await?;
-        CLEAR_LOAD_ERRORS.call().bind(host.to_string()).execute(&mut write).await?;
-        if !errors.is_empty() {
-            INSERT_LOAD_ERRORS
-                .call()
-                .bind(rows_as_json(&errors))
-                .bind(host.to_string())
-                .bind_time(now)
-                .execute(&mut write)
-                .await?;
-        }
-        write.commit().await
+        self.inner
+            .connections
+            .write("report_load_errors", Sync::Later, move |write| {
+                CLEAR_LOAD_ERRORS.call().bind(host.to_string()).execute(write)?;
+                if !errors.is_empty() {
+                    INSERT_LOAD_ERRORS
+                        .call()
+                        .bind(rows_as_json(&errors))
+                        .bind(host.to_string())
+                        .bind_time(now)
+                        .execute(write)?;
+                }
+                Ok(())
+            })
+            .await
     }
 }
 
-async fn rows(connection: &mut SqliteConnection) -> Result<Vec<ObserverRow>> {
-    LOAD_OBSERVERS.call().all(connection).await?.iter().map(observer_row::read).collect()
+fn rows(connection: &Connection) -> Result<Vec<ObserverRow>> {
+    LOAD_OBSERVERS.call().all(connection)?.iter().map(observer_row::read).collect()
 }
 
-async fn put(
-    connection: &mut SqliteConnection,
+fn put(
+    connection: &Connection,
     statement: Statement,
     observer: &ObserverDefinition,
     now: Timestamp,
@@ -152,55 +169,6 @@ async fn put(
     let call =
         statement.call().bind(name).bind(entity_type).bind(event_kind).bind(condition).bind(on_failure);
     let call = call.bind(ordering).bind(enabled).bind(priority).bind(retry).bind(actions).bind_time(now);
-    call.execute(connection).await?;
+    call.execute(connection)?;
     Ok(())
-}
-
-/// What has to be done so that the table holds the given observers.
-struct Change<'a> {
-    create: Vec<&'a ObserverDefinition>,
-    update: Vec<&'a ObserverDefinition>,
-    unchanged: Vec<&'a ObserverDefinition>,
-    remove: Vec<String>,
-}
-
-impl<'a> Change<'a> {
-    fn between(rows: &[ObserverRow], observers: &'a [ObserverDefinition], prune: bool) -> Result<Self> {
-        let mut names = HashSet::new();
-        if let Some(twice) = observers.iter().find(|observer| !names.insert(observer.name.as_str())) {
-            return Err(StoreError::Refused(format!(
-                "the observer `{}` is there twice; names are unique",
-                twice.name
-            )));
-        }
-        let present: HashMap<&str, &ObserverRow> = rows.iter().map(|row| (row.name.as_str(), row)).collect();
-        let mut change =
-            Self { create: Vec::new(), update: Vec::new(), unchanged: Vec::new(), remove: Vec::new() };
-        for observer in observers {
-            match present.get(observer.name.as_str()) {
-                None => change.create.push(observer),
-                Some(row) if row.definition.as_ref() == Ok(observer) => change.unchanged.push(observer),
-                Some(_) => change.update.push(observer),
-            }
-        }
-        if prune {
-            change.remove = rows
-                .iter()
-                .map(|row| row.name.clone())
-                .filter(|name| !names.contains(name.as_str()))
-                .collect();
-        }
-        Ok(change)
-    }
-
-    fn into_applied(self) -> Applied {
-        let names =
-            |observers: Vec<&ObserverDefinition>| observers.into_iter().map(|o| o.name.clone()).collect();
-        Applied {
-            created: names(self.create),
-            updated: names(self.update),
-            unchanged: names(self.unchanged),
-            removed: self.remove,
-        }
-    }
 }

@@ -2,8 +2,8 @@
 
 use aftercommit_core::{DeliveryId, DeliveryState};
 use async_trait::async_trait;
+use rusqlite::Connection;
 use serde_json::Value;
-use sqlx::SqliteConnection;
 
 use super::{
     SqliteStore,
@@ -40,21 +40,24 @@ impl Deliveries for SqliteStore {
             Some(state) if state.is_final() => ENDED_DELIVERIES,
             _ => LIVE_DELIVERIES,
         };
-        let mut connection = self.inner.connections.read().await?;
-        let records = statement
-            .call()
-            .bind(filter.state.map(DeliveryState::as_str))
-            .bind(filter.observer)
-            .bind_limit(filter.limit)
-            .all(&mut connection)
-            .await?;
-        records.iter().map(delivery_row).collect()
+        self.inner
+            .connections
+            .read(move |connection| {
+                let records = statement
+                    .call()
+                    .bind(filter.state.map(DeliveryState::as_str))
+                    .bind(filter.observer)
+                    .bind_limit(filter.limit)
+                    .all(connection)?;
+                records.iter().map(delivery_row).collect()
+            })
+            .await
     }
 }
 
 /// The live deliveries of one event, in the order of its actions.
-pub(super) async fn of_event(connection: &mut SqliteConnection, event_seq: i64) -> Result<Vec<DeliveryRow>> {
-    let records = DELIVERIES_OF_EVENT.call().bind(event_seq).all(connection).await?;
+pub(super) fn of_event(connection: &Connection, event_seq: i64) -> Result<Vec<DeliveryRow>> {
+    let records = DELIVERIES_OF_EVENT.call().bind(event_seq).all(connection)?;
     records.iter().map(delivery_row).collect()
 }
 

@@ -7,16 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::statement::Record;
-use crate::Result;
-
-/// A row that is no event, as far as it can be read.
-#[derive(Debug)]
-pub(super) struct Rejected {
-    pub(super) event_id: Option<String>,
-    pub(super) entity_type: Option<String>,
-    pub(super) entity_id: Option<String>,
-    pub(super) reason: String,
-}
+use crate::{Result, intake_batch::Rejected};
 
 /// Reads the columns `event_id`, `entity_type`, .., `traceparent`. The outer error is the database's, the inner one
 /// says why the row is no event.

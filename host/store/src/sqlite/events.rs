@@ -52,73 +52,91 @@ SELECT count(*) FROM observer_inbox";
 impl Events for SqliteStore {
     async fn emit(&self, event: EntityEvent) -> Result<()> {
         let changed = serde_json::Value::from(event.changed);
-        let mut write = self.inner.connections.write("emit", Sync::Now).await?;
-        let made = INSERT_EVENT
-            .call()
-            .bind(event.id.to_string())
-            .bind(event.entity_type)
-            .bind(event.entity_id)
-            .bind(event.event_kind.as_str())
-            .bind_time(event.occurred_at)
-            .bind(event.data.to_string())
-            .bind(event.old.map(|old| old.to_string()))
-            .bind(changed.to_string())
-            .bind(event.tenant_id)
-            .bind(event.actor)
-            .bind(event.traceparent)
-            .execute(&mut write)
-            .await?;
-        if made == 0 {
-            return Err(StoreError::Refused(format!(
-                "there is an event {} already; ids are unique",
-                event.id
-            )));
-        }
-        INSERT_INBOX.call().execute(&mut write).await?;
-        write.commit().await
+        self.inner
+            .connections
+            .write("emit", Sync::Now, move |write| {
+                let made = INSERT_EVENT
+                    .call()
+                    .bind(event.id.to_string())
+                    .bind(event.entity_type)
+                    .bind(event.entity_id)
+                    .bind(event.event_kind.as_str())
+                    .bind_time(event.occurred_at)
+                    .bind(event.data.to_string())
+                    .bind(event.old.map(|old| old.to_string()))
+                    .bind(changed.to_string())
+                    .bind(event.tenant_id)
+                    .bind(event.actor)
+                    .bind(event.traceparent)
+                    .execute(write)?;
+                if made == 0 {
+                    return Err(StoreError::Refused(format!(
+                        "there is an event {} already; ids are unique",
+                        event.id
+                    )));
+                }
+                INSERT_INBOX.call().execute(write)?;
+                Ok(())
+            })
+            .await
     }
 
     async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
-        let mut connection = self.inner.connections.read().await?;
-        let records = LIST_EVENTS
-            .call()
-            .bind(filter.entity_type)
-            .bind(filter.entity_id)
-            .bind(filter.event_kind.map(aftercommit_core::EventKind::as_str))
-            .bind_limit(filter.limit)
-            .all(&mut connection)
-            .await?;
-        // A row that intake has not put aside yet is passed over as well.
-        records.iter().filter_map(|record| event_row::read_lenient(record).transpose()).collect()
+        self.inner
+            .connections
+            .read(move |connection| {
+                let records = LIST_EVENTS
+                    .call()
+                    .bind(filter.entity_type)
+                    .bind(filter.entity_id)
+                    .bind(filter.event_kind.map(aftercommit_core::EventKind::as_str))
+                    .bind_limit(filter.limit)
+                    .all(connection)?;
+                // A row that intake has not put aside yet is passed over as well.
+                records.iter().filter_map(|record| event_row::read_lenient(record).transpose()).collect()
+            })
+            .await
     }
 
     async fn event(&self, id: Uuid) -> Result<EventHistory> {
-        let mut moment = self.inner.connections.read_transaction().await?;
-        let Some(record) = SHOW_EVENT.call().bind(id.to_string()).optional(&mut moment).await? else {
-            return Err(StoreError::NotFound { what: "event", name: id.to_string() });
-        };
-        let event = event_row::read(&record)?.map_err(|rejected| {
-            StoreError::Refused(format!("the row {id} is no event: {}", rejected.reason))
-        })?;
-        let attempts = ATTEMPTS_OF_EVENT.call().bind(id.to_string()).all(&mut moment).await?;
-        Ok(EventHistory {
-            event,
-            in_inbox: record.get("in_inbox")?,
-            deliveries: deliveries::of_event(&mut moment, record.get("seq")?).await?,
-            attempts: attempts.iter().map(attempt_row).collect::<Result<_>>()?,
-        })
+        self.inner
+            .connections
+            .read_moment(move |moment| {
+                let Some(record) = SHOW_EVENT.call().bind(id.to_string()).optional(moment)? else {
+                    return Err(StoreError::NotFound { what: "event", name: id.to_string() });
+                };
+                let event = event_row::read(&record)?.map_err(|rejected| {
+                    StoreError::Refused(format!("the row {id} is no event: {}", rejected.reason))
+                })?;
+                let attempts = ATTEMPTS_OF_EVENT.call().bind(id.to_string()).all(moment)?;
+                Ok(EventHistory {
+                    event,
+                    in_inbox: record.get("in_inbox")?,
+                    deliveries: deliveries::of_event(moment, record.get("seq")?)?,
+                    attempts: attempts.iter().map(attempt_row).collect::<Result<_>>()?,
+                })
+            })
+            .await
     }
 
     async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
-        let mut connection = self.inner.connections.read().await?;
-        let records = LIST_QUARANTINED.call().bind_limit(limit).all(&mut connection).await?;
-        records.iter().map(quarantined_row).collect()
+        self.inner
+            .connections
+            .read(move |connection| {
+                let records = LIST_QUARANTINED.call().bind_limit(limit).all(connection)?;
+                records.iter().map(quarantined_row).collect()
+            })
+            .await
     }
 
     async fn inbox_len(&self) -> Result<u64> {
-        let mut connection = self.inner.connections.read().await?;
-        let count: i64 = COUNT_INBOX.call().value(&mut connection).await?;
-        Ok(count.unsigned_abs())
+        self.inner
+            .connections
+            .read(move |connection| {
+                let count: i64 = COUNT_INBOX.call().value(connection)?;
+                Ok(count.unsigned_abs())
+            })
+            .await
     }
 }
 

@@ -1,28 +1,26 @@
 //! What the database's errors mean to the caller.
 
-use sqlx::{Error, sqlite::SqliteError};
+use rusqlite::Error;
 
 use super::statement::Statement;
 use crate::StoreError;
 
 // Primary result codes, https://www.sqlite.org/rescode.html
-const BUSY: u32 = 5;
-const LOCKED: u32 = 6;
-const NOMEM: u32 = 7;
-const READONLY: u32 = 8;
-const IOERR: u32 = 10;
-const CORRUPT: u32 = 11;
-const FULL: u32 = 13;
-const CANTOPEN: u32 = 14;
-const PROTOCOL: u32 = 15;
-const NOTADB: u32 = 26;
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const NOMEM: i32 = 7;
+const READONLY: i32 = 8;
+const IOERR: i32 = 10;
+const CORRUPT: i32 = 11;
+const FULL: i32 = 13;
+const CANTOPEN: i32 = 14;
+const PROTOCOL: i32 = 15;
+const NOTADB: i32 = 26;
 
 /// SQLite's primary result code of an error, if the error came from there.
-pub(super) fn primary_code(error: &Error) -> Option<u32> {
-    let database_error = error.as_database_error()?;
-    database_error.try_downcast_ref::<SqliteError>()?;
+fn primary_code(error: &Error) -> Option<i32> {
     // The driver gives the extended code; the primary one is its lowest byte.
-    database_error.code()?.parse::<u32>().ok().map(|code| code & 0xff)
+    error.sqlite_error().map(|error| error.extended_code & 0xff)
 }
 
 /// Whether another process holds the database.
@@ -42,8 +40,11 @@ pub(super) fn of_step(name: &'static str, error: &Error) -> StoreError {
 
 /// Why it failed, in words for people.
 pub(super) fn reason(error: &Error) -> String {
-    let driver =
-        error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    let driver = match error {
+        // The others print the statement too.
+        Error::SqlInputError { msg, .. } => msg.clone(),
+        error => error.to_string(),
+    };
     match primary_code(error) {
         Some(FULL) => format!("the disk is full ({driver})"),
         Some(IOERR) => format!("the disk failed to read or write ({driver})"),
@@ -57,8 +58,6 @@ pub(super) fn reason(error: &Error) -> String {
 }
 
 fn is_transient(error: &Error) -> bool {
-    match primary_code(error) {
-        Some(code) => matches!(code, BUSY | LOCKED | NOMEM | IOERR | FULL | CANTOPEN | PROTOCOL),
-        None => matches!(error, Error::Io(_) | Error::PoolTimedOut | Error::WorkerCrashed),
-    }
+    let passing = [BUSY, LOCKED, NOMEM, IOERR, FULL, CANTOPEN, PROTOCOL];
+    primary_code(error).is_some_and(|code| passing.contains(&code))
 }

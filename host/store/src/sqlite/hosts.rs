@@ -1,14 +1,14 @@
 //! Which hosts live, and what becomes of the work of those that do not.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::{
-    SqliteStore,
+    Inner, SqliteStore,
     connection::Sync,
     statement::{rows_as_json, statements},
 };
@@ -48,76 +48,98 @@ WHERE state = 'running' AND owner NOT IN (SELECT id FROM observer_hosts)";
 #[async_trait]
 impl Hosts for SqliteStore {
     async fn register(&self, host: HostId, name: &str, now: Timestamp) -> Result<()> {
-        let mut write = self.inner.connections.write("register", Sync::Later).await?;
-        REGISTER_HOST.call().bind(host.to_string()).bind(name).bind_time(now).execute(&mut write).await?;
-        // Within the transaction: whoever removes signs of life does so within one, too.
-        self.inner.liveness.show(host);
-        let entered: Vec<_> = list(&mut write).await?.iter().map(|host| host.id).collect();
-        self.inner.liveness.clean(&entered);
-        write.commit().await
+        let (name, inner) = (name.to_owned(), Arc::clone(&self.inner));
+        self.inner
+            .connections
+            .write("register", Sync::Later, move |write| {
+                REGISTER_HOST.call().bind(host.to_string()).bind(name).bind_time(now).execute(write)?;
+                // Within the transaction: whoever removes signs of life does so within one, too.
+                inner.liveness.show(host);
+                let entered: Vec<_> = list(write)?.iter().map(|host| host.id).collect();
+                inner.liveness.clean(&entered);
+                Ok(())
+            })
+            .await
     }
 
     async fn heartbeat(&self, host: HostId, now: Timestamp) -> Result<bool> {
-        let mut write = self.inner.connections.write("heartbeat", Sync::Later).await?;
-        let renewed = HEARTBEAT.call().bind(host.to_string()).bind_time(now).execute(&mut write).await?;
-        write.commit().await?;
-        Ok(renewed == 1)
+        self.inner
+            .connections
+            .write("heartbeat", Sync::Later, move |write| {
+                let renewed = HEARTBEAT.call().bind(host.to_string()).bind_time(now).execute(write)?;
+                Ok(renewed == 1)
+            })
+            .await
     }
 
     async fn take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<TakenOver> {
         if !self.may_take_over(now, lease_timeout).await? {
             return Ok(TakenOver::default());
         }
-        let mut write = self.inner.connections.write("take_over", Sync::Later).await?;
-        let entered = list(&mut write).await?;
-        let gone: Vec<_> = entered
-            .iter()
-            .filter(|host| self.is_gone(host, now, lease_timeout))
-            .map(|host| host.id)
-            .collect();
-        let deliveries = remove(&mut write, &gone, now).await?;
-        let staying: Vec<_> =
-            entered.iter().map(|host| host.id).filter(|host| !gone.contains(host)).collect();
-        self.inner.liveness.clean(&staying);
-        write.commit().await?;
-        Ok(TakenOver { hosts: gone, deliveries })
+        let inner = Arc::clone(&self.inner);
+        self.inner
+            .connections
+            .write("take_over", Sync::Later, move |write| {
+                let entered = list(write)?;
+                let gone: Vec<_> = entered
+                    .iter()
+                    .filter(|host| inner.is_gone(host, now, lease_timeout))
+                    .map(|host| host.id)
+                    .collect();
+                let deliveries = remove(write, &gone, now)?;
+                let staying: Vec<_> =
+                    entered.iter().map(|host| host.id).filter(|host| !gone.contains(host)).collect();
+                inner.liveness.clean(&staying);
+                Ok(TakenOver { hosts: gone, deliveries })
+            })
+            .await
     }
 
     async fn retire(&self, host: HostId) -> Result<()> {
-        let mut write = self.inner.connections.write("retire", Sync::Later).await?;
-        let last_seen = list(&mut write).await?.into_iter().find(|row| row.id == host);
-        if let Some(row) = last_seen {
-            remove(&mut write, &[host], row.heartbeat_at).await?;
-        }
-        self.inner.liveness.end(host);
-        write.commit().await
+        let inner = Arc::clone(&self.inner);
+        self.inner
+            .connections
+            .write("retire", Sync::Later, move |write| {
+                let last_seen = list(write)?.into_iter().find(|row| row.id == host);
+                if let Some(row) = last_seen {
+                    remove(write, &[host], row.heartbeat_at)?;
+                }
+                inner.liveness.end(host);
+                Ok(())
+            })
+            .await
     }
 
     async fn hosts(&self) -> Result<Vec<HostRow>> {
-        let mut connection = self.inner.connections.read().await?;
-        list(&mut connection).await
+        self.inner.connections.read(list).await
     }
 }
 
 impl SqliteStore {
     /// Looked at without the write lock: nearly always there is nothing to do.
     async fn may_take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<bool> {
-        let mut connection = self.inner.connections.read().await?;
-        let hosts = list(&mut connection).await?;
-        Ok(hosts.iter().any(|host| self.is_gone(host, now, lease_timeout))
-            || HAS_ORPHANS.call().value(&mut connection).await?)
-    }
-
-    fn is_gone(&self, host: &HostRow, now: Timestamp, lease_timeout: Duration) -> bool {
-        host.heartbeat_at < now.minus(lease_timeout) || self.inner.liveness.is_dead(host.id)
+        let inner = Arc::clone(&self.inner);
+        self.inner
+            .connections
+            .read(move |connection| {
+                let hosts = list(connection)?;
+                Ok(hosts.iter().any(|host| inner.is_gone(host, now, lease_timeout))
+                    || HAS_ORPHANS.call().value(connection)?)
+            })
+            .await
     }
 }
 
-async fn list(connection: &mut SqliteConnection) -> Result<Vec<HostRow>> {
+impl Inner {
+    fn is_gone(&self, host: &HostRow, now: Timestamp, lease_timeout: Duration) -> bool {
+        host.heartbeat_at < now.minus(lease_timeout) || self.liveness.is_dead(host.id)
+    }
+}
+
+fn list(connection: &Connection) -> Result<Vec<HostRow>> {
     LIST_HOSTS
         .call()
-        .all(connection)
-        .await?
+        .all(connection)?
         .iter()
         .map(|record| {
             Ok(HostRow {
@@ -131,9 +153,9 @@ async fn list(connection: &mut SqliteConnection) -> Result<Vec<HostRow>> {
 }
 
 /// Removes hosts, and frees what is owned by none that is entered.
-async fn remove(connection: &mut SqliteConnection, gone: &[HostId], now: Timestamp) -> Result<usize> {
-    DELETE_HOSTS.call().bind(rows_as_json(gone)).execute(connection).await?;
-    DELETE_LOAD_ERRORS.call().bind(rows_as_json(gone)).execute(connection).await?;
-    LOG_LOST.call().bind_time(now).execute(connection).await?;
-    FREE_DELIVERIES.call().execute(connection).await
+fn remove(connection: &Connection, gone: &[HostId], now: Timestamp) -> Result<usize> {
+    DELETE_HOSTS.call().bind(rows_as_json(gone)).execute(connection)?;
+    DELETE_LOAD_ERRORS.call().bind(rows_as_json(gone)).execute(connection)?;
+    LOG_LOST.call().bind_time(now).execute(connection)?;
+    FREE_DELIVERIES.call().execute(connection)
 }

@@ -4,16 +4,19 @@ use std::{collections::HashSet, sync::Arc};
 
 use aftercommit_core::{EntityEvent, Timestamp};
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::{
     SqliteStore,
     connection::Sync,
-    event_row::{self, Rejected},
-    statement::{rows_as_json, statements},
+    event_row,
+    statement::{Statement, rows_as_json, statements},
 };
-use crate::{ClaimedDelivery, Intake, NewDelivery, Plan, Result, TakeRequest, Taken};
+use crate::{
+    Intake, NewDelivery, Plan, Result, TakeRequest, Taken,
+    intake_batch::{Batch, PlannedDelivery, Rejected},
+};
 
 statements! {
     INBOX_HAS_ROWS = "-- inbox_has_rows
@@ -59,17 +62,19 @@ impl Intake for SqliteStore {
         if request.limit == 0 || !self.inbox_has_rows().await? {
             return Ok(Taken::default());
         }
-        let mut write = self.inner.connections.write("take", Sync::Later).await?;
-        let Some(inbox) = read_inbox(&mut write, request.limit).await? else { return Ok(Taken::default()) };
-        let mut batch = Batch::of(inbox.events, &*plan);
-        batch.drop_live(&mut write).await?;
-        batch.assign(&mut write, request.own).await?;
-        batch.insert(&mut write, request).await?;
-        quarantine(&mut write, &inbox.rejected, request.now).await?;
-        EMPTY_INBOX.call().bind(inbox.last_seq).execute(&mut write).await?;
-        write.commit().await?;
-        let more = inbox.rows == request.limit;
-        Ok(batch.into_taken(inbox.rejected, more))
+        self.inner
+            .connections
+            .write("take", Sync::Later, move |write| {
+                let Some(inbox) = read_inbox(write, request.limit)? else { return Ok(Taken::default()) };
+                let mut batch = Batch::of(inbox.events, &*plan);
+                decide(write, &mut batch, request.own)?;
+                insert(write, &batch, request)?;
+                quarantine(write, &inbox.rejected, request.now)?;
+                EMPTY_INBOX.call().bind(inbox.last_seq).execute(write)?;
+                let more = inbox.rows == request.limit;
+                Ok(batch.into_taken(inbox.rejected, more))
+            })
+            .await
     }
 
     async fn doorbell(&self) {
@@ -79,8 +84,7 @@ impl Intake for SqliteStore {
 
 impl SqliteStore {
     pub(super) async fn inbox_has_rows(&self) -> Result<bool> {
-        let mut connection = self.inner.connections.read().await?;
-        INBOX_HAS_ROWS.call().value(&mut connection).await
+        self.inner.connections.read(|connection| INBOX_HAS_ROWS.call().value(connection)).await
     }
 }
 
@@ -93,8 +97,8 @@ struct Inbox {
 }
 
 /// `None` when there is nothing.
-async fn read_inbox(connection: &mut SqliteConnection, limit: usize) -> Result<Option<Inbox>> {
-    let records = TAKE_INBOX.call().bind_limit(limit).all(connection).await?;
+fn read_inbox(connection: &Connection, limit: usize) -> Result<Option<Inbox>> {
+    let records = TAKE_INBOX.call().bind_limit(limit).all(connection)?;
     let Some(last) = records.last() else { return Ok(None) };
     let mut inbox = Inbox {
         rows: records.len(),
@@ -112,8 +116,8 @@ async fn read_inbox(connection: &mut SqliteConnection, limit: usize) -> Result<O
     Ok(Some(inbox))
 }
 
-pub(super) async fn quarantine(
-    connection: &mut SqliteConnection,
+pub(super) fn quarantine(
+    connection: &Connection,
     rejected: &[(i64, Rejected)],
     now: Timestamp,
 ) -> Result<()> {
@@ -124,180 +128,81 @@ pub(super) async fn quarantine(
         .iter()
         .map(|(seq, row)| (seq, &row.event_id, &row.entity_type, &row.entity_id, &row.reason))
         .collect();
-    QUARANTINE_EVENTS.call().bind(rows_as_json(&rows)).bind_time(now).execute(connection).await?;
+    QUARANTINE_EVENTS.call().bind(rows_as_json(&rows)).bind_time(now).execute(connection)?;
     Ok(())
 }
 
-/// The deliveries and condition errors of one batch of events.
-struct Batch {
-    events: usize,
-    planned: Vec<PlannedDelivery>,
-    errors: Vec<(Uuid, Arc<str>, String)>,
-}
-
-struct PlannedDelivery {
-    delivery: NewDelivery,
-    event: Arc<EntityEvent>,
-    event_seq: i64,
-    position: usize,
-    paused: bool,
-    owned: bool,
-}
-
-impl Batch {
-    fn of(events: Vec<(i64, Arc<EntityEvent>)>, plan: &dyn Plan) -> Self {
-        let mut batch =
-            Self { events: events.len(), planned: Vec::with_capacity(events.len()), errors: Vec::new() };
-        for (event_seq, event) in events {
-            let planned = plan.plan(&event);
-            batch
-                .errors
-                .extend(planned.errors.into_iter().map(|error| (event.id, error.observer, error.message)));
-            batch.planned.extend(planned.deliveries.into_iter().enumerate().map(|(position, delivery)| {
-                PlannedDelivery {
-                    delivery,
-                    event: Arc::clone(&event),
-                    event_seq,
-                    position,
-                    paused: false,
-                    owned: false,
-                }
-            }));
-        }
-        batch
+/// Reads what is live, and decides what is made and what runs at once.
+fn decide(connection: &Connection, batch: &mut Batch, own: usize) -> Result<()> {
+    if batch.planned.is_empty() {
+        return Ok(());
     }
-
-    /// Leaves out what exists already, or twice in the batch: an event that was put into the inbox again.
-    async fn drop_live(&mut self, connection: &mut SqliteConnection) -> Result<()> {
-        if self.planned.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<_> = self.planned.iter().map(|planned| planned.delivery.id).collect();
-        let mut live = HashSet::new();
-        for record in LIVE_IDS.call().bind(rows_as_json(&ids)).all(connection).await? {
-            live.insert(record.parse::<Uuid>("id")?);
-        }
-        self.planned.retain(|planned| live.insert(planned.delivery.id.0));
-        Ok(())
+    let mut live = HashSet::new();
+    for record in LIVE_IDS.call().bind(rows_as_json(&batch.ids())).all(connection)? {
+        live.insert(record.parse::<Uuid>("id")?);
     }
-
-    /// Decides which deliveries run at once: the first `own` that nothing holds up.
-    async fn assign(&mut self, connection: &mut SqliteConnection, own: usize) -> Result<()> {
-        let disabled: HashSet<String> = DISABLED_OBSERVERS
-            .call()
-            .all(connection)
-            .await?
-            .iter()
-            .map(|record| record.get("name"))
-            .collect::<Result<_>>()?;
-        let mut taken_keys = self.live_keys(connection).await?;
-        let mut left = own;
-        for planned in &mut self.planned {
-            planned.paused = disabled.contains(&*planned.delivery.observer);
-            let first =
-                planned.delivery.ordering_key.as_ref().is_none_or(|key| taken_keys.insert(key.clone()));
-            planned.owned = left > 0 && first && !planned.paused && !planned.delivery.hold;
-            left -= usize::from(planned.owned);
-        }
-        Ok(())
-    }
-
-    /// Those of the batch's ordering keys that have live deliveries.
-    async fn live_keys(&self, connection: &mut SqliteConnection) -> Result<HashSet<String>> {
-        let keys: Vec<_> =
-            self.planned.iter().filter_map(|planned| planned.delivery.ordering_key.as_ref()).collect();
-        if keys.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let live = LIVE_KEYS.call().bind(rows_as_json(&keys)).all(connection).await?;
-        live.iter().map(|record| record.get("ordering_key")).collect()
-    }
-
-    async fn insert(&self, connection: &mut SqliteConnection, request: TakeRequest) -> Result<()> {
-        if !self.planned.is_empty() {
-            INSERT_DELIVERIES
-                .call()
-                .bind(rows_as_json(&self.planned.iter().map(PlannedDelivery::row).collect::<Vec<_>>()))
-                .bind(request.host.to_string())
-                .bind_time(request.now)
-                .execute(connection)
-                .await?;
-        }
-        if !self.errors.is_empty() {
-            INSERT_CONDITION_ERRORS
-                .call()
-                .bind(rows_as_json(&self.error_rows()))
-                .bind_time(request.now)
-                .execute(connection)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// For `insert_condition_errors`.
-    fn error_rows(&self) -> Vec<(Uuid, &str, &str)> {
-        self.errors.iter().map(|(event, observer, message)| (*event, &**observer, message.as_str())).collect()
-    }
-
-    fn into_taken(self, rejected: Vec<(i64, Rejected)>, more: bool) -> Taken {
-        let made = self.planned.len();
-        let owned: Vec<_> = self
-            .planned
-            .into_iter()
-            .filter(|planned| planned.owned)
-            .map(PlannedDelivery::into_claimed)
-            .collect();
-        Taken {
-            events: self.events,
-            quarantined: rejected.into_iter().map(|(_, row)| named(row)).collect(),
-            condition_errors: self.errors.len(),
-            ready: made - owned.len(),
-            owned,
-            more,
-        }
-    }
-}
-
-impl PlannedDelivery {
-    /// For `insert_deliveries`.
-    fn row(&self) -> impl serde::Serialize {
-        let NewDelivery { id, observer, action, action_type, priority, max_attempts, ordering_key, hold: _ } =
-            &self.delivery;
-        (
-            id,
-            self.event_seq,
-            self.position,
-            &**observer,
-            &**action,
-            &**action_type,
-            priority,
-            max_attempts,
-            ordering_key,
-            u8::from(self.paused),
-            u8::from(self.owned),
-        )
-    }
-
-    fn into_claimed(self) -> ClaimedDelivery {
-        let NewDelivery { id, observer, action, action_type, .. } = self.delivery;
-        ClaimedDelivery {
-            id,
-            event: self.event,
-            observer,
-            action,
-            action_type,
-            attempt: 1,
-            attempts_before: 0,
-        }
-    }
-}
-
-/// An id that is none is named in the reason.
-fn named(row: Rejected) -> (Uuid, String) {
-    let id = row.event_id.as_deref().and_then(|id| id.parse().ok());
-    let reason = match (&id, row.event_id) {
-        (None, Some(written)) => format!("{} (`{written}`)", row.reason),
-        _ => row.reason,
+    batch.drop_live(live);
+    let disabled = names(DISABLED_OBSERVERS, None, "name", connection)?;
+    let keys = batch.ordering_keys();
+    let live_keys = match keys.is_empty() {
+        true => HashSet::new(),
+        false => names(LIVE_KEYS, Some(rows_as_json(&keys)), "ordering_key", connection)?,
     };
-    (id.unwrap_or(Uuid::nil()), reason)
+    batch.assign(&disabled, live_keys, own);
+    Ok(())
+}
+
+/// One column of all rows.
+fn names(
+    statement: Statement,
+    argument: Option<String>,
+    column: &str,
+    connection: &Connection,
+) -> Result<HashSet<String>> {
+    let call = statement.call();
+    let call = match argument {
+        Some(argument) => call.bind(argument),
+        None => call,
+    };
+    call.all(connection)?.iter().map(|record| record.get(column)).collect()
+}
+
+fn insert(connection: &Connection, batch: &Batch, request: TakeRequest) -> Result<()> {
+    if !batch.planned.is_empty() {
+        INSERT_DELIVERIES
+            .call()
+            .bind(rows_as_json(&batch.planned.iter().map(delivery_row).collect::<Vec<_>>()))
+            .bind(request.host.to_string())
+            .bind_time(request.now)
+            .execute(connection)?;
+    }
+    if !batch.errors.is_empty() {
+        let rows: Vec<_> =
+            batch.errors.iter().map(|(event, observer, why)| (*event, &**observer, why)).collect();
+        INSERT_CONDITION_ERRORS
+            .call()
+            .bind(rows_as_json(&rows))
+            .bind_time(request.now)
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+/// For `insert_deliveries`.
+fn delivery_row(planned: &PlannedDelivery) -> impl serde::Serialize {
+    let NewDelivery { id, observer, action, action_type, priority, max_attempts, ordering_key, hold: _ } =
+        &planned.delivery;
+    (
+        id,
+        planned.event_seq,
+        planned.position,
+        &**observer,
+        &**action,
+        &**action_type,
+        priority,
+        max_attempts,
+        ordering_key,
+        u8::from(planned.paused),
+        u8::from(planned.owned),
+    )
 }

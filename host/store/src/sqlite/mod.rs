@@ -1,12 +1,13 @@
 //! The SQLite backend: the host's tables live in the application's own database file.
 //!
 //! One connection writes, for the whole process, and a few read; the application writes to the same file from its own
-//! processes. [`connection`] decides how durable a write is, [`statement`] how statements are written down and named,
+//! processes. [`connection`] decides how durable a write is, [`lock`] how it waits for the others, [`statement`] how statements are written down and named,
 //! [`failure`] what their errors mean. Every other file holds one trait and its statements.
 
 mod capture_table;
 mod capture_trigger;
 mod captures;
+mod cell;
 mod claims;
 mod completion;
 mod connection;
@@ -20,6 +21,7 @@ mod failure;
 mod hosts;
 mod intake;
 mod liveness;
+mod lock;
 mod observer_row;
 mod retention;
 mod row_json;
@@ -114,8 +116,6 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
 mod tests {
     use std::collections::HashSet;
 
-    use sqlx::{Executor as _, SqlSafeStr as _};
-
     use super::*;
     use crate::Schema as _;
 
@@ -127,15 +127,17 @@ mod tests {
             .await
             .unwrap();
         store.migrate().await.unwrap();
-        let mut connection = store.inner.connections.read().await.unwrap();
-        let mut names = HashSet::new();
-        for statement in statements() {
-            assert!(names.insert(statement.name()), "two statements are named {}", statement.name());
-            assert_ne!(statement.name(), "unnamed", "{}", statement.sql());
-            if let Err(error) = (&mut *connection).prepare(statement.sql().into_sql_str()).await {
-                panic!("{}: {error}", statement.name());
+        let prepared = store.inner.connections.read(|connection| {
+            let mut names = HashSet::new();
+            for statement in statements() {
+                assert!(names.insert(statement.name()), "two statements are named {}", statement.name());
+                assert_ne!(statement.name(), "unnamed", "{}", statement.sql());
+                if let Err(error) = connection.prepare(statement.sql()) {
+                    panic!("{}: {error}", statement.name());
+                }
             }
-        }
-        assert!(names.len() > 40, "the list of statements is not complete");
+            Ok(names.len())
+        });
+        assert!(prepared.await.unwrap() > 40, "the list of statements is not complete");
     }
 }

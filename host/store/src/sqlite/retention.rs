@@ -29,15 +29,17 @@ WHERE pk_quarantine IN (SELECT pk_quarantine FROM observer_quarantine
 impl Retention for SqliteStore {
     async fn purge(&self, limits: RetentionLimits) -> Result<Purged> {
         let RetentionLimits { events_before, log_before, batch } = limits;
-        let mut write = self.inner.connections.write("purge", Sync::Later).await?;
-        let events =
-            PURGE_EVENTS.call().bind_time(events_before).bind_limit(batch).execute(&mut write).await?;
-        let mut log_rows = 0;
-        for statement in [PURGE_LOG, PURGE_HISTORY, PURGE_QUARANTINE] {
-            let left = batch - log_rows;
-            log_rows += statement.call().bind_time(log_before).bind_limit(left).execute(&mut write).await?;
-        }
-        write.commit().await?;
-        Ok(Purged { events, log_rows, more: batch > 0 && (events == batch || log_rows == batch) })
+        self.inner
+            .connections
+            .write("purge", Sync::Later, move |write| {
+                let events = PURGE_EVENTS.call().bind_time(events_before).bind_limit(batch).execute(write)?;
+                let mut log_rows = 0;
+                for statement in [PURGE_LOG, PURGE_HISTORY, PURGE_QUARANTINE] {
+                    let left = batch - log_rows;
+                    log_rows += statement.call().bind_time(log_before).bind_limit(left).execute(write)?;
+                }
+                Ok(Purged { events, log_rows, more: batch > 0 && (events == batch || log_rows == batch) })
+            })
+            .await
     }
 }

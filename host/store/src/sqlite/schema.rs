@@ -1,7 +1,7 @@
 //! The tables' version: migrations are numbered files, applied in order, each in a transaction of its own.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use super::{SqliteStore, connection::Sync, failure, statement::statements};
 use crate::{AppliedMigration, Result, Schema, StoreError};
@@ -51,41 +51,44 @@ impl Schema for SqliteStore {
     async fn migrate(&self) -> Result<Vec<AppliedMigration>> {
         let mut applied = Vec::new();
         for migration in MIGRATIONS {
-            let mut write = self.inner.connections.write("migrate", Sync::Now).await?;
-            CREATE_MIGRATIONS.call().execute(&mut write).await?;
-            // Looked up under the write lock: another process may be migrating as well.
-            let found = version(&mut write).await?;
-            if found > KNOWN {
-                return Err(StoreError::SchemaNewer { found, known: KNOWN });
-            }
-            if found >= migration.version {
-                continue;
-            }
-            sqlx::raw_sql(migration.sql)
-                .execute(&mut *write)
-                .await
-                .map_err(|error| failure::of_step(migration.name, &error))?;
-            INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(&mut write).await?;
-            write.commit().await?;
-            applied.push(AppliedMigration { version: migration.version, name: migration.name.to_owned() });
+            let write = self.inner.connections.write("migrate", Sync::Now, |write| apply(write, migration));
+            applied.extend(write.await?);
         }
         Ok(applied)
     }
 
     async fn check_schema(&self) -> Result<()> {
-        let mut connection = self.inner.connections.read().await?;
-        match version(&mut connection).await? {
-            KNOWN => Ok(()),
-            found if found > KNOWN => Err(StoreError::SchemaNewer { found, known: KNOWN }),
-            found => Err(StoreError::NotMigrated { found, needed: KNOWN }),
-        }
+        self.inner
+            .connections
+            .read(move |connection| match version(connection)? {
+                KNOWN => Ok(()),
+                found if found > KNOWN => Err(StoreError::SchemaNewer { found, known: KNOWN }),
+                found => Err(StoreError::NotMigrated { found, needed: KNOWN }),
+            })
+            .await
     }
 }
 
+/// Applies a migration, unless it is there.
+fn apply(connection: &Connection, migration: &Migration) -> Result<Option<AppliedMigration>> {
+    CREATE_MIGRATIONS.call().execute(connection)?;
+    // Looked up under the write lock: another process may be migrating as well.
+    let found = version(connection)?;
+    if found > KNOWN {
+        return Err(StoreError::SchemaNewer { found, known: KNOWN });
+    }
+    if found >= migration.version {
+        return Ok(None);
+    }
+    connection.execute_batch(migration.sql).map_err(|error| failure::of_step(migration.name, &error))?;
+    INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(connection)?;
+    Ok(Some(AppliedMigration { version: migration.version, name: migration.name.to_owned() }))
+}
+
 /// The version of the schema; 0 when there is none.
-async fn version(connection: &mut SqliteConnection) -> Result<i64> {
-    if !HAS_MIGRATIONS.call().value::<bool>(connection).await? {
+fn version(connection: &Connection) -> Result<i64> {
+    if !HAS_MIGRATIONS.call().value::<bool>(connection)? {
         return Ok(0);
     }
-    SCHEMA_VERSION.call().value(connection).await
+    SCHEMA_VERSION.call().value(connection)
 }

@@ -1,13 +1,17 @@
 //! How statements are written down and called: once, named by the SQL comment they open with; errors carry that name.
 
+use std::sync::Arc;
+
 use aftercommit_core::Timestamp;
-use sqlx::{
-    Decode, Encode, Row as _, Sqlite, SqliteConnection, Type,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteRow},
+use rusqlite::{
+    CachedStatement, Connection, ToSql, params_from_iter,
+    types::{ToSqlOutput, Value, ValueRef},
 };
 
-use super::failure;
+use super::{
+    cell::{Cell, FromCell},
+    failure,
+};
 use crate::{Result, StoreError};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in traces of the database.
@@ -27,21 +31,25 @@ impl Statement {
     }
 
     /// A call of it; arguments are bound in the order of `?1`, `?2`, ..
-    pub(super) fn call(self) -> Call {
-        Call { statement: self, query: sqlx::query(self.0) }
+    pub(super) const fn call(self) -> Call {
+        Call { statement: self, arguments: Vec::new() }
+    }
+
+    fn prepare(self, connection: &Connection) -> Result<CachedStatement<'_>> {
+        connection.prepare_cached(self.0).map_err(failure::of_statement(self))
     }
 }
 
 /// A statement and its arguments.
 pub(super) struct Call {
     statement: Statement,
-    query: Query<'static, Sqlite, SqliteArguments>,
+    arguments: Vec<Value>,
 }
 
 impl Call {
     /// Binds the next argument.
-    pub(super) fn bind<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(mut self, value: T) -> Self {
-        self.query = self.query.bind(value);
+    pub(super) fn bind(mut self, value: impl ToSql) -> Self {
+        self.arguments.push(owned(&value));
         self
     }
 
@@ -56,46 +64,74 @@ impl Call {
     }
 
     /// Runs it; how many rows it wrote.
-    pub(super) async fn execute(self, connection: &mut SqliteConnection) -> Result<usize> {
-        let done = self.query.execute(connection).await.map_err(failure::of_statement(self.statement))?;
-        Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+    pub(super) fn execute(self, connection: &Connection) -> Result<usize> {
+        let mut prepared = self.statement.prepare(connection)?;
+        prepared.execute(params_from_iter(self.arguments)).map_err(failure::of_statement(self.statement))
     }
 
     /// Runs it and reads all rows.
-    pub(super) async fn all(self, connection: &mut SqliteConnection) -> Result<Vec<Record>> {
+    pub(super) fn all(self, connection: &Connection) -> Result<Vec<Record>> {
         let statement = self.statement;
-        let rows = self.query.fetch_all(connection).await.map_err(failure::of_statement(statement))?;
-        Ok(rows.into_iter().map(|row| Record { row, statement }).collect())
+        let mut prepared = statement.prepare(connection)?;
+        let columns: Arc<[String]> = prepared.column_names().into_iter().map(str::to_owned).collect();
+        let read = || {
+            let mut rows = prepared.query(params_from_iter(self.arguments))?;
+            let mut records = Vec::new();
+            while let Some(row) = rows.next()? {
+                let cells = (0..columns.len()).map(|column| row.get_ref(column).map(Cell::from));
+                let cells = cells.collect::<rusqlite::Result<_>>()?;
+                records.push(Record { statement, columns: Arc::clone(&columns), cells });
+            }
+            Ok(records)
+        };
+        read().map_err(failure::of_statement(statement))
     }
 
     /// Runs it and reads its row, if there is one.
-    pub(super) async fn optional(self, connection: &mut SqliteConnection) -> Result<Option<Record>> {
-        let statement = self.statement;
-        let row = self.query.fetch_optional(connection).await.map_err(failure::of_statement(statement))?;
-        Ok(row.map(|row| Record { row, statement }))
+    pub(super) fn optional(self, connection: &Connection) -> Result<Option<Record>> {
+        Ok(self.all(connection)?.into_iter().next())
     }
 
     /// Runs it and reads the first column of its one row.
-    pub(super) async fn value<T>(self, connection: &mut SqliteConnection) -> Result<T>
-    where
-        T: for<'r> Decode<'r, Sqlite> + Type<Sqlite>,
-    {
+    pub(super) fn value<T: for<'r> FromCell<'r>>(self, connection: &Connection) -> Result<T> {
         let statement = self.statement;
-        let row = self.query.fetch_one(connection).await.map_err(failure::of_statement(statement))?;
-        row.try_get(0).map_err(failure::of_statement(statement))
+        let record = self.optional(connection)?;
+        let record =
+            record.ok_or_else(|| failure::of_statement(statement)(rusqlite::Error::QueryReturnedNoRows))?;
+        record.get(&record.columns[0])
+    }
+}
+
+/// Every argument is a text, a number or null.
+fn owned(value: &impl ToSql) -> Value {
+    match value.to_sql() {
+        Ok(ToSqlOutput::Owned(value)) => value,
+        Ok(ToSqlOutput::Borrowed(ValueRef::Integer(number))) => Value::Integer(number),
+        Ok(ToSqlOutput::Borrowed(ValueRef::Real(number))) => Value::Real(number),
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(text))) => {
+            Value::Text(String::from_utf8_lossy(text).into_owned())
+        }
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(bytes))) => Value::Blob(bytes.to_vec()),
+        _ => Value::Null,
     }
 }
 
 /// A row that a statement returned.
 pub(super) struct Record {
-    row: SqliteRow,
     statement: Statement,
+    columns: Arc<[String]>,
+    cells: Vec<Cell>,
 }
 
 impl Record {
     /// A column by its name.
-    pub(super) fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(&'r self, column: &str) -> Result<T> {
-        self.row.try_get(column).map_err(failure::of_statement(self.statement))
+    pub(super) fn get<'r, T: FromCell<'r>>(&'r self, column: &str) -> Result<T> {
+        let position = self.columns.iter().position(|name| name == column);
+        let cell = position.and_then(|position| self.cells.get(position));
+        let cell = cell.ok_or_else(|| self.unreadable(column, &"there is no such column"))?;
+        T::from_cell(cell).ok_or_else(|| {
+            self.unreadable(column, &format!("it holds {}, not {}", cell.describe(), T::WANTED))
+        })
     }
 
     /// A column that holds a text in another form, such as a time or a UUID.

@@ -1,0 +1,133 @@
+//! What intake makes of one batch of events, before it is written: the same for every backend.
+
+use std::{collections::HashSet, sync::Arc};
+
+use aftercommit_core::EntityEvent;
+use uuid::Uuid;
+
+use crate::{ClaimedDelivery, NewDelivery, Plan, Taken};
+
+/// A row that is no event, as far as it can be read.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    pub(crate) event_id: Option<String>,
+    pub(crate) entity_type: Option<String>,
+    pub(crate) entity_id: Option<String>,
+    pub(crate) reason: String,
+}
+
+impl Rejected {
+    /// Its id and the reason. An id that is none is named in the reason.
+    fn named(self) -> (Uuid, String) {
+        let id = self.event_id.as_deref().and_then(|id| id.parse().ok());
+        let reason = match (&id, self.event_id) {
+            (None, Some(written)) => format!("{} (`{written}`)", self.reason),
+            _ => self.reason,
+        };
+        (id.unwrap_or(Uuid::nil()), reason)
+    }
+}
+
+/// The deliveries and condition errors of one batch of events.
+pub(crate) struct Batch {
+    events: usize,
+    pub(crate) planned: Vec<PlannedDelivery>,
+    /// (event, observer, why).
+    pub(crate) errors: Vec<(Uuid, Arc<str>, String)>,
+}
+
+/// A delivery that is about to be made.
+pub(crate) struct PlannedDelivery {
+    pub(crate) delivery: NewDelivery,
+    pub(crate) event: Arc<EntityEvent>,
+    pub(crate) event_seq: i64,
+    pub(crate) position: usize,
+    pub(crate) paused: bool,
+    pub(crate) owned: bool,
+}
+
+impl Batch {
+    /// Asks `plan` for each event, (seq, event), in order.
+    pub(crate) fn of(events: Vec<(i64, Arc<EntityEvent>)>, plan: &dyn Plan) -> Self {
+        let mut batch =
+            Self { events: events.len(), planned: Vec::with_capacity(events.len()), errors: Vec::new() };
+        for (event_seq, event) in events {
+            let planned = plan.plan(&event);
+            batch
+                .errors
+                .extend(planned.errors.into_iter().map(|error| (event.id, error.observer, error.message)));
+            batch.planned.extend(planned.deliveries.into_iter().enumerate().map(|(position, delivery)| {
+                PlannedDelivery {
+                    delivery,
+                    event: Arc::clone(&event),
+                    event_seq,
+                    position,
+                    paused: false,
+                    owned: false,
+                }
+            }));
+        }
+        batch
+    }
+
+    /// The ids of its deliveries.
+    pub(crate) fn ids(&self) -> Vec<Uuid> {
+        self.planned.iter().map(|planned| planned.delivery.id.0).collect()
+    }
+
+    /// The ordering keys of its deliveries.
+    pub(crate) fn ordering_keys(&self) -> Vec<&str> {
+        self.planned.iter().filter_map(|planned| planned.delivery.ordering_key.as_deref()).collect()
+    }
+
+    /// Leaves out what exists already, or twice in the batch: an event that was put into the inbox again.
+    pub(crate) fn drop_live(&mut self, mut live: HashSet<Uuid>) {
+        self.planned.retain(|planned| live.insert(planned.delivery.id.0));
+    }
+
+    /// Decides which deliveries run at once: the first `own` that nothing holds up. `live_keys` are the ordering keys
+    /// that have live deliveries.
+    pub(crate) fn assign(&mut self, disabled: &HashSet<String>, mut live_keys: HashSet<String>, own: usize) {
+        let mut left = own;
+        for planned in &mut self.planned {
+            planned.paused = disabled.contains(&*planned.delivery.observer);
+            let first =
+                planned.delivery.ordering_key.as_ref().is_none_or(|key| live_keys.insert(key.clone()));
+            planned.owned = left > 0 && first && !planned.paused && !planned.delivery.hold;
+            left -= usize::from(planned.owned);
+        }
+    }
+
+    pub(crate) fn into_taken(self, rejected: Vec<(i64, Rejected)>, more: bool) -> Taken {
+        let made = self.planned.len();
+        let owned: Vec<_> = self
+            .planned
+            .into_iter()
+            .filter(|planned| planned.owned)
+            .map(PlannedDelivery::into_claimed)
+            .collect();
+        Taken {
+            events: self.events,
+            quarantined: rejected.into_iter().map(|(_, row)| row.named()).collect(),
+            condition_errors: self.errors.len(),
+            ready: made - owned.len(),
+            owned,
+            more,
+        }
+    }
+}
+
+impl PlannedDelivery {
+    fn into_claimed(self) -> ClaimedDelivery {
+        let NewDelivery { id, observer, action, action_type, .. } = self.delivery;
+        ClaimedDelivery {
+            id,
+            event: self.event,
+            observer,
+            action,
+            action_type,
+            attempt: 1,
+            attempts_before: 0,
+        }
+    }
+}
