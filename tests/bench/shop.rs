@@ -9,11 +9,8 @@ use aftercommit::{
 };
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_store::{Backend, CaptureRequest};
+use rusqlite::Connection;
 use serde_json::{Value, json};
-use sqlx::{
-    ConnectOptions as _, Connection as _, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
-};
 use tempfile::TempDir;
 
 use crate::sample::{self, SECRET};
@@ -47,9 +44,7 @@ impl Shop {
         let noop = PluginConfig { source: noop, digest: None, grants: None, limits: None };
         config.plugins.insert("noop".to_owned(), noop);
         let shop = Self { store, config, folder };
-        let mut app = shop.connect().await;
-        sqlx::raw_sql(ORDERS).execute(&mut app).await.unwrap();
-        app.close().await.unwrap();
+        shop.connect().execute_batch(ORDERS).unwrap();
         shop
     }
 
@@ -77,14 +72,11 @@ impl Shop {
     }
 
     /// A connection of the application. Its commits are not synced one by one: what is measured is not the disk.
-    pub(crate) async fn connect(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new()
-            .filename(path(&self.folder))
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(Duration::from_secs(30))
-            .disable_statement_logging();
-        SqliteConnection::connect_with(&options).await.unwrap()
+    pub(crate) fn connect(&self) -> Connection {
+        let app = Connection::open(path(&self.folder)).unwrap();
+        app.busy_timeout(Duration::from_secs(30)).unwrap();
+        app.pragma_update(None, "synchronous", "NORMAL").unwrap();
+        app
     }
 
     /// A host in this process, as configured by default.
@@ -99,16 +91,15 @@ impl Shop {
         let health = host.health();
         host.stop().await.unwrap();
         assert_eq!((health.succeeded, health.dead, health.retried), (count as u64, 0, 0));
-        let mut app = self.connect().await;
+        let app = self.connect();
         for (statement, expected) in [
             ("SELECT count(*) FROM observer_deliveries", 0),
             ("SELECT count(*) FROM observer_inbox", 0),
             ("SELECT count(*) FROM tb_observer_log WHERE status = 'succeeded'", count),
         ] {
-            let found: i64 = sqlx::query_scalar(statement).fetch_one(&mut app).await.unwrap();
+            let found: i64 = app.query_row(statement, (), |row| row.get(0)).unwrap();
             assert_eq!(usize::try_from(found), Ok(expected), "{statement}");
         }
-        app.close().await.unwrap();
     }
 }
 
@@ -117,14 +108,14 @@ fn path(folder: &TempDir) -> PathBuf {
 }
 
 /// Inserts rows in one transaction.
-pub(crate) async fn insert_many(app: &mut SqliteConnection, rows: usize) {
-    sqlx::query(INSERT_MANY).bind(i64::try_from(rows).unwrap()).execute(app).await.unwrap();
+pub(crate) fn insert_many(app: &Connection, rows: usize) {
+    app.prepare_cached(INSERT_MANY).unwrap().execute([i64::try_from(rows).unwrap()]).unwrap();
 }
 
 /// Inserts a row in a transaction of its own; returns its key.
-pub(crate) async fn insert_one(app: &mut SqliteConnection) -> u64 {
-    let inserted = sqlx::query(INSERT_ONE).execute(app).await.unwrap();
-    u64::try_from(inserted.last_insert_rowid()).unwrap()
+pub(crate) fn insert_one(app: &Connection) -> u64 {
+    app.prepare_cached(INSERT_ONE).unwrap().execute(()).unwrap();
+    u64::try_from(app.last_insert_rowid()).unwrap()
 }
 
 /// Returns when so many deliveries have succeeded; panics after a minute.

@@ -66,10 +66,10 @@ async fn inserts(captured: bool) -> f64 {
     if captured {
         shop.capture().await;
     }
-    let mut app = shop.connect().await;
+    let app = shop.connect();
     let started = Instant::now();
     for _ in 0..SINGLE_ROWS {
-        insert_one(&mut app).await;
+        insert_one(&app);
     }
     rate(SINGLE_ROWS, started)
 }
@@ -77,7 +77,7 @@ async fn inserts(captured: bool) -> f64 {
 /// Deliveries a second of a host that starts with a full inbox, its start not counted.
 async fn drain(action: &Value) -> f64 {
     let shop = Shop::observed(action).await;
-    insert_many(&mut shop.connect().await, ROWS).await;
+    insert_many(&shop.connect(), ROWS);
     let host = shop.start().await;
     let started = Instant::now();
     delivered(&host, ROWS).await;
@@ -90,12 +90,12 @@ async fn drain(action: &Value) -> f64 {
 async fn stream(action: &Value) -> f64 {
     let shop = Shop::observed(action).await;
     let host = shop.start().await;
-    let mut app = shop.connect().await;
+    let app = shop.connect();
     let started = Instant::now();
-    for _ in 0..ROWS / BURST {
-        insert_many(&mut app, BURST).await;
-    }
+    // A thread of its own, as it would be a process of its own.
+    let inserts = std::thread::spawn(move || (0..ROWS / BURST).for_each(|_| insert_many(&app, BURST)));
     delivered(&host, ROWS).await;
+    inserts.join().unwrap();
     let rate = rate(ROWS, started);
     shop.check(host, ROWS).await;
     rate
@@ -133,7 +133,7 @@ async fn paced_rows(receiver: &mut Receiver) -> Vec<Duration> {
     receiver.report();
     // The application is a thread of its own, as it would be a process of its own.
     let (tell, told) = tokio::sync::oneshot::channel();
-    let mut app = shop.connect().await;
+    let app = shop.connect();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let committed: Vec<(u64, Timestamp)> = runtime.block_on(async {
@@ -141,7 +141,7 @@ async fn paced_rows(receiver: &mut Receiver) -> Vec<Duration> {
             let mut pace = tokio::time::interval(PACE);
             for _ in 0..PACED {
                 pace.tick().await;
-                committed.push((insert_one(&mut app).await, SystemClock.now()));
+                committed.push((insert_one(&app), SystemClock.now()));
             }
             committed
         });

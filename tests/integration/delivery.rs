@@ -24,9 +24,9 @@ async fn what_fails_is_retried_then_dead_then_replayed_with_the_same_id() {
     shop.observe(&webhook("flaky", FAST, &shop.receiver.url("/flaky")));
     shop.receiver.respond(|_| Answer::status(503));
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'pending', 5)").await;
+    shop.sql("INSERT INTO orders VALUES (1, 'pending', 5)");
     shop.eventually(SOON, "it is dead", async |shop| {
-        shop.count("SELECT count(*) FROM observer_dlq_items").await == 1
+        shop.count("SELECT count(*) FROM observer_dlq_items") == 1
     })
     .await;
     assert_eq!(shop.receiver.count(), 3);
@@ -46,7 +46,7 @@ async fn what_fails_is_retried_then_dead_then_replayed_with_the_same_id() {
     assert!(received.iter().all(|request| request.header("webhook-id") == id), "the id changed");
     assert!(host.stop());
     assert_eq!(shop.json(&["dlq", "list"]), json!([]));
-    assert_eq!(shop.count("SELECT count(*) FROM tb_observer_log").await, 4);
+    assert_eq!(shop.count("SELECT count(*) FROM tb_observer_log"), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,9 +61,9 @@ async fn one_entity_in_order_though_the_first_attempts_fail() {
         Answer::status(if first { 500 } else { 200 })
     });
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'v0', 5), (2, 'v0', 5)").await;
+    shop.sql("INSERT INTO orders VALUES (1, 'v0', 5), (2, 'v0', 5)");
     for version in 1..=5 {
-        shop.sql(&format!("UPDATE orders SET status = 'v{version}'")).await;
+        shop.sql(&format!("UPDATE orders SET status = 'v{version}'"));
     }
     let received = shop.receiver.wait_for(24).await;
     assert!(host.stop());
@@ -90,17 +90,17 @@ async fn a_running_host_follows_the_table_and_keeps_the_last_good_version() {
         shop.host_log().matches("observers loaded").count() >= 2
     })
     .await;
-    shop.sql("INSERT INTO orders VALUES (1, 'pending', 11), (2, 'pending', 9)").await;
+    shop.sql("INSERT INTO orders VALUES (1, 'pending', 11), (2, 'pending', 9)");
     assert_eq!(shop.receiver.wait_for(1).await[0].path, "/two");
 
     // Written by hand, past all checks.
-    shop.sql("UPDATE tb_observer SET condition = 'total >' WHERE name = 'follow'").await;
+    shop.sql("UPDATE tb_observer SET condition = 'total >' WHERE name = 'follow'");
     shop.eventually(SOON, "the broken version is shown", async |shop| {
         let listed = shop.json(&["observers", "list"]);
         listed[0].to_string().contains("condition") && listed[0]["error"].is_string()
     })
     .await;
-    shop.sql("INSERT INTO orders VALUES (3, 'pending', 12)").await;
+    shop.sql("INSERT INTO orders VALUES (3, 'pending', 12)");
     assert_eq!(shop.receiver.wait_for(2).await[1].path, "/two");
     assert!(host.stop());
 }
@@ -115,7 +115,7 @@ async fn a_hanging_destination_does_not_slow_another() {
     shop.observe(&both);
     let host = shop.start_host();
     let rows: Vec<String> = (1..=2000).map(|id| format!("({id}, 'pending', 1)")).collect();
-    shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(","))).await;
+    shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(",")));
     shop.receiver.wait_for(2000).await;
     assert!(hanging.count() <= 16, "more than per_destination requests at once: {}", hanging.count());
     host.kill();
@@ -136,12 +136,12 @@ async fn a_removed_observer_ends_its_deliveries_dead_and_a_disabled_one_lets_the
     shop.observe(&both);
     shop.receiver.respond(|_| Answer::status(500));
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'pending', 1)").await;
+    shop.sql("INSERT INTO orders VALUES (1, 'pending', 1)");
     shop.receiver.wait_for(2).await;
-    shop.sql("DELETE FROM tb_observer WHERE name = 'removed'").await;
+    shop.sql("DELETE FROM tb_observer WHERE name = 'removed'");
     shop.run(&["observers", "disable", "disabled"]);
     shop.eventually(SOON, "the removed one is dead", async |shop| {
-        shop.count("SELECT count(*) FROM observer_dlq_items WHERE code = 'observer_removed'").await == 1
+        shop.count("SELECT count(*) FROM observer_dlq_items WHERE code = 'observer_removed'") == 1
     })
     .await;
     let waiting = shop.json(&["deliveries", "list"]);
@@ -150,7 +150,7 @@ async fn a_removed_observer_ends_its_deliveries_dead_and_a_disabled_one_lets_the
     shop.receiver.respond(|_| Answer::status(200));
     shop.run(&["observers", "enable", "disabled"]);
     shop.eventually(SOON, "the enabled one is delivered", async |shop| {
-        shop.count("SELECT count(*) FROM observer_deliveries").await == 0
+        shop.count("SELECT count(*) FROM observer_deliveries") == 0
     })
     .await;
     assert!(host.stop());
@@ -163,7 +163,7 @@ async fn a_host_that_stops_finishes_what_runs_and_hands_back_the_rest() {
     shop.receiver.respond(|_| Answer { after: Duration::from_millis(300), ..Answer::status(200) });
     let host = shop.start_host();
     let rows: Vec<String> = (1..=20).map(|id| format!("({id}, 'pending', 1)")).collect();
-    shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(","))).await;
+    shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(",")));
     shop.receiver.wait_for(2).await;
     assert!(host.stop());
     let received = shop.receiver.count();
@@ -189,12 +189,12 @@ async fn a_condition_that_can_not_be_evaluated_is_on_record_and_others_go_on() {
     let broken = webhook("broken", "condition = \"status > 5\"", &shop.receiver.url("/broken"));
     shop.observe(&(broken + &webhook("sound", "", &shop.receiver.url("/sound"))));
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'a-payload', 5)").await;
+    shop.sql("INSERT INTO orders VALUES (1, 'a-payload', 5)");
     assert_eq!(shop.receiver.wait_for(1).await[0].path, "/sound");
     assert!(host.stop());
     let errors =
         "SELECT count(*) FROM tb_observer_log WHERE observer = 'broken' AND status = 'condition_error'";
-    assert_eq!(shop.count(errors).await, 1);
+    assert_eq!(shop.count(errors), 1);
     assert_eq!(shop.receiver.count(), 1, "the delivery was not made");
     let log = shop.host_log();
     assert!(

@@ -9,11 +9,8 @@ use std::{
 };
 
 use aftercommit_tests::Receiver;
+use rusqlite::Connection;
 use serde_json::Value;
-use sqlx::{
-    Connection as _, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode},
-};
 use tempfile::TempDir;
 
 /// A signing secret made for tests.
@@ -43,7 +40,7 @@ impl Shop {
             format!("[database]\nurl = \"sqlite:shop.db\"\n[observers]\nfile = \"observers.toml\"\n{config}");
         shop.write("aftercommit.toml", &written);
         shop.write("observers.toml", "observers = []\n");
-        shop.sql(SCHEMA).await;
+        shop.sql(SCHEMA);
         shop.run(&["migrate"]);
         shop.run(&["capture", "add", "orders", "--entity", "Order"]);
         shop
@@ -66,32 +63,21 @@ impl Shop {
     }
 
     /// Acts as the application.
-    pub(crate) async fn sql(&self, statements: &str) {
-        let mut connection = self.connect().await;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
-            .execute(&mut connection)
-            .await
-            .unwrap_or_else(|error| panic!("{statements}: {error}"));
-        connection.close().await.expect("closes");
+    pub(crate) fn sql(&self, statements: &str) {
+        self.connect().execute_batch(statements).unwrap_or_else(|error| panic!("{statements}: {error}"));
     }
 
     /// A connection of the application.
-    pub(crate) async fn connect(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new()
-            .filename(self.path("shop.db"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .busy_timeout(Duration::from_secs(30));
-        SqliteConnection::connect_with(&options).await.expect("the database opens")
+    pub(crate) fn connect(&self) -> Connection {
+        let connection = Connection::open(self.path("shop.db")).expect("the database opens");
+        connection.busy_timeout(Duration::from_secs(30)).expect("any time is one");
+        connection
     }
 
     /// The count that a statement selects.
-    pub(crate) async fn count(&self, statement: &str) -> i64 {
-        let mut connection = self.connect().await;
-        sqlx::query_scalar(sqlx::AssertSqlSafe(statement.to_owned()))
-            .fetch_one(&mut connection)
-            .await
-            .unwrap_or_else(|error| panic!("{statement}: {error}"))
+    pub(crate) fn count(&self, statement: &str) -> i64 {
+        let count = self.connect().query_row(statement, (), |row| row.get(0));
+        count.unwrap_or_else(|error| panic!("{statement}: {error}"))
     }
 
     /// The program, in the shop's folder, with nothing of the tests' own environment that it reads.
@@ -186,10 +172,6 @@ pub(crate) fn program() -> PathBuf {
     let tests = std::env::current_exe().expect("known");
     let folder = tests.parent().and_then(Path::parent).expect("target/PROFILE/deps/NAME");
     let program = folder.join("aftercommit");
-    assert!(
-        program.exists(),
-        "{} is missing: run `cargo build --package aftercommit` first",
-        program.display()
-    );
+    assert!(program.exists(), "{} is missing: run `cargo build --workspace` first", program.display());
     program
 }

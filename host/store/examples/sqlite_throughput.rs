@@ -15,7 +15,7 @@ use aftercommit_store::{
     AttemptRecord, CaptureRequest, Captures as _, Claims as _, Completion, End, HostId, Hosts as _,
     Intake as _, NewDelivery, Plan, Planned, Schema as _, SqliteOptions, SqliteStore, TakeRequest,
 };
-use sqlx::{Connection as _, SqliteConnection};
+use rusqlite::Connection;
 
 const BATCH: u16 = 500;
 
@@ -92,12 +92,12 @@ fn completion(id: DeliveryId, attempt: u32) -> Completion {
     Completion { id, attempt, end: End::Succeeded, record }
 }
 
-async fn fill(app: &mut SqliteConnection, events: u32) {
+fn fill(app: &Connection, events: u32) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
          INSERT INTO orders (customer, status, total, paid, note)
          SELECT 'customer ' || i, 'pending', i * 1.25, i & 1, 'a note of ordinary length for order ' || i FROM n";
     for _ in 0..events / u32::from(BATCH) {
-        sqlx::query(sql).bind(BATCH).execute(&mut *app).await.unwrap();
+        app.execute(sql, [BATCH]).unwrap();
     }
 }
 
@@ -123,7 +123,7 @@ async fn drain(store: &SqliteStore, host: HostId, hold: bool) -> [Spent; 3] {
     }
 }
 
-async fn ring(store: &SqliteStore, app: &mut SqliteConnection, host: HostId) -> Vec<Duration> {
+async fn ring(store: &SqliteStore, app: &Connection, host: HostId) -> Vec<Duration> {
     let mut latencies = Vec::new();
     for _ in 0..200 {
         let waiting = tokio::spawn({
@@ -134,7 +134,7 @@ async fn ring(store: &SqliteStore, app: &mut SqliteConnection, host: HostId) -> 
             }
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
-        sqlx::query("INSERT INTO orders (status) VALUES ('rung')").execute(&mut *app).await.unwrap();
+        app.execute("INSERT INTO orders (status) VALUES ('rung')", ()).unwrap();
         let committed = Instant::now();
         latencies.push(waiting.await.unwrap().saturating_duration_since(committed));
         drain(store, host, false).await;
@@ -151,20 +151,19 @@ async fn main() {
     let options = SqliteOptions { create: true, ..SqliteOptions::default() };
     let store = SqliteStore::open(&url, options).await.unwrap();
     store.migrate().await.unwrap();
-    let mut app = SqliteConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql(
+    let app = Connection::open(folder.path().join("bench.db")).unwrap();
+    app.busy_timeout(Duration::from_secs(5)).unwrap();
+    app.execute_batch(
         "PRAGMA synchronous = NORMAL;
          CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, status TEXT, total REAL, paid BOOLEAN, note TEXT)",
     )
-    .execute(&mut app)
-    .await
     .unwrap();
     let host = HostId::random();
     store.register(host, "bench", SystemClock.now()).await.unwrap();
 
     let mut bare = Spent::default();
     let started = Started::now();
-    fill(&mut app, events).await;
+    fill(&app, events);
     bare.add(&started);
     bare.print("insert without capture", events);
     let capture =
@@ -173,7 +172,7 @@ async fn main() {
     for hold in [false, true] {
         let mut inserting = Spent::default();
         let started = Started::now();
-        fill(&mut app, events).await;
+        fill(&app, events);
         inserting.add(&started);
         inserting.print("insert with capture", events);
         let [taking, claiming, completing] = drain(&store, host, hold).await;
@@ -183,7 +182,7 @@ async fn main() {
         }
         completing.print("complete", events);
     }
-    let latencies = ring(&store, &mut app, host).await;
+    let latencies = ring(&store, &app, host).await;
     let percentile = |part: usize| latencies[latencies.len() * part / 100].as_secs_f64() * 1e3;
     println!("doorbell p50 {:.2} ms, p99 {:.2} ms", percentile(50), percentile(99));
     store.retire(host).await.unwrap();

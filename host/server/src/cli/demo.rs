@@ -27,7 +27,6 @@ pub(super) struct Args {
 pub(super) async fn run(_: &Session, args: &Args) -> Outcome {
     match args.shop {
         Some(scene) => demo::act(Path::new("shop.db"), scene)
-            .await
             .map_err(|error| Failure::failed(format!("the shop can not commit: {error}"))),
         None => Ok(demo::tell().await?),
     }

@@ -1,8 +1,8 @@
 //! The shop: an application that knows nothing of aftercommit. It runs as a process of its own.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use rusqlite::Connection;
 
 /// What the shop does in one run of its process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -37,11 +37,8 @@ impl Scene {
 }
 
 /// Plays a scene: commits its statements to the shop's database.
-pub async fn act(database: &Path, scene: Scene) -> Result<(), sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(database).create_if_missing(true);
-    let mut connection = SqliteConnection::connect_with(&options).await?;
-    for statement in scene.statements() {
-        sqlx::raw_sql(*statement).execute(&mut connection).await?;
-    }
-    connection.close().await
+pub fn act(database: &Path, scene: Scene) -> rusqlite::Result<()> {
+    let connection = Connection::open(database)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    scene.statements().iter().try_for_each(|statement| connection.execute_batch(statement))
 }

@@ -1,14 +1,13 @@
 //! Databases that are not there, not ours, locked, or of another version.
 
-use sqlx::{Connection as _, Executor as _, SqliteConnection};
+use rusqlite::Connection;
 
 use crate::place::Place;
 
 /// Runs SQL on the database of a place and keeps the connection open.
-async fn sql(place: &Place, statement: &'static str) -> SqliteConnection {
-    let url = format!("sqlite:{}", place.path("aftercommit.db").display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    connection.execute(statement).await.unwrap();
+fn sql(place: &Place, statement: &str) -> Connection {
+    let connection = Connection::open(place.path("aftercommit.db")).unwrap();
+    connection.execute_batch(statement).unwrap();
     connection
 }
 
@@ -33,18 +32,18 @@ fn an_empty_database_is_not_migrated_yet() {
     insta::assert_snapshot!(place.run(&["dlq", "list"]));
 }
 
-#[tokio::test]
-async fn a_locked_database_is_unreachable() {
+#[test]
+fn a_locked_database_is_unreachable() {
     let place = Place::migrated();
-    let _held = sql(&place, "BEGIN EXCLUSIVE").await;
+    let _held = sql(&place, "BEGIN EXCLUSIVE");
     let emit = ["events", "emit", "--entity", "Order", "--kind", "custom", "--id", "1", "--data", "{}"];
     insta::assert_snapshot!(place.run(&emit));
 }
 
-#[tokio::test]
-async fn a_newer_schema_is_not_touched() {
+#[test]
+fn a_newer_schema_is_not_touched() {
     let place = Place::migrated();
-    sql(&place, "INSERT INTO observer_migrations (version, name) VALUES (99, 'later')").await;
+    sql(&place, "INSERT INTO observer_migrations (version, name) VALUES (99, 'later')");
     insta::assert_snapshot!(place.run(&["events", "list"]));
     insta::assert_snapshot!(place.run(&["migrate"]));
 }

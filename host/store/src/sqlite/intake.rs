@@ -144,9 +144,10 @@ fn decide(connection: &Connection, batch: &mut Batch, own: usize) -> Result<()> 
     batch.drop_live(live);
     let disabled = names(DISABLED_OBSERVERS, None, "name", connection)?;
     let keys = batch.ordering_keys();
-    let live_keys = match keys.is_empty() {
-        true => HashSet::new(),
-        false => names(LIVE_KEYS, Some(rows_as_json(&keys)), "ordering_key", connection)?,
+    let live_keys = if keys.is_empty() {
+        HashSet::new()
+    } else {
+        names(LIVE_KEYS, Some(rows_as_json(&keys)), "ordering_key", connection)?
     };
     batch.assign(&disabled, live_keys, own);
     Ok(())

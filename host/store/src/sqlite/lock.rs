@@ -29,6 +29,10 @@ impl<'c> Lock<'c> {
             match connection.prepare_cached("BEGIN IMMEDIATE")?.execute(()) {
                 Ok(_) => return Ok(Self { connection }),
                 Err(error) if failure::is_busy(&error) && asked.elapsed() < patience => {
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "SQLite tells nobody when the lock is free"
+                    )]
                     thread::sleep(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

@@ -1,6 +1,6 @@
 //! Fresh database files, and the application that writes to them.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aftercommit_core::{EntityEvent, Timestamp};
 use aftercommit_store::{
@@ -9,8 +9,8 @@ use aftercommit_store::{
     conformance::{Harness, TestDatabase},
 };
 use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension as _, types::Value as Cell};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
@@ -27,7 +27,7 @@ impl Harness for SqliteHarness {
 pub(crate) struct Database {
     pub(crate) folder: TempDir,
     pub(crate) store: SqliteStore,
-    application: Mutex<SqliteConnection>,
+    application: Mutex<Connection>,
 }
 
 impl Database {
@@ -37,7 +37,9 @@ impl Database {
         let options = SqliteOptions { create: true, ..SqliteOptions::default() };
         let store = SqliteStore::open(&url, options).await.unwrap();
         store.migrate().await.unwrap();
-        let application = Mutex::new(SqliteConnection::connect(&url).await.unwrap());
+        let application = Connection::open(folder.path().join("shop.db")).unwrap();
+        application.busy_timeout(Duration::from_secs(5)).unwrap();
+        let application = Mutex::new(application);
         Self { folder, store, application }
     }
 
@@ -75,12 +77,7 @@ impl Database {
 
     /// Runs statements as the application; its error as text.
     pub(crate) async fn try_sql(&self, statements: &str) -> Result<(), String> {
-        let mut application = self.application.lock().await;
-        sqlx::raw_sql(AssertSqlSafe(statements))
-            .execute(&mut *application)
-            .await
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        self.application.lock().await.execute_batch(statements).map_err(|error| error.to_string())
     }
 }
 
@@ -110,8 +107,14 @@ impl TestDatabase for Database {
     }
 
     async fn ask(&self, query: &str) -> Option<String> {
-        let mut application = self.application.lock().await;
-        let row = sqlx::query(AssertSqlSafe(query)).fetch_optional(&mut *application).await.unwrap();
-        row.and_then(|row| row.get_unchecked::<Option<String>, _>(0))
+        let application = self.application.lock().await;
+        let cell = application.query_row(query, (), |row| row.get(0)).optional().unwrap()?;
+        match cell {
+            Cell::Null => None,
+            Cell::Integer(number) => Some(number.to_string()),
+            Cell::Real(number) => Some(number.to_string()),
+            Cell::Text(text) => Some(text),
+            Cell::Blob(bytes) => Some(format!("{bytes:?}")),
+        }
     }
 }

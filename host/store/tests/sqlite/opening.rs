@@ -6,7 +6,7 @@ use aftercommit_store::{
     Events as _, HostId, Hosts as _, Schema as _, SqliteOptions, SqliteStore, StoreError,
     conformance::TestDatabase as _,
 };
-use sqlx::{Connection as _, SqliteConnection};
+use rusqlite::Connection;
 
 use crate::database::{Database, at};
 
@@ -91,11 +91,8 @@ async fn a_database_in_utf16_is_refused() {
     SqliteStore::open(&url, options).await.unwrap().close().await;
     std::fs::remove_file(folder.path().join("shop.db")).unwrap();
     std::fs::write(folder.path().join("shop.db"), b"").unwrap();
-    let mut application = SqliteConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql("PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (a)")
-        .execute(&mut application)
-        .await
-        .unwrap();
+    let application = Connection::open(folder.path().join("shop.db")).unwrap();
+    application.execute_batch("PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (a)").unwrap();
     let error = SqliteStore::open(&url, SqliteOptions::default()).await.unwrap_err();
     assert!(matches!(&error, StoreError::Refused(why) if why.contains("UTF-16le")), "{error}");
 }

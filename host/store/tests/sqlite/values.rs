@@ -7,8 +7,8 @@ use aftercommit_store::{
     Events as _, HostId, Intake as _, Plan, Planned, TakeRequest, conformance::TestDatabase as _,
 };
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+use rusqlite::Connection;
 use serde_json::{Value, json};
-use sqlx::{Connection as _, SqliteConnection};
 
 use crate::database::{Database, at};
 
@@ -89,9 +89,9 @@ async fn every_real_reads_back_the_same() {
         reals.push((0.0..1000.0_f64).new_tree(&mut runner).unwrap().current());
         reals.push((-1e60..1e60_f64).new_tree(&mut runner).unwrap().current());
     }
-    let mut application = SqliteConnection::connect(&database.url()).await.unwrap();
+    let application = Connection::open(database.path()).unwrap();
     for real in &reals {
-        sqlx::query("INSERT INTO t (r) VALUES (?1)").bind(real).execute(&mut application).await.unwrap();
+        application.execute("INSERT INTO t (r) VALUES (?1)", [real]).unwrap();
     }
     let images = database.images().await;
     for (image, real) in images.iter().zip(&reals) {
