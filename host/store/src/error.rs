@@ -23,6 +23,14 @@ pub enum StoreError {
         /// The driver's words.
         why: String,
     },
+    /// Other transactions were in the way, again and again; the call can be repeated.
+    #[error("{statement}: other transactions were in the way: {why}")]
+    Conflict {
+        /// The statement's name.
+        statement: &'static str,
+        /// The driver's words.
+        why: String,
+    },
     /// The URL is wrong.
     #[error("`{url}` is not a database URL: {why}")]
     BadUrl {
@@ -77,7 +85,7 @@ impl StoreError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Locked { .. } => true,
+            Self::Unreachable { .. } | Self::Locked { .. } | Self::Conflict { .. } => true,
             Self::Statement { transient, .. } => *transient,
             Self::BadUrl { .. }
             | Self::NotMigrated { .. }

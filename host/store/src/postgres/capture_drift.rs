@@ -1,0 +1,130 @@
+//! Whether a capture still fits its table.
+
+use std::collections::BTreeMap;
+
+use super::{
+    capture_table::Table,
+    captures::Written,
+    connection::Session,
+    statement::{Record, statements},
+};
+use crate::{Capture, Result};
+
+statements! {
+    /// Those of one entity type, which no other capture has: it is their first argument. They follow their table when
+    /// that is renamed, and a partition when it is detached.
+    PRESENT_TRIGGERS = "-- present_triggers
+SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, pg_get_triggerdef(t.oid) AS text,
+       t.tgenabled::text AS enabled, c.relispartition AS partition,
+       CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END AS shown
+FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+     JOIN pg_proc AS p ON p.oid = t.tgfoid
+     CROSS JOIN (SELECT convert_to($1, getdatabaseencoding()) || '\\x00'::bytea AS first) AS e
+WHERE p.pronamespace = to_regnamespace(quote_ident(current_schema()))
+  AND p.proname IN ('observer_capture_insert', 'observer_capture_update', 'observer_capture_delete')
+  AND substring(t.tgargs FROM 1 FOR octet_length(e.first)) = e.first
+ORDER BY c.relispartition, c.oid, t.tgname";
+}
+
+/// A trigger as it is in the database.
+pub(super) struct PresentTrigger {
+    pub(super) schema: String,
+    pub(super) table: String,
+    pub(super) shown: String,
+    pub(super) trigger: String,
+    pub(super) text: String,
+    disabled: bool,
+    partition: bool,
+}
+
+impl PresentTrigger {
+    /// What tells it from the other triggers of its capture.
+    pub(super) fn key(&self) -> String {
+        format!("{} on {}", self.trigger, self.shown)
+    }
+
+    fn read(record: &Record) -> Result<Self> {
+        Ok(Self {
+            schema: record.get("schema")?,
+            table: record.get("name")?,
+            shown: record.get("shown")?,
+            trigger: record.get("trigger")?,
+            text: record.get("text")?,
+            disabled: record.get::<&str>("enabled")? == "D",
+            partition: record.get("partition")?,
+        })
+    }
+}
+
+/// The triggers that a capture with this entity type has made.
+pub(super) async fn present(session: &mut Session<'_>, entity_type: &str) -> Result<Vec<PresentTrigger>> {
+    PRESENT_TRIGGERS.call().bind(entity_type).all(session).await?.iter().map(PresentTrigger::read).collect()
+}
+
+/// What no longer fits, and what to do.
+pub(super) async fn drift(session: &mut Session<'_>, written: &Written) -> Result<Option<String>> {
+    let Capture { table, entity_type, columns, .. } = &written.capture;
+    let present = present(session, entity_type).await?;
+    let Some(now) = Table::find(session, table).await? else {
+        return Ok(Some(match present.iter().find(|trigger| !trigger.partition) {
+            Some(elsewhere) => format!(
+                "the table is now named `{0}`; run `aftercommit capture remove {table}`, then \
+                 `aftercommit capture add {0} --entity {entity_type}`",
+                elsewhere.shown
+            ),
+            None => format!("the table is gone; run `aftercommit capture remove {table}`"),
+        }));
+    };
+    let mut findings = of_columns(columns, &now.columns);
+    let relations: Vec<String> =
+        now.relations(session).await?.into_iter().map(|relation| relation.shown).collect();
+    findings.extend(of_triggers(&written.triggers, &present, &relations));
+    if findings.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "{}; run `aftercommit capture add {table} --entity {entity_type}` again to renew its triggers",
+        findings.join("; ")
+    )))
+}
+
+fn of_columns(captured: &[String], now: &[String]) -> Vec<String> {
+    let missing_in = |names: &[String], from: &[String]| -> Vec<String> {
+        names.iter().filter(|name| !from.contains(name)).cloned().collect()
+    };
+    let (new, gone) = (missing_in(now, captured), missing_in(captured, now));
+    let mut findings = Vec::new();
+    if !new.is_empty() {
+        findings.push(format!("new columns: {}", new.join(", ")));
+    }
+    if !gone.is_empty() {
+        findings.push(format!("columns that are gone: {}", gone.join(", ")));
+    }
+    findings
+}
+
+fn of_triggers(
+    written: &BTreeMap<String, String>,
+    present: &[PresentTrigger],
+    relations: &[String],
+) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (key, text) in written {
+        match present.iter().find(|trigger| trigger.key() == *key) {
+            // Of a partition that was dropped or detached nothing is missed.
+            None if relations.iter().any(|relation| key.ends_with(&format!(" on {relation}"))) => {
+                findings.push(format!("the trigger {key} is missing"));
+            }
+            None => {}
+            Some(trigger) if trigger.disabled => findings.push(format!("the trigger {key} is disabled")),
+            Some(trigger) if trigger.text != *text => findings.push(format!("the trigger {key} was changed")),
+            Some(_) => {}
+        }
+    }
+    for relation in relations {
+        if !written.keys().any(|key| key.ends_with(&format!(" on {relation}"))) {
+            findings.push(format!("the partition {relation} has no triggers"));
+        }
+    }
+    findings
+}

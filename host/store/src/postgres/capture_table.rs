@@ -1,0 +1,220 @@
+//! What PostgreSQL knows of the application's tables.
+
+use super::{
+    connection::{Session, identifier},
+    statement::{Record, statements},
+};
+use crate::{Result, StoreError};
+
+/// A table is shown, and stored, as `table` if it is in the schema `public`, else as `schema.table`.
+macro_rules! shown_name {
+    () => {
+        "CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END"
+    };
+}
+
+statements! {
+    /// Names as they are written, without SQL's quotes; `schema.table` goes before a table whose name has a dot. Tables
+    /// that are in no search path can be found too, since hosts have one of their own.
+    FIND_TABLES = concat!("-- find_tables
+SELECT c.oid, n.nspname AS schema, c.relname AS name, ", shown_name!(), " AS shown, c.relkind::text AS kind,
+       c.relpersistence = 't' AS temporary, n.nspname || '.' || c.relname = $1 AS exact,
+       n.nspname = ANY ('{pg_catalog,information_schema,pg_toast}') AS systems,
+       n.nspname = current_schema() AND c.relname ~
+           '^(observer_(captures|deliveries|dlq_history|dlq_items|events(_default|_[0-9]{8})?|hosts|inbox|load_errors|migrations|quarantine|revision)|tb_observer(_log(_default|_[0-9]{8})?)?)$'
+           AS own
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (n.nspname || '.' || c.relname = $1 OR c.relname = $1)
+ORDER BY exact DESC, systems, n.nspname = 'public' DESC, n.nspname");
+    LIST_TABLES = concat!("-- list_tables
+SELECT ", shown_name!(), " AS shown
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname !~ '^(pg_|information_schema$)'
+  AND c.relname !~ '^(observer_|tb_observer)'
+ORDER BY 1 LIMIT 20");
+    /// Generated columns too. Of some types, values can differ in their bytes and be the same as JSON: `1` and `1.0`.
+    LIST_COLUMNS = "-- list_columns
+SELECT a.attname AS name, k.place AS key_place,
+       a.atttypid = 'numeric'::regtype AND a.atttypmod = -1
+           OR a.atttypid IN ('numeric[]'::regtype, 'jsonb'::regtype) AS loose,
+       a.atttypid IN ('json'::regtype, 'json[]'::regtype) OR t.typtype IN ('c', 'd') AS opaque
+FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+     LEFT JOIN (SELECT u.attnum, u.place FROM pg_index AS i, unnest(i.indkey) WITH ORDINALITY AS u (attnum, place)
+                WHERE i.indrelid = $1 AND i.indisprimary) AS k ON k.attnum = a.attnum
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum";
+    /// The table, and its partitions at all depths: a statement that names a partition runs the triggers of that one
+    /// only. Foreign tables can not have such triggers.
+    LIST_RELATIONS = concat!("-- list_relations
+SELECT n.nspname AS schema, c.relname AS name, ", shown_name!(), " AS shown
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.oid IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid)) AND c.relkind IN ('r', 'p')
+ORDER BY c.oid <> $1, n.nspname, c.relname");
+}
+
+/// A table of the application.
+pub(super) struct Table {
+    pub(super) relation: Relation,
+    pub(super) columns: Vec<String>,
+    /// Whether values that differ in their bytes have to be compared as JSON as well.
+    pub(super) compares_numbers: bool,
+    oid: sqlx::postgres::types::Oid,
+    primary_key: Vec<String>,
+}
+
+/// A table or one of its partitions.
+pub(super) struct Relation {
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// As people write it.
+    pub(super) shown: String,
+}
+
+impl Relation {
+    /// As SQL writes it.
+    pub(super) fn quoted(&self) -> String {
+        format!("{}.{}", identifier(&self.schema), identifier(&self.name))
+    }
+
+    fn read(record: &Record) -> Result<Self> {
+        Ok(Self { schema: record.get("schema")?, name: record.get("name")?, shown: record.get("shown")? })
+    }
+}
+
+impl Table {
+    /// The table that is stored under this name, or `None` if there is none any more.
+    pub(super) async fn find(session: &mut Session<'_>, shown: &str) -> Result<Option<Self>> {
+        let found = FIND_TABLES.call().bind(shown).all(session).await?;
+        for record in &found {
+            if record.get::<&str>("shown")? == shown && matches!(record.get::<&str>("kind")?, "r" | "p") {
+                return Ok(Some(Self::read(session, record).await?));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The table that a person asks to capture; refused with what to do if it can not be.
+    pub(super) async fn capturable(session: &mut Session<'_>, asked: &str) -> Result<Self> {
+        let mut found = FIND_TABLES.call().bind(asked).all(session).await?;
+        if found.is_empty() {
+            // As SQL reads a name without quotes.
+            found = FIND_TABLES.call().bind(asked.to_lowercase()).all(session).await?;
+        }
+        let Some(record) = found.first() else {
+            let tables = table_list(session).await?;
+            return Err(StoreError::Refused(format!("there is no table `{asked}`; {tables}")));
+        };
+        refuse_ambiguous(asked, &found)?;
+        refuse_kind(asked, record)?;
+        Self::read(session, record).await
+    }
+
+    async fn read(session: &mut Session<'_>, record: &Record) -> Result<Self> {
+        let oid = record.get("oid")?;
+        let mut primary_key: Vec<(i64, String)> = Vec::new();
+        let mut columns = Vec::new();
+        let (mut loose, mut opaque) = (false, false);
+        for column in LIST_COLUMNS.call().bind(oid).all(session).await? {
+            let name: String = column.get("name")?;
+            if let Some(place) = column.get("key_place")? {
+                primary_key.push((place, name.clone()));
+            }
+            loose |= column.get::<bool>("loose")?;
+            opaque |= column.get::<bool>("opaque")?;
+            columns.push(name);
+        }
+        primary_key.sort_unstable();
+        Ok(Self {
+            relation: Relation::read(record)?,
+            columns,
+            // A json column can hold what jsonb refuses; then the application's statement would fail.
+            compares_numbers: loose && !opaque,
+            oid,
+            primary_key: primary_key.into_iter().map(|(_, name)| name).collect(),
+        })
+    }
+
+    /// The table itself, then its partitions.
+    pub(super) async fn relations(&self, session: &mut Session<'_>) -> Result<Vec<Relation>> {
+        LIST_RELATIONS.call().bind(self.oid).all(session).await?.iter().map(Relation::read).collect()
+    }
+
+    /// The key of its events: the columns that were asked for, or the primary key.
+    pub(super) fn key(&self, asked: &[String]) -> Result<Vec<String>> {
+        let table = &self.relation.shown;
+        if asked.is_empty() {
+            if self.primary_key.is_empty() {
+                return Err(StoreError::Refused(format!(
+                    "the table `{table}` has no primary key; say which columns name a row: `--key COLUMN,..`"
+                )));
+            }
+            return Ok(self.primary_key.clone());
+        }
+        let mut key = Vec::with_capacity(asked.len());
+        for name in asked {
+            let column = self
+                .columns
+                .iter()
+                .find(|column| *column == name)
+                .or_else(|| self.columns.iter().find(|column| **column == name.to_lowercase()))
+                .ok_or_else(|| {
+                    StoreError::Refused(format!(
+                        "the table `{table}` has no column `{name}` for its key; it has {}",
+                        self.columns.join(", ")
+                    ))
+                })?;
+            if key.contains(column) {
+                return Err(StoreError::Refused(format!("the key has the column `{name}` twice")));
+            }
+            key.push(column.clone());
+        }
+        Ok(key)
+    }
+}
+
+/// A name without a schema may be that of several tables; those in `public` go first, as they do in SQL.
+fn refuse_ambiguous(asked: &str, found: &[Record]) -> Result<()> {
+    let mut names = Vec::new();
+    for record in found {
+        let clear = record.get::<bool>("exact")? || record.get::<&str>("schema")? == "public";
+        if names.is_empty() && clear {
+            return Ok(());
+        }
+        if !record.get::<bool>("systems")? {
+            names.push(record.get::<&str>("shown")?);
+        }
+    }
+    match names.len() {
+        0 | 1 => Ok(()),
+        _ => Err(StoreError::Refused(format!(
+            "there are several tables named `{asked}`; write one of {}",
+            names.join(", ")
+        ))),
+    }
+}
+
+fn refuse_kind(asked: &str, record: &Record) -> Result<()> {
+    let why = if record.get("own")? || record.get("systems")? {
+        "belongs to aftercommit or to PostgreSQL itself; capture a table of your application"
+    } else if record.get("temporary")? {
+        "is a temporary table, which only its own session sees; capture a lasting one"
+    } else {
+        match record.get::<&str>("kind")? {
+            "r" | "p" => return Ok(()),
+            "f" => "is a foreign table, which can not have these triggers; capture the table on its own server",
+            "m" => "is a materialized view, and commits change tables; capture the tables it reads",
+            _ => "is a view, and commits change tables; capture the tables it reads",
+        }
+    };
+    Err(StoreError::Refused(format!("`{asked}` {why}")))
+}
+
+async fn table_list(session: &mut Session<'_>) -> Result<String> {
+    let records = LIST_TABLES.call().all(session).await?;
+    let names = records.iter().map(|record| record.get("shown")).collect::<Result<Vec<&str>>>()?;
+    Ok(if names.is_empty() {
+        "the database has no tables yet".into()
+    } else {
+        format!("there are {}", names.join(", "))
+    })
+}

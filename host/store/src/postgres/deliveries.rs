@@ -1,0 +1,81 @@
+//! Deliveries as people see them.
+
+use aftercommit_core::{DeliveryId, DeliveryState};
+use async_trait::async_trait;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    PostgresStore,
+    connection::Session,
+    statement::{Record, statements},
+    time::At,
+};
+use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result};
+
+statements! {
+    LIVE_DELIVERIES = "-- live_deliveries
+SELECT id, event_id, observer, action, action_type, state AS status, attempts, max_attempts, last_error,
+       next_attempt_at, created_at
+FROM observer_deliveries
+WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR observer = $2)
+ORDER BY event_seq, position, id LIMIT $3";
+    /// Reads what is live, which is little: an index for it would cost every delivery.
+    DELIVERIES_OF_EVENT = "-- deliveries_of_event
+SELECT id, event_id, observer, action, action_type, state AS status, attempts, max_attempts, last_error,
+       next_attempt_at, created_at
+FROM observer_deliveries
+WHERE event_seq = $1
+ORDER BY position, id";
+    ENDED_DELIVERIES = "-- ended_deliveries
+SELECT delivery_id AS id, coalesce(event_id, '00000000-0000-0000-0000-000000000000') AS event_id, observer, action,
+       action_type, status, attempt AS attempts, max_attempts,
+       CASE WHEN status <> 'succeeded' THEN message END AS last_error,
+       NULL::timestamptz AS next_attempt_at, started_at AS created_at
+FROM tb_observer_log
+WHERE status = $1 AND ($2::text IS NULL OR observer = $2) AND delivery_id IS NOT NULL
+ORDER BY pk_log DESC LIMIT $3";
+}
+
+#[async_trait]
+impl Deliveries for PostgresStore {
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
+        let statement = match filter.state {
+            Some(state) if state.is_final() => ENDED_DELIVERIES,
+            _ => LIVE_DELIVERIES,
+        };
+        let mut session = self.inner.connections.read().await?;
+        let records = statement
+            .call()
+            .bind(filter.state.map(DeliveryState::as_str))
+            .bind(filter.observer)
+            .bind_limit(filter.limit)
+            .all(&mut session)
+            .await?;
+        records.iter().map(delivery_row).collect()
+    }
+}
+
+/// The live deliveries of one event, in the order of its actions.
+pub(super) async fn of_event(session: &mut Session<'_>, event_seq: i64) -> Result<Vec<DeliveryRow>> {
+    let records = DELIVERIES_OF_EVENT.call().bind(event_seq).all(session).await?;
+    records.iter().map(delivery_row).collect()
+}
+
+fn delivery_row(record: &Record) -> Result<DeliveryRow> {
+    let status: String = record.get("status")?;
+    Ok(DeliveryRow {
+        id: DeliveryId(record.get::<Uuid>("id")?),
+        event_id: record.get("event_id")?,
+        observer: record.get("observer")?,
+        action: record.get("action_type")?,
+        action_name: record.get("action")?,
+        status: serde_json::from_value(Value::String(status))
+            .map_err(|why| record.unreadable("status", &why))?,
+        attempts: record.count("attempts")?,
+        max_attempts: record.count("max_attempts")?,
+        last_error: record.get("last_error")?,
+        next_attempt_at: record.get::<Option<At>>("next_attempt_at")?.map(|At(at)| at),
+        created_at: record.time("created_at")?,
+    })
+}

@@ -1,0 +1,166 @@
+//! Events as people see them.
+
+use aftercommit_core::EntityEvent;
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{
+    PostgresStore,
+    connection::{Session, Sync},
+    deliveries,
+    event_row::{self, Read},
+    statement::{Record, statements},
+};
+use crate::{EventFilter, EventHistory, Events, QuarantinedRow, Result, StoreError, events::AttemptRow};
+
+statements! {
+    /// Ids are unique over all days: whoever emits this one at the same time waits here.
+    LOCK_EVENT_ID = "-- lock_event_id
+SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1634104419))::text";
+    EVENT_EXISTS = "-- event_exists
+SELECT EXISTS (SELECT 1 FROM observer_events WHERE id = $1)";
+    EMIT_EVENT = "-- emit_event
+WITH emitted AS (
+    INSERT INTO observer_events
+        (id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
+    VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::json, $8::text::json, $9, $10, $11)
+    RETURNING seq, occurred_at
+), waiting AS (
+    INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM emitted
+)
+SELECT pg_notify('observer_inbox', '')::text";
+    LIST_EVENTS = "-- list_events
+SELECT id AS event_id, entity_type, entity_id, event_kind, occurred_at, data::text AS data, old::text AS old,
+       changed::text AS changed, tenant_id, actor, traceparent
+FROM observer_events AS e
+WHERE ($1::text IS NULL OR entity_type = $1) AND ($2::text IS NULL OR entity_id = $2)
+  AND ($3::text IS NULL OR event_kind = $3)
+  AND NOT EXISTS (SELECT 1 FROM observer_quarantine AS q WHERE q.event_seq = e.seq)
+ORDER BY seq DESC LIMIT $4";
+    SHOW_EVENT = "-- show_event
+SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data::text AS data,
+       e.old::text AS old, e.changed::text AS changed, e.tenant_id, e.actor, e.traceparent,
+       EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.seq = e.seq) AS in_inbox
+FROM observer_events AS e
+WHERE e.id = $1
+ORDER BY e.seq LIMIT 1";
+    ATTEMPTS_OF_EVENT = "-- attempts_of_event
+SELECT delivery_id, observer, action, action_type, attempt, max_attempts, status, class, code, message, http_status,
+       started_at, duration_us, plugin, plugin_digest
+FROM tb_observer_log
+WHERE event_id = $1
+ORDER BY pk_log";
+    LIST_QUARANTINED = "-- list_quarantined
+SELECT event_id, entity_type, entity_id, reason, quarantined_at
+FROM observer_quarantine
+ORDER BY pk_quarantine DESC LIMIT $1";
+    COUNT_INBOX = "-- count_inbox
+SELECT count(*) FROM observer_inbox";
+}
+
+#[async_trait]
+impl Events for PostgresStore {
+    async fn emit(&self, event: EntityEvent) -> Result<()> {
+        let event = &event;
+        self.inner
+            .connections
+            .write("emit", Sync::Now, |session| Box::pin(emit(session, event)))
+            .await
+    }
+
+    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
+        let mut session = self.inner.connections.read().await?;
+        let records = LIST_EVENTS
+            .call()
+            .bind(filter.entity_type)
+            .bind(filter.entity_id)
+            .bind(filter.event_kind.map(aftercommit_core::EventKind::as_str))
+            .bind_limit(filter.limit)
+            .all(&mut session)
+            .await?;
+        // A row that intake has not put aside yet is passed over as well.
+        records.iter().filter_map(|record| event_row::read(record).map(Read::ok).transpose()).collect()
+    }
+
+    async fn event(&self, id: Uuid) -> Result<EventHistory> {
+        let mut moment = self.inner.connections.read_transaction().await?;
+        let Some(record) = SHOW_EVENT.call().bind(id).optional(&mut moment).await? else {
+            return Err(StoreError::NotFound { what: "event", name: id.to_string() });
+        };
+        let event = event_row::read(&record)?.map_err(|rejected| {
+            StoreError::Refused(format!("the row {id} is no event: {}", rejected.reason))
+        })?;
+        let attempts = ATTEMPTS_OF_EVENT.call().bind(id).all(&mut moment).await?;
+        Ok(EventHistory {
+            event,
+            in_inbox: record.get("in_inbox")?,
+            deliveries: deliveries::of_event(&mut moment, record.get("seq")?).await?,
+            attempts: attempts.iter().map(attempt_row).collect::<Result<_>>()?,
+        })
+    }
+
+    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
+        let mut session = self.inner.connections.read().await?;
+        let records = LIST_QUARANTINED.call().bind_limit(limit).all(&mut session).await?;
+        records.iter().map(quarantined_row).collect()
+    }
+
+    async fn inbox_len(&self) -> Result<u64> {
+        let mut session = self.inner.connections.read().await?;
+        let count: i64 = COUNT_INBOX.call().value(&mut session).await?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+async fn emit(session: &mut Session<'_>, event: &EntityEvent) -> Result<()> {
+    LOCK_EVENT_ID.call().bind(event.id).execute(session).await?;
+    if EVENT_EXISTS.call().bind(event.id).value(session).await? {
+        return Err(StoreError::Refused(format!("there is an event {} already; ids are unique", event.id)));
+    }
+    EMIT_EVENT
+        .call()
+        .bind(event.id)
+        .bind(&event.entity_type)
+        .bind(&event.entity_id)
+        .bind(event.event_kind.as_str())
+        .bind_time(event.occurred_at)
+        .bind(event.data.to_string())
+        .bind(event.old.as_ref().map(ToString::to_string))
+        .bind(serde_json::Value::from(event.changed.clone()).to_string())
+        .bind(event.tenant_id.as_deref())
+        .bind(event.actor.as_deref())
+        .bind(event.traceparent.as_deref())
+        .execute(session)
+        .await?;
+    Ok(())
+}
+
+fn attempt_row(record: &Record) -> Result<AttemptRow> {
+    Ok(AttemptRow {
+        delivery_id: record.get("delivery_id")?,
+        observer: record.get("observer")?,
+        action: record.get("action_type")?,
+        action_name: record.get("action")?,
+        attempt: record.count("attempt")?,
+        max_attempts: record.count("max_attempts")?,
+        status: record.get("status")?,
+        class: record.get("class")?,
+        code: record.get("code")?,
+        message: record.get("message")?,
+        http_status: record.http_status()?,
+        started_at: record.time("started_at")?,
+        duration_us: record.get::<i64>("duration_us")?.unsigned_abs(),
+        plugin: record.get("plugin")?,
+        plugin_digest: record.get("plugin_digest")?,
+    })
+}
+
+fn quarantined_row(record: &Record) -> Result<QuarantinedRow> {
+    Ok(QuarantinedRow {
+        event_id: record.get::<Option<Uuid>>("event_id")?.map(|id| id.to_string()).unwrap_or_default(),
+        entity_type: record.get("entity_type")?,
+        entity_id: record.get("entity_id")?,
+        reason: record.get("reason")?,
+        quarantined_at: record.time("quarantined_at")?,
+    })
+}

@@ -1,0 +1,82 @@
+//! What the database's errors mean to the caller.
+
+use sqlx::Error;
+
+use crate::StoreError;
+
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+const SERIALIZATION_FAILURE: &str = "40001";
+const DEADLOCK_DETECTED: &str = "40P01";
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+const INVALID_PASSWORD: &str = "28P01";
+const INVALID_AUTHORIZATION: &str = "28000";
+const INVALID_CATALOG_NAME: &str = "3D000";
+const UNDEFINED_TABLE: &str = "42P01";
+const DISK_FULL: &str = "53100";
+const TOO_MANY_CONNECTIONS: &str = "53300";
+const READ_ONLY_TRANSACTION: &str = "25006";
+
+/// Classes of what passes: connection, resources, operator intervention, system errors of the server.
+const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
+/// What else passes: a lock that was not available, and a server that is a standby until it is promoted.
+const PASSING: [&str; 2] = ["55P03", READ_ONLY_TRANSACTION];
+
+/// PostgreSQL's code of an error, if the error came from there.
+pub(super) fn code(error: &Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+/// Whether the same transaction may work when it is run again at once.
+fn is_conflict(code: &str) -> bool {
+    matches!(code, SERIALIZATION_FAILURE | DEADLOCK_DETECTED)
+}
+
+/// Whether the rights of the role were not enough.
+pub(super) fn is_forbidden(error: &Error) -> bool {
+    code(error).as_deref() == Some(INSUFFICIENT_PRIVILEGE)
+}
+
+/// What a failed step means to the caller of the store. It is named: a statement, or the commit of a transaction.
+pub(super) fn of_step(name: &'static str, error: &Error) -> StoreError {
+    match code(error) {
+        Some(code) if is_conflict(&code) => StoreError::Conflict { statement: name, why: reason(error) },
+        _ => StoreError::Statement { statement: name, why: reason(error), transient: is_transient(error) },
+    }
+}
+
+/// Why it failed, in words for people.
+pub(super) fn reason(error: &Error) -> String {
+    let driver = match error {
+        Error::PoolTimedOut => "no connection was free or could be made in time".to_owned(),
+        Error::Io(why) => format!("the connection failed: {why}"),
+        Error::Tls(why) => format!("TLS failed: {why}; look at `sslmode` and `sslrootcert` in the URL"),
+        _ => error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()),
+    };
+    let hint = match code(error).as_deref() {
+        Some(INVALID_PASSWORD | INVALID_AUTHORIZATION) => "look at the user and the password in the URL",
+        Some(INVALID_CATALOG_NAME) => "make it with `createdb`, or look at the name in the URL",
+        Some(INSUFFICIENT_PRIVILEGE) => {
+            "the role of the URL needs the rights that docs/postgresql.md lists under \"Roles and rights\""
+        }
+        Some(UNDEFINED_TABLE) => "run `aftercommit migrate`, or look at the configured schema",
+        Some(DISK_FULL) => "the server's disk is full",
+        Some(TOO_MANY_CONNECTIONS) => "raise the server's max_connections, or put a pooler before it",
+        Some(READ_ONLY_TRANSACTION) => "this server is a standby; use the URL of the primary",
+        _ => return driver,
+    };
+    format!("{driver} ({hint})")
+}
+
+pub(super) fn is_transient(error: &Error) -> bool {
+    match code(error) {
+        Some(code) => {
+            PASSING_CLASSES.iter().any(|class| code.starts_with(class)) || PASSING.contains(&code.as_str())
+        }
+        None => is_lost(error),
+    }
+}
+
+/// Whether the connection is gone, or there was none.
+pub(super) fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Io(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed)
+}

@@ -1,0 +1,152 @@
+//! Which hosts live, and what becomes of the work of those that do not.
+
+use std::time::Duration;
+
+use aftercommit_core::Timestamp;
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{
+    PostgresStore,
+    connection::{Session, Sync},
+    locks,
+    statement::statements,
+};
+use crate::{HostId, HostRow, Hosts, Result, TakenOver};
+
+statements! {
+    REGISTER_HOST = "-- register_host
+INSERT INTO observer_hosts (id, name, started_at, heartbeat_at) VALUES ($1, $2, $3, $3)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, heartbeat_at = excluded.heartbeat_at";
+    HEARTBEAT = "-- heartbeat
+UPDATE observer_hosts SET heartbeat_at = $2 WHERE id = $1";
+    LIST_HOSTS = "-- list_hosts
+SELECT id, name, started_at, heartbeat_at FROM observer_hosts ORDER BY started_at, id";
+    /// Looked at without a transaction: nearly always there is nothing to do. A delivery whose owner is not entered is
+    /// nobody's either: its host was removed while it took the delivery.
+    MAY_TAKE_OVER = "-- may_take_over
+SELECT EXISTS (SELECT 1 FROM observer_hosts WHERE heartbeat_at < $1)
+    OR EXISTS (SELECT 1 FROM observer_deliveries AS d
+               WHERE d.state = 'running' AND NOT EXISTS (SELECT 1 FROM observer_hosts AS h WHERE h.id = d.owner))";
+    /// A heartbeat that comes meanwhile is waited for, and keeps its host.
+    REMOVE_SILENT_HOSTS = "-- remove_silent_hosts
+DELETE FROM observer_hosts WHERE heartbeat_at < $1 RETURNING id";
+    REMOVE_HOST = "-- remove_host
+DELETE FROM observer_hosts WHERE id = $1";
+    DELETE_LOAD_ERRORS = "-- delete_load_errors_of_hosts
+DELETE FROM observer_load_errors WHERE host NOT IN (SELECT id FROM observer_hosts)";
+    ORPHANS = "-- orphans
+SELECT id, owner, attempts FROM observer_deliveries AS d
+WHERE d.state = 'running' AND NOT EXISTS (SELECT 1 FROM observer_hosts AS h WHERE h.id = d.owner)";
+    /// Only those that are still as they were found: meanwhile another host may have freed one, and a third, which
+    /// entered after this statement began, may run it. The attempt that is lost may have done its work or not: that
+    /// is on record, like every other attempt.
+    FREE_DELIVERIES = "-- free_deliveries
+WITH freed AS (
+    UPDATE observer_deliveries AS d
+    SET state = 'ready', owner = NULL, last_error = 'its host ended before the attempt did'
+    FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) AS o (id, owner, attempts)
+    WHERE d.id = o.id AND d.state = 'running' AND d.owner = o.owner AND d.attempts = o.attempts
+    RETURNING d.*
+)
+INSERT INTO tb_observer_log
+    (delivery_id, event_id, observer, action, action_type, attempt, max_attempts, status, code, message, started_at,
+     duration_us)
+SELECT id, event_id, observer, action, action_type, attempts, max_attempts, 'lost', 'host_gone',
+       'its host ended before the attempt did', $4, 0
+FROM freed";
+}
+
+#[async_trait]
+impl Hosts for PostgresStore {
+    async fn register(&self, host: HostId, name: &str, now: Timestamp) -> Result<()> {
+        let connections = &self.inner.connections;
+        connections
+            .write("register", Sync::Later, |session| Box::pin(register(session, host, name, now)))
+            .await
+    }
+
+    async fn heartbeat(&self, host: HostId, now: Timestamp) -> Result<bool> {
+        let connections = &self.inner.connections;
+        connections.write("heartbeat", Sync::Later, |session| Box::pin(heartbeat(session, host, now))).await
+    }
+
+    async fn take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<TakenOver> {
+        let connections = &self.inner.connections;
+        let oldest = now.minus(lease_timeout);
+        let mut session = connections.read().await?;
+        let may: bool = MAY_TAKE_OVER.call().bind_time(oldest).value(&mut session).await?;
+        drop(session);
+        if !may {
+            return Ok(TakenOver::default());
+        }
+        connections
+            .write("take_over", Sync::Later, |session| Box::pin(take_over(session, oldest, now)))
+            .await
+    }
+
+    async fn retire(&self, host: HostId) -> Result<()> {
+        let connections = &self.inner.connections;
+        connections.write("retire", Sync::Later, |session| Box::pin(retire(session, host))).await
+    }
+
+    async fn hosts(&self) -> Result<Vec<HostRow>> {
+        let mut session = self.inner.connections.read().await?;
+        list(&mut session).await
+    }
+}
+
+async fn register(session: &mut Session<'_>, host: HostId, name: &str, now: Timestamp) -> Result<()> {
+    REGISTER_HOST.call().bind(host.0).bind(name).bind_time(now).execute(session).await?;
+    Ok(())
+}
+
+async fn heartbeat(session: &mut Session<'_>, host: HostId, now: Timestamp) -> Result<bool> {
+    Ok(HEARTBEAT.call().bind(host.0).bind_time(now).execute(session).await? == 1)
+}
+
+async fn take_over(session: &mut Session<'_>, oldest: Timestamp, now: Timestamp) -> Result<TakenOver> {
+    let gone = REMOVE_SILENT_HOSTS.call().bind_time(oldest).all(session).await?;
+    let hosts = gone.iter().map(|record| Ok(HostId(record.get("id")?))).collect::<Result<_>>()?;
+    Ok(TakenOver { hosts, deliveries: free(session, now).await? })
+}
+
+async fn retire(session: &mut Session<'_>, host: HostId) -> Result<()> {
+    let last_seen = list(session).await?.into_iter().find(|row| row.id == host);
+    if let Some(row) = last_seen {
+        REMOVE_HOST.call().bind(host.0).execute(session).await?;
+        free(session, row.heartbeat_at).await?;
+    }
+    Ok(())
+}
+
+/// Frees what is owned by none that is entered.
+async fn free(session: &mut Session<'_>, now: Timestamp) -> Result<usize> {
+    DELETE_LOAD_ERRORS.call().execute(session).await?;
+    let orphans = ORPHANS.call().all(session).await?;
+    if orphans.is_empty() {
+        return Ok(0);
+    }
+    let ids = orphans.iter().map(|record| record.get("id")).collect::<Result<Vec<Uuid>>>()?;
+    let owners = orphans.iter().map(|record| record.get("owner")).collect::<Result<Vec<Uuid>>>()?;
+    let attempts = orphans.iter().map(|record| record.get("attempts")).collect::<Result<Vec<i32>>>()?;
+    locks::keys_of(session, &ids).await?;
+    FREE_DELIVERIES.call().bind(ids).bind(owners).bind(attempts).bind_time(now).execute(session).await
+}
+
+async fn list(session: &mut Session<'_>) -> Result<Vec<HostRow>> {
+    LIST_HOSTS
+        .call()
+        .all(session)
+        .await?
+        .iter()
+        .map(|record| {
+            Ok(HostRow {
+                id: HostId(record.get("id")?),
+                name: record.get("name")?,
+                started_at: record.time("started_at")?,
+                heartbeat_at: record.time("heartbeat_at")?,
+            })
+        })
+        .collect()
+}

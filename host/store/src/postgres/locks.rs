@@ -1,0 +1,58 @@
+//! Advisory locks of transactions, for what row locks can not say: that no row may come. The list of them is in
+//! `migrations/postgres/0002_triggers.sql`; each is freed when its transaction ends. Whoever takes several takes them in
+//! the order of this file.
+
+use super::{
+    connection::Session,
+    statement::{Statement, statements},
+};
+use crate::Result;
+
+statements! {
+    LOCK_MIGRATIONS = "-- lock_migrations
+SELECT pg_advisory_xact_lock(1634104419, 2)::text";
+    LOCK_REPLAYS = "-- lock_replays
+SELECT pg_advisory_xact_lock_shared(1634104419, 1)::text";
+    LOCK_PURGE = "-- lock_purge
+SELECT pg_advisory_xact_lock(1634104419, 1)::text";
+    /// Who is disabled stays as it is while deliveries are made; then the keys.
+    LOCK_INTAKE = "-- lock_intake
+SELECT pg_advisory_xact_lock_shared(1634104419, 0)::text, observer_lock_keys($1)::text";
+    /// The keys of deliveries that are about to end or to stop. Looks for the keys only where there are any at all.
+    LOCK_KEYS_OF = "-- lock_keys_of
+SELECT observer_lock_keys(ARRAY(SELECT ordering_key FROM observer_deliveries
+                                WHERE id = ANY($1) AND ordering_key IS NOT NULL))::text
+WHERE EXISTS (SELECT 1 FROM observer_deliveries WHERE ordering_key IS NOT NULL)";
+}
+
+/// Another process may be migrating as well.
+pub(super) async fn migrations(session: &mut Session<'_>) -> Result<()> {
+    alone(LOCK_MIGRATIONS, session).await
+}
+
+/// Old events stay while dead letters that need them are made live again.
+pub(super) async fn replays(session: &mut Session<'_>) -> Result<()> {
+    alone(LOCK_REPLAYS, session).await
+}
+
+/// Dead letters stay dead while old events are dropped.
+pub(super) async fn purge(session: &mut Session<'_>) -> Result<()> {
+    alone(LOCK_PURGE, session).await
+}
+
+/// Before deliveries with these ordering keys are made.
+pub(super) async fn intake(session: &mut Session<'_>, keys: &[&str]) -> Result<()> {
+    LOCK_INTAKE.call().bind(keys).execute(session).await?;
+    Ok(())
+}
+
+/// Before these deliveries end or stop.
+pub(super) async fn keys_of(session: &mut Session<'_>, ids: &[uuid::Uuid]) -> Result<()> {
+    LOCK_KEYS_OF.call().bind(ids).execute(session).await?;
+    Ok(())
+}
+
+async fn alone(statement: Statement, session: &mut Session<'_>) -> Result<()> {
+    statement.call().execute(session).await?;
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The tables' version: migrations are numbered files, applied in order, each in a transaction of its own.
+
+use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, Executor as _};
+
+use super::{
+    PostgresStore,
+    connection::{Session, Sync, identifier},
+    failure, locks, retention,
+    statement::statements,
+};
+use crate::{AppliedMigration, Result, Schema, StoreError};
+
+struct Migration {
+    version: i64,
+    name: &'static str,
+    sql: &'static str,
+}
+
+macro_rules! migration {
+    ($version:literal, $name:literal, $file:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../../../migrations/postgres/", $file)),
+        }
+    };
+}
+
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "tables", "0001_tables.sql"),
+    migration!(2, "triggers", "0002_triggers.sql"),
+    migration!(3, "views", "0003_views.sql"),
+];
+
+/// What this program was built with.
+const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+statements! {
+    HAS_SCHEMA = "-- has_schema
+SELECT to_regnamespace(quote_ident($1)) IS NOT NULL";
+    CREATE_MIGRATIONS = "-- create_migrations
+CREATE TABLE IF NOT EXISTS observer_migrations (
+    version    bigint PRIMARY KEY,
+    name       text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)";
+    HAS_MIGRATIONS = "-- has_migrations
+SELECT to_regclass(quote_ident($1) || '.observer_migrations') IS NOT NULL";
+    SCHEMA_VERSION = "-- schema_version
+SELECT coalesce(max(version), 0) FROM observer_migrations";
+    INSERT_MIGRATION = "-- insert_migration
+INSERT INTO observer_migrations (version, name) VALUES ($1, $2)";
+}
+
+#[async_trait]
+impl Schema for PostgresStore {
+    async fn migrate(&self) -> Result<Vec<AppliedMigration>> {
+        let connections = &self.inner.connections;
+        let schema = connections.schema();
+        let mut applied = Vec::new();
+        for migration in MIGRATIONS {
+            let step = connections
+                .write("migrate", Sync::Now, |session| Box::pin(apply(session, schema, migration)))
+                .await?;
+            applied.extend(step);
+        }
+        connections
+            .write("make_partitions", Sync::Now, |session| Box::pin(retention::make_partitions(session)))
+            .await?;
+        Ok(applied)
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        let mut session = self.inner.connections.read().await?;
+        match version(&mut session, self.inner.connections.schema()).await? {
+            KNOWN => Ok(()),
+            found if found > KNOWN => Err(StoreError::SchemaNewer { found, known: KNOWN }),
+            found => Err(StoreError::NotMigrated { found, needed: KNOWN }),
+        }
+    }
+}
+
+async fn apply(
+    session: &mut Session<'_>,
+    schema: &str,
+    migration: &Migration,
+) -> Result<Option<AppliedMigration>> {
+    locks::migrations(session).await?;
+    if !HAS_SCHEMA.call().bind(schema).value::<bool>(session).await? {
+        run(session, "create_schema", format!("CREATE SCHEMA {}", identifier(schema))).await?;
+    }
+    // Looked up under the lock: another process may be migrating as well.
+    let found = version(session, schema).await?;
+    if found > KNOWN {
+        return Err(StoreError::SchemaNewer { found, known: KNOWN });
+    }
+    if found >= migration.version {
+        return Ok(None);
+    }
+    CREATE_MIGRATIONS.call().execute(session).await?;
+    run(session, migration.name, migration.sql.to_owned()).await?;
+    INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(session).await?;
+    Ok(Some(AppliedMigration { version: migration.version, name: migration.name.to_owned() }))
+}
+
+/// Runs statements that can not take arguments. Names in them are quoted.
+async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
+    session
+        .connection()
+        .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
+        .await
+        .map_err(|error| failure::of_step(name, &error))?;
+    Ok(())
+}
+
+/// The version of the schema; 0 when there is none.
+async fn version(session: &mut Session<'_>, schema: &str) -> Result<i64> {
+    if !HAS_MIGRATIONS.call().bind(schema).value::<bool>(session).await? {
+        return Ok(0);
+    }
+    SCHEMA_VERSION.call().value(session).await
+}

@@ -1,0 +1,155 @@
+//! How statements are written down and called: once, named by the SQL comment they open with; errors carry that name.
+
+use aftercommit_core::Timestamp;
+use sqlx::{
+    Decode, Encode, Postgres, Row as _, Type,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
+
+use super::{connection::Session, failure, time::At};
+use crate::{Result, StoreError};
+
+/// A statement. Its first line is its name as an SQL comment, which also shows in the server's own views and logs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statement(pub(super) &'static str);
+
+impl Statement {
+    /// The name in its first line.
+    pub(super) fn name(self) -> &'static str {
+        self.0.lines().next().and_then(|line| line.strip_prefix("-- ")).unwrap_or("unnamed")
+    }
+
+    /// The whole text.
+    #[cfg(feature = "conformance")]
+    pub(super) const fn sql(self) -> &'static str {
+        self.0
+    }
+
+    /// A call of it; arguments are bound in the order of `$1`, `$2`, ..
+    pub(super) fn call(self) -> Call {
+        Call { statement: self, query: sqlx::query(self.0) }
+    }
+}
+
+/// A statement and its arguments.
+pub(super) struct Call {
+    statement: Statement,
+    query: Query<'static, Postgres, PgArguments>,
+}
+
+impl Call {
+    /// Binds the next argument.
+    pub(super) fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        self.query = self.query.bind(value);
+        self
+    }
+
+    /// Binds a time.
+    pub(super) fn bind_time(self, at: Timestamp) -> Self {
+        self.bind(At(at))
+    }
+
+    /// Binds a number of rows.
+    pub(super) fn bind_limit(self, limit: usize) -> Self {
+        self.bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    }
+
+    /// Runs it; how many rows it wrote.
+    pub(super) async fn execute(self, session: &mut Session<'_>) -> Result<usize> {
+        let Self { statement, query } = self;
+        let query = query.persistent(session.keeps_statements());
+        let done = query
+            .execute(session.connection())
+            .await
+            .map_err(|error| failure::of_step(statement.name(), &error))?;
+        Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+    }
+
+    /// Runs it and reads all rows.
+    pub(super) async fn all(self, session: &mut Session<'_>) -> Result<Vec<Record>> {
+        let Self { statement, query } = self;
+        let query = query.persistent(session.keeps_statements());
+        let rows = query
+            .fetch_all(session.connection())
+            .await
+            .map_err(|error| failure::of_step(statement.name(), &error))?;
+        Ok(rows.into_iter().map(|row| Record { row, statement }).collect())
+    }
+
+    /// Runs it and reads its first row, if there is one.
+    pub(super) async fn optional(self, session: &mut Session<'_>) -> Result<Option<Record>> {
+        Ok(self.all(session).await?.into_iter().next())
+    }
+
+    /// Runs it and reads the first column of its one row.
+    pub(super) async fn value<T>(self, session: &mut Session<'_>) -> Result<T>
+    where
+        T: for<'r> Decode<'r, Postgres> + Type<Postgres>,
+    {
+        let statement = self.statement;
+        match self.all(session).await?.first() {
+            Some(record) => {
+                record.row.try_get(0).map_err(|error| failure::of_step(statement.name(), &error))
+            }
+            None => Err(failure::of_step(statement.name(), &sqlx::Error::RowNotFound)),
+        }
+    }
+}
+
+/// A row that a statement returned.
+pub(super) struct Record {
+    row: PgRow,
+    statement: Statement,
+}
+
+impl Record {
+    /// A column by its name.
+    pub(super) fn get<'r, T: Decode<'r, Postgres> + Type<Postgres>>(&'r self, column: &str) -> Result<T> {
+        self.row.try_get(column).map_err(|error| failure::of_step(self.statement.name(), &error))
+    }
+
+    /// A time.
+    pub(super) fn time(&self, column: &str) -> Result<Timestamp> {
+        Ok(self.get::<At>(column)?.0)
+    }
+
+    /// A number that is never negative.
+    pub(super) fn count(&self, column: &str) -> Result<u32> {
+        self.get::<i32>(column)?.try_into().map_err(|error| self.unreadable(column, &error))
+    }
+
+    /// A status code, which may be null.
+    pub(super) fn http_status(&self) -> Result<Option<u16>> {
+        let status: Option<i32> = self.get("http_status")?;
+        status
+            .map(u16::try_from)
+            .transpose()
+            .map_err(|error| self.unreadable("http_status", &error))
+    }
+
+    /// An error for a value that is not what this program writes.
+    pub(super) fn unreadable(&self, column: &str, why: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Statement {
+            statement: self.statement.name(),
+            why: format!("column {column}: {why}"),
+            transient: false,
+        }
+    }
+}
+
+/// As PostgreSQL counts.
+pub(super) fn int(number: impl TryInto<i32>) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
+}
+
+/// Declares the statements of a file as constants, and lists them in `STATEMENTS` for the test that prepares them all.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
+        $($(#[$doc])* const $name: $crate::postgres::statement::Statement =
+            $crate::postgres::statement::Statement($sql);)+
+        #[cfg(feature = "conformance")]
+        pub(super) const STATEMENTS: &[$crate::postgres::statement::Statement] = &[$($name),+];
+    };
+}
+pub(super) use statements;

@@ -1,0 +1,339 @@
+-- aftercommit, schema version 2: what the tables keep right by themselves, whoever writes to them; and the functions
+-- behind the triggers of captured tables.
+--
+-- Functions that write to the host's tables run with the rights of who owns them, and find names by the search_path of
+-- this migration only: a role that writes to `tb_observer` or to a captured table needs no rights on anything else.
+--
+-- Advisory locks of transactions, all with the class 1634104419:
+--     0            shared: makes deliveries. Alone: marks those of an observer as paused or not.
+--     1            shared: makes dead letters live again. Alone: drops old events.
+--     2            migrates.
+--     256 .. 511   what is first of the ordering keys with this hash. Of a bounded number, because locks are; taken in
+--                  ascending order by whoever takes several.
+
+-- The revision of the observers. Running hosts hear of it.
+CREATE FUNCTION observer_revise() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE observer_revision SET revision = revision + 1;
+    PERFORM pg_notify('observer_revision', '');
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER tb_observer_revised AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tb_observer
+    FOR EACH STATEMENT EXECUTE FUNCTION observer_revise();
+
+-- A change by plain SQL is dated too.
+CREATE FUNCTION observer_date() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.updated_at = clock_timestamp();
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER tb_observer_dated BEFORE UPDATE ON tb_observer
+    FOR EACH ROW WHEN (OLD.updated_at = NEW.updated_at) EXECUTE FUNCTION observer_date();
+
+-- Deliveries of a disabled observer leave the indexes that claims read: a great many of them cost nothing. Those of an
+-- observer that is gone do not wait for ever: a host claims them and ends them for that reason.
+--
+-- Deferred to the commit, because it keeps intake waiting: a transaction left open after an UPDATE of tb_observer must
+-- not. Intake holds the lock from before it reads who is disabled until its deliveries are visible.
+CREATE FUNCTION observer_pause() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    toggled text;
+    pause   boolean;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1634104419, 0);
+    FOREACH toggled IN ARRAY CASE TG_OP
+        WHEN 'INSERT' THEN ARRAY[NEW.name]
+        WHEN 'DELETE' THEN ARRAY[OLD.name]
+        ELSE ARRAY[OLD.name, NEW.name] END
+    LOOP
+        pause := EXISTS (SELECT 1 FROM tb_observer WHERE name = toggled AND NOT enabled);
+        UPDATE observer_deliveries SET paused = pause WHERE observer = toggled AND paused <> pause;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER tb_observer_toggled AFTER UPDATE ON tb_observer DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.enabled <> NEW.enabled OR OLD.name <> NEW.name) EXECUTE FUNCTION observer_pause();
+CREATE CONSTRAINT TRIGGER tb_observer_inserted_disabled AFTER INSERT ON tb_observer DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NOT NEW.enabled) EXECUTE FUNCTION observer_pause();
+CREATE CONSTRAINT TRIGGER tb_observer_deleted_disabled AFTER DELETE ON tb_observer DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NOT OLD.enabled) EXECUTE FUNCTION observer_pause();
+
+-- Of the live deliveries with one ordering_key exactly one is not blocked. It has the turn: it is the one that runs
+-- or, while none runs, the first in order of (event_seq, position, id). The last can change when one comes that is
+-- earlier than the others (a replay), when the one that has the turn ends, and when it stops running without an end.
+-- These triggers cost a delivery without a key one comparison.
+--
+-- Two transactions never decide about one key at the same time: each takes the key's lock first and looks afterwards,
+-- with a statement that sees what the one before it committed.
+CREATE FUNCTION observer_key_bucket(ordering_key text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 256 + (hashtext(ordering_key) & 255) $$;
+
+CREATE FUNCTION observer_lock_keys(ordering_keys text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    bucket integer;
+BEGIN
+    FOR bucket IN
+        SELECT DISTINCT observer_key_bucket(k) FROM unnest(ordering_keys) AS k WHERE k IS NOT NULL ORDER BY 1
+    LOOP
+        PERFORM pg_advisory_xact_lock(1634104419, bucket);
+    END LOOP;
+END $$;
+
+CREATE FUNCTION observer_deliveries_came() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(1634104419, observer_key_bucket(NEW.ordering_key));
+    -- First those behind it, which waits for whoever is claiming one of them: if that one then runs, it is seen below.
+    UPDATE observer_deliveries SET blocked = true
+    WHERE ordering_key = NEW.ordering_key AND NOT blocked AND id <> NEW.id AND state <> 'running'
+      AND (event_seq, position, id) > (NEW.event_seq, NEW.position, NEW.id);
+    UPDATE observer_deliveries SET blocked = true
+    WHERE id = NEW.id AND NOT blocked
+      AND EXISTS (SELECT 1 FROM observer_deliveries AS turn
+                  WHERE turn.ordering_key = NEW.ordering_key AND NOT turn.blocked AND turn.id <> NEW.id
+                    AND (turn.state = 'running'
+                         OR (turn.event_seq, turn.position, turn.id) < (NEW.event_seq, NEW.position, NEW.id)));
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER observer_deliveries_came AFTER INSERT ON observer_deliveries
+    FOR EACH ROW WHEN (NEW.ordering_key IS NOT NULL) EXECUTE FUNCTION observer_deliveries_came();
+
+CREATE FUNCTION observer_deliveries_next() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(1634104419, observer_key_bucket(OLD.ordering_key));
+    IF TG_OP = 'UPDATE' THEN
+        UPDATE observer_deliveries SET blocked = true WHERE id = OLD.id;
+    END IF;
+    UPDATE observer_deliveries SET blocked = false
+    WHERE id = (SELECT first.id FROM observer_deliveries AS first
+                WHERE first.ordering_key = OLD.ordering_key
+                ORDER BY first.event_seq, first.position, first.id LIMIT 1);
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER observer_deliveries_ended AFTER DELETE ON observer_deliveries
+    FOR EACH ROW WHEN (OLD.ordering_key IS NOT NULL AND NOT OLD.blocked)
+    EXECUTE FUNCTION observer_deliveries_next();
+
+CREATE TRIGGER observer_deliveries_stopped AFTER UPDATE OF state ON observer_deliveries
+    FOR EACH ROW WHEN (NEW.ordering_key IS NOT NULL AND OLD.state = 'running' AND NEW.state <> 'running')
+    EXECUTE FUNCTION observer_deliveries_next();
+
+-- A seq that a person put into the inbox gets the time of its event, which names the partition.
+CREATE FUNCTION observer_inbox_date() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.occurred_at = (SELECT occurred_at FROM observer_events WHERE seq = NEW.seq LIMIT 1);
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER observer_inbox_dated BEFORE INSERT ON observer_inbox
+    FOR EACH ROW WHEN (NEW.occurred_at IS NULL) EXECUTE FUNCTION observer_inbox_date();
+
+-- The partitions of one day each, by UTC, from today on. A day of which the default partition has rows already stays
+-- there: they are not moved. To make one needs a moment without readers of the default partition, and does not insist
+-- on it: the next call tries again, and there are days ahead.
+CREATE FUNCTION observer_make_partitions(parent text, days integer) RETURNS integer
+LANGUAGE plpgsql SET search_path FROM CURRENT SET timezone = 'UTC' SET lock_timeout = '500ms' AS $$
+DECLARE
+    today CONSTANT date := current_date;
+    by_time text;
+    day   date;
+    part  text;
+    taken boolean;
+    made  integer := 0;
+BEGIN
+    by_time := CASE parent WHEN 'observer_events' THEN 'occurred_at' ELSE 'started_at' END;
+    FOR day IN SELECT today + n FROM generate_series(0, days - 1) AS n LOOP
+        part := parent || '_' || to_char(day, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass(quote_ident(part)) IS NOT NULL;
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE %I >= %L AND %I < %L)',
+                       parent || '_default', by_time, day::timestamptz, by_time, (day + 1)::timestamptz)
+            INTO taken;
+        CONTINUE WHEN taken;
+        BEGIN
+            -- Made beside the parent and then attached, so that the parent stays open for reading and writing.
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part, parent);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                           parent, part, day::timestamptz, (day + 1)::timestamptz);
+            made := made + 1;
+        EXCEPTION WHEN lock_not_available OR duplicate_table OR check_violation THEN
+            EXIT;
+        END;
+    END LOOP;
+    RETURN made;
+END $$;
+
+-- Drops the partitions of days that had ended by `before`, and says how many rows they had, by the last count of
+-- autovacuum. A day stays as a whole while an event of it waits in the inbox or has a live delivery. To drop one needs
+-- a moment without writers, and does not insist on it either.
+CREATE FUNCTION observer_drop_partitions(parent text, before timestamptz) RETURNS bigint
+LANGUAGE plpgsql SET search_path FROM CURRENT SET timezone = 'UTC' SET lock_timeout = '500ms' AS $$
+DECLARE
+    part    record;
+    from_at timestamptz;
+    to_at   timestamptz;
+    dropped bigint := 0;
+BEGIN
+    FOR part IN
+        SELECT c.relname AS name, greatest(c.reltuples, 0)::bigint AS row_count
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = to_regclass(quote_ident(parent)) AND c.relname ~ '_[0-9]{8}$'
+        ORDER BY c.relname
+    LOOP
+        from_at := to_date(right(part.name, 8), 'YYYYMMDD')::timestamptz;
+        to_at := from_at + interval '1 day';
+        EXIT WHEN to_at > before;
+        BEGIN
+            -- Locked first: what is live is looked at when nothing more can become so.
+            EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent);
+            CONTINUE WHEN parent = 'observer_events' AND (
+                EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.occurred_at >= from_at AND i.occurred_at < to_at)
+                OR EXISTS (SELECT 1 FROM observer_deliveries AS d WHERE d.event_at >= from_at AND d.event_at < to_at));
+            EXECUTE format('DROP TABLE %I', part.name);
+            dropped := dropped + part.row_count;
+        EXCEPTION WHEN lock_not_available THEN
+            EXIT;
+        END;
+    END LOOP;
+    RETURN dropped;
+END $$;
+
+-- The parts of a key as text, joined by ':'; null when a part of it is null, or is no column any more.
+CREATE FUNCTION observer_key(image json, key text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    name   text;
+    joined text;
+BEGIN
+    FOREACH name IN ARRAY key LOOP
+        joined := CASE WHEN joined IS NULL THEN image ->> name ELSE joined || ':' || (image ->> name) END;
+        IF joined IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END LOOP;
+    RETURN joined;
+END $$;
+
+-- The triggers of captured tables, one for each verb, with the arguments: entity type; whether to notify; whether to
+-- compare values that differ in their bytes once more as numbers; the columns of the key.
+--
+-- An event's id is a UUID of version 7 (RFC 9562, section 5.7): the first 15 characters are the milliseconds and the
+-- version, the others those of a random UUID, which has the variant in the same place.
+--
+-- The application's statement must never fail because of them. So no column is named: the key is looked up in the
+-- image, where a column that was renamed is missing, and then the event is put aside by intake. What could make an
+-- image depend on the session that writes is set: the time zone and the forms of floats, bytea and intervals. A plan
+-- is compiled for no statement: that took a third of a second. A row of
+-- 64 MiB or more has no image, since its text might be longer than PostgreSQL allows.
+CREATE FUNCTION observer_capture_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET intervalstyle = 'postgres'
+SET jit = off AS $$
+DECLARE
+    at    CONSTANT timestamptz := clock_timestamp();
+    ms    CONSTANT text := lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0');
+    stamp CONSTANT text := left(ms, 8) || '-' || right(ms, 4) || '-7';
+    key   CONSTANT text[] := TG_ARGV[3:];
+BEGIN
+    WITH captured AS (
+        INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data)
+        SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
+               CASE cardinality(key) WHEN 1 THEN r.image ->> TG_ARGV[3] ELSE observer_key(r.image, key) END,
+               'created', at, r.image
+        FROM (SELECT CASE WHEN pg_column_size(t) < 67108864 THEN row_to_json(t) END AS image
+              FROM new_rows AS t OFFSET 0) AS r
+        RETURNING seq, occurred_at
+    )
+    INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM captured;
+    IF FOUND AND TG_ARGV[1]::boolean THEN
+        PERFORM pg_notify('observer_inbox', '');
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION observer_capture_delete() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET intervalstyle = 'postgres'
+SET jit = off AS $$
+DECLARE
+    at    CONSTANT timestamptz := clock_timestamp();
+    ms    CONSTANT text := lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0');
+    stamp CONSTANT text := left(ms, 8) || '-' || right(ms, 4) || '-7';
+    key   CONSTANT text[] := TG_ARGV[3:];
+BEGIN
+    WITH captured AS (
+        INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data)
+        SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
+               CASE cardinality(key) WHEN 1 THEN r.image ->> TG_ARGV[3] ELSE observer_key(r.image, key) END,
+               'deleted', at, r.image
+        FROM (SELECT CASE WHEN pg_column_size(t) < 67108864 THEN row_to_json(t) END AS image
+              FROM old_rows AS t OFFSET 0) AS r
+        RETURNING seq, occurred_at
+    )
+    INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM captured;
+    IF FOUND AND TG_ARGV[1]::boolean THEN
+        PERFORM pg_notify('observer_inbox', '');
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- The two transition tables have the same rows in the same order, so a row is paired with what became of it by its
+-- place: its key may have changed, and need not be unique. An update that changes nothing is no event; one that
+-- changes the key is two.
+CREATE FUNCTION observer_capture_update() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET intervalstyle = 'postgres'
+SET jit = off AS $$
+DECLARE
+    at      CONSTANT timestamptz := clock_timestamp();
+    ms      CONSTANT text := lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0');
+    stamp   CONSTANT text := left(ms, 8) || '-' || right(ms, 4) || '-7';
+    numbers CONSTANT boolean := TG_ARGV[2];
+    key     CONSTANT text[] := TG_ARGV[3:];
+BEGIN
+    WITH changed AS MATERIALIZED (
+        SELECT place,
+               CASE WHEN pg_column_size(o.image) < 67108864 THEN row_to_json(o.image) END AS before,
+               CASE WHEN pg_column_size(n.image) < 67108864 THEN row_to_json(n.image) END AS after
+        FROM (SELECT row_number() OVER () AS place, t AS image FROM old_rows AS t) AS o
+             JOIN (SELECT row_number() OVER () AS place, t AS image FROM new_rows AS t) AS n USING (place)
+        WHERE CASE WHEN o.image *= n.image THEN false
+                   WHEN numbers THEN to_jsonb(o.image) <> to_jsonb(n.image)
+                   ELSE true END
+    ), keyed AS MATERIALIZED (
+        SELECT place, before, after,
+               CASE cardinality(key) WHEN 1 THEN before ->> TG_ARGV[3] ELSE observer_key(before, key) END AS old_key,
+               CASE cardinality(key) WHEN 1 THEN after ->> TG_ARGV[3] ELSE observer_key(after, key) END AS new_key
+        FROM changed
+    ), captured AS (
+        INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data, old)
+        SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0], e.id, e.kind, at, e.data, e.old
+        FROM keyed AS k CROSS JOIN LATERAL (
+            SELECT 1 AS part, 'updated' AS kind, k.new_key AS id, k.after AS data, k.before AS old
+            WHERE k.old_key IS NOT DISTINCT FROM k.new_key
+            UNION ALL SELECT 1, 'deleted', k.old_key, k.before, NULL WHERE k.old_key IS DISTINCT FROM k.new_key
+            UNION ALL SELECT 2, 'created', k.new_key, k.after, NULL WHERE k.old_key IS DISTINCT FROM k.new_key
+        ) AS e
+        ORDER BY k.place, e.part
+        RETURNING seq, occurred_at
+    )
+    INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM captured;
+    IF FOUND AND TG_ARGV[1]::boolean THEN
+        PERFORM pg_notify('observer_inbox', '');
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Whoever may make triggers with these functions can make events.
+REVOKE EXECUTE ON FUNCTION observer_capture_insert(), observer_capture_update(), observer_capture_delete(),
+    observer_revise(), observer_pause() FROM PUBLIC;
