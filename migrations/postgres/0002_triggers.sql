@@ -230,7 +230,8 @@ END $$;
 -- An event's id is a UUID of version 7 (RFC 9562, section 5.7): the first 15 characters are the milliseconds and the
 -- version, the others those of a random UUID, which has the variant in the same place.
 --
--- The application's statement must never fail because of them. So no column is named: the key is looked up in the
+-- The application's statement must never fail because of them. So no column is named (`t` could be one, `t.*` is the
+-- row): the key is looked up in the
 -- image, where a column that was renamed is missing, and then the event is put aside by intake. What could make an
 -- image depend on the session that writes is set: the time zone and the forms of floats, bytea and intervals. A plan
 -- is compiled for no statement: that took a third of a second. A row of
@@ -250,7 +251,7 @@ BEGIN
         SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
                CASE cardinality(key) WHEN 1 THEN r.image ->> TG_ARGV[3] ELSE observer_key(r.image, key) END,
                'created', at, r.image
-        FROM (SELECT CASE WHEN pg_column_size(t) < 67108864 THEN row_to_json(t) END AS image
+        FROM (SELECT CASE WHEN pg_column_size(t.*) < 67108864 THEN row_to_json(t.*) END AS image
               FROM new_rows AS t OFFSET 0) AS r
         RETURNING seq, occurred_at
     )
@@ -276,7 +277,7 @@ BEGIN
         SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
                CASE cardinality(key) WHEN 1 THEN r.image ->> TG_ARGV[3] ELSE observer_key(r.image, key) END,
                'deleted', at, r.image
-        FROM (SELECT CASE WHEN pg_column_size(t) < 67108864 THEN row_to_json(t) END AS image
+        FROM (SELECT CASE WHEN pg_column_size(t.*) < 67108864 THEN row_to_json(t.*) END AS image
               FROM old_rows AS t OFFSET 0) AS r
         RETURNING seq, occurred_at
     )
@@ -305,8 +306,8 @@ BEGIN
         SELECT place,
                CASE WHEN pg_column_size(o.image) < 67108864 THEN row_to_json(o.image) END AS before,
                CASE WHEN pg_column_size(n.image) < 67108864 THEN row_to_json(n.image) END AS after
-        FROM (SELECT row_number() OVER () AS place, t AS image FROM old_rows AS t) AS o
-             JOIN (SELECT row_number() OVER () AS place, t AS image FROM new_rows AS t) AS n USING (place)
+        FROM (SELECT row_number() OVER () AS place, coalesce(t.*) AS image FROM old_rows AS t) AS o
+             JOIN (SELECT row_number() OVER () AS place, coalesce(t.*) AS image FROM new_rows AS t) AS n USING (place)
         WHERE CASE WHEN o.image *= n.image THEN false
                    WHEN numbers THEN to_jsonb(o.image) <> to_jsonb(n.image)
                    ELSE true END

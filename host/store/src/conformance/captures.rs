@@ -1,6 +1,6 @@
 //! Cases of `Captures`, in SQL that every backend understands.
 
-use aftercommit_core::EventKind;
+use aftercommit_core::{EventKind, event::changed_fields};
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, at};
@@ -40,6 +40,21 @@ fn order(id: u32, status: &str) -> Value {
     json!({"id": id, "status": status, "total": 5, "paid": false})
 }
 
+/// It is the event that was expected. A database may show the scale of a number: 5 as 5.00.
+fn assert_event(
+    (kind, id, data, old): &(EventKind, String, Value, Option<Value>),
+    (expected_kind, expected_id, expected_data, expected_old): (EventKind, &str, &Value, Option<&Value>),
+) {
+    assert_eq!((*kind, id.as_str()), (expected_kind, expected_id));
+    assert_eq!(old.is_some(), expected_old.is_some(), "{kind}: {old:?}");
+    for (image, expected) in [(Some(data), Some(expected_data)), (old.as_ref(), expected_old)] {
+        let (Some(image), Some(expected)) = (image, expected) else { continue };
+        let columns = |image: &Value| image.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(columns(image), columns(expected), "{kind}");
+        assert_eq!(changed_fields(expected, image), Vec::<String>::new(), "{kind}: {image}");
+    }
+}
+
 pub(super) async fn captures_inserts_updates_and_deletes(fixture: Fixture) {
     let added = orders(&fixture).await;
     assert_eq!(
@@ -50,12 +65,11 @@ pub(super) async fn captures_inserts_updates_and_deletes(fixture: Fixture) {
     fixture.database.sql("INSERT INTO orders VALUES (1, 'pending', 5, FALSE)").await;
     fixture.database.sql("UPDATE orders SET status = 'shipped' WHERE id = 1").await;
     fixture.database.sql("DELETE FROM orders WHERE id = 1").await;
-    let id = || "1".to_owned();
     let (pending, shipped) = (order(1, "pending"), order(1, "shipped"));
     let events = captured(&fixture).await;
-    assert_eq!(events[0], (EventKind::Created, id(), pending.clone(), None));
-    assert_eq!(events[1], (EventKind::Updated, id(), shipped.clone(), Some(pending)));
-    assert_eq!(events[2], (EventKind::Deleted, id(), shipped, None));
+    assert_event(&events[0], (EventKind::Created, "1", &pending, None));
+    assert_event(&events[1], (EventKind::Updated, "1", &shipped, Some(&pending)));
+    assert_event(&events[2], (EventKind::Deleted, "1", &shipped, None));
     assert_eq!(fixture.store.inbox_len().await.unwrap(), 3);
     let taken = fixture.take(10, &[super::fixture::Target::new("watcher")]).await;
     assert_eq!(taken.owned[1].event.changed, ["status"]);
@@ -97,8 +111,8 @@ pub(super) async fn a_changed_key_is_a_delete_and_a_create(fixture: Fixture) {
     fixture.database.sql("INSERT INTO orders VALUES (1, 'pending', 5, FALSE)").await;
     fixture.database.sql("UPDATE orders SET id = 2, status = 'moved'").await;
     let events = captured(&fixture).await;
-    assert_eq!(events[1], (EventKind::Deleted, "1".into(), order(1, "pending"), None));
-    assert_eq!(events[2], (EventKind::Created, "2".into(), order(2, "moved"), None));
+    assert_event(&events[1], (EventKind::Deleted, "1", &order(1, "pending"), None));
+    assert_event(&events[2], (EventKind::Created, "2", &order(2, "moved"), None));
     assert_eq!(events.len(), 3);
 }
 

@@ -1,0 +1,263 @@
+//! What PostgreSQL's own kinds of tables and statements make of captures.
+
+use aftercommit_store::{
+    CaptureRequest, Captures as _, Events as _, StoreError, conformance::TestDatabase as _,
+};
+use serde_json::json;
+use sqlx::Connection as _;
+
+use crate::{
+    cluster::CLUSTER,
+    database::{Database, at, execute},
+};
+
+async fn request(database: &Database, table: &str, key: &[&str]) -> Result<String, StoreError> {
+    let request = CaptureRequest {
+        table: table.into(),
+        entity_type: "Thing".into(),
+        key: key.iter().map(|&column| column.into()).collect(),
+        notify: true,
+    };
+    database.store.add_capture(request, at(0)).await.map(|capture| capture.table)
+}
+
+#[tokio::test]
+async fn copy_and_merge_are_captured() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)").await;
+    database.capture("t", "T").await;
+    let mut application = database.connect().await;
+    let mut copy = application.copy_in_raw("COPY t FROM STDIN WITH (FORMAT csv)").await.unwrap();
+    copy.send(&b"1,1\n2,1\n"[..]).await.unwrap();
+    copy.finish().await.unwrap();
+    database
+        .sql("INSERT INTO t VALUES (2, 5), (3, 5) ON CONFLICT (id) DO UPDATE SET n = excluded.n")
+        .await;
+    assert_eq!(database.kinds().await, ["created 1", "created 2", "created 3", "updated 2"]);
+}
+
+#[tokio::test]
+async fn keys_that_move_are_paired_with_what_they_were() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY DEFERRABLE, n INTEGER)").await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t SELECT n, n FROM generate_series(1, 3) AS n; UPDATE t SET id = id + 1").await;
+    let moved = ["deleted 1", "created 2", "deleted 2", "created 3", "deleted 3", "created 4"];
+    assert_eq!(database.kinds().await[3..], moved);
+    assert_eq!(database.images().await[4..6], [json!({"id": 2, "n": 1}), json!({"id": 2, "n": 2})]);
+}
+
+#[tokio::test]
+async fn rows_with_the_same_key_are_paired_with_themselves() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (k TEXT, n INTEGER)").await;
+    request(&database, "t", &["k"]).await.unwrap();
+    database.sql("INSERT INTO t VALUES ('a', 1), ('a', 2); UPDATE t SET n = n * 10").await;
+    let pairs: Vec<_> = database.events().await[2..]
+        .iter()
+        .map(|event| (event.old.as_ref().unwrap()["n"].to_string(), event.data["n"].to_string()))
+        .collect();
+    assert_eq!(pairs, [("1".into(), "10".into()), ("2".into(), "20".into())]);
+}
+
+#[tokio::test]
+async fn partitioned_tables_are_captured_through_every_name() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER) PARTITION BY RANGE (id);
+             CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (100);
+             CREATE TABLE high (n INTEGER, id INTEGER NOT NULL PRIMARY KEY);
+             ALTER TABLE t ATTACH PARTITION high FOR VALUES FROM (100) TO (200)",
+        )
+        .await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t VALUES (1, 1), (101, 1); UPDATE t SET n = 2; INSERT INTO low VALUES (2, 1)").await;
+    let kinds = ["created 1", "created 101", "updated 1", "updated 101", "created 2"];
+    assert_eq!(database.kinds().await, kinds);
+    assert_eq!(database.images().await[3], json!({"id": 101, "n": 2}), "in the table's own order of columns");
+    // From one partition to another, among rows that stay.
+    database.sql("UPDATE t SET id = CASE id WHEN 1 THEN 150 ELSE id END, n = 3").await;
+    let mut moved = database.kinds().await.split_off(5);
+    moved.sort();
+    assert_eq!(moved, ["created 150", "deleted 1", "updated 101", "updated 2"]);
+    let pairs = database.events().await.split_off(5);
+    let own = pairs.iter().filter(|event| event.old.as_ref().is_some_and(|old| old["id"] != event.data["id"]));
+    assert_eq!(own.count(), 0, "each is paired with itself");
+    assert_eq!(database.drift().await, "");
+    database.sql("CREATE TABLE top PARTITION OF t FOR VALUES FROM (200) TO (300)").await;
+    assert!(database.drift().await.contains("the partition top has no triggers"), "{}", database.drift().await);
+    database.sql("INSERT INTO t VALUES (201, 1)").await;
+    assert_eq!(database.kinds().await.len(), 10, "through the table it is captured all the same");
+    database.sql("ALTER TABLE t DETACH PARTITION low").await;
+    database.store.remove_capture("t").await.unwrap();
+    assert_no_trigger(&database).await;
+}
+
+async fn assert_no_trigger(database: &Database) {
+    let left = "SELECT tgrelid::regclass::text || ' ' || tgname FROM pg_trigger WHERE tgname LIKE 'aftercommit%'";
+    assert_eq!(database.ask(left).await, None);
+}
+
+#[tokio::test]
+async fn tables_in_other_schemas_are_found_by_name() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE SCHEMA shop; CREATE SCHEMA \"Old\"; CREATE TABLE shop.orders (id INTEGER PRIMARY KEY);
+             CREATE TABLE shop.parts (id INTEGER PRIMARY KEY); CREATE TABLE \"Old\".parts (id INTEGER PRIMARY KEY)",
+        )
+        .await;
+    assert_eq!(request(&database, "Orders", &["ID"]).await.unwrap(), "shop.orders", "as SQL reads names");
+    let error = request(&database, "parts", &[]).await.unwrap_err().to_string();
+    assert!(error.contains("Old.parts") && error.contains("shop.parts"), "{error}");
+    database.store.remove_capture("shop.orders").await.unwrap();
+    assert_eq!(request(&database, "Old.parts", &[]).await.unwrap(), "Old.parts");
+    database.sql("INSERT INTO \"Old\".parts VALUES (1)").await;
+    assert_eq!(database.kinds().await, ["created 1"]);
+    assert_eq!(database.drift().await, "");
+}
+
+#[tokio::test]
+async fn the_application_needs_no_rights_and_its_settings_do_not_matter() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE ROLE clerk LOGIN; CREATE TABLE t (id INTEGER PRIMARY KEY, at TIMESTAMPTZ, r FLOAT8, b BYTEA);
+             GRANT SELECT, INSERT, UPDATE, DELETE ON t TO clerk",
+        )
+        .await;
+    database.capture("t", "T").await;
+    let mut clerk =
+        sqlx::PgConnection::connect(&CLUSTER.url_as("clerk", &database.name)).await.unwrap();
+    execute(
+        &mut clerk,
+        "CREATE TEMP TABLE observer_events (x INTEGER); SET search_path = pg_temp; SET timezone = 'Asia/Tokyo';
+         SET extra_float_digits = -15; SET bytea_output = 'escape';
+         INSERT INTO public.t VALUES (1, '2026-01-01 09:00:00+09', 0.1::float8 + 0.2, '\\x00ff')",
+    )
+    .await
+    .unwrap();
+    let image = json!({"id": 1, "at": "2026-01-01T00:00:00+00:00", "r": 0.300_000_000_000_000_04, "b": "\\x00ff"});
+    assert_eq!(database.images().await[0].to_string(), image.to_string());
+    let error = execute(&mut clerk, "SELECT * FROM public.observer_events").await.unwrap_err();
+    assert!(error.contains("permission denied"), "{error}");
+    let forged = "CREATE TEMP TABLE mine (id INTEGER); CREATE TRIGGER x AFTER INSERT ON mine REFERENCING NEW TABLE AS
+        new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.observer_capture_insert('T', 'true', 'false', 'id')";
+    let error = execute(&mut clerk, forged).await.unwrap_err();
+    assert!(error.contains("permission denied for function"), "{error}");
+    execute(&mut clerk, "RESET ROLE").await.unwrap();
+    clerk.close().await.unwrap();
+    database.sql("DROP OWNED BY clerk; DROP ROLE clerk").await;
+}
+
+#[tokio::test]
+async fn a_role_without_the_right_is_told_what_it_needs() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE ROLE stranger LOGIN; CREATE TABLE t (id INTEGER PRIMARY KEY);
+             GRANT ALL ON ALL TABLES IN SCHEMA public TO stranger; REVOKE ALL ON t FROM stranger",
+        )
+        .await;
+    let url = CLUSTER.url_as("stranger", &database.name);
+    let store = aftercommit_store::PostgresStore::open(&url, aftercommit_store::PostgresOptions::default())
+        .await
+        .unwrap();
+    let request =
+        CaptureRequest { table: "t".into(), entity_type: "T".into(), key: vec![], notify: true };
+    let error = store.add_capture(request, at(0)).await.unwrap_err();
+    assert!(error.to_string().contains("GRANT TRIGGER ON t"), "{error}");
+    assert!(store.captures().await.unwrap().is_empty(), "nothing is half done");
+    store.close().await;
+    database.sql("DROP OWNED BY stranger; DROP ROLE stranger").await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_captured_is_refused() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE TEMP TABLE passing (id INTEGER PRIMARY KEY);
+             CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE MATERIALIZED VIEW seen AS SELECT * FROM t;
+             CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;
+             CREATE FOREIGN TABLE far (id INTEGER) SERVER s",
+        )
+        .await;
+    for (table, hint) in [
+        ("passing", "temporary"),
+        ("seen", "materialized view"),
+        ("far", "foreign table"),
+        ("pg_catalog.pg_class", "PostgreSQL itself"),
+        ("observer_events_default", "aftercommit"),
+        ("nowhere", "there are t"),
+    ] {
+        let error = request(&database, table, &["id"]).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Refused(why) if why.contains(hint)), "{table}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn drift_of_tables_columns_and_triggers_is_reported() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)").await;
+    database.capture("t", "T").await;
+    for (change, finding) in [
+        ("DROP TRIGGER aftercommit_update ON t", "aftercommit_update on t is missing"),
+        ("ALTER TABLE t DISABLE TRIGGER aftercommit_delete", "aftercommit_delete on t is disabled"),
+        ("ALTER TABLE t DROP COLUMN n", "columns that are gone: n"),
+    ] {
+        database.sql(change).await;
+        assert!(database.drift().await.contains(finding), "{}", database.drift().await);
+    }
+    database.sql("ALTER TABLE t ENABLE TRIGGER aftercommit_delete").await;
+    database.capture("t", "T").await;
+    assert_eq!(database.drift().await, "");
+    database.sql("ALTER TABLE t RENAME TO u").await;
+    assert!(database.drift().await.contains("is now named `u`"), "{}", database.drift().await);
+    database.sql("INSERT INTO u VALUES (1)").await;
+    assert_eq!(database.kinds().await, ["created 1"], "it goes on under the new name");
+    database.store.remove_capture("t").await.unwrap();
+    assert_no_trigger(&database).await;
+}
+
+/// The application goes on, and what can not be an event is seen by people.
+#[tokio::test]
+async fn a_renamed_key_does_not_fail_the_application() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)").await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t VALUES (1, 1); ALTER TABLE t RENAME COLUMN id TO number").await;
+    database.sql("INSERT INTO t VALUES (2, 1); UPDATE t SET n = 2; DELETE FROM t").await;
+    assert_eq!(database.kinds().await, ["created 1"]);
+    assert_eq!(database.store.inbox_len().await.unwrap(), 6);
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t VALUES (3, 1)").await;
+    assert_eq!(database.kinds().await, ["created 1", "created 3"]);
+}
+
+#[tokio::test]
+async fn a_commit_rings_unless_it_was_asked_not_to() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY)").await;
+    let triggers = "SELECT string_agg(encode(tgargs, 'escape'), ',') FROM pg_trigger WHERE tgname LIKE 'aftercommit%'";
+    database.capture("t", "T").await;
+    assert!(database.ask(triggers).await.unwrap().contains("T\\000true\\000"));
+    let request =
+        CaptureRequest { table: "t".into(), entity_type: "T".into(), key: vec![], notify: false };
+    database.store.add_capture(request, at(0)).await.unwrap();
+    assert!(!database.ask(triggers).await.unwrap().contains("T\\000true\\000"));
+    let mut listener = sqlx::postgres::PgListener::connect(&database.url()).await.unwrap();
+    listener.listen("observer_inbox").await.unwrap();
+    database.sql("INSERT INTO t VALUES (1)").await;
+    database.capture("t", "T").await;
+    database.sql("UPDATE t SET id = 1; INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)").await;
+    let heard = listener.recv().await.unwrap();
+    assert_eq!((heard.channel(), heard.payload()), ("observer_inbox", ""));
+    let mut rings = 1;
+    database.sql("NOTIFY observer_inbox, 'the end'").await;
+    while listener.recv().await.unwrap().payload().is_empty() {
+        rings += 1;
+    }
+    assert_eq!(rings, 1, "once a transaction, not for the one without, nor for one that changed nothing");
+}

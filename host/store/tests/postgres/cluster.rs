@@ -1,0 +1,125 @@
+//! A PostgreSQL server of the tests' own, one for the whole process: in a temporary folder, reached by a socket in it,
+//! never as root. It ends with the process, however that ends.
+
+use std::{
+    io::Read as _,
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::LazyLock,
+};
+
+/// Starts the server, waits until the pipe to this process closes, stops the server and removes its folder. A shell of
+/// its own process group: what kills the tests does not kill it.
+const GUARD: &str = r#"
+trap '' INT TERM HUP
+cd / && "$@" -D "$FOLDER/data" -k "$FOLDER" -c listen_addresses= -c fsync=off -c full_page_writes=off \
+    -c max_connections=400 -c shared_buffers=64MB -c log_min_messages=fatal >"$FOLDER/log" 2>&1 </dev/null &
+server=$!
+read -r line
+kill -QUIT "$server"
+wait "$server"
+rm -rf "$FOLDER"
+"#;
+
+/// The user that runs the server when the tests run as root, which PostgreSQL refuses.
+const USER: &str = "postgres";
+
+pub(crate) struct Cluster {
+    folder: PathBuf,
+    /// Its standard input is the pipe that the guard waits for.
+    _guard: Child,
+}
+
+/// The server; started at the first use.
+pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
+
+impl Cluster {
+    /// The URL of a database as the superuser of the server.
+    pub(crate) fn url(&self, database: &str) -> String {
+        self.url_as("postgres", database)
+    }
+
+    pub(crate) fn url_as(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@localhost/{database}?host={}", self.folder.display())
+    }
+
+    /// Where its socket is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn start() -> Self {
+        let programs = programs();
+        let folder = tempfile::Builder::new().prefix("aftercommit-pg-").tempdir_in("/tmp").unwrap().keep();
+        if is_root() {
+            run(Command::new("chown").arg(USER).arg(&folder));
+        }
+        let mut initdb = as_user(&programs.join("initdb"));
+        initdb.arg("-D").arg(folder.join("data")).current_dir("/");
+        run(initdb.args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]));
+        let server = as_user(&programs.join("postgres"));
+        let mut guard = Command::new("sh");
+        guard.args(["-c", GUARD, "guard"]).arg(server.get_program()).args(server.get_args());
+        let guard =
+            guard.env("FOLDER", &folder).stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
+        let cluster = Self { folder, _guard: guard.spawn().expect("a shell") };
+        cluster.wait(&programs);
+        cluster
+    }
+
+    fn wait(&self, programs: &Path) {
+        let mut ready = Command::new(programs.join("pg_isready"));
+        ready.args(["-q", "-t", "1", "-h"]).arg(&self.folder);
+        for _ in 0..600 {
+            if ready.status().is_ok_and(|status| status.success()) {
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "nothing tells that a server is ready")]
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let mut log = String::new();
+        let _ = std::fs::File::open(self.folder.join("log")).and_then(|mut file| file.read_to_string(&mut log));
+        panic!("the PostgreSQL server of the tests did not start:\n{log}");
+    }
+}
+
+/// The folder of the newest server's programs.
+fn programs() -> PathBuf {
+    let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, path): &(u32, PathBuf)| path.join("postgres").exists())
+        .collect();
+    found.sort();
+    let in_path = || {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).find(|folder| folder.join("postgres").exists())
+    };
+    found.pop().map(|(_, path)| path).or_else(in_path).unwrap_or_else(|| {
+        panic!(
+            "these tests need a PostgreSQL server, 14 or later: neither /usr/lib/postgresql/*/bin nor PATH has the \
+             programs `initdb` and `postgres`; install the package `postgresql` (or run `cargo xtask test`)"
+        )
+    })
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").map_or(false, |process| process.uid() == 0)
+}
+
+fn as_user(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(program);
+    command
+}
+
+fn run(command: &mut Command) {
+    let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+}

@@ -1,0 +1,176 @@
+//! Fresh databases, each a copy of one that was migrated once, and the application that writes to them.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
+
+use aftercommit_core::{EntityEvent, Timestamp};
+use aftercommit_store::{
+    Backend, Capture, CaptureRequest, Captures as _, EventFilter, Events as _, PostgresOptions,
+    PostgresStore, Schema as _,
+    conformance::{Harness, TestDatabase},
+};
+use async_trait::async_trait;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use tokio::sync::OnceCell;
+
+use crate::cluster::CLUSTER;
+
+const TEMPLATE: &str = "migrated";
+static TEMPLATE_IS_THERE: OnceCell<()> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// Databases that are not used any more; dropped when the next is made.
+static LEFT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+pub(crate) struct PostgresHarness;
+
+#[async_trait]
+impl Harness for PostgresHarness {
+    async fn fresh(&self) -> Arc<dyn TestDatabase> {
+        Arc::new(Database::fresh().await)
+    }
+}
+
+/// A database of the tests' server.
+pub(crate) struct Database {
+    pub(crate) name: String,
+    pub(crate) store: PostgresStore,
+    application: tokio::sync::Mutex<PgConnection>,
+}
+
+impl Database {
+    /// A migrated one, with the tables in `public`.
+    pub(crate) async fn fresh() -> Self {
+        TEMPLATE_IS_THERE.get_or_init(make_template).await;
+        Self::of(&format!("TEMPLATE {TEMPLATE}"), PostgresOptions::default()).await
+    }
+
+    /// One that was never migrated.
+    pub(crate) async fn empty(options: PostgresOptions) -> Self {
+        Self::of("TEMPLATE template0", options).await
+    }
+
+    async fn of(template: &str, options: PostgresOptions) -> Self {
+        let name = format!("case_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut server = server().await;
+        let left = std::mem::take(&mut *LEFT.lock().unwrap_or_else(PoisonError::into_inner));
+        for database in left {
+            execute(&mut server, &format!("DROP DATABASE {database} WITH (FORCE)")).await.unwrap();
+        }
+        execute(&mut server, &format!("CREATE DATABASE {name} {template}")).await.unwrap();
+        let url = CLUSTER.url(&name);
+        let store = PostgresStore::open(&url, options).await.unwrap();
+        let application = tokio::sync::Mutex::new(PgConnection::connect(&url).await.unwrap());
+        Self { name, store, application }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        CLUSTER.url(&self.name)
+    }
+
+    /// Another store of the same database.
+    pub(crate) async fn another(&self) -> PostgresStore {
+        PostgresStore::open(&self.url(), PostgresOptions::default()).await.unwrap()
+    }
+
+    /// A connection of the application, besides the one that `sql` uses.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url()).await.unwrap()
+    }
+
+    /// Starts to capture a table by its primary key.
+    pub(crate) async fn capture(&self, table: &str, entity_type: &str) -> Capture {
+        let request = CaptureRequest {
+            table: table.into(),
+            entity_type: entity_type.into(),
+            key: Vec::new(),
+            notify: true,
+        };
+        self.store.add_capture(request, at(0)).await.unwrap()
+    }
+
+    /// What `capture list` says of the only capture.
+    pub(crate) async fn drift(&self) -> String {
+        self.store.captures().await.unwrap()[0].drift.clone().unwrap_or_default()
+    }
+
+    /// The events so far, the oldest first.
+    pub(crate) async fn events(&self) -> Vec<EntityEvent> {
+        let filter = EventFilter { limit: 100_000, ..EventFilter::default() };
+        let mut events = self.store.events(filter).await.unwrap();
+        events.reverse();
+        events
+    }
+
+    /// The same as texts: `created 7`.
+    pub(crate) async fn kinds(&self) -> Vec<String> {
+        let events = self.events().await;
+        events.iter().map(|event| format!("{} {}", event.event_kind, event.entity_id)).collect()
+    }
+
+    /// The images of the rows in the events so far, the oldest first.
+    pub(crate) async fn images(&self) -> Vec<Value> {
+        self.events().await.into_iter().map(|event| event.data).collect()
+    }
+
+    /// Runs statements as the application; its error as text.
+    pub(crate) async fn try_sql(&self, statements: &str) -> Result<(), String> {
+        execute(&mut *self.application.lock().await, statements).await
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.name.clone());
+    }
+}
+
+async fn make_template() {
+    let mut server = server().await;
+    execute(&mut server, &format!("CREATE DATABASE {TEMPLATE} TEMPLATE template0")).await.unwrap();
+    let store = PostgresStore::open(&CLUSTER.url(TEMPLATE), PostgresOptions::default()).await.unwrap();
+    store.migrate().await.unwrap();
+    store.close().await;
+}
+
+/// The superuser, in no database of a test.
+pub(crate) async fn server() -> PgConnection {
+    PgConnection::connect(&CLUSTER.url("postgres")).await.unwrap()
+}
+
+/// Runs statements; their error as text.
+pub(crate) async fn execute(connection: &mut PgConnection, statements: &str) -> Result<(), String> {
+    let done = sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await;
+    done.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// So many seconds into a test.
+pub(crate) const fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_767_225_600_000_000 + seconds * 1_000_000)
+}
+
+#[async_trait]
+impl TestDatabase for Database {
+    fn store(&self) -> Arc<dyn Backend> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn second_store(&self) -> Arc<dyn Backend> {
+        Arc::new(self.another().await)
+    }
+
+    async fn sql(&self, statements: &str) {
+        if let Err(error) = self.try_sql(statements).await {
+            panic!("{error}\n{statements}");
+        }
+    }
+
+    async fn ask(&self, query: &str) -> Option<String> {
+        let mut application = self.application.lock().await;
+        let row = sqlx::raw_sql(AssertSqlSafe(query)).fetch_optional(&mut *application).await.unwrap();
+        row.and_then(|row| row.get_unchecked::<Option<String>, _>(0))
+    }
+}

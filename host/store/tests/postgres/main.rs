@@ -1,0 +1,22 @@
+//! The PostgreSQL backend: the conformance suite, and what only PostgreSQL does.
+//!
+//! Needs the programs of a PostgreSQL server, version 14 or later, but no running one: the tests start their own.
+
+#![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
+
+mod capture;
+mod cluster;
+mod database;
+mod hosts;
+mod opening;
+mod partitions;
+mod pooled;
+mod statements;
+mod values;
+
+use std::sync::Arc;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms() {
+    aftercommit_store::conformance::run(Arc::new(database::PostgresHarness)).await;
+}

@@ -1,0 +1,147 @@
+//! What a person sees who names the wrong server, or the right one at the wrong time.
+
+use std::time::Duration;
+
+use aftercommit_core::ObserverDefinition;
+use aftercommit_store::{
+    Definitions as _, Events as _, HostId, Hosts as _, Intake as _, PostgresOptions, PostgresStore,
+    Schema as _, StoreError, conformance::TestDatabase as _,
+};
+
+use crate::{
+    cluster::CLUSTER,
+    database::{Database, at, execute, server},
+};
+
+/// Long enough for any machine; what does not come fails.
+const GUARD: Duration = Duration::from_secs(30);
+
+async fn assert_unreachable(url: &str, hint: &str) {
+    let options = PostgresOptions { connect_timeout: Duration::from_secs(2), ..PostgresOptions::default() };
+    let error = PostgresStore::open(url, options).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { .. }) && error.is_transient(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains(hint) && text.contains("postgres://"), "`{text}` does not say `{hint}`");
+    assert!(!text.contains("s3cret"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_named() {
+    assert_unreachable(&CLUSTER.url("nowhere"), "createdb").await;
+    let folder = CLUSTER.folder().display();
+    assert_unreachable(&format!("postgres://nobody:s3cret@localhost/postgres?host={folder}"), "the user").await;
+    assert_unreachable("postgres://me:s3cret@localhost:1/shop", "refused").await;
+    let tls = format!("postgres://postgres:s3cret@localhost/postgres?host={folder}&sslmode=verify-full");
+    let error = PostgresStore::open(&tls, PostgresOptions::default()).await;
+    assert!(error.is_ok() || matches!(error, Err(StoreError::Unreachable { .. })), "{error:?}");
+}
+
+/// A server that takes connections and never answers.
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    assert_unreachable(&format!("postgres://me:s3cret@127.0.0.1:{port}/shop"), "did not answer within 2 s").await;
+}
+
+#[tokio::test]
+async fn the_schemas_version_is_checked() {
+    let database = Database::empty(PostgresOptions::default()).await;
+    let store = &database.store;
+    assert!(matches!(store.check_schema().await, Err(StoreError::NotMigrated { found: 0, .. })));
+    let applied = store.migrate().await.unwrap();
+    assert!(applied.iter().map(|migration| migration.version).eq(1..=applied.len().try_into().unwrap()));
+    store.check_schema().await.unwrap();
+    database.sql("INSERT INTO observer_migrations (version, name) VALUES (999, 'tomorrow')").await;
+    assert!(matches!(store.check_schema().await, Err(StoreError::SchemaNewer { found: 999, .. })));
+    assert!(matches!(store.migrate().await, Err(StoreError::SchemaNewer { found: 999, .. })));
+}
+
+#[tokio::test]
+async fn two_can_migrate_at_once() {
+    let database = Database::empty(PostgresOptions::default()).await;
+    let both = [database.store.clone(), database.another().await]
+        .map(|store| tokio::spawn(async move { store.migrate().await.map(|applied| applied.len()) }));
+    let mut applied = 0;
+    for migration in both {
+        applied += migration.await.unwrap().unwrap();
+    }
+    assert_eq!(applied, 3);
+    database.store.check_schema().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_tables_can_live_in_a_schema_of_their_own() {
+    let schema = "after \"commit\"".to_owned();
+    let database = Database::empty(PostgresOptions { schema, ..PostgresOptions::default() }).await;
+    database.store.migrate().await.unwrap();
+    database.store.check_schema().await.unwrap();
+    let elsewhere = "SELECT count(*)::text FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    assert_eq!(database.ask(elsewhere).await.as_deref(), Some("0"));
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY)").await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t VALUES (1)").await;
+    assert_eq!(database.kinds().await, ["created 1"]);
+    assert_eq!(database.drift().await, "");
+}
+
+/// Connections that were cut are replaced, and nothing but the call that was cut fails.
+#[tokio::test]
+async fn cut_connections_are_replaced() {
+    let database = Database::fresh().await;
+    let host = HostId::random();
+    database.store.register(host, "box", at(0)).await.unwrap();
+    let cut = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' AND application_name = 'aftercommit'",
+        database.name
+    );
+    execute(&mut server().await, &cut).await.unwrap();
+    assert!(database.store.heartbeat(host, at(1)).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_bell_rings_again_after_its_connection_was_cut() {
+    let database = Database::fresh().await;
+    let ring = async || tokio::time::timeout(GUARD, database.store.doorbell()).await.expect("the bell rings");
+    ring().await;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    database.sql(cut).await;
+    // The new connection rings by itself: something may have been missed.
+    ring().await;
+    database.sql("NOTIFY observer_inbox").await;
+    ring().await;
+}
+
+#[tokio::test]
+async fn hosts_hear_that_observers_changed() {
+    let database = Database::fresh().await;
+    let revision = database.store.revision().await.unwrap();
+    let store = database.store.clone();
+    let hearing = tokio::spawn(async move { store.definitions_bell(revision).await });
+    let observers = vec![ObserverDefinition::new("watcher")];
+    database.another().await.apply(observers, false, false, at(0)).await.unwrap();
+    tokio::time::timeout(GUARD, hearing).await.expect("the bell rings").unwrap();
+}
+
+#[tokio::test]
+async fn an_exhausted_pool_is_a_passing_error() {
+    let database = Database::fresh().await;
+    let options = PostgresOptions {
+        max_connections: 1,
+        connect_timeout: Duration::from_millis(300),
+        ..PostgresOptions::default()
+    };
+    let store = PostgresStore::open(&database.url(), options).await.unwrap();
+    database.sql("BEGIN; LOCK TABLE observer_hosts").await;
+    let waiting = store.clone();
+    let waiting = tokio::spawn(async move { waiting.register(HostId::random(), "box", at(0)).await });
+    while store.inbox_len().await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let error = store.inbox_len().await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("no connection was free"), "{error}");
+    database.sql("COMMIT").await;
+    waiting.await.unwrap().unwrap();
+    store.inbox_len().await.unwrap();
+}

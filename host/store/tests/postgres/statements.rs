@@ -1,0 +1,94 @@
+//! Every statement of the backend, on a migrated database.
+
+use std::collections::HashSet;
+
+use aftercommit_store::{conformance::TestDatabase as _, postgres::statements};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
+
+use crate::database::Database;
+
+#[tokio::test]
+async fn every_statement_can_be_prepared_and_has_a_name_of_its_own() {
+    let database = Database::fresh().await;
+    let mut connection = database.connect().await;
+    let mut names = HashSet::new();
+    for (name, sql) in statements() {
+        assert!(names.insert(name), "two statements are named {name}");
+        assert_ne!(name, "unnamed", "{sql}");
+        if let Err(error) = (&mut connection).prepare(sql.into_sql_str()).await {
+            panic!("{name}: {error}");
+        }
+    }
+    assert!(names.len() > 60, "the list of statements is not complete");
+}
+
+/// The plan of a named statement, with what the arguments need to be.
+async fn plan(database: &Database, name: &str, types: &str, arguments: &str) -> String {
+    let sql = statements().find(|statement| statement.0 == name).expect("there is such a statement").1;
+    let mut connection = database.connect().await;
+    let prepare =
+        format!("SET plan_cache_mode = force_generic_plan; PREPARE asked ({types}) AS {sql}");
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.unwrap();
+    let explain = format!("EXPLAIN EXECUTE asked ({arguments})");
+    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
+    let lines: Vec<String> = rows.iter().map(|row| row.get_unchecked(0)).collect();
+    lines.join("\n")
+}
+
+/// However much is live, a claim reads what it claims: through the index made for it, without sorting a backlog.
+#[tokio::test]
+async fn claims_read_their_own_indexes() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "INSERT INTO observer_deliveries (id, event_seq, event_at, event_id, position, observer, action, action_type,
+                 state, priority, attempts, max_attempts, next_attempt_at, owner, ordering_key, created_at)
+             SELECT gen_random_uuid(), n, now(), gen_random_uuid(), 0, 'o' || n % 50, 'a', 'webhook',
+                    (ARRAY['ready', 'waiting', 'running'])[1 + n % 3], 100, 1, 3,
+                    CASE n % 3 WHEN 1 THEN now() + n * interval '1 s' END,
+                    CASE n % 3 WHEN 2 THEN gen_random_uuid() END, CASE n % 10 WHEN 0 THEN 'k' || n END, now()
+             FROM generate_series(1, 20000) AS n;
+             ANALYZE observer_deliveries",
+        )
+        .await;
+    let uuid = "'00000000-0000-0000-0000-000000000000'";
+    for (name, types, arguments, steps) in [
+        ("claim_due", "bigint, uuid, timestamptz", format!("10, {uuid}, now()"), &["deliveries_due "][..]),
+        ("claim_ready", "bigint, uuid", format!("10, {uuid}"), &["deliveries_ready "]),
+        (
+            "claim_due_by_lane",
+            "bigint, uuid, text[], text[], timestamptz",
+            format!("10, {uuid}, '{{o1}}', '{{a}}', now()"),
+            &["deliveries_due_by_lane ", "ROW(observer, action) > ROW("],
+        ),
+        (
+            "claim_ready_by_lane",
+            "bigint, uuid, text[], text[]",
+            format!("10, {uuid}, '{{o1}}', '{{a}}'"),
+            &["deliveries_ready_by_lane ", "ROW(observer, action) > ROW("],
+        ),
+        ("next_due", "text", "NULL".to_owned(), &["deliveries_ready", "deliveries_due"]),
+        ("lock_keys_of", "uuid[]", format!("ARRAY[{uuid}]::uuid[]"), &["deliveries_pkey", "One-Time Filter"]),
+        ("live_keys", "text[]", "'{k1}'".to_owned(), &["deliveries_ordered"]),
+    ] {
+        let plan = plan(&database, name, types, &arguments).await;
+        for step in steps {
+            assert!(plan.contains(step), "{name}: no `{step}` in\n{plan}");
+        }
+        assert!(!plan.contains("Seq Scan on observer_deliveries"), "{name} reads the whole table:\n{plan}");
+    }
+}
+
+/// What is read of events and of the log is read from the partitions of their time only.
+#[tokio::test]
+async fn events_are_read_from_their_own_partition() {
+    let database = Database::fresh().await;
+    let plan = plan(
+        &database,
+        "read_events",
+        "bigint[], timestamptz, timestamptz",
+        "'{1,2}', now(), now()",
+    )
+    .await;
+    assert_eq!(plan.matches(" on observer_events_").count(), 1, "{plan}");
+}
