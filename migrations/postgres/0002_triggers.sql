@@ -208,15 +208,25 @@ BEGIN
     RETURN dropped;
 END $$;
 
+-- The same image in a form of which every value can be read. A json column can hold escapes that can not be read as
+-- text, such as \u0000 and half a surrogate pair, and looking up one column reads all. A key has none of them: of its
+-- characters, only control characters are written as escapes.
+CREATE FUNCTION observer_readable(image json) RETURNS json
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN strpos(image::text, '\u') = 0 THEN image
+                ELSE regexp_replace(image::text, '\\u(?!00[0-7][0-9a-fA-F])[0-9a-fA-F]{4}|\\u0000', '\\u003f', 'g')::json END
+$$;
+
 -- The parts of a key as text, joined by ':'; null when a part of it is null, or is no column any more.
 CREATE FUNCTION observer_key(image json, key text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
+    readable CONSTANT json := observer_readable(image);
     name   text;
     joined text;
 BEGIN
     FOREACH name IN ARRAY key LOOP
-        joined := CASE WHEN joined IS NULL THEN image ->> name ELSE joined || ':' || (image ->> name) END;
+        joined := CASE WHEN joined IS NULL THEN readable ->> name ELSE joined || ':' || (readable ->> name) END;
         IF joined IS NULL THEN
             RETURN NULL;
         END IF;
@@ -249,7 +259,8 @@ BEGIN
     WITH captured AS (
         INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data)
         SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
-               CASE cardinality(key) WHEN 1 THEN r.image ->> TG_ARGV[3] ELSE observer_key(r.image, key) END,
+               CASE cardinality(key) WHEN 1 THEN observer_readable(r.image) ->> TG_ARGV[3]
+                                     ELSE observer_key(r.image, key) END,
                'created', at, r.image
         FROM (SELECT CASE WHEN pg_column_size(t.*) < 67108864 THEN row_to_json(t.*) END AS image
               FROM new_rows AS t OFFSET 0) AS r
@@ -275,7 +286,8 @@ BEGIN
     WITH captured AS (
         INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data)
         SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
-               CASE cardinality(key) WHEN 1 THEN r.image ->> TG_ARGV[3] ELSE observer_key(r.image, key) END,
+               CASE cardinality(key) WHEN 1 THEN observer_readable(r.image) ->> TG_ARGV[3]
+                                     ELSE observer_key(r.image, key) END,
                'deleted', at, r.image
         FROM (SELECT CASE WHEN pg_column_size(t.*) < 67108864 THEN row_to_json(t.*) END AS image
               FROM old_rows AS t OFFSET 0) AS r
@@ -313,8 +325,10 @@ BEGIN
                    ELSE true END
     ), keyed AS MATERIALIZED (
         SELECT place, before, after,
-               CASE cardinality(key) WHEN 1 THEN before ->> TG_ARGV[3] ELSE observer_key(before, key) END AS old_key,
-               CASE cardinality(key) WHEN 1 THEN after ->> TG_ARGV[3] ELSE observer_key(after, key) END AS new_key
+               CASE cardinality(key) WHEN 1 THEN observer_readable(before) ->> TG_ARGV[3]
+                                     ELSE observer_key(before, key) END AS old_key,
+               CASE cardinality(key) WHEN 1 THEN observer_readable(after) ->> TG_ARGV[3]
+                                     ELSE observer_key(after, key) END AS new_key
         FROM changed
     ), captured AS (
         INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data, old)

@@ -110,16 +110,17 @@ fn of_triggers(
 ) -> Vec<String> {
     let mut findings = Vec::new();
     for (key, text) in written {
-        match present.iter().find(|trigger| trigger.key() == *key) {
+        let found = present.iter().find(|trigger| trigger.key() == *key);
+        let what = match found {
             // Of a partition that was dropped or detached nothing is missed.
-            None if relations.iter().any(|relation| key.ends_with(&format!(" on {relation}"))) => {
-                findings.push(format!("the trigger {key} is missing"));
-            }
-            None => {}
-            Some(trigger) if trigger.disabled => findings.push(format!("the trigger {key} is disabled")),
-            Some(trigger) if trigger.text != *text => findings.push(format!("the trigger {key} was changed")),
-            Some(_) => {}
-        }
+            None => relations
+                .iter()
+                .any(|relation| key.ends_with(&format!(" on {relation}")))
+                .then_some("is missing"),
+            Some(trigger) if trigger.disabled => Some("is disabled"),
+            Some(trigger) => (trigger.text != *text).then_some("was changed"),
+        };
+        findings.extend(what.map(|what| format!("the trigger {key} {what}")));
     }
     for relation in relations {
         if !written.keys().any(|key| key.ends_with(&format!(" on {relation}"))) {

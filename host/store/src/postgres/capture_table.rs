@@ -201,7 +201,9 @@ fn refuse_kind(asked: &str, record: &Record) -> Result<()> {
     } else {
         match record.get::<&str>("kind")? {
             "r" | "p" => return Ok(()),
-            "f" => "is a foreign table, which can not have these triggers; capture the table on its own server",
+            "f" => {
+                "is a foreign table, which can not have these triggers; capture the table on its own server"
+            }
             "m" => "is a materialized view, and commits change tables; capture the tables it reads",
             _ => "is a view, and commits change tables; capture the tables it reads",
         }

@@ -1,10 +1,7 @@
 //! The triggers of a captured table: one for each verb, for each statement. What they do is in
 //! `migrations/postgres/0002_triggers.sql`; here are only their arguments.
 
-use super::{
-    capture_table::Relation,
-    connection::identifier,
-};
+use super::{capture_table::Relation, connection::identifier};
 
 /// A captured table, as far as its triggers need it.
 pub(super) struct Captured<'a> {
@@ -32,8 +29,7 @@ impl Captured<'_> {
             literal(if self.compares_numbers { "true" } else { "false" }),
         ];
         arguments.extend(self.key.iter().map(|column| literal(column)));
-        let (table, schema, arguments) =
-            (relation.quoted(), identifier(self.schema), arguments.join(", "));
+        let (table, schema, arguments) = (relation.quoted(), identifier(self.schema), arguments.join(", "));
         TRIGGERS
             .iter()
             .map(|(verb, name, tables)| {
@@ -65,8 +61,11 @@ mod tests {
             notify: false,
             compares_numbers: true,
         };
-        let relation =
-            Relation { schema: "shop".into(), name: "odd \"table\"".into(), shown: "shop.odd \"table\"".into() };
+        let relation = Relation {
+            schema: "shop".into(),
+            name: "odd \"table\"".into(),
+            shown: "shop.odd \"table\"".into(),
+        };
         assert_eq!(
             captured.triggers(&relation)[2],
             r#"CREATE OR REPLACE TRIGGER aftercommit_delete AFTER DELETE ON "shop"."odd ""table""" REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION "my ""own""".observer_capture_delete('d''été', 'false', 'true', E'a\\b')"#

@@ -84,10 +84,9 @@ async fn add(
     let name = &table.relation.shown;
     let earlier = list(session).await?;
     refuse_entity_type(&request.entity_type, name, &earlier)?;
-    if let Some(earlier) = earlier.iter().find(|written| written.capture.table == *name) {
-        if earlier.capture.entity_type != request.entity_type {
-            drop_triggers(session, &earlier.capture.entity_type).await?;
-        }
+    let renamed = |capture: &Capture| capture.table == *name && capture.entity_type != request.entity_type;
+    if let Some(Written { capture, .. }) = earlier.iter().find(|written| renamed(&written.capture)) {
+        drop_triggers(session, &capture.entity_type).await?;
     }
     let captured = Captured {
         schema,

@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// Claims the first of those in some state. Partial indexes ask for their own conditions, word for word. A row that
-/// another transaction has locked is passed over; the condition is tested once more on what was locked.
+/// another transaction has locked is passed over; the condition is tested once more on what was locked. The rows are
+/// updated by an array of their ids, so that the planner, which does not know the limit, never reads the whole table.
 macro_rules! claim {
     ($name:literal, $state:literal, $due:literal, $order:literal) => {
         concat!(
@@ -32,12 +33,13 @@ WITH picked AS MATERIALIZED (
             " ORDER BY ",
             $order,
             " LIMIT $1 FOR UPDATE SKIP LOCKED
+), owned AS (
+    UPDATE observer_deliveries SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM picked))
+    RETURNING *
 )
-UPDATE observer_deliveries AS d
-SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
-FROM picked WHERE d.id = picked.id
-RETURNING d.id, d.event_seq, d.event_at, d.position, d.priority, picked.due, d.observer, d.action, d.action_type,
-          d.attempts, d.attempts_before"
+SELECT id, event_seq, event_at, position, priority, due, observer, action, action_type, attempts, attempts_before
+FROM owned JOIN picked USING (id)"
         )
     };
 }
@@ -78,12 +80,13 @@ WITH RECURSIVE lane (observer, action) AS (
     WHERE id = ANY (ARRAY(SELECT id FROM first)) AND ",
             $state,
             " FOR UPDATE SKIP LOCKED
+), owned AS (
+    UPDATE observer_deliveries SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM picked))
+    RETURNING *
 )
-UPDATE observer_deliveries AS d
-SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
-FROM picked WHERE d.id = picked.id
-RETURNING d.id, d.event_seq, d.event_at, d.position, d.priority, picked.due, d.observer, d.action, d.action_type,
-          d.attempts, d.attempts_before"
+SELECT id, event_seq, event_at, position, priority, due, observer, action, action_type, attempts, attempts_before
+FROM owned JOIN picked USING (id)"
         )
     };
 }
@@ -168,9 +171,7 @@ impl Claims for PostgresStore {
         let deliveries = &deliveries;
         self.inner
             .connections
-            .write("release", Sync::Later, |session| {
-                Box::pin(release(session, host, deliveries, not_before))
-            })
+            .write("release", Sync::Later, |session| Box::pin(release(session, host, deliveries, not_before)))
             .await
     }
 }
@@ -299,7 +300,11 @@ fn copy(row: &Rejected) -> Rejected {
 
 /// Someone changed or deleted events that have live deliveries: nothing can deliver them, so they go where a person
 /// looks, and do not stand in the way of others.
-async fn set_aside(session: &mut Session<'_>, rejected: Vec<(Owned, Rejected)>, now: Timestamp) -> Result<()> {
+async fn set_aside(
+    session: &mut Session<'_>,
+    rejected: Vec<(Owned, Rejected)>,
+    now: Timestamp,
+) -> Result<()> {
     if rejected.is_empty() {
         return Ok(());
     }

@@ -115,8 +115,14 @@ async fn bury(session: &mut Session<'_>, host: HostId, rows: &[&Completion]) -> 
         .bind(dead.iter().map(|(row, ..)| int(row.attempt)).collect::<Vec<_>>())
         .bind(dead.iter().map(|(.., action)| action.to_string()).collect::<Vec<_>>())
         .bind(records().map(|record| int(record.max_attempts)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.class.map_or("permanent", FailureClass::as_str)).collect::<Vec<_>>())
-        .bind(records().map(|record| storable(record.code.as_deref().unwrap_or("unknown"))).collect::<Vec<_>>())
+        .bind(
+            records()
+                .map(|record| record.class.map_or("permanent", FailureClass::as_str))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            records().map(|record| storable(record.code.as_deref().unwrap_or("unknown"))).collect::<Vec<_>>(),
+        )
         .bind(records().map(|record| storable(&record.message)).collect::<Vec<_>>())
         .bind(records().map(|record| record.http_status.map(i32::from)).collect::<Vec<_>>())
         .bind(records().map(|record| At(record.started_at.plus(record.duration))).collect::<Vec<_>>())

@@ -127,13 +127,13 @@ impl Connections {
             let asked = Instant::now();
             let mut session = self.begin(begin).await?;
             let waited_us = micros(asked);
-            let began = Instant::now();
+            let working = Instant::now();
             let result = match work(&mut session).await {
                 Ok(done) => session.commit(name).await.map(|()| done),
                 Err(error) => Err(error),
             };
             let ok = result.is_ok();
-            tracing::trace!(transaction = name, tries, waited_us, took_us = micros(began), ok, "write");
+            tracing::trace!(transaction = name, tries, waited_us, took_us = micros(working), ok, "write");
             match result {
                 Err(StoreError::Conflict { statement, why }) if tries < TRIES => {
                     tracing::debug!(transaction = name, statement, why, tries, "in conflict, runs again");

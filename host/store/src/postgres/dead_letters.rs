@@ -90,10 +90,7 @@ impl DeadLetters for PostgresStore {
     async fn replay(&self, ids: Option<Vec<DeliveryId>>, now: Timestamp) -> Result<Vec<DeliveryId>> {
         let ids = ids.map(unique);
         let ids = ids.as_deref();
-        self.inner
-            .connections
-            .write("replay", Sync::Now, |session| Box::pin(replay(session, ids, now)))
-            .await
+        self.inner.connections.write("replay", Sync::Now, |session| Box::pin(replay(session, ids, now))).await
     }
 
     async fn discard(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<usize> {

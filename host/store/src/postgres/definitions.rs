@@ -81,9 +81,7 @@ impl Definitions for PostgresStore {
             return Ok(Change::between(&rows(&mut session).await?, &observers, prune)?.into_applied());
         }
         let observers = &observers[..];
-        connections
-            .write("apply", Sync::Now, |session| Box::pin(apply(session, observers, prune, now)))
-            .await
+        connections.write("apply", Sync::Now, |session| Box::pin(apply(session, observers, prune, now))).await
     }
 
     async fn set_enabled(&self, name: &str, enabled: bool, now: Timestamp) -> Result<()> {

@@ -139,7 +139,10 @@ async fn listen_for_ever(server: Server, bells: Weak<Bells>) {
                 pause = FIRST_PAUSE;
                 tracing::debug!(database = server.name(), "listens");
                 listen(&mut listener, &bells).await;
-                tracing::warn!(database = server.name(), "does not hear commits, connects again; polling goes on");
+                tracing::warn!(
+                    database = server.name(),
+                    "does not hear commits, connects again; polling goes on"
+                );
             }
             Err(error) => {
                 tracing::warn!(database = server.name(), %error, "can not listen for commits; polling goes on");
@@ -159,10 +162,12 @@ async fn connect(pool: &PgPool) -> sqlx::Result<PgListener> {
 
 /// Rings until the connection ends.
 async fn listen(listener: &mut PgListener, bells: &Weak<Bells>) {
-    let ring = |channel: &str| bells.upgrade().is_some_and(|bells| {
-        bells.ring(channel);
-        true
-    });
+    let ring = |channel: &str| {
+        bells.upgrade().is_some_and(|bells| {
+            bells.ring(channel);
+            true
+        })
+    };
     if !(ring(INBOX) && ring(DEFINITIONS)) {
         return;
     }

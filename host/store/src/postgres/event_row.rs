@@ -93,8 +93,7 @@ impl Row<'_> {
     fn assemble(&self) -> std::result::Result<EntityEvent, String> {
         let id = self.id.ok_or("there is no such event")?;
         let At(occurred_at) = self.occurred_at.ok_or("it has no occurred_at")?;
-        let entity_type =
-            self.entity_type.filter(|name| !name.is_empty()).ok_or("it has no entity_type")?;
+        let entity_type = self.entity_type.filter(|name| !name.is_empty()).ok_or("it has no entity_type")?;
         let data = image("data", self.data)?
             .ok_or("it has no data: a row of 64 MiB or more is captured without its image")?;
         let entity_id = self.entity_id.ok_or("it has no entity_id: a column of the key is null or gone")?;

@@ -62,10 +62,7 @@ SELECT count(*) FROM observer_inbox";
 impl Events for PostgresStore {
     async fn emit(&self, event: EntityEvent) -> Result<()> {
         let event = &event;
-        self.inner
-            .connections
-            .write("emit", Sync::Now, |session| Box::pin(emit(session, event)))
-            .await
+        self.inner.connections.write("emit", Sync::Now, |session| Box::pin(emit(session, event))).await
     }
 
     async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {

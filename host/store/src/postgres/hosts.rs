@@ -80,9 +80,7 @@ impl Hosts for PostgresStore {
         if !may {
             return Ok(TakenOver::default());
         }
-        connections
-            .write("take_over", Sync::Later, |session| Box::pin(take_over(session, oldest, now)))
-            .await
+        connections.write("take_over", Sync::Later, |session| Box::pin(take_over(session, oldest, now))).await
     }
 
     async fn retire(&self, host: HostId) -> Result<()> {

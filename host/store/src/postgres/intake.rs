@@ -143,8 +143,7 @@ async fn decide(session: &mut Session<'_>, batch: &mut Batch, own: usize) -> Res
     let records = LIVE_IDS.call().bind(batch.ids()).all(session).await?;
     batch.drop_live(records.iter().map(|record| record.get::<Uuid>("id")).collect::<Result<_>>()?);
     let records = DISABLED_OBSERVERS.call().all(session).await?;
-    let disabled: HashSet<String> =
-        records.iter().map(|record| record.get("name")).collect::<Result<_>>()?;
+    let disabled: HashSet<String> = records.iter().map(|record| record.get("name")).collect::<Result<_>>()?;
     let keys = batch.ordering_keys();
     let mut live_keys = HashSet::new();
     if !keys.is_empty() {
@@ -219,7 +218,11 @@ pub(super) async fn quarantine(
     QUARANTINE_EVENTS
         .call()
         .bind(rejected.iter().map(|(seq, _)| *seq).collect::<Vec<_>>())
-        .bind(rows().map(|row| row.event_id.as_ref().and_then(|id| id.parse::<Uuid>().ok())).collect::<Vec<_>>())
+        .bind(
+            rows()
+                .map(|row| row.event_id.as_ref().and_then(|id| id.parse::<Uuid>().ok()))
+                .collect::<Vec<_>>(),
+        )
         .bind(rows().map(|row| row.entity_type.as_deref()).collect::<Vec<_>>())
         .bind(rows().map(|row| row.entity_id.as_deref()).collect::<Vec<_>>())
         .bind(rows().map(|row| storable(&row.reason)).collect::<Vec<_>>())

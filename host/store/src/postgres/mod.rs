@@ -46,7 +46,7 @@ pub struct PostgresOptions {
     pub max_connections: u32,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
-    /// Whether `url` leads through a pooler that gives out connections by transaction, such as PgBouncer.
+    /// Whether `url` leads through a pooler that gives out connections by transaction, such as `PgBouncer`.
     pub pooled: bool,
     /// Where to hear notifications: a URL that leads to the server itself. Without one, `url` is used unless it is
     /// `pooled`; then nothing is heard, and the poll does it all.

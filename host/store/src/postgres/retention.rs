@@ -47,7 +47,9 @@ impl Retention for PostgresStore {
     async fn purge(&self, limits: RetentionLimits) -> Result<Purged> {
         let connections = &self.inner.connections;
         // Each in a transaction of its own: they hold locks that others wait for, as short as can be.
-        connections.write("make_partitions", Sync::Later, |session| Box::pin(make_partitions(session))).await?;
+        connections
+            .write("make_partitions", Sync::Later, |session| Box::pin(make_partitions(session)))
+            .await?;
         let dropped = connections
             .write("drop_partitions", Sync::Later, |session| Box::pin(drop_partitions(session, limits)))
             .await?;

@@ -89,9 +89,7 @@ impl Call {
     {
         let statement = self.statement;
         match self.all(session).await?.first() {
-            Some(record) => {
-                record.row.try_get(0).map_err(|error| failure::of_step(statement.name(), &error))
-            }
+            Some(record) => record.row.try_get(0).map_err(|error| failure::of_step(statement.name(), &error)),
             None => Err(failure::of_step(statement.name(), &sqlx::Error::RowNotFound)),
         }
     }
@@ -122,10 +120,7 @@ impl Record {
     /// A status code, which may be null.
     pub(super) fn http_status(&self) -> Result<Option<u16>> {
         let status: Option<i32> = self.get("http_status")?;
-        status
-            .map(u16::try_from)
-            .transpose()
-            .map_err(|error| self.unreadable("http_status", &error))
+        status.map(u16::try_from).transpose().map_err(|error| self.unreadable("http_status", &error))
     }
 
     /// An error for a value that is not what this program writes.

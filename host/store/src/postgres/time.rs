@@ -5,8 +5,12 @@ use sqlx::{
     Decode, Encode, Postgres, Type,
     encode::IsNull,
     error::BoxDynError,
-    postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef},
+    postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, types::Oid},
 };
+
+/// The types by their numbers, which never change: the driver would ask the server about names, in between.
+const TIMESTAMPTZ: Oid = Oid(1184);
+const TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
 
 /// 2000-01-01T00:00:00Z in microseconds since 1970.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -21,17 +25,17 @@ pub(super) struct At(pub(super) Timestamp);
 
 impl Type<Postgres> for At {
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("timestamptz")
+        PgTypeInfo::with_oid(TIMESTAMPTZ)
     }
 
     fn compatible(found: &PgTypeInfo) -> bool {
-        *found == Self::type_info()
+        found.oid() == Some(TIMESTAMPTZ)
     }
 }
 
 impl PgHasArrayType for At {
     fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("_timestamptz")
+        PgTypeInfo::with_oid(TIMESTAMPTZ_ARRAY)
     }
 }
 

@@ -22,7 +22,7 @@ async fn request(database: &Database, table: &str, key: &[&str]) -> Result<Strin
 }
 
 #[tokio::test]
-async fn copy_and_merge_are_captured() {
+async fn copy_and_upserts_are_captured() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)").await;
     database.capture("t", "T").await;
@@ -30,10 +30,10 @@ async fn copy_and_merge_are_captured() {
     let mut copy = application.copy_in_raw("COPY t FROM STDIN WITH (FORMAT csv)").await.unwrap();
     copy.send(&b"1,1\n2,1\n"[..]).await.unwrap();
     copy.finish().await.unwrap();
-    database
-        .sql("INSERT INTO t VALUES (2, 5), (3, 5) ON CONFLICT (id) DO UPDATE SET n = excluded.n")
-        .await;
-    assert_eq!(database.kinds().await, ["created 1", "created 2", "created 3", "updated 2"]);
+    database.sql("INSERT INTO t VALUES (2, 5), (3, 5) ON CONFLICT (id) DO UPDATE SET n = excluded.n").await;
+    let mut kinds = database.kinds().await;
+    kinds.sort();
+    assert_eq!(kinds, ["created 1", "created 2", "created 3", "updated 2"]);
 }
 
 #[tokio::test]
@@ -72,7 +72,9 @@ async fn partitioned_tables_are_captured_through_every_name() {
         )
         .await;
     database.capture("t", "T").await;
-    database.sql("INSERT INTO t VALUES (1, 1), (101, 1); UPDATE t SET n = 2; INSERT INTO low VALUES (2, 1)").await;
+    database
+        .sql("INSERT INTO t VALUES (1, 1), (101, 1); UPDATE t SET n = 2; INSERT INTO low VALUES (2, 1)")
+        .await;
     let kinds = ["created 1", "created 101", "updated 1", "updated 101", "created 2"];
     assert_eq!(database.kinds().await, kinds);
     assert_eq!(database.images().await[3], json!({"id": 101, "n": 2}), "in the table's own order of columns");
@@ -82,11 +84,16 @@ async fn partitioned_tables_are_captured_through_every_name() {
     moved.sort();
     assert_eq!(moved, ["created 150", "deleted 1", "updated 101", "updated 2"]);
     let pairs = database.events().await.split_off(5);
-    let own = pairs.iter().filter(|event| event.old.as_ref().is_some_and(|old| old["id"] != event.data["id"]));
+    let own =
+        pairs.iter().filter(|event| event.old.as_ref().is_some_and(|old| old["id"] != event.data["id"]));
     assert_eq!(own.count(), 0, "each is paired with itself");
     assert_eq!(database.drift().await, "");
     database.sql("CREATE TABLE top PARTITION OF t FOR VALUES FROM (200) TO (300)").await;
-    assert!(database.drift().await.contains("the partition top has no triggers"), "{}", database.drift().await);
+    assert!(
+        database.drift().await.contains("the partition top has no triggers"),
+        "{}",
+        database.drift().await
+    );
     database.sql("INSERT INTO t VALUES (201, 1)").await;
     assert_eq!(database.kinds().await.len(), 10, "through the table it is captured all the same");
     database.sql("ALTER TABLE t DETACH PARTITION low").await;
@@ -95,7 +102,8 @@ async fn partitioned_tables_are_captured_through_every_name() {
 }
 
 async fn assert_no_trigger(database: &Database) {
-    let left = "SELECT tgrelid::regclass::text || ' ' || tgname FROM pg_trigger WHERE tgname LIKE 'aftercommit%'";
+    let left =
+        "SELECT tgrelid::regclass::text || ' ' || tgname FROM pg_trigger WHERE tgname LIKE 'aftercommit%'";
     assert_eq!(database.ask(left).await, None);
 }
 
@@ -128,8 +136,7 @@ async fn the_application_needs_no_rights_and_its_settings_do_not_matter() {
         )
         .await;
     database.capture("t", "T").await;
-    let mut clerk =
-        sqlx::PgConnection::connect(&CLUSTER.url_as("clerk", &database.name)).await.unwrap();
+    let mut clerk = sqlx::PgConnection::connect(&CLUSTER.url_as("clerk", &database.name)).await.unwrap();
     execute(
         &mut clerk,
         "CREATE TEMP TABLE observer_events (x INTEGER); SET search_path = pg_temp; SET timezone = 'Asia/Tokyo';
@@ -138,7 +145,8 @@ async fn the_application_needs_no_rights_and_its_settings_do_not_matter() {
     )
     .await
     .unwrap();
-    let image = json!({"id": 1, "at": "2026-01-01T00:00:00+00:00", "r": 0.300_000_000_000_000_04, "b": "\\x00ff"});
+    let image =
+        json!({"id": 1, "at": "2026-01-01T00:00:00+00:00", "r": 0.300_000_000_000_000_04, "b": "\\x00ff"});
     assert_eq!(database.images().await[0].to_string(), image.to_string());
     let error = execute(&mut clerk, "SELECT * FROM public.observer_events").await.unwrap_err();
     assert!(error.contains("permission denied"), "{error}");
@@ -164,8 +172,7 @@ async fn a_role_without_the_right_is_told_what_it_needs() {
     let store = aftercommit_store::PostgresStore::open(&url, aftercommit_store::PostgresOptions::default())
         .await
         .unwrap();
-    let request =
-        CaptureRequest { table: "t".into(), entity_type: "T".into(), key: vec![], notify: true };
+    let request = CaptureRequest { table: "t".into(), entity_type: "T".into(), key: vec![], notify: true };
     let error = store.add_capture(request, at(0)).await.unwrap_err();
     assert!(error.to_string().contains("GRANT TRIGGER ON t"), "{error}");
     assert!(store.captures().await.unwrap().is_empty(), "nothing is half done");
@@ -240,11 +247,11 @@ async fn a_renamed_key_does_not_fail_the_application() {
 async fn a_commit_rings_unless_it_was_asked_not_to() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY)").await;
-    let triggers = "SELECT string_agg(encode(tgargs, 'escape'), ',') FROM pg_trigger WHERE tgname LIKE 'aftercommit%'";
+    let triggers =
+        "SELECT string_agg(encode(tgargs, 'escape'), ',') FROM pg_trigger WHERE tgname LIKE 'aftercommit%'";
     database.capture("t", "T").await;
     assert!(database.ask(triggers).await.unwrap().contains("T\\000true\\000"));
-    let request =
-        CaptureRequest { table: "t".into(), entity_type: "T".into(), key: vec![], notify: false };
+    let request = CaptureRequest { table: "t".into(), entity_type: "T".into(), key: vec![], notify: false };
     database.store.add_capture(request, at(0)).await.unwrap();
     assert!(!database.ask(triggers).await.unwrap().contains("T\\000true\\000"));
     let mut listener = sqlx::postgres::PgListener::connect(&database.url()).await.unwrap();

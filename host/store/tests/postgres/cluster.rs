@@ -61,8 +61,7 @@ impl Cluster {
         let server = as_user(&programs.join("postgres"));
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD, "guard"]).arg(server.get_program()).args(server.get_args());
-        let guard =
-            guard.env("FOLDER", &folder).stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
+        let guard = guard.env("FOLDER", &folder).stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
         let cluster = Self { folder, _guard: guard.spawn().expect("a shell") };
         cluster.wait(&programs);
         cluster
@@ -79,7 +78,8 @@ impl Cluster {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         let mut log = String::new();
-        let _ = std::fs::File::open(self.folder.join("log")).and_then(|mut file| file.read_to_string(&mut log));
+        let _ =
+            std::fs::File::open(self.folder.join("log")).and_then(|mut file| file.read_to_string(&mut log));
         panic!("the PostgreSQL server of the tests did not start:\n{log}");
     }
 }
@@ -107,7 +107,7 @@ fn programs() -> PathBuf {
 }
 
 fn is_root() -> bool {
-    std::fs::metadata("/proc/self").map_or(false, |process| process.uid() == 0)
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn as_user(program: &Path) -> Command {

@@ -29,7 +29,12 @@ impl Plan for OneEach {
     }
 }
 
-async fn take(store: &aftercommit_store::PostgresStore, host: HostId, own: usize, key: Option<&'static str>) -> Taken {
+async fn take(
+    store: &aftercommit_store::PostgresStore,
+    host: HostId,
+    own: usize,
+    key: Option<&'static str>,
+) -> Taken {
     let request = TakeRequest { host, limit: 100, own, now: at(0) };
     store.take(request, Arc::new(OneEach(key))).await.unwrap()
 }
@@ -86,7 +91,10 @@ async fn two_hosts_never_take_the_same_row() {
     let taken = take(&database.store, HostId::random(), 100, None).await;
     assert_eq!(taken.events, 15);
     execute(&mut other, "ROLLBACK").await.unwrap();
-    assert_eq!(ids(&take(&database.another().await, HostId::random(), 100, None).await), ["1", "2", "3", "4", "5"]);
+    assert_eq!(
+        ids(&take(&database.another().await, HostId::random(), 100, None).await),
+        ["1", "2", "3", "4", "5"]
+    );
 }
 
 /// The delivery before it ends while one with the same key is being made: the new one gets the turn.
@@ -180,7 +188,9 @@ async fn a_heartbeat_wins_against_a_takeover() {
     let host = HostId::random();
     database.store.register(host, "slow", at(0)).await.unwrap();
     let mut beating = database.connect().await;
-    execute(&mut beating, "BEGIN; UPDATE observer_hosts SET heartbeat_at = '2030-01-01T00:00:00Z'").await.unwrap();
+    execute(&mut beating, "BEGIN; UPDATE observer_hosts SET heartbeat_at = '2030-01-01T00:00:00Z'")
+        .await
+        .unwrap();
     let store = database.store.clone();
     let taking =
         tokio::spawn(async move { store.take_over(at(60), std::time::Duration::from_secs(30)).await });

@@ -29,7 +29,8 @@ async fn assert_unreachable(url: &str, hint: &str) {
 async fn what_is_no_database_is_named() {
     assert_unreachable(&CLUSTER.url("nowhere"), "createdb").await;
     let folder = CLUSTER.folder().display();
-    assert_unreachable(&format!("postgres://nobody:s3cret@localhost/postgres?host={folder}"), "the user").await;
+    assert_unreachable(&format!("postgres://nobody:s3cret@localhost/postgres?host={folder}"), "the user")
+        .await;
     assert_unreachable("postgres://me:s3cret@localhost:1/shop", "refused").await;
     let tls = format!("postgres://postgres:s3cret@localhost/postgres?host={folder}&sslmode=verify-full");
     let error = PostgresStore::open(&tls, PostgresOptions::default()).await;
@@ -41,7 +42,8 @@ async fn what_is_no_database_is_named() {
 async fn a_server_that_does_not_answer_is_given_up() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
-    assert_unreachable(&format!("postgres://me:s3cret@127.0.0.1:{port}/shop"), "did not answer within 2 s").await;
+    assert_unreachable(&format!("postgres://me:s3cret@127.0.0.1:{port}/shop"), "did not answer within 2 s")
+        .await;
 }
 
 #[tokio::test]

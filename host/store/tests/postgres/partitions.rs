@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::database::{Database, at, execute};
 
-const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
 struct Nobody;
 
@@ -122,7 +122,9 @@ async fn retention_does_not_wait_for_an_open_transaction() {
 async fn a_seq_alone_is_enough_to_have_an_event_matched_again() {
     let database = Database::fresh().await;
     emit(&database, at(1)).await;
-    database.sql("DELETE FROM observer_inbox; INSERT INTO observer_inbox (seq) SELECT seq FROM observer_events").await;
+    database
+        .sql("DELETE FROM observer_inbox; INSERT INTO observer_inbox (seq) SELECT seq FROM observer_events")
+        .await;
     database.sql("INSERT INTO observer_inbox (seq) VALUES (4711)").await;
     let request = TakeRequest { host: HostId::random(), limit: 10, own: 10, now: at(3) };
     let taken = database.store.take(request, Arc::new(Nobody)).await.unwrap();
