@@ -119,7 +119,7 @@ UPDATE observer_deliveries AS d
 SET state = CASE WHEN $4::timestamptz IS NULL THEN 'ready' ELSE 'waiting' END, next_attempt_at = $4, owner = NULL,
     attempts = d.attempts - 1
 FROM unnest($1::uuid[], $2::integer[]) AS claim (id, attempts)
-WHERE d.id = claim.id AND d.attempts = claim.attempts AND d.state = 'running' AND d.owner = $3";
+WHERE d.id = ANY ($1) AND d.id = claim.id AND d.attempts = claim.attempts AND d.state = 'running' AND d.owner = $3";
 }
 
 #[async_trait]
@@ -331,6 +331,7 @@ async fn release(
 ) -> Result<usize> {
     let ids: Vec<Uuid> = deliveries.iter().map(|(id, _)| id.0).collect();
     locks::keys_of(session, &ids).await?;
+    completion::join_by_hash(session).await?;
     RELEASE_DELIVERIES
         .call()
         .bind(ids)

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    PostgresStore,
+    PostgresStore, completion,
     connection::{Session, Sync},
     locks,
     statement::statements,
@@ -46,7 +46,7 @@ WITH freed AS (
     UPDATE observer_deliveries AS d
     SET state = 'ready', owner = NULL, last_error = 'its host ended before the attempt did'
     FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) AS o (id, owner, attempts)
-    WHERE d.id = o.id AND d.state = 'running' AND d.owner = o.owner AND d.attempts = o.attempts
+    WHERE d.id = ANY ($1) AND d.id = o.id AND d.state = 'running' AND d.owner = o.owner AND d.attempts = o.attempts
     RETURNING d.*
 )
 INSERT INTO tb_observer_log
@@ -129,6 +129,7 @@ async fn free(session: &mut Session<'_>, now: Timestamp) -> Result<usize> {
     let owners = orphans.iter().map(|record| record.get("owner")).collect::<Result<Vec<Uuid>>>()?;
     let attempts = orphans.iter().map(|record| record.get("attempts")).collect::<Result<Vec<i32>>>()?;
     locks::keys_of(session, &ids).await?;
+    completion::join_by_hash(session).await?;
     FREE_DELIVERIES.call().bind(ids).bind(owners).bind(attempts).bind_time(now).execute(session).await
 }
 

@@ -16,17 +16,36 @@ trap '' INT TERM HUP
 cd / && "$@" -D "$FOLDER/data" -k "$FOLDER" -c listen_addresses= -c fsync=off -c full_page_writes=off \
     -c max_connections=400 -c shared_buffers=64MB -c log_min_messages=fatal >"$FOLDER/log" 2>&1 </dev/null &
 server=$!
+if [ -n "$POOLER" ]; then
+    $POOLER "$FOLDER/pooler.ini" >/dev/null 2>&1 </dev/null &
+    pooler=$!
+fi
 read -r line
-kill -QUIT "$server"
-wait "$server"
+kill -QUIT $pooler "$server"
+wait
 rm -rf "$FOLDER"
 "#;
+
+/// A pooler that gives each transaction to any of three sessions, which makes them mix.
+const POOLER_SETTINGS: &str = "[databases]
+* = host=FOLDER user=postgres
+[pgbouncer]
+listen_addr =
+listen_port = 6432
+unix_socket_dir = FOLDER
+auth_type = any
+pool_mode = transaction
+default_pool_size = 3
+max_client_conn = 1000
+";
 
 /// The user that runs the server when the tests run as root, which PostgreSQL refuses.
 const USER: &str = "postgres";
 
 pub(crate) struct Cluster {
     folder: PathBuf,
+    /// Whether there is a PgBouncer before it.
+    has_pooler: bool,
     /// Its standard input is the pipe that the guard waits for.
     _guard: Child,
 }
@@ -42,6 +61,11 @@ impl Cluster {
 
     pub(crate) fn url_as(&self, user: &str, database: &str) -> String {
         format!("postgres://{user}@localhost/{database}?host={}", self.folder.display())
+    }
+
+    /// The URL of a database through PgBouncer, if this machine has it.
+    pub(crate) fn pooled_url(&self, database: &str) -> Option<String> {
+        self.has_pooler.then(|| format!("{}&port=6432", self.url(database)))
     }
 
     /// Where its socket is.
@@ -61,8 +85,12 @@ impl Cluster {
         let server = as_user(&programs.join("postgres"));
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD, "guard"]).arg(server.get_program()).args(server.get_args());
-        let guard = guard.env("FOLDER", &folder).stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
-        let cluster = Self { folder, _guard: guard.spawn().expect("a shell") };
+        let settings = POOLER_SETTINGS.replace("FOLDER", &folder.display().to_string());
+        std::fs::write(folder.join("pooler.ini"), settings).unwrap();
+        let pooler = find("pgbouncer").map(|program| command_line(&as_user(&program)));
+        guard.env("FOLDER", &folder).env("POOLER", pooler.as_deref().unwrap_or_default());
+        let guard = guard.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).spawn();
+        let cluster = Self { folder, has_pooler: pooler.is_some(), _guard: guard.expect("a shell") };
         cluster.wait(&programs);
         cluster
     }
@@ -94,16 +122,26 @@ fn programs() -> PathBuf {
         .filter(|(_, path): &(u32, PathBuf)| path.join("postgres").exists())
         .collect();
     found.sort();
-    let in_path = || {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).find(|folder| folder.join("postgres").exists())
-    };
+    let in_path = || find("postgres")?.parent().map(Path::to_owned);
     found.pop().map(|(_, path)| path).or_else(in_path).unwrap_or_else(|| {
         panic!(
             "these tests need a PostgreSQL server, 14 or later: neither /usr/lib/postgresql/*/bin nor PATH has the \
              programs `initdb` and `postgres`; install the package `postgresql` (or run `cargo xtask test`)"
         )
     })
+}
+
+/// A program in PATH, or where Debian puts what is not for every user.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.map(|folder| folder.join(program)).find(|path| path.exists())
+}
+
+/// For the shell, which parts it at spaces: none of these programs has any in its name.
+fn command_line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn is_root() -> bool {

@@ -38,6 +38,7 @@ impl Harness for PostgresHarness {
 pub(crate) struct Database {
     pub(crate) name: String,
     pub(crate) store: PostgresStore,
+    options: PostgresOptions,
     application: tokio::sync::Mutex<PgConnection>,
 }
 
@@ -46,6 +47,13 @@ impl Database {
     pub(crate) async fn fresh() -> Self {
         TEMPLATE_IS_THERE.get_or_init(make_template).await;
         Self::of(&format!("TEMPLATE {TEMPLATE}"), PostgresOptions::default()).await
+    }
+
+    /// One that was never migrated, used through a pooler.
+    pub(crate) async fn pooled(schema: &str) -> Self {
+        let options =
+            PostgresOptions { schema: schema.to_owned(), pooled: true, ..PostgresOptions::default() };
+        Self::of("TEMPLATE template0", options).await
     }
 
     /// One that was never migrated.
@@ -62,9 +70,9 @@ impl Database {
         }
         execute(&mut server, &format!("CREATE DATABASE {name} {template}")).await.unwrap();
         let url = CLUSTER.url(&name);
-        let store = PostgresStore::open(&url, options).await.unwrap();
+        let store = PostgresStore::open(&way(&name, &options), options.clone()).await.unwrap();
         let application = tokio::sync::Mutex::new(PgConnection::connect(&url).await.unwrap());
-        Self { name, store, application }
+        Self { name, store, options, application }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -73,7 +81,7 @@ impl Database {
 
     /// Another store of the same database.
     pub(crate) async fn another(&self) -> PostgresStore {
-        PostgresStore::open(&self.url(), PostgresOptions::default()).await.unwrap()
+        PostgresStore::open(&way(&self.name, &self.options), self.options.clone()).await.unwrap()
     }
 
     /// A connection of the application, besides the one that `sql` uses.
@@ -126,6 +134,12 @@ impl Drop for Database {
     fn drop(&mut self) {
         LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.name.clone());
     }
+}
+
+/// The URL for these options.
+fn way(database: &str, options: &PostgresOptions) -> String {
+    let pooled = if options.pooled { CLUSTER.pooled_url(database) } else { None };
+    pooled.unwrap_or_else(|| CLUSTER.url(database))
 }
 
 async fn make_template() {

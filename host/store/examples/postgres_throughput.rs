@@ -1,0 +1,202 @@
+//! Measures the PostgreSQL backend alone: capture, intake, completion, claims and the doorbell. Prints microseconds an
+//! event, by the clock and of this process's processor time; the server's own is what remains of the clock, and waits.
+//!
+//! `cargo run --release -p aftercommit-store --example postgres_throughput URL [EVENTS]`, with the URL of an empty
+//! database of a server on this machine.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that can not be made ends")]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, SystemClock};
+use aftercommit_store::{
+    AttemptRecord, CaptureRequest, Captures as _, Claims as _, Completion, End, HostId, Hosts as _,
+    Intake as _, NewDelivery, Plan, Planned, PostgresOptions, PostgresStore, Schema as _, TakeRequest,
+};
+use sqlx::{Connection as _, PgConnection};
+
+const BATCH: u16 = 500;
+
+/// Time by the clock, and processor time of this process.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    clock: Duration,
+    processor: Duration,
+}
+
+impl Spent {
+    fn add(&mut self, since: &Started) {
+        self.clock += since.clock.elapsed();
+        self.processor += processor_time().saturating_sub(since.processor);
+    }
+
+    fn print(&self, what: &str, events: u32) {
+        let each = |span: Duration| span.as_secs_f64() * 1e6 / f64::from(events);
+        println!("{what:28} {:7.2} us, of them here {:7.2} us", each(self.clock), each(self.processor));
+    }
+}
+
+struct Started {
+    clock: Instant,
+    processor: Duration,
+}
+
+impl Started {
+    fn now() -> Self {
+        Self { clock: Instant::now(), processor: processor_time() }
+    }
+}
+
+/// Of all threads of this process.
+fn processor_time() -> Duration {
+    let mut nanos = 0;
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        nanos += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or_default();
+    }
+    Duration::from_nanos(nanos)
+}
+
+struct OneEach {
+    hold: bool,
+    ordered: bool,
+}
+
+impl Plan for OneEach {
+    fn plan(&self, event: &EntityEvent) -> Planned {
+        let delivery = NewDelivery {
+            id: DeliveryId::of(event.id, "order-created", "webhook"),
+            observer: "order-created".into(),
+            action: "webhook".into(),
+            action_type: "webhook".into(),
+            priority: 100,
+            max_attempts: 3,
+            ordering_key: self.ordered.then(|| format!("order-created:{}", event.entity_id)),
+            hold: self.hold,
+        };
+        Planned { deliveries: vec![delivery], errors: Vec::new() }
+    }
+}
+
+fn completion(id: DeliveryId, attempt: u32) -> Completion {
+    let record = AttemptRecord {
+        max_attempts: 3,
+        class: None,
+        code: None,
+        message: "200 OK".into(),
+        http_status: Some(200),
+        started_at: SystemClock.now(),
+        duration: Duration::from_micros(321),
+        plugin: Some("webhook".into()),
+        plugin_digest: Some("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into()),
+    };
+    Completion { id, attempt, end: End::Succeeded, record }
+}
+
+/// In statements of so many rows.
+async fn fill(app: &mut PgConnection, events: u32, rows: u32) {
+    let sql = "INSERT INTO orders (customer, status, total, paid, note)
+         SELECT 'customer ' || i, 'pending', i * 1.25, i % 2 = 0, 'a note of ordinary length for order ' || i
+         FROM generate_series(1, $1) AS i";
+    for _ in 0..events / rows {
+        sqlx::query(sql).bind(i32::try_from(rows).unwrap()).execute(&mut *app).await.unwrap();
+    }
+}
+
+async fn drain(store: &PostgresStore, host: HostId, hold: bool, ordered: bool) -> [Spent; 3] {
+    let [mut taking, mut claiming, mut completing] = [Spent::default(); 3];
+    loop {
+        let request = TakeRequest { host, limit: BATCH.into(), own: 1000, now: SystemClock.now() };
+        let started = Started::now();
+        let mut taken = store.take(request, Arc::new(OneEach { hold, ordered })).await.unwrap();
+        taking.add(&started);
+        if hold {
+            let started = Started::now();
+            taken.owned = store.claim(host, BATCH.into(), &[], SystemClock.now()).await.unwrap();
+            claiming.add(&started);
+        }
+        let done = taken.owned.iter().map(|delivery| completion(delivery.id, delivery.attempt)).collect();
+        let started = Started::now();
+        store.complete(host, done).await.unwrap();
+        completing.add(&started);
+        if !taken.more && taken.owned.is_empty() {
+            return [taking, claiming, completing];
+        }
+    }
+}
+
+async fn ring(store: &PostgresStore, app: &mut PgConnection, host: HostId) -> Vec<Duration> {
+    let mut latencies = Vec::new();
+    for _ in 0..200 {
+        // What was rung for earlier commits is heard first.
+        while tokio::time::timeout(Duration::from_millis(5), store.doorbell()).await.is_ok() {}
+        let waiting = tokio::spawn({
+            let store = store.clone();
+            async move {
+                store.doorbell().await;
+                Instant::now()
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        sqlx::query("INSERT INTO orders (status) VALUES ('rung')").execute(&mut *app).await.unwrap();
+        let committed = Instant::now();
+        latencies.push(waiting.await.unwrap().saturating_duration_since(committed));
+        drain(store, host, false, false).await;
+    }
+    latencies.sort();
+    latencies
+}
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let url = arguments.next().expect("the URL of an empty database");
+    let events: u32 = arguments.next().map_or(100_000, |text| text.parse().unwrap());
+    let store = PostgresStore::open(&url, PostgresOptions::default()).await.unwrap();
+    store.migrate().await.unwrap();
+    let mut app = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(
+        "CREATE TABLE orders (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer TEXT, status TEXT,
+             total NUMERIC(20, 2), paid BOOLEAN, note TEXT)",
+    )
+    .execute(&mut app)
+    .await
+    .unwrap();
+    let host = HostId::random();
+    store.register(host, "bench", SystemClock.now()).await.unwrap();
+
+    let mut bare = Spent::default();
+    let started = Started::now();
+    fill(&mut app, events, BATCH.into()).await;
+    bare.add(&started);
+    bare.print("insert without capture", events);
+    let capture =
+        CaptureRequest { table: "orders".into(), entity_type: "Order".into(), key: Vec::new(), notify: true };
+    store.add_capture(capture, SystemClock.now()).await.unwrap();
+    for (name, hold, ordered) in [("", false, false), (", held", true, false), (", ordered", false, true)] {
+        let mut inserting = Spent::default();
+        let started = Started::now();
+        fill(&mut app, events, BATCH.into()).await;
+        inserting.add(&started);
+        inserting.print("insert with capture", events);
+        let [taking, claiming, completing] = drain(&store, host, hold, ordered).await;
+        taking.print(&format!("take{name}"), events);
+        if hold {
+            claiming.print("claim", events);
+        }
+        completing.print(&format!("complete{name}"), events);
+    }
+    let mut single = Spent::default();
+    let started = Started::now();
+    fill(&mut app, events / 10, 1).await;
+    single.add(&started);
+    single.print("insert of one row, captured", events / 10);
+    drain(&store, host, false, false).await;
+    let latencies = ring(&store, &mut app, host).await;
+    let percentile = |part: usize| latencies[latencies.len() * part / 100].as_secs_f64() * 1e3;
+    println!("doorbell p50 {:.2} ms, p99 {:.2} ms", percentile(50), percentile(99));
+    store.retire(host).await.unwrap();
+}
