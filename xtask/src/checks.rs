@@ -40,7 +40,7 @@ pub(crate) fn run() -> Result<()> {
             .concat(),
         )
     })?;
-    step("what tests start", &|| packages::need("sqlite3", "sqlite3"))?;
+    step("what tests start", &packages::for_tests)?;
     step("build without guests", &unplugged::check)?;
     step("build", &|| cargo(&["build", "--workspace"]))?;
     step("tests", &|| cargo(&["test", "--workspace", "--all-features"]))?;

@@ -1,7 +1,7 @@
 //! Programs that are there, and installing those that are not.
 
 use std::{
-    env,
+    env, fs,
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -42,6 +42,25 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
 
 fn is_root() -> Result<bool> {
     Ok(process::output(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
+/// Installs what tests start and do not find.
+pub(crate) fn for_tests() -> Result<()> {
+    need("sqlite3", "sqlite3")?;
+    if !has_postgres() {
+        install(&["postgresql"])?;
+    }
+    if let Err(error) = need("pgbouncer", "pgbouncer") {
+        eprintln!("no PgBouncer ({error:#}): the tests of pooled connections go to the server itself");
+    }
+    Ok(())
+}
+
+/// Debian keeps the server's programs out of `PATH`.
+fn has_postgres() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    in_path("postgres").is_some()
+        || versions.into_iter().any(|version| version.path().join("bin/postgres").is_file())
 }
 
 /// Makes sure that a program is there; its package is installed if it is not.

@@ -8,6 +8,7 @@ use aftercommit_runtime::{
 };
 use aftercommit_store::{
     Backend, StoreError,
+    postgres::{PostgresOptions, PostgresStore},
     sqlite::{SqliteOptions, SqliteStore},
 };
 
@@ -23,9 +24,12 @@ pub async fn open_store(url: &str, create: bool) -> Result<Arc<dyn Backend>> {
         Some(("sqlite", _)) => {
             Ok(Arc::new(SqliteStore::open(url, SqliteOptions { create, ..SqliteOptions::default() }).await?))
         }
+        Some(("postgres" | "postgresql", _)) => {
+            Ok(Arc::new(PostgresStore::open(url, PostgresOptions::default()).await?))
+        }
         _ => Err(StoreError::BadUrl {
             url: without_password(url),
-            why: "write sqlite:PATH, for example sqlite:shop.db".to_owned(),
+            why: "write sqlite:FILE or postgres://USER:PASSWORD@HOST/NAME".to_owned(),
         }
         .into()),
     }
