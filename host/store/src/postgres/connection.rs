@@ -83,7 +83,7 @@ impl Connections {
         if options.pooled {
             each = format!("; SET LOCAL search_path TO {path}");
             for (name, value) in SETTINGS {
-                each.push_str(&format!("; SET LOCAL {name} TO {value}"));
+                each.extend(["; SET LOCAL ", name, " TO ", value]);
             }
         }
         Ok(Self {

@@ -21,7 +21,9 @@ if [ -n "$POOLER" ]; then
     pooler=$!
 fi
 read -r line
-kill -QUIT $pooler "$server"
+# The signals that end it at once differ between its versions, but for this one; it has nothing to lose.
+[ -z "$pooler" ] || kill -KILL $pooler
+kill -QUIT "$server"
 wait
 rm -rf "$FOLDER"
 "#;
@@ -44,7 +46,7 @@ const USER: &str = "postgres";
 
 pub(crate) struct Cluster {
     folder: PathBuf,
-    /// Whether there is a PgBouncer before it.
+    /// Whether there is a `PgBouncer` before it.
     has_pooler: bool,
     /// Its standard input is the pipe that the guard waits for.
     _guard: Child,
@@ -63,7 +65,7 @@ impl Cluster {
         format!("postgres://{user}@localhost/{database}?host={}", self.folder.display())
     }
 
-    /// The URL of a database through PgBouncer, if this machine has it.
+    /// The URL of a database through `PgBouncer`, if this machine has it.
     pub(crate) fn pooled_url(&self, database: &str) -> Option<String> {
         self.has_pooler.then(|| format!("{}&port=6432", self.url(database)))
     }
