@@ -22,11 +22,12 @@ async fn every_statement_can_be_prepared_and_has_a_name_of_its_own() {
     assert!(names.len() > 60, "the list of statements is not complete");
 }
 
-/// The plan of a named statement, with what the arguments need to be.
+/// The plan of a named statement, with what the arguments need to be, made as the store's connections have it made.
 async fn plan(database: &Database, name: &str, types: &str, arguments: &str) -> String {
     let sql = statements().find(|statement| statement.0 == name).expect("there is such a statement").1;
     let mut connection = database.connect().await;
-    let prepare = format!("SET plan_cache_mode = force_generic_plan; PREPARE asked ({types}) AS {sql}");
+    let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
+    let prepare = format!("{settings}; PREPARE asked ({types}) AS {sql}");
     connection.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.unwrap();
     let explain = format!("EXPLAIN EXECUTE asked ({arguments})");
     let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
