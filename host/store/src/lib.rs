@@ -29,6 +29,7 @@ pub mod events;
 pub mod hosts;
 pub mod intake;
 mod intake_batch;
+mod migration;
 mod observer_change;
 pub mod postgres;
 pub mod retention;

@@ -1,4 +1,4 @@
-//! The tables' version: migrations are numbered files, applied in order, each in a transaction of its own.
+//! The tables' version: each migration is applied in a transaction of its own.
 
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Executor as _};
@@ -9,32 +9,12 @@ use super::{
     failure, locks, retention,
     statement::statements,
 };
-use crate::{AppliedMigration, Result, Schema, StoreError};
+use crate::{
+    AppliedMigration, Result, Schema,
+    migration::{Migration, Migrations, migrations},
+};
 
-struct Migration {
-    version: i64,
-    name: &'static str,
-    sql: &'static str,
-}
-
-macro_rules! migration {
-    ($version:literal, $name:literal, $file:literal) => {
-        Migration {
-            version: $version,
-            name: $name,
-            sql: include_str!(concat!("../../../../migrations/postgres/", $file)),
-        }
-    };
-}
-
-const MIGRATIONS: &[Migration] = &[
-    migration!(1, "tables", "0001_tables.sql"),
-    migration!(2, "triggers", "0002_triggers.sql"),
-    migration!(3, "views", "0003_views.sql"),
-];
-
-/// What this program was built with.
-const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+static MIGRATIONS: Migrations = migrations!("postgres");
 
 statements! {
     HAS_SCHEMA = "-- has_schema
@@ -59,7 +39,7 @@ impl Schema for PostgresStore {
         let connections = &self.inner.connections;
         let schema = connections.schema();
         let mut applied = Vec::new();
-        for migration in MIGRATIONS {
+        for migration in MIGRATIONS.0 {
             let step = connections
                 .write("migrate", Sync::Now, |session| Box::pin(apply(session, schema, migration)))
                 .await?;
@@ -73,11 +53,7 @@ impl Schema for PostgresStore {
 
     async fn check_schema(&self) -> Result<()> {
         let mut session = self.inner.connections.read().await?;
-        match version(&mut session, self.inner.connections.schema()).await? {
-            KNOWN => Ok(()),
-            found if found > KNOWN => Err(StoreError::SchemaNewer { found, known: KNOWN }),
-            found => Err(StoreError::NotMigrated { found, needed: KNOWN }),
-        }
+        MIGRATIONS.check(version(&mut session, self.inner.connections.schema()).await?)
     }
 }
 
@@ -92,16 +68,13 @@ async fn apply(
     }
     // Looked up under the lock: another process may be migrating as well.
     let found = version(session, schema).await?;
-    if found > KNOWN {
-        return Err(StoreError::SchemaNewer { found, known: KNOWN });
-    }
-    if found >= migration.version {
+    if !MIGRATIONS.lacks(migration, found)? {
         return Ok(None);
     }
     CREATE_MIGRATIONS.call().execute(session).await?;
     run(session, migration.name, migration.sql.to_owned()).await?;
     INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(session).await?;
-    Ok(Some(AppliedMigration { version: migration.version, name: migration.name.to_owned() }))
+    Ok(Some(migration.applied()))
 }
 
 /// Runs statements that can not take arguments. Names in them are quoted.

@@ -1,35 +1,15 @@
-//! The tables' version: migrations are numbered files, applied in order, each in a transaction of its own.
+//! The tables' version: each migration is applied in a transaction of its own.
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{SqliteStore, connection::Sync, failure, statement::statements};
-use crate::{AppliedMigration, Result, Schema, StoreError};
+use crate::{
+    AppliedMigration, Result, Schema,
+    migration::{Migration, Migrations, migrations},
+};
 
-struct Migration {
-    version: i64,
-    name: &'static str,
-    sql: &'static str,
-}
-
-macro_rules! migration {
-    ($version:literal, $name:literal, $file:literal) => {
-        Migration {
-            version: $version,
-            name: $name,
-            sql: include_str!(concat!("../../../../migrations/sqlite/", $file)),
-        }
-    };
-}
-
-const MIGRATIONS: &[Migration] = &[
-    migration!(1, "tables", "0001_tables.sql"),
-    migration!(2, "triggers", "0002_triggers.sql"),
-    migration!(3, "views", "0003_views.sql"),
-];
-
-/// What this program was built with.
-const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+static MIGRATIONS: Migrations = migrations!("sqlite");
 
 statements! {
     CREATE_MIGRATIONS = "-- create_migrations
@@ -50,7 +30,7 @@ INSERT INTO observer_migrations (version, name) VALUES (?1, ?2)";
 impl Schema for SqliteStore {
     async fn migrate(&self) -> Result<Vec<AppliedMigration>> {
         let mut applied = Vec::new();
-        for migration in MIGRATIONS {
+        for migration in MIGRATIONS.0 {
             let write = self.inner.connections.write("migrate", Sync::Now, |write| apply(write, migration));
             applied.extend(write.await?);
         }
@@ -58,14 +38,7 @@ impl Schema for SqliteStore {
     }
 
     async fn check_schema(&self) -> Result<()> {
-        self.inner
-            .connections
-            .read(move |connection| match version(connection)? {
-                KNOWN => Ok(()),
-                found if found > KNOWN => Err(StoreError::SchemaNewer { found, known: KNOWN }),
-                found => Err(StoreError::NotMigrated { found, needed: KNOWN }),
-            })
-            .await
+        self.inner.connections.read(|connection| MIGRATIONS.check(version(connection)?)).await
     }
 }
 
@@ -74,15 +47,12 @@ fn apply(connection: &Connection, migration: &Migration) -> Result<Option<Applie
     CREATE_MIGRATIONS.call().execute(connection)?;
     // Looked up under the write lock: another process may be migrating as well.
     let found = version(connection)?;
-    if found > KNOWN {
-        return Err(StoreError::SchemaNewer { found, known: KNOWN });
-    }
-    if found >= migration.version {
+    if !MIGRATIONS.lacks(migration, found)? {
         return Ok(None);
     }
     connection.execute_batch(migration.sql).map_err(|error| failure::of_step(migration.name, &error))?;
     INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(connection)?;
-    Ok(Some(AppliedMigration { version: migration.version, name: migration.name.to_owned() }))
+    Ok(Some(migration.applied()))
 }
 
 /// The version of the schema; 0 when there is none.
