@@ -6,95 +6,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that can not be made ends")]
 
+mod measure;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, SystemClock};
+use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_store::{
-    AttemptRecord, CaptureRequest, Captures as _, Claims as _, Completion, End, HostId, Hosts as _,
-    Intake as _, NewDelivery, Plan, Planned, PostgresOptions, PostgresStore, Schema as _, TakeRequest,
+    CaptureRequest, Captures as _, Claims as _, HostId, Hosts as _, Intake as _, PostgresOptions,
+    PostgresStore, Schema as _, TakeRequest,
 };
 use sqlx::{Connection as _, PgConnection};
 
+use measure::{OneEach, Spent, Started, completion};
+
 const BATCH: u16 = 500;
-
-/// Time by the clock, and processor time of this process.
-#[derive(Clone, Copy, Default)]
-struct Spent {
-    clock: Duration,
-    processor: Duration,
-}
-
-impl Spent {
-    fn add(&mut self, since: &Started) {
-        self.clock += since.clock.elapsed();
-        self.processor += processor_time().saturating_sub(since.processor);
-    }
-
-    fn print(&self, what: &str, events: u32) {
-        let each = |span: Duration| span.as_secs_f64() * 1e6 / f64::from(events);
-        println!("{what:28} {:7.2} us, of them here {:7.2} us", each(self.clock), each(self.processor));
-    }
-}
-
-struct Started {
-    clock: Instant,
-    processor: Duration,
-}
-
-impl Started {
-    fn now() -> Self {
-        Self { clock: Instant::now(), processor: processor_time() }
-    }
-}
-
-/// Of all threads of this process.
-fn processor_time() -> Duration {
-    let mut nanos = 0;
-    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        nanos += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or_default();
-    }
-    Duration::from_nanos(nanos)
-}
-
-struct OneEach {
-    hold: bool,
-    ordered: bool,
-}
-
-impl Plan for OneEach {
-    fn plan(&self, event: &EntityEvent) -> Planned {
-        let delivery = NewDelivery {
-            id: DeliveryId::of(event.id, "order-created", "webhook"),
-            observer: "order-created".into(),
-            action: "webhook".into(),
-            action_type: "webhook".into(),
-            priority: 100,
-            max_attempts: 3,
-            ordering_key: self.ordered.then(|| format!("order-created:{}", event.entity_id)),
-            hold: self.hold,
-        };
-        Planned { deliveries: vec![delivery], errors: Vec::new() }
-    }
-}
-
-fn completion(id: DeliveryId, attempt: u32) -> Completion {
-    let record = AttemptRecord {
-        max_attempts: 3,
-        class: None,
-        code: None,
-        message: "200 OK".into(),
-        http_status: Some(200),
-        started_at: SystemClock.now(),
-        duration: Duration::from_micros(321),
-        plugin: Some("webhook".into()),
-        plugin_digest: Some("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into()),
-    };
-    Completion { id, attempt, end: End::Succeeded, record }
-}
 
 /// In statements of so many rows.
 async fn fill(app: &mut PgConnection, events: u32, rows: u32) {

@@ -5,92 +5,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that can not be made ends")]
 
+mod measure;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, SystemClock};
+use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_store::{
-    AttemptRecord, CaptureRequest, Captures as _, Claims as _, Completion, End, HostId, Hosts as _,
-    Intake as _, NewDelivery, Plan, Planned, Schema as _, SqliteOptions, SqliteStore, TakeRequest,
+    CaptureRequest, Captures as _, Claims as _, HostId, Hosts as _, Intake as _, Schema as _, SqliteOptions,
+    SqliteStore, TakeRequest,
 };
 use rusqlite::Connection;
 
+use measure::{OneEach, Spent, Started, completion};
+
 const BATCH: u16 = 500;
-
-/// Time by the clock, and processor time.
-#[derive(Clone, Copy, Default)]
-struct Spent {
-    clock: Duration,
-    processor: Duration,
-}
-
-impl Spent {
-    fn add(&mut self, since: &Started) {
-        self.clock += since.clock.elapsed();
-        self.processor += processor_time().saturating_sub(since.processor);
-    }
-
-    fn print(&self, what: &str, events: u32) {
-        let each = |span: Duration| span.as_secs_f64() * 1e6 / f64::from(events);
-        println!("{what:28} {:7.2} us, processor {:7.2} us", each(self.clock), each(self.processor));
-    }
-}
-
-struct Started {
-    clock: Instant,
-    processor: Duration,
-}
-
-impl Started {
-    fn now() -> Self {
-        Self { clock: Instant::now(), processor: processor_time() }
-    }
-}
-
-/// Of all threads of this process.
-fn processor_time() -> Duration {
-    let mut nanos = 0;
-    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        nanos += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or_default();
-    }
-    Duration::from_nanos(nanos)
-}
-
-struct OneEach(bool);
-
-impl Plan for OneEach {
-    fn plan(&self, event: &EntityEvent) -> Planned {
-        let delivery = NewDelivery {
-            id: DeliveryId::of(event.id, "order-created", "webhook"),
-            observer: "order-created".into(),
-            action: "webhook".into(),
-            action_type: "webhook".into(),
-            priority: 100,
-            max_attempts: 3,
-            ordering_key: None,
-            hold: self.0,
-        };
-        Planned { deliveries: vec![delivery], errors: Vec::new() }
-    }
-}
-
-fn completion(id: DeliveryId, attempt: u32) -> Completion {
-    let record = AttemptRecord {
-        max_attempts: 3,
-        class: None,
-        code: None,
-        message: "200 OK".into(),
-        http_status: Some(200),
-        started_at: SystemClock.now(),
-        duration: Duration::from_micros(321),
-        plugin: Some("webhook".into()),
-        plugin_digest: Some("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into()),
-    };
-    Completion { id, attempt, end: End::Succeeded, record }
-}
 
 fn fill(app: &Connection, events: u32) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
@@ -106,7 +37,7 @@ async fn drain(store: &SqliteStore, host: HostId, hold: bool) -> [Spent; 3] {
     loop {
         let request = TakeRequest { host, limit: BATCH.into(), own: 1000, now: SystemClock.now() };
         let started = Started::now();
-        let mut taken = store.take(request, Arc::new(OneEach(hold))).await.unwrap();
+        let mut taken = store.take(request, Arc::new(OneEach { hold, ordered: false })).await.unwrap();
         taking.add(&started);
         if hold {
             let started = Started::now();

@@ -1,0 +1,87 @@
+//! What the measurements of the backends share: how time is taken, what is planned for each event, and how it ends.
+
+use std::time::{Duration, Instant};
+
+use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, SystemClock};
+use aftercommit_store::{AttemptRecord, Completion, End, NewDelivery, Plan, Planned};
+
+/// Time by the clock, and processor time of this process.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Spent {
+    clock: Duration,
+    processor: Duration,
+}
+
+impl Spent {
+    pub(crate) fn add(&mut self, since: &Started) {
+        self.clock += since.clock.elapsed();
+        self.processor += processor_time().saturating_sub(since.processor);
+    }
+
+    pub(crate) fn print(&self, what: &str, events: u32) {
+        let each = |span: Duration| span.as_secs_f64() * 1e6 / f64::from(events);
+        println!("{what:28} {:7.2} us, processor {:7.2} us", each(self.clock), each(self.processor));
+    }
+}
+
+/// A moment.
+pub(crate) struct Started {
+    clock: Instant,
+    processor: Duration,
+}
+
+impl Started {
+    pub(crate) fn now() -> Self {
+        Self { clock: Instant::now(), processor: processor_time() }
+    }
+}
+
+/// Of all threads of this process.
+fn processor_time() -> Duration {
+    let mut nanos = 0;
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        nanos += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or_default();
+    }
+    Duration::from_nanos(nanos)
+}
+
+/// One delivery of each event.
+pub(crate) struct OneEach {
+    /// It waits to be claimed.
+    pub(crate) hold: bool,
+    /// After those of the same entity.
+    pub(crate) ordered: bool,
+}
+
+impl Plan for OneEach {
+    fn plan(&self, event: &EntityEvent) -> Planned {
+        let delivery = NewDelivery {
+            id: DeliveryId::of(event.id, "order-created", "webhook"),
+            observer: "order-created".into(),
+            action: "webhook".into(),
+            action_type: "webhook".into(),
+            priority: 100,
+            max_attempts: 3,
+            ordering_key: self.ordered.then(|| format!("order-created:{}", event.entity_id)),
+            hold: self.hold,
+        };
+        Planned { deliveries: vec![delivery], errors: Vec::new() }
+    }
+}
+
+/// A delivery that succeeded.
+pub(crate) fn completion(id: DeliveryId, attempt: u32) -> Completion {
+    let record = AttemptRecord {
+        max_attempts: 3,
+        class: None,
+        code: None,
+        message: "200 OK".into(),
+        http_status: Some(200),
+        started_at: SystemClock.now(),
+        duration: Duration::from_micros(321),
+        plugin: Some("webhook".into()),
+        plugin_digest: Some("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into()),
+    };
+    Completion { id, attempt, end: End::Succeeded, record }
+}
