@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::TestDatabase;
 use crate::{
-    AttemptRecord, Backend, ClaimedDelivery, Completion, ConditionError, DeliveryFilter, DeliveryRow, End,
-    HostId, NewDelivery, Plan, Planned, TakeRequest, Taken,
+    AttemptRecord, Backend, CaptureRequest, ClaimedDelivery, Completion, ConditionError, DeliveryFilter,
+    DeliveryRow, End, HostId, NewDelivery, Plan, Planned, TakeRequest, Taken,
 };
 
 /// So many seconds into the test.
@@ -45,6 +45,18 @@ impl Fixture {
         for n in numbers {
             self.store.emit(event(n)).await.unwrap();
         }
+    }
+
+    /// A captured table of the application, `things (id, code)`, with `code` as the key: it may be null.
+    pub(super) async fn capture_things(&self) {
+        self.database.sql("CREATE TABLE things (id INTEGER PRIMARY KEY, code TEXT)").await;
+        let request = CaptureRequest {
+            table: "things".into(),
+            entity_type: "Thing".into(),
+            key: vec!["code".into()],
+            notify: true,
+        };
+        self.store.add_capture(request, at(0)).await.unwrap();
     }
 
     /// Takes up to 100 rows, owning up to `own` deliveries.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use aftercommit_core::{DeliveryState, EntityEvent, ObserverDefinition};
 
 use super::fixture::{Fixture, Target, at, event_id, numbers};
-use crate::{CaptureRequest, DeliveryFilter, Plan, Planned, TakeRequest};
+use crate::{DeliveryFilter, Plan, Planned, TakeRequest};
 
 pub(super) async fn takes_in_order_and_says_whether_there_is_more(fixture: Fixture) {
     fixture.emit(1..=3).await;
@@ -51,14 +51,7 @@ pub(super) async fn leaves_alone_a_delivery_that_exists(fixture: Fixture) {
 }
 
 pub(super) async fn puts_aside_what_is_no_event_and_goes_on(fixture: Fixture) {
-    fixture.database.sql("CREATE TABLE things (id INTEGER PRIMARY KEY, code TEXT)").await;
-    let request = CaptureRequest {
-        table: "things".into(),
-        entity_type: "Thing".into(),
-        key: vec!["code".into()],
-        notify: true,
-    };
-    fixture.store.add_capture(request, at(0)).await.unwrap();
+    fixture.capture_things().await;
     fixture.database.sql("INSERT INTO things VALUES (1, '7'), (2, NULL), (3, '8')").await;
     let taken = fixture.take(10, &[Target::new("watcher")]).await;
     assert_eq!((taken.events, numbers(&taken.owned)), (2, vec![7, 8]));

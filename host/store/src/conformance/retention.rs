@@ -1,7 +1,7 @@
 //! Cases of `Retention`.
 
 use super::fixture::{Fixture, Target, at, event_id};
-use crate::{CaptureRequest, End, EventFilter, Purged, RetentionLimits};
+use crate::{End, EventFilter, Purged, RetentionLimits};
 
 pub(super) async fn drops_what_is_old_in_batches(fixture: Fixture) {
     fixture.emit(1..=5).await;
@@ -39,14 +39,7 @@ pub(super) async fn keeps_events_that_are_still_needed(fixture: Fixture) {
 pub(super) async fn drops_history_and_quarantine(fixture: Fixture) {
     let ids = fixture.bury(1..=2).await;
     fixture.store.discard(ids[..1].to_vec(), at(20)).await.unwrap();
-    fixture.database.sql("CREATE TABLE things (id INTEGER PRIMARY KEY, code TEXT)").await;
-    let request = CaptureRequest {
-        table: "things".into(),
-        entity_type: "Thing".into(),
-        key: vec!["code".into()],
-        notify: true,
-    };
-    fixture.store.add_capture(request, at(0)).await.unwrap();
+    fixture.capture_things().await;
     fixture.database.sql("INSERT INTO things VALUES (1, NULL)").await;
     fixture.take(0, &[]).await;
     // Two attempts at 5, one discarded at 20, one put aside at 0.
