@@ -224,8 +224,7 @@ impl<'a> Place<'a> {
             Rule::field if word.eq_ignore_ascii_case("ilike") => {
                 no_operator("LIKE is the only pattern operator, and letters' case counts".to_owned())
             }
-            Rule::field if nearest(&word, OPERATORS).is_some() => {
-                let meant = nearest(&word, OPERATORS).unwrap_or_default();
+            Rule::field if let Some(meant) = nearest(&word, OPERATORS) => {
                 no_operator(format!("did you mean {meant}?"))
             }
             Rule::field if nearest(&subject, ["NOT"]).is_some() => Diagnostic::error(
