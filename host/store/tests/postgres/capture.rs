@@ -6,10 +6,7 @@ use aftercommit_store::{
 use serde_json::json;
 use sqlx::Connection as _;
 
-use crate::{
-    cluster::CLUSTER,
-    database::{Database, at, execute},
-};
+use crate::database::{CLUSTER, Database, at, execute};
 
 async fn request(database: &Database, table: &str, key: &[&str]) -> Result<String, StoreError> {
     let request = CaptureRequest {

@@ -1,7 +1,7 @@
 //! Fresh databases, each a copy of one that was migrated once, and the application that writes to them.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, LazyLock, Mutex, PoisonError,
     atomic::{AtomicU32, Ordering},
 };
 
@@ -11,12 +11,14 @@ use aftercommit_store::{
     PostgresStore, Schema as _,
     conformance::{Harness, TestDatabase},
 };
+use aftercommit_tests::Cluster;
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::sync::OnceCell;
 
-use crate::cluster::CLUSTER;
+/// The server of all tests; started at the first use.
+pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 
 const TEMPLATE: &str = "migrated";
 static TEMPLATE_IS_THERE: OnceCell<()> = OnceCell::const_new();

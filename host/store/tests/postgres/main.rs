@@ -5,7 +5,6 @@
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
 mod capture;
-mod cluster;
 mod database;
 mod hosts;
 mod opening;

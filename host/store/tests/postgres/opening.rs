@@ -8,10 +8,7 @@ use aftercommit_store::{
     Schema as _, StoreError, conformance::TestDatabase as _,
 };
 
-use crate::{
-    cluster::CLUSTER,
-    database::{Database, at, execute, server},
-};
+use crate::database::{CLUSTER, Database, at, execute, server};
 
 /// Long enough for any machine; what does not come fails.
 const GUARD: Duration = Duration::from_secs(30);

@@ -1,0 +1,257 @@
+//! A PostgreSQL server of its own: in a temporary folder, reached by a socket in it, never as root. It ends with the
+//! process that started it, however that ends.
+//!
+//! Needs the programs of a PostgreSQL server, version 14 or later, but no running one.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Does what it is told by lines, until the pipe to the process that tells closes: then it ends the server and removes
+/// its folder. A shell of its own process group: what kills the tests does not kill it.
+///
+/// `kill` ends all processes of the server at once and without notice, as a crash of the machine would, and waits until
+/// they are gone: the next server would not start beside one of them.
+const GUARD: &str = r#"
+trap '' INT TERM HUP
+cd /
+while read -r order; do
+    case $order in
+    start)
+        "$@" -D "$FOLDER/data" -k "$FOLDER" -c listen_addresses= >>"$FOLDER/log" 2>&1 </dev/null &
+        server=$!
+        ;;
+    pooler)
+        $POOLER "$FOLDER/pooler.ini" >/dev/null 2>&1 </dev/null &
+        pooler=$!
+        ;;
+    kill)
+        all="$server $(cat "/proc/$server/task/$server/children")"
+        kill -KILL $all
+        wait "$server" 2>/dev/null
+        for process in $all; do
+            while [ -e "/proc/$process" ]; do sleep 0.01; done
+        done
+        ;;
+    esac
+    echo done
+done
+# The signals that end it at once differ between its versions, but for this one; it has nothing to lose.
+[ -z "$pooler" ] || kill -KILL $pooler
+[ -z "$server" ] || kill -QUIT "$server" 2>/dev/null
+wait
+rm -rf "$FOLDER"
+"#;
+
+/// A pooler that gives each transaction to any of three sessions, which makes them mix.
+const POOLER_SETTINGS: &str = "[databases]
+* = host=FOLDER user=postgres
+[pgbouncer]
+listen_addr =
+listen_port = 6432
+unix_socket_dir = FOLDER
+auth_type = any
+pool_mode = transaction
+default_pool_size = 3
+max_client_conn = 1000
+";
+
+/// Settings of a server that has nothing to lose but what a kill of its processes loses.
+const CARELESS: [&str; 5] = [
+    "fsync=off",
+    "full_page_writes=off",
+    "max_connections=400",
+    "shared_buffers=64MB",
+    "log_min_messages=fatal",
+];
+
+/// The user that runs the server when the tests run as root, which PostgreSQL refuses.
+const USER: &str = "postgres";
+
+/// A server, with a `PgBouncer` before it where this machine has one.
+pub struct Cluster {
+    folder: PathBuf,
+    programs: PathBuf,
+    has_pooler: bool,
+    guard: Mutex<Guard>,
+}
+
+struct Guard {
+    _process: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Cluster {
+    /// A server for tests: it does not wait for the disk.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&CARELESS)
+    }
+
+    /// A server with settings such as `fsync=on`. Panics with what is missing on this machine.
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Self {
+        let programs = programs();
+        let folder = tempfile::Builder::new().prefix("aftercommit-pg-").tempdir_in("/tmp");
+        let folder = folder.expect("a temporary folder").keep();
+        if is_root() {
+            run(Command::new("chown").arg(USER).arg(&folder));
+        }
+        let mut initdb = as_user(&programs.join("initdb"));
+        initdb.arg("-D").arg(folder.join("data")).current_dir("/");
+        run(initdb.args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]));
+        let pooler = find("pgbouncer").map(|program| command_line(&as_user(&program)));
+        let pooler_settings = POOLER_SETTINGS.replace("FOLDER", &folder.display().to_string());
+        fs::write(folder.join("pooler.ini"), pooler_settings).expect("the folder is ours");
+        let guard = Mutex::new(guard(&folder, &programs, settings, pooler.as_deref().unwrap_or_default()));
+        let cluster = Self { folder, programs, has_pooler: pooler.is_some(), guard };
+        cluster.start_again();
+        if cluster.has_pooler {
+            cluster.order("pooler");
+        }
+        cluster
+    }
+
+    /// The URL of a database as the superuser of the server.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        self.url_as("postgres", database)
+    }
+
+    /// The URL of a database as another user.
+    #[must_use]
+    pub fn url_as(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@localhost/{database}?host={}", self.folder.display())
+    }
+
+    /// The URL of a database through `PgBouncer`, if this machine has it.
+    #[must_use]
+    pub fn pooled_url(&self, database: &str) -> Option<String> {
+        self.has_pooler.then(|| format!("{}&port=6432", self.url(database)))
+    }
+
+    /// Where its socket is, and its folder `data`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A program of this server's version, such as `pgbench`, that reaches it.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.env("PGHOST", &self.folder).env("PGUSER", "postgres");
+        command
+    }
+
+    /// Ends the server as a crash would: SIGKILL to all of its processes at once.
+    pub fn kill(&self) {
+        self.order("kill");
+    }
+
+    /// Starts the server after [`kill`](Self::kill); returns when it answers.
+    pub fn start_again(&self) {
+        self.order("start");
+        let mut ready = self.program("pg_isready");
+        ready.args(["-q", "-t", "1"]);
+        for _ in 0..600 {
+            if ready.status().is_ok_and(|status| status.success()) {
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "nothing tells that a server is ready")]
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the PostgreSQL server of the tests did not start:\n{}", self.log());
+    }
+
+    /// What the server wrote to its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Returns when it is done.
+    fn order(&self, order: &str) {
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(guard.orders, "{order}").expect("the guard runs as long as this process");
+        let mut answer = String::new();
+        guard.answers.read_line(&mut answer).expect("the guard answers");
+        assert_eq!(answer.trim(), "done", "{order}");
+    }
+}
+
+fn guard(folder: &Path, programs: &Path, settings: &[&str], pooler: &str) -> Guard {
+    let server = as_user(&programs.join("postgres"));
+    let mut guard = Command::new("sh");
+    guard.args(["-c", GUARD, "guard"]).arg(server.get_program()).args(server.get_args());
+    for setting in settings {
+        guard.args(["-c", setting]);
+    }
+    guard.env("FOLDER", folder).env("POOLER", pooler);
+    guard.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let mut process = guard.spawn().expect("a shell");
+    let orders = process.stdin.take().expect("piped");
+    let answers = BufReader::new(process.stdout.take().expect("piped"));
+    Guard { _process: process, orders, answers }
+}
+
+/// The folder of the newest server's programs.
+fn programs() -> PathBuf {
+    let mut found: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, path): &(u32, PathBuf)| path.join("postgres").exists())
+        .collect();
+    found.sort();
+    let in_path = || find("postgres")?.parent().map(Path::to_owned);
+    found.pop().map(|(_, path)| path).or_else(in_path).unwrap_or_else(|| {
+        panic!(
+            "this needs a PostgreSQL server, 14 or later: neither /usr/lib/postgresql/*/bin nor PATH has the programs \
+             `initdb` and `postgres`; install the package `postgresql` (or run `cargo xtask test`)"
+        )
+    })
+}
+
+/// A program in PATH, or where Debian puts what is not for every user.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.map(|folder| folder.join(program)).find(|path| path.exists())
+}
+
+/// For the shell, which parts it at spaces: none of these programs has any in its name.
+fn command_line(command: &Command) -> String {
+    let mut line = command.get_program().to_string_lossy().into_owned();
+    for word in command.get_args() {
+        let _ = write!(line, " {}", word.to_string_lossy());
+    }
+    line
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+fn as_user(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(program);
+    command
+}
+
+fn run(command: &mut Command) {
+    let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
