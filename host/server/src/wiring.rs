@@ -8,24 +8,25 @@ use aftercommit_runtime::{
 };
 use aftercommit_store::{
     Backend, StoreError,
-    postgres::{PostgresOptions, PostgresStore},
+    postgres::PostgresStore,
     sqlite::{SqliteOptions, SqliteStore},
 };
 
 use crate::{
-    config::{Config, without_password},
+    config::{Config, DatabaseConfig, without_password},
     error::{Error, Result},
     plugins::Catalog,
 };
 
 /// Opens the database. With `create`, a missing SQLite file is made.
-pub async fn open_store(url: &str, create: bool) -> Result<Arc<dyn Backend>> {
+pub async fn open_store(config: &DatabaseConfig, create: bool) -> Result<Arc<dyn Backend>> {
+    let url = &config.url;
     match url.split_once(':') {
         Some(("sqlite", _)) => {
             Ok(Arc::new(SqliteStore::open(url, SqliteOptions { create, ..SqliteOptions::default() }).await?))
         }
         Some(("postgres" | "postgresql", _)) => {
-            Ok(Arc::new(PostgresStore::open(url, PostgresOptions::default()).await?))
+            Ok(Arc::new(PostgresStore::open(url, config.postgres_options()).await?))
         }
         _ => Err(StoreError::BadUrl {
             url: without_password(url),

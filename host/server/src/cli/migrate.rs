@@ -16,7 +16,7 @@ pub(super) struct Args {}
 
 pub(super) async fn run(session: &Session, _: &Args) -> Outcome {
     let config = session.config()?;
-    let store = wiring::open_store(&config.database.url, true).await?;
+    let store = wiring::open_store(&config.database, true).await?;
     let applied = store.migrate().await?;
     let text = match applied.last() {
         None => "the schema is up to date".to_owned(),

@@ -58,7 +58,7 @@ impl Session {
 
     /// The same, by a configuration that was read already.
     pub(super) async fn store_of(&self, config: &Config) -> Result<Arc<dyn Backend>, Failure> {
-        let store = wiring::open_store(&config.database.url, false).await?;
+        let store = wiring::open_store(&config.database, false).await?;
         store.check_schema().await?;
         Ok(store)
     }

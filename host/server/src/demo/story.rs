@@ -16,7 +16,10 @@ use super::{
     shop::Scene,
     stage::{HostProcess, Stage},
 };
-use crate::{document::Format, error::Error, observer_file::ObserverFile, observers::EventMatcher, wiring};
+use crate::{
+    config::DatabaseConfig, document::Format, error::Error, observer_file::ObserverFile,
+    observers::EventMatcher, wiring,
+};
 
 /// Longer than any step takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,7 +72,9 @@ pub async fn tell() -> Result<(), Error> {
     plain(format_args!("$ aftercommit {:<36} ready after {took} ms, process {}", "run", host.id()));
     plain(format_args!("receiver at http://{}, its {BILLING} is out of order", receiver.address));
 
-    let database = wiring::open_store(&format!("sqlite:{}", stage.database().display()), false).await?;
+    let database =
+        wiring::open_store(&DatabaseConfig::of(format!("sqlite:{}", stage.database().display())), false)
+            .await?;
     let file = ObserverFile::parse("observers.toml", observers, Format::Toml).map_err(failed)?;
     let matcher = EventMatcher::build(file.observers)?;
     let mut story = Story {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     capture_table::Table,
     captures::Written,
-    connection::Session,
+    session::Session,
     statement::{Record, statements},
 };
 use crate::{Capture, Result};

@@ -1,7 +1,8 @@
 //! What PostgreSQL knows of the application's tables.
 
 use super::{
-    connection::{Session, identifier},
+    connection::identifier,
+    session::Session,
     statement::{Record, statements},
 };
 use crate::{Result, StoreError};

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, Executor as _};
 
 use super::{
     PostgresStore, capture_drift,
     capture_table::Table,
     capture_trigger::Captured,
-    connection::{Session, Sync, identifier},
+    connection::{Sync, identifier},
     failure,
+    session::Session,
     statement::{Record, statements},
 };
 use crate::{Capture, CaptureRequest, CaptureStatus, Captures, Result, StoreError};
@@ -201,8 +201,8 @@ async fn drop_triggers(session: &mut Session<'_>, entity_type: &str) -> Result<(
 
 /// Runs a statement that was put together here: triggers can not take arguments. Names in it are quoted.
 async fn run(session: &mut Session<'_>, name: &'static str, sql: String, table: &str) -> Result<()> {
-    match session.connection().execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
-        Ok(_) => Ok(()),
+    match session.run(&sql).await {
+        Ok(()) => Ok(()),
         Err(error) if failure::is_forbidden(&error) => Err(StoreError::Refused(format!(
             "{}: to capture the table `{table}`, the role of the database URL needs `GRANT TRIGGER ON {table}`, USAGE of \
              its schema and EXECUTE of the functions observer_capture_insert(), _update() and _delete(); to end a \

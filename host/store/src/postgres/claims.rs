@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore, completion,
-    connection::{Session, Sync},
+    connection::Sync,
     event_row, intake, locks,
+    session::Session,
     statement::{Record, int, statements},
     time::At,
 };

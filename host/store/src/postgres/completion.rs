@@ -7,9 +7,9 @@ use aftercommit_core::{DeliveryId, FailureClass};
 use uuid::Uuid;
 
 use super::{
-    connection::Session,
     intake::storable,
     locks,
+    session::Session,
     statement::{int, statements},
     time::At,
 };

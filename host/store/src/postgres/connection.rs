@@ -6,18 +6,12 @@
 //! that the application chose. What a person was told is done ([`Sync::Now`]) is on disk when the call returns.
 
 use std::{
-    marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use sqlx::{
-    AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Transaction,
-    pool::{PoolConnection, PoolOptions},
-    postgres::PgConnectOptions,
-};
-
-use super::{PostgresOptions, failure, statement::statements, url::Server};
+use super::{PostgresOptions, failure, pool::Pool, session::Session, statement::statements, url::Server};
 use crate::{Result, StoreError};
 
 /// How often a transaction is run when others are in its way.
@@ -46,6 +40,8 @@ pub(super) enum Sync {
     Later,
     /// It survives a crash of the server.
     Now,
+    /// The same, and it may take as long as it takes.
+    Long,
 }
 
 /// A step of a transaction, within the life of what it borrows.
@@ -55,34 +51,31 @@ pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'c
 pub(super) struct Connections {
     database: String,
     schema: String,
-    pool: PgPool,
+    pool: Arc<Pool>,
+    places: u32,
     pooled: bool,
+    patience: Duration,
     begin_later: String,
     begin_now: String,
+    begin_long: String,
     begin_read: String,
 }
 
 impl Connections {
     pub(super) async fn open(server: Server, options: &PostgresOptions) -> Result<Self> {
-        let path = search_path(&options.schema);
+        let settings = settings(options);
         let connect = if options.pooled {
             // A pooler knows no options at the start of a session, and gives each transaction to any session.
             server.options.clone().extra_float_digits(None)
         } else {
-            server.options.clone().options([("search_path", path.as_str())]).options(SETTINGS)
+            server.options.clone().options(settings.clone())
         };
         let database = server.name();
-        first_look(&database, &connect, options.connect_timeout).await?;
-        let pool = PoolOptions::new()
-            .max_connections(options.max_connections.max(1))
-            .acquire_timeout(options.connect_timeout)
-            // What a test would find, the transaction itself finds, and is run again.
-            .test_before_acquire(false)
-            .connect_lazy_with(connect);
+        let pool = Arc::new(Pool::new(connect, options.max_connections, options.connect_timeout));
+        first_look(&database, &pool, options).await?;
         let mut each = String::new();
         if options.pooled {
-            each = format!("; SET LOCAL search_path TO {path}");
-            for (name, value) in SETTINGS {
+            for (name, value) in &settings {
                 each.extend(["; SET LOCAL ", name, " TO ", value]);
             }
         }
@@ -90,9 +83,12 @@ impl Connections {
             database,
             schema: options.schema.clone(),
             pool,
+            places: options.max_connections,
             pooled: options.pooled,
-            begin_later: format!("BEGIN; SET LOCAL synchronous_commit TO off{each}"),
+            patience: options.answer_timeout,
+            begin_later: format!("BEGIN{each}; SET LOCAL synchronous_commit TO off"),
             begin_now: format!("BEGIN{each}"),
+            begin_long: format!("BEGIN{each}; SET LOCAL statement_timeout TO 0"),
             begin_read: format!("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY{each}"),
         })
     }
@@ -112,13 +108,13 @@ impl Connections {
         if self.pooled {
             return self.read_transaction().await;
         }
-        let connection = self.pool.acquire().await.map_err(|error| self.unopened(&error))?;
-        Ok(Session::new(Held::Plain(connection), true))
+        let session = Session::take(&self.pool, self.patience, true).await;
+        session.map_err(|error| self.unopened(&error))
     }
 
     /// To read several things of one moment.
     pub(super) async fn read_transaction(&self) -> Result<Session<'static>> {
-        self.begin(&self.begin_read).await
+        self.begin(&self.begin_read, self.patience).await
     }
 
     /// The one way to write: runs `work` in a transaction with this name, and runs it again, from its start, when it
@@ -128,16 +124,23 @@ impl Connections {
         T: Send,
         F: for<'c> Fn(&'c mut Session<'a>) -> Work<'c, T> + Send + std::marker::Sync,
     {
-        let begin = if sync == Sync::Later { &self.begin_later } else { &self.begin_now };
+        let (begin, patience) = match sync {
+            Sync::Later => (&self.begin_later, self.patience),
+            Sync::Now => (&self.begin_now, self.patience),
+            Sync::Long => (&self.begin_long, Duration::MAX),
+        };
         let mut tries = 1;
         loop {
             let asked = Instant::now();
-            let mut session = self.begin(begin).await?;
+            let mut session = self.begin(begin, patience).await?;
             let waited_us = micros(asked);
             let working = Instant::now();
             let result = match work(&mut session).await {
                 Ok(done) => session.commit(name).await.map(|()| done),
-                Err(error) => Err(error),
+                Err(error) => {
+                    session.roll_back().await;
+                    Err(error)
+                }
             };
             let ok = result.is_ok();
             tracing::trace!(transaction = name, tries, waited_us, took_us = micros(working), ok, "write");
@@ -152,13 +155,15 @@ impl Connections {
         }
     }
 
-    /// Connections that the server closed since they were used last are found here, and replaced.
-    async fn begin<'a>(&self, statement: &str) -> Result<Session<'a>> {
-        let mut left = self.pool.options().get_max_connections();
+    /// Connections that ended since they were used last are found here, and replaced.
+    async fn begin<'a>(&self, statements: &str, patience: Duration) -> Result<Session<'a>> {
+        let mut left = self.places;
         loop {
-            match self.pool.begin_with(AssertSqlSafe(statement)).await {
-                Ok(transaction) => return Ok(Session::new(Held::Within(transaction), !self.pooled)),
-                Err(error) if left > 0 && is_stale(&error) => left -= 1,
+            let session = Session::take(&self.pool, patience, !self.pooled).await;
+            let mut session = session.map_err(|error| self.unopened(&error))?;
+            match session.begin(statements).await {
+                Ok(()) => return Ok(session),
+                Err(error) if left > 0 && session.is_used() && is_stale(&error) => left -= 1,
                 Err(error) => return Err(self.unopened(&error)),
             }
         }
@@ -173,6 +178,20 @@ impl Connections {
     }
 }
 
+/// What each session, or each transaction behind a pooler, is set to.
+fn settings(options: &PostgresOptions) -> Vec<(&'static str, String)> {
+    // In milliseconds, the unit of both.
+    let patience = options.answer_timeout.as_millis().to_string();
+    let own = [
+        ("search_path", search_path(&options.schema)),
+        // What nobody waits for any more ends at the server too, and so does a transaction of a host that is gone: its
+        // locks would stay as long as the network keeps silent.
+        ("statement_timeout", patience.clone()),
+        ("idle_in_transaction_session_timeout", patience),
+    ];
+    own.into_iter().chain(SETTINGS.map(|(name, value)| (name, value.to_owned()))).collect()
+}
+
 /// Where our own names are found, and nobody else's before them: functions and operators come first from PostgreSQL
 /// itself, which needs no mention, and temporary tables of the session come last.
 pub(super) fn search_path(schema: &str) -> String {
@@ -184,22 +203,20 @@ pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Connects once before the pool does, which would not tell why it can not.
-async fn first_look(database: &str, connect: &PgConnectOptions, timeout: Duration) -> Result<()> {
+/// Connects once, to tell why it can not.
+async fn first_look(database: &str, pool: &Arc<Pool>, options: &PostgresOptions) -> Result<()> {
     let unreachable = |why: String| StoreError::Unreachable { database: database.to_owned(), why };
-    let connection = tokio::time::timeout(timeout, PgConnection::connect_with(connect))
-        .await
-        .map_err(|_| unreachable(format!("it did not answer within {} s", timeout.as_secs())))?
-        .map_err(|error| unreachable(failure::reason(&error)))?;
-    let mut session = Session::new(Held::Alone(connection), false);
+    let mut session =
+        Session::take(pool, options.connect_timeout, false).await.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => {
+                unreachable(format!("it did not answer within {} s", options.connect_timeout.as_secs()))
+            }
+            error => unreachable(failure::reason(&error)),
+        })?;
     let Some(record) = SERVER_VERSION.call().optional(&mut session).await? else {
         return Err(unreachable("it does not tell its version".to_owned()));
     };
     let (number, name): (i32, String) = (record.get("number")?, record.get("name")?);
-    if let Held::Alone(connection) = session.held {
-        // It did what it was for; how it ends does not matter.
-        let _ = connection.close().await;
-    }
     if number < OLDEST_SERVER {
         return Err(StoreError::Refused(format!(
             "the server of {database} is PostgreSQL {name}; aftercommit needs 14 or later"
@@ -215,48 +232,4 @@ fn is_stale(error: &sqlx::Error) -> bool {
 
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-enum Held {
-    Plain(PoolConnection<Postgres>),
-    Within(Transaction<'static, Postgres>),
-    Alone(PgConnection),
-}
-
-/// A connection in use, within a transaction or not. Dropping it undoes what was not committed.
-///
-/// `'a` is what the work of a transaction may borrow: it lives longer than each run of the work.
-pub(super) struct Session<'a> {
-    held: Held,
-    keeps_statements: bool,
-    borrowed: PhantomData<&'a ()>,
-}
-
-impl Session<'_> {
-    const fn new(held: Held, keeps_statements: bool) -> Self {
-        Self { held, keeps_statements, borrowed: PhantomData }
-    }
-
-    /// For a statement that is not one of the named ones.
-    pub(super) fn connection(&mut self) -> &mut PgConnection {
-        match &mut self.held {
-            Held::Plain(connection) => connection,
-            Held::Within(transaction) => transaction,
-            Held::Alone(connection) => connection,
-        }
-    }
-
-    /// Whether statements stay prepared for the next call. Behind a pooler that would be another server's session.
-    pub(super) const fn keeps_statements(&self) -> bool {
-        self.keeps_statements
-    }
-
-    async fn commit(self, name: &'static str) -> Result<()> {
-        match self.held {
-            Held::Within(transaction) => {
-                transaction.commit().await.map_err(|error| failure::of_step(name, &error))
-            }
-            Held::Plain(_) | Held::Alone(_) => Ok(()),
-        }
-    }
 }

@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    connection::{Session, Sync},
+    connection::Sync,
     event_row, locks,
+    session::Session,
     statement::{Record, statements},
 };
 use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError};

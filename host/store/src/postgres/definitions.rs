@@ -5,8 +5,9 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore,
-    connection::{Session, Sync},
+    connection::Sync,
     observer_row,
+    session::Session,
     statement::{Statement, statements},
 };
 use crate::{

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    connection::Session,
+    session::Session,
     statement::{Record, statements},
     time::At,
 };

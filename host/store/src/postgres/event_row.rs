@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    connection::Session,
+    session::Session,
     statement::{Record, statements},
     time::At,
 };

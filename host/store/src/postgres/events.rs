@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    connection::{Session, Sync},
+    connection::Sync,
     deliveries,
     event_row::{self, Read},
+    session::Session,
     statement::{Record, statements},
 };
 use crate::{EventFilter, EventHistory, Events, QuarantinedRow, Result, StoreError, events::AttemptRow};

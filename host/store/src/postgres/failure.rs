@@ -1,5 +1,7 @@
 //! What the database's errors mean to the caller.
 
+use std::{io, time::Duration};
+
 use sqlx::Error;
 
 use crate::StoreError;
@@ -34,6 +36,12 @@ fn is_conflict(code: &str) -> bool {
 /// Whether the rights of the role were not enough.
 pub(super) fn is_forbidden(error: &Error) -> bool {
     code(error).as_deref() == Some(INSUFFICIENT_PRIVILEGE)
+}
+
+/// The error of a question that was not answered in time.
+pub(super) fn silent(patience: Duration) -> Error {
+    let why = format!("the server did not answer within {} ms", patience.as_millis());
+    Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
 }
 
 /// What a failed step means to the caller of the store. It is named: a statement, or the commit of a transaction.

@@ -6,12 +6,7 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{
-    PostgresStore, completion,
-    connection::{Session, Sync},
-    locks,
-    statement::statements,
-};
+use super::{PostgresStore, completion, connection::Sync, locks, session::Session, statement::statements};
 use crate::{HostId, HostRow, Hosts, Result, TakenOver};
 
 statements! {

@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    connection::{Session, Sync},
+    connection::Sync,
     event_row, locks,
+    session::Session,
     statement::{int, statements},
     time::At,
 };

@@ -3,7 +3,7 @@
 //! the order of this file.
 
 use super::{
-    connection::Session,
+    session::Session,
     statement::{Statement, statements},
 };
 use crate::Result;

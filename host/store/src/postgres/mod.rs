@@ -5,7 +5,7 @@
 //! `migrations/postgres/0002_triggers.sql` lists. Nothing relies on state of a session, so a pooler may stand between,
 //! but for the one direct connection that hears notifications.
 //!
-//! [`connection`] has the one function for transactions, [`statement`] how statements are written down and named,
+//! [`connection`] has the one function for transactions, [`pool`] and [`session`] the connections that they use, [`statement`] how statements are written down and named,
 //! [`failure`] what their errors mean. Every other file holds one trait and its statements.
 
 mod capture_drift;
@@ -26,8 +26,10 @@ mod hosts;
 mod intake;
 mod locks;
 mod observer_row;
+mod pool;
 mod retention;
 mod schema;
+mod session;
 mod statement;
 mod time;
 mod url;
@@ -46,6 +48,9 @@ pub struct PostgresOptions {
     pub max_connections: u32,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
+    /// How long to wait for the answer to a statement. Then the connection is given up, and the call fails with an
+    /// error that passes.
+    pub answer_timeout: Duration,
     /// Whether `url` leads through a pooler that gives out connections by transaction, such as `PgBouncer`.
     pub pooled: bool,
     /// Where to hear notifications: a URL that leads to the server itself. Without one, `url` is used unless it is
@@ -60,6 +65,7 @@ impl Default for PostgresOptions {
             // Intake, claims, completions, upkeep and a few readers at a time.
             max_connections: 8,
             connect_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(30),
             pooled: false,
             listen_url: None,
         }

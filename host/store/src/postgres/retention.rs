@@ -3,12 +3,7 @@
 
 use async_trait::async_trait;
 
-use super::{
-    PostgresStore,
-    connection::{Session, Sync},
-    locks,
-    statement::statements,
-};
+use super::{PostgresStore, connection::Sync, locks, session::Session, statement::statements};
 use crate::{Purged, Result, Retention, RetentionLimits};
 
 /// So many days have their partition ahead of time: a host may be down for a week before rows go into the default one.

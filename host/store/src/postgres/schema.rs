@@ -1,18 +1,17 @@
 //! The tables' version: each migration is applied in a transaction of its own.
 
-use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, Executor as _};
-
 use super::{
     PostgresStore,
-    connection::{Session, Sync, identifier},
+    connection::{Sync, identifier},
     failure, locks, retention,
+    session::Session,
     statement::statements,
 };
 use crate::{
     AppliedMigration, Result, Schema,
     migration::{Migration, Migrations, migrations},
 };
+use async_trait::async_trait;
 
 static MIGRATIONS: Migrations = migrations!("postgres");
 
@@ -41,7 +40,7 @@ impl Schema for PostgresStore {
         let mut applied = Vec::new();
         for migration in MIGRATIONS.0 {
             let step = connections
-                .write("migrate", Sync::Now, |session| Box::pin(apply(session, schema, migration)))
+                .write("migrate", Sync::Long, |session| Box::pin(apply(session, schema, migration)))
                 .await?;
             applied.extend(step);
         }
@@ -79,12 +78,7 @@ async fn apply(
 
 /// Runs statements that can not take arguments. Names in them are quoted.
 async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
-    session
-        .connection()
-        .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
-        .await
-        .map_err(|error| failure::of_step(name, &error))?;
-    Ok(())
+    session.run(&sql).await.map_err(|error| failure::of_step(name, &error))
 }
 
 /// The version of the schema; 0 when there is none.

@@ -7,7 +7,9 @@ use sqlx::{
     query::Query,
 };
 
-use super::{connection::Session, failure, time::At};
+use tokio::time::timeout;
+
+use super::{failure, session::Session, time::At};
 use crate::{Result, StoreError};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in the server's own views and logs.
@@ -59,10 +61,8 @@ impl Call {
     pub(super) async fn execute(self, session: &mut Session<'_>) -> Result<usize> {
         let Self { statement, query } = self;
         let query = query.persistent(session.keeps_statements());
-        let done = query
-            .execute(session.connection())
-            .await
-            .map_err(|error| failure::of_step(statement.name(), &error))?;
+        let answer = timeout(session.patience(), query.execute(session.asks())).await;
+        let done = session.answered(answer).map_err(|error| failure::of_step(statement.name(), &error))?;
         Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
     }
 
@@ -70,10 +70,8 @@ impl Call {
     pub(super) async fn all(self, session: &mut Session<'_>) -> Result<Vec<Record>> {
         let Self { statement, query } = self;
         let query = query.persistent(session.keeps_statements());
-        let rows = query
-            .fetch_all(session.connection())
-            .await
-            .map_err(|error| failure::of_step(statement.name(), &error))?;
+        let answer = timeout(session.patience(), query.fetch_all(session.asks())).await;
+        let rows = session.answered(answer).map_err(|error| failure::of_step(statement.name(), &error))?;
         Ok(rows.into_iter().map(|row| Record { row, statement }).collect())
     }
 

@@ -144,3 +144,31 @@ async fn an_exhausted_pool_is_a_passing_error() {
     waiting.await.unwrap().unwrap();
     store.inbox_len().await.unwrap();
 }
+
+/// The server is stopped in the middle of it: its sockets stay open, and say nothing.
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_a_passing_error_and_frees_its_place() {
+    let database = Database::fresh().await;
+    let options = PostgresOptions {
+        max_connections: 1,
+        answer_timeout: Duration::from_millis(300),
+        ..PostgresOptions::default()
+    };
+    let store = PostgresStore::open(&database.url(), options).await.unwrap();
+    let host = HostId::random();
+    store.register(host, "box", at(0)).await.unwrap();
+    let pid = "SELECT pid::text FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE '%COMMIT%' AND application_name = 'aftercommit'";
+    let pid = database.ask(pid).await.unwrap();
+    let signal = async |name: &str| {
+        let done = tokio::process::Command::new("kill").args([name, &pid]).status().await.unwrap();
+        assert!(done.success());
+    };
+    signal("-STOP").await;
+    let unanswered = store.inbox_len().await;
+    let over_another = store.heartbeat(host, at(1)).await;
+    signal("-CONT").await;
+    let error = unanswered.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("did not answer within 300 ms"), "{error}");
+    assert!(over_another.unwrap());
+}
