@@ -9,9 +9,13 @@
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded far below the precision of f64")]
 
 mod condition;
+mod database;
+mod delivery;
 mod figure;
 mod matching;
+mod peers;
 mod plugin;
+mod postgres;
 mod receiver;
 mod sample;
 mod shop;
@@ -49,6 +53,9 @@ fn main() {
         }
         if wanted("sqlite") {
             sqlite::measure().await;
+        }
+        if wanted("postgres") {
+            postgres::measure().await;
         }
         if wanted("start") {
             start::measure().await;

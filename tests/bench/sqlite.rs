@@ -1,29 +1,31 @@
-//! The whole way on SQLite: captured by triggers, planned, delivered, logged. The application, the host and the
-//! receiver share the machine.
+//! SQLite: each database is a file in a folder of its own.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use aftercommit_core::{Clock as _, SystemClock, Timestamp};
-use serde_json::{Value, json};
+use rusqlite::Connection;
+use tempfile::TempDir;
 
 use crate::{
-    figure::{self, Figure, percentile},
+    database::{Application, Database, Server},
+    delivery::{ROUNDS, drain, inserts, latency, noop, stream, webhook},
+    figure::{self, Figure},
     receiver::Receiver,
-    shop::{Shop, delivered, insert_many, insert_one},
     webhook::{Native, requests},
 };
 
-const ROUNDS: usize = 3;
+const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, country TEXT, status TEXT, \
+                      total NUMERIC, note TEXT)";
+const INSERT_MANY: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+    INSERT INTO orders (customer, country, status, total, note)
+    SELECT 'customer ' || i, 'AT', 'pending', i + 0.25, 'a note of ordinary length for order ' || i FROM n";
+const INSERT_ONE: &str = "INSERT INTO orders (customer, country, status, total, note) VALUES
+    ('customer 7', 'AT', 'pending', 150.25, 'a note of ordinary length for order 7')";
+
 const ROWS: usize = 20_000;
-const SINGLE_ROWS: usize = 5_000;
-/// Rows in each transaction of the application that writes while the host runs.
-const BURST: usize = 100;
-/// One every two milliseconds, for some seconds.
-const PACE: Duration = Duration::from_millis(2);
-const PACED: usize = 3_000;
+
+struct Sqlite;
+
+struct File(TempDir);
 
 pub(crate) async fn measure() {
     figure::section("sqlite");
@@ -32,13 +34,13 @@ pub(crate) async fn measure() {
     let (mut drained, mut streamed) = (Figure::new("/s"), Figure::new("/s"));
     let (mut webhooks, mut native16) = (Figure::new("/s"), Figure::new("/s"));
     for _ in 0..ROUNDS {
-        plain.add(inserts(false).await);
-        captured.add(inserts(true).await);
-        drained.add(drain(&noop()).await);
-        streamed.add(stream(&noop()).await);
+        plain.add(inserts(&Sqlite, false).await);
+        captured.add(inserts(&Sqlite, true).await);
+        drained.add(drain(&Sqlite, &noop(), ROWS).await);
+        streamed.add(stream(&Sqlite, &noop(), ROWS).await);
         // The shop's engine has installed the provider of cryptography.
         native16.add(requests(&Arc::new(Native::new(&receiver)), 16, ROWS / 2).await);
-        webhooks.add(drain(&webhook(&receiver.url())).await);
+        webhooks.add(drain(&Sqlite, &webhook(&receiver.url()), ROWS).await);
     }
     figure::print("single-row inserts, captured", &captured, Some(("without triggers", &plain)), None);
     let inserts = Some(("captured single-row inserts", &captured));
@@ -46,132 +48,53 @@ pub(crate) async fn measure() {
     figure::print("no-op deliveries, while 20k are inserted", &streamed, inserts, Some(">= 10000 /s"));
     let native = Some(("native client alone, 16 at once", &native16));
     figure::print("signed webhooks, 20k waiting", &webhooks, native, None);
-    latency(&mut receiver).await;
+    latency(&Sqlite, &mut receiver).await;
 }
 
-fn noop() -> Value {
-    json!({"type": "noop"})
-}
-
-fn webhook(url: &str) -> Value {
-    json!({
-        "type": "webhook", "url": url, "signing_secrets": ["${secret:WEBHOOK_SECRET}"],
-        "grants": {"private_network": true},
-    })
-}
-
-/// Rows a second that the application inserts alone, each in its own transaction.
-async fn inserts(captured: bool) -> f64 {
-    let shop = Shop::open().await;
-    if captured {
-        shop.capture().await;
+impl Server for Sqlite {
+    fn fresh(&self) -> Box<dyn Database> {
+        let file = File(tempfile::tempdir().unwrap());
+        file.open().execute_batch(ORDERS).unwrap();
+        Box::new(file)
     }
-    let app = shop.connect();
-    let started = Instant::now();
-    for _ in 0..SINGLE_ROWS {
-        insert_one(&app);
+}
+
+impl File {
+    fn path(&self) -> PathBuf {
+        self.0.path().join("shop.db")
     }
-    rate(SINGLE_ROWS, started)
-}
 
-/// Deliveries a second of a host that starts with a full inbox, its start not counted.
-async fn drain(action: &Value) -> f64 {
-    let shop = Shop::observed(action).await;
-    insert_many(&shop.connect(), ROWS);
-    let host = shop.start().await;
-    let started = Instant::now();
-    delivered(&host, ROWS).await;
-    let rate = rate(ROWS, started);
-    shop.check(host, ROWS).await;
-    rate
-}
-
-/// Deliveries a second from the first insert to the last delivery, the application writing as fast as it can.
-async fn stream(action: &Value) -> f64 {
-    let shop = Shop::observed(action).await;
-    let host = shop.start().await;
-    let app = shop.connect();
-    let started = Instant::now();
-    // A thread of its own, as it would be a process of its own.
-    let inserts = std::thread::spawn(move || (0..ROWS / BURST).for_each(|_| insert_many(&app, BURST)));
-    delivered(&host, ROWS).await;
-    inserts.join().unwrap();
-    let rate = rate(ROWS, started);
-    shop.check(host, ROWS).await;
-    rate
-}
-
-fn rate(count: usize, since: Instant) -> f64 {
-    count as f64 / since.elapsed().as_secs_f64()
-}
-
-/// From the return of the application's commit to the receiver, at a steady pace. Each round also measures the
-/// receiver alone, at the same pace.
-async fn latency(receiver: &mut Receiver) {
-    let (mut p50, mut p99) = (Figure::new("ms"), Figure::new("ms"));
-    let (mut native_p50, mut native_p99) = (Figure::new("ms"), Figure::new("ms"));
-    for _ in 0..ROUNDS {
-        let mut spans = paced_rows(receiver).await;
-        p50.add(millis(percentile(&mut spans, 50)));
-        p99.add(millis(percentile(&mut spans, 99)));
-        let mut spans = paced_requests(receiver).await;
-        native_p50.add(millis(percentile(&mut spans, 50)));
-        native_p99.add(millis(percentile(&mut spans, 99)));
+    /// The application's commits are not synced one by one: what is measured is not the disk.
+    fn open(&self) -> Connection {
+        let app = Connection::open(self.path()).unwrap();
+        app.busy_timeout(Duration::from_secs(30)).unwrap();
+        app.pragma_update(None, "synchronous", "NORMAL").unwrap();
+        app
     }
-    let what = "native request and answer, same pace";
-    figure::print("commit to receiver, 500/s, p50", &p50, Some((what, &native_p50)), Some("<= 3 ms"));
-    figure::print("commit to receiver, 500/s, p99", &p99, Some((what, &native_p99)), Some("<= 15 ms"));
 }
 
-fn millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1e3
-}
-
-async fn paced_rows(receiver: &mut Receiver) -> Vec<Duration> {
-    let shop = Shop::observed(&webhook(&receiver.url())).await;
-    let host = shop.start().await;
-    receiver.report();
-    // The application is a thread of its own, as it would be a process of its own.
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let app = shop.connect();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let committed: Vec<(u64, Timestamp)> = runtime.block_on(async {
-            let mut committed = Vec::with_capacity(PACED);
-            let mut pace = tokio::time::interval(PACE);
-            for _ in 0..PACED {
-                pace.tick().await;
-                committed.push((insert_one(&app), SystemClock.now()));
-            }
-            committed
-        });
-        tell.send(committed).unwrap();
-    });
-    let committed = told.await.unwrap();
-    delivered(&host, PACED).await;
-    shop.check(host, PACED).await;
-    let mut arrived = receiver.report();
-    arrived.sort_unstable_by_key(|(id, _)| *id);
-    assert_eq!(arrived.len(), PACED);
-    committed
-        .into_iter()
-        .zip(arrived)
-        .map(|((id, committed), (told, at))| {
-            assert_eq!(id, told);
-            at.since(committed)
-        })
-        .collect()
-}
-
-async fn paced_requests(receiver: &Receiver) -> Vec<Duration> {
-    let native = Native::new(receiver);
-    let mut pace = tokio::time::interval(PACE);
-    let mut spans = Vec::with_capacity(PACED);
-    for _ in 0..PACED {
-        pace.tick().await;
-        let started = Instant::now();
-        native.post(&crate::sample::event()).await;
-        spans.push(started.elapsed());
+impl Database for File {
+    fn url(&self) -> String {
+        format!("sqlite:{}", self.path().display())
     }
-    spans
+
+    fn connect(&self) -> Box<dyn Application> {
+        Box::new(self.open())
+    }
+}
+
+impl Application for Connection {
+    fn insert_many(&mut self, rows: usize) {
+        self.prepare_cached(INSERT_MANY).unwrap().execute([i64::try_from(rows).unwrap()]).unwrap();
+    }
+
+    fn insert_one(&mut self) -> u64 {
+        self.prepare_cached(INSERT_ONE).unwrap().execute(()).unwrap();
+        u64::try_from(self.last_insert_rowid()).unwrap()
+    }
+
+    fn count(&mut self, statement: &str) -> usize {
+        let count: i64 = self.query_row(statement, (), |row| row.get(0)).unwrap();
+        usize::try_from(count).unwrap()
+    }
 }
