@@ -8,6 +8,7 @@
 --     0            shared: makes deliveries. Alone: marks those of an observer as paused or not.
 --     1            shared: makes dead letters live again. Alone: drops old events.
 --     2            migrates.
+--     3            takes from the inbox, where some deliveries have an ordering key.
 --     256 .. 511   what is first of the ordering keys with this hash. Of a bounded number, because locks are; taken in
 --                  ascending order by whoever takes several.
 

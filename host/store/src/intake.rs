@@ -31,6 +31,12 @@ pub trait Intake: Send + Sync {
 pub trait Plan: Send + Sync {
     /// The deliveries of one event, in the order in which they should be made.
     fn plan(&self, event: &EntityEvent) -> Planned;
+
+    /// Whether it may give a delivery an `ordering_key`. Then takes of several hosts follow each other: an event must
+    /// not overtake an earlier one that another host is about to make deliveries of.
+    fn is_ordered(&self) -> bool {
+        true
+    }
 }
 
 /// How much to take, and for whom.

@@ -1,7 +1,7 @@
 //! From the inbox to deliveries.
 //!
-//! Two hosts never take the same row: each locks what it takes and passes over what another has locked. A row is
-//! deleted by the transaction that makes its deliveries.
+//! Two hosts never take the same row: each locks what it takes and passes over what another has locked. Where order
+//! matters they take in turn instead. A row is deleted by the transaction that makes its deliveries.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -90,6 +90,9 @@ impl PostgresStore {
 }
 
 async fn take(session: &mut Session<'_>, request: TakeRequest, plan: &dyn Plan) -> Result<Taken> {
+    if plan.is_ordered() {
+        locks::takes(session).await?;
+    }
     let inbox = read_inbox(session, request.limit).await?;
     if inbox.rows == 0 {
         return Ok(Taken::default());

@@ -15,6 +15,8 @@ SELECT pg_advisory_xact_lock(1634104419, 2)::text";
 SELECT pg_advisory_xact_lock_shared(1634104419, 1)::text";
     LOCK_PURGE = "-- lock_purge
 SELECT pg_advisory_xact_lock(1634104419, 1)::text";
+    LOCK_TAKES = "-- lock_takes
+SELECT pg_advisory_xact_lock(1634104419, 3)::text";
     /// Who is disabled stays as it is while deliveries are made; then the keys.
     LOCK_INTAKE = "-- lock_intake
 SELECT pg_advisory_xact_lock_shared(1634104419, 0)::text, observer_lock_keys($1)::text";
@@ -38,6 +40,12 @@ pub(super) async fn replays(session: &mut Session<'_>) -> Result<()> {
 /// Dead letters stay dead while old events are dropped.
 pub(super) async fn purge(session: &mut Session<'_>) -> Result<()> {
     alone(LOCK_PURGE, session).await
+}
+
+/// Before rows are taken from the inbox for deliveries with ordering keys. Others pass over rows that are being taken:
+/// they would take what comes behind those, and be done first.
+pub(super) async fn takes(session: &mut Session<'_>) -> Result<()> {
+    alone(LOCK_TAKES, session).await
 }
 
 /// Before deliveries with these ordering keys are made.

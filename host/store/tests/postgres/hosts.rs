@@ -29,6 +29,20 @@ impl Plan for OneEach {
     }
 }
 
+/// Says when it is asked, and answers when it is told to.
+struct Slow {
+    asked: tokio::sync::mpsc::UnboundedSender<()>,
+    go: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Plan for Slow {
+    fn plan(&self, event: &EntityEvent) -> Planned {
+        self.asked.send(()).unwrap();
+        tokio::task::block_in_place(|| self.go.lock().unwrap().recv()).unwrap();
+        OneEach(Some("key")).plan(event)
+    }
+}
+
 async fn take(
     store: &aftercommit_store::PostgresStore,
     host: HostId,
@@ -95,6 +109,32 @@ async fn two_hosts_never_take_the_same_row() {
         ids(&take(&database.another().await, HostId::random(), 100, None).await),
         ["1", "2", "3", "4", "5"]
     );
+}
+
+/// A host takes an event while another is in the middle of taking an earlier one of the same entity.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_does_not_overtake_one_that_is_being_taken() {
+    let database = Database::fresh().await;
+    table(&database).await;
+    database.sql("INSERT INTO t VALUES (1, 1)").await;
+    let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+    let (answer, go) = std::sync::mpsc::channel();
+    let plan = Arc::new(Slow { asked, go: std::sync::Mutex::new(go) });
+    let (host, store) = (HostId::random(), database.store.clone());
+    let request = TakeRequest { host, limit: 100, own: 10, now: at(0) };
+    let first = tokio::spawn(async move { store.take(request, plan).await });
+    is_asked.recv().await.unwrap();
+    database.sql("INSERT INTO t VALUES (2, 1)").await;
+    let other = database.another().await;
+    let mut second = tokio::spawn(async move { take(&other, HostId::random(), 10, Some("key")).await });
+    tokio::select! {
+        overtaken = &mut second => panic!("taken first: {:?}", ids(&overtaken.unwrap())),
+        () = wait_until_blocked(&database) => {}
+    }
+    answer.send(()).unwrap();
+    assert_eq!(ids(&first.await.unwrap().unwrap()), ["1"]);
+    let second = second.await.unwrap();
+    assert_eq!((ids(&second).len(), second.ready), (0, 1), "it waits for its turn");
 }
 
 /// The delivery before it ends while one with the same key is being made: the new one gets the turn.

@@ -1,0 +1,150 @@
+//! What can happen next. Every step that is named here changes something.
+
+use aftercommit_core::DeliveryState;
+
+use crate::{
+    host::Phase,
+    protocol::Protocol,
+    state::State,
+    step::{Answer, Step},
+    tables::{EVENTS, HOSTS, Heartbeat, NAMES},
+};
+
+impl Protocol {
+    pub(crate) fn enabled(&self, state: &State, steps: &mut Vec<Step>) {
+        for event in 0..EVENTS {
+            if !state.tables.committed[event] && (event == 0 || state.tables.committed[event - 1]) {
+                steps.push(Step::Commit { event });
+            }
+            if state.faults.replays > 0 && state.tables.dead[event].is_some() {
+                steps.push(Step::Replay { event });
+            }
+        }
+        for name in 0..NAMES {
+            let may_stall = name >= HOSTS || state.faults.stalls > 0;
+            if may_stall && state.tables.hosts[name] == Some(Heartbeat::Fresh) {
+                steps.push(Step::Expire { name });
+            }
+        }
+        if state.faults.server_crashes > 0 {
+            steps.push(if state.on_disk.is_none() { Step::FallBehind } else { Step::CrashServer });
+        }
+        for host in 0..HOSTS {
+            if state.hosts[host].up {
+                self.of_process(state, host, steps);
+                self.of_intake(state, host, steps);
+                of_claimer(state, host, steps);
+                self.of_claims(state, host, steps);
+            } else {
+                steps.push(Step::Start { host });
+            }
+        }
+    }
+
+    fn of_process(&self, state: &State, host: usize, steps: &mut Vec<Step>) {
+        let (memory, tables) = (&state.hosts[host], &state.tables);
+        if state.faults.crashes > 0 && state.name_of_gone().is_some() {
+            steps.push(Step::Crash { host });
+        }
+        if state.faults.stops > 0 && !memory.stopping {
+            steps.push(Step::Stop { host });
+        }
+        // A batch that was begun is brought to its end first.
+        if memory.stopping && memory.intake.is_none() && state.name_of_gone().is_some() {
+            steps.push(Step::Retire { host });
+        }
+        if tables.hosts[host] != Some(Heartbeat::Fresh) {
+            steps.push(Step::Beat { host });
+        }
+        let is_silent = |name: usize| match tables.hosts[name] {
+            Some(Heartbeat::Old) => true,
+            Some(Heartbeat::Fresh) => !self.rules.silent_only && name != host,
+            None => tables.is_owner(name),
+        };
+        if !memory.stopping && (0..NAMES).any(is_silent) {
+            steps.push(Step::TakeOver { host });
+        }
+        if self.rules.frees_unknown && (0..EVENTS).any(|event| state.is_unknown(host, event)) {
+            steps.push(Step::FreeUnknown { host });
+        }
+        if memory.to_bury.is_some() {
+            steps.push(Step::Bury { host });
+        }
+    }
+
+    fn of_intake(&self, state: &State, host: usize, steps: &mut Vec<Step>) {
+        let memory = &state.hosts[host];
+        if memory.intake.is_some() {
+            steps.push(Step::Take { host, own: false, answer: Answer::Comes });
+            if may_own(state, host) {
+                steps.push(Step::Take { host, own: true, answer: Answer::Comes });
+                if state.faults.lost_claims > 0 {
+                    steps.push(Step::Take { host, own: true, answer: Answer::Lost });
+                }
+            }
+            return;
+        }
+        let waits_its_turn =
+            self.rules.takes_in_turn && state.hosts.iter().any(|other| other.intake.is_some());
+        if memory.stopping || waits_its_turn {
+            return;
+        }
+        let there =
+            (0..EVENTS).filter(|event| state.tables.inbox[*event] && !state.is_picked(*event)).count();
+        for rows in 1..=there.min(memory.room()) {
+            steps.push(Step::Pick { host, rows });
+        }
+    }
+
+    fn of_claims(&self, state: &State, host: usize, steps: &mut Vec<Step>) {
+        let memory = &state.hosts[host];
+        for (claim, held) in memory.claims.iter().enumerate() {
+            let Some(held) = held else { continue };
+            match held.phase {
+                Phase::Held => {
+                    steps.push(Step::Begin { host, claim });
+                    let exhausted = self.round_attempt(held) > self.bounds.max_attempts;
+                    if (memory.stopping || state.faults.hand_backs > 0) && !exhausted {
+                        steps.push(Step::HandBack { host, claim });
+                    }
+                }
+                Phase::Running => {
+                    for attempt in self.bounds.results[held.event] {
+                        steps.push(Step::Finish { host, claim, attempt: *attempt });
+                    }
+                }
+                Phase::Ended(_) | Phase::HandedBack => {
+                    steps.push(Step::Write { host, claim, answer: Answer::Comes });
+                    if state.faults.lost_ends > 0 && state.owns(host, held) {
+                        steps.push(Step::Write { host, claim, answer: Answer::Lost });
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn of_claimer(state: &State, host: usize, steps: &mut Vec<Step>) {
+    let memory = &state.hosts[host];
+    // The places that intake has reserved are taken.
+    let reserved = memory.intake.map_or(0, |picked| picked.events.iter().filter(|picked| **picked).count());
+    if memory.stopping || memory.room() <= reserved || !may_own(state, host) {
+        return;
+    }
+    for (event, row) in state.tables.deliveries.iter().enumerate() {
+        let claimable = row.is_some_and(|row| {
+            matches!(row.state, DeliveryState::Ready | DeliveryState::Waiting) && !row.blocked
+        });
+        if claimable {
+            steps.push(Step::Claim { host, event, answer: Answer::Comes });
+            if state.faults.lost_claims > 0 {
+                steps.push(Step::Claim { host, event, answer: Answer::Lost });
+            }
+        }
+    }
+}
+
+/// The heartbeat goes on while a host lives: it is bounded how much the host claims while it is not entered.
+fn may_own(state: &State, host: usize) -> bool {
+    state.tables.hosts[host].is_some() || state.faults.claims_unentered > 0
+}

@@ -1,0 +1,165 @@
+//! The protocol as a model: where it starts, what can happen, and what follows.
+
+use stateright::{Model, Property};
+
+use crate::{
+    bounds::{Attempt, Bounds},
+    host::{Claim, Host, PLACES, Phase},
+    properties,
+    rules::Rules,
+    state::{Seen, State},
+    step::Step,
+    tables::{EVENTS, HOSTS, Heartbeat, Tables},
+};
+
+/// The protocol, with these rules and within these bounds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Protocol {
+    pub(crate) rules: Rules,
+    pub(crate) bounds: Bounds,
+    /// Whether a moment and its mirror image are one: half as many, but a host changes its number on the way.
+    pub(crate) folded: bool,
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut tables = Tables::EMPTY;
+        for event in 0..EVENTS - usize::from(self.bounds.late_commit) {
+            tables.committed[event] = true;
+            tables.inbox[event] = true;
+        }
+        let mut hosts = [Host::DOWN; HOSTS];
+        for (host, heartbeat) in hosts.iter_mut().zip(&mut tables.hosts) {
+            host.up = true;
+            *heartbeat = Some(Heartbeat::Fresh);
+        }
+        vec![State { tables, on_disk: None, hosts, faults: self.bounds.faults, seen: Seen::default() }]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        self.enabled(state, steps);
+    }
+
+    fn next_state(&self, last: &State, step: Step) -> Option<State> {
+        let mut state = *last;
+        self.apply(&mut state, step);
+        // After a crash of the server that lost a claim, the same host may claim again with the same number. Both
+        // claims are its own then, and the end of either may count.
+        state.settle(self.bounds.faults.server_crashes == 0);
+        if self.folded {
+            state.fold();
+        }
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::all(&self.bounds)
+    }
+}
+
+impl Protocol {
+    /// To be gone through as a whole.
+    pub(crate) const fn folded(rules: Rules, bounds: Bounds) -> Self {
+        Self { rules, bounds, folded: true }
+    }
+
+    /// To show a run of it to people.
+    pub(crate) const fn unfolded(rules: Rules, bounds: Bounds) -> Self {
+        Self { rules, bounds, folded: false }
+    }
+
+    /// Whether nothing can happen any more: also no fault, and nothing that a host could do.
+    pub(crate) fn is_over(&self, state: &State) -> bool {
+        // Nearly always a look at the hosts is enough.
+        if state.hosts.iter().any(|host| !host.up || host.intake.is_some() || host.room() < PLACES) {
+            return false;
+        }
+        let mut steps = Vec::new();
+        self.enabled(state, &mut steps);
+        steps.is_empty()
+    }
+
+    /// How often the effect of an event may be begun.
+    pub(crate) fn most_runs(&self, state: &State, event: usize) -> u8 {
+        self.bounds.max_attempts * (1 + state.seen.replays[event])
+    }
+
+    /// What the retry policy counts.
+    pub(crate) fn round_attempt(&self, claim: &Claim) -> u8 {
+        claim.attempt - claim.attempts_before + u8::from(!self.rules.counted_at_claim)
+    }
+
+    fn apply(&self, state: &mut State, step: Step) {
+        match step {
+            Step::Commit { event } => {
+                state.tables.committed[event] = true;
+                state.tables.inbox[event] = true;
+                state.flush();
+            }
+            Step::Replay { event } => {
+                state.faults.replays -= 1;
+                state.seen.replays[event] += 1;
+                state.tables.replay(event, self.bounds.ordered);
+                state.flush();
+            }
+            Step::Pick { host, rows } => self.pick(state, host, rows),
+            Step::Take { host, own, answer } => self.take(state, host, own, answer),
+            Step::Claim { host, event, answer } => self.claim(state, host, event, answer),
+            Step::Begin { host, claim } => self.begin(state, host, claim),
+            Step::Finish { host, claim, attempt } => self.finish(state, host, claim, attempt),
+            Step::HandBack { host, claim } => state.hand_back(host, claim),
+            Step::Write { host, claim, answer } => self.write(state, host, claim, answer),
+            Step::TakeOver { host } => self.take_over(state, host),
+            Step::FreeUnknown { host } => self.free_unknown(state, host),
+            Step::Retire { host } => self.retire(state, host),
+            Step::Start { .. }
+            | Step::Crash { .. }
+            | Step::Stop { .. }
+            | Step::Expire { .. }
+            | Step::Beat { .. }
+            | Step::Bury { .. }
+            | Step::FallBehind
+            | Step::CrashServer => state.fate(step),
+        }
+    }
+
+    /// An attempt beyond the last one is not made: its host was lost during the one before.
+    fn begin(&self, state: &mut State, host: usize, place: usize) {
+        let Some(mut claim) = state.hosts[host].claims[place] else { return };
+        let round_attempt = self.round_attempt(&claim);
+        let is_exhausted = round_attempt > self.bounds.max_attempts;
+        claim.phase = if is_exhausted {
+            Phase::Ended(self.bounds.judge(Attempt::FailsForNow, round_attempt))
+        } else {
+            Phase::Running
+        };
+        state.hosts[host].claims[place] = Some(claim);
+        if is_exhausted {
+            return;
+        }
+        if self.bounds.counts_runs() {
+            // One beyond the bound is as bad as many.
+            let most = self.most_runs(state, claim.event) + 1;
+            state.seen.runs[claim.event] = (state.seen.runs[claim.event] + 1).min(most);
+        }
+    }
+
+    fn finish(&self, state: &mut State, host: usize, place: usize, attempt: Attempt) {
+        if attempt == Attempt::KillsItsHost {
+            return state.crash(host);
+        }
+        if let Some(claim) = &mut state.hosts[host].claims[place] {
+            claim.phase = Phase::Ended(self.bounds.judge(attempt, self.round_attempt(claim)));
+        }
+    }
+
+    fn retire(&self, state: &mut State, host: usize) {
+        if state.tables.hosts[host].take().is_some() {
+            self.free_orphans(state);
+        }
+        state.crash(host);
+    }
+}

@@ -1,0 +1,87 @@
+//! The protocol as the code has it: everything holds. Each test has the faults that have something to do with each
+//! other. The numbers of moments are those of the day on which they were written: fewer means that something can not
+//! happen any more.
+
+use aftercommit_core::FailurePolicy;
+
+use crate::{
+    bounds::{Attempt, Bounds, Faults},
+    protocol::Protocol,
+    rules::Rules,
+    search::prove,
+};
+
+const NONE: Faults = Faults::NONE;
+
+pub(crate) const WELL: &[Attempt] = &[Attempt::Succeeds];
+pub(crate) const WELL_OR_AGAIN: &[Attempt] = &[Attempt::Succeeds, Attempt::FailsForNow];
+pub(crate) const WELL_OR_NEVER: &[Attempt] = &[Attempt::Succeeds, Attempt::FailsForGood];
+pub(crate) const DEADLY: &[Attempt] = &[Attempt::KillsItsHost];
+const WELL_OR_DEADLY: &[Attempt] = &[Attempt::Succeeds, Attempt::KillsItsHost];
+
+/// Two attempts, two events that are there from the start, no fault.
+pub(crate) const CALM: Bounds = Bounds {
+    max_attempts: 2,
+    ordered: false,
+    on_failure: FailurePolicy::Dlq,
+    results: [WELL_OR_AGAIN, WELL_OR_AGAIN],
+    late_commit: false,
+    faults: NONE,
+};
+
+/// The events belong to one entity, and the second comes at any time.
+pub(crate) const ORDERED: Bounds = Bounds { ordered: true, late_commit: true, ..CALM };
+
+fn holds(name: &str, at_least: usize, bounds: Bounds) {
+    prove(name, at_least, Protocol::folded(Rules::CODE, bounds));
+}
+
+#[test]
+fn hosts_that_crash_and_stall() {
+    holds("no fault", 243, CALM);
+    let faults = Faults { crashes: 1, stalls: 1, claims_unentered: 1, ..NONE };
+    let results = [WELL_OR_AGAIN, WELL_OR_NEVER];
+    holds("crash and stall", 114_584, Bounds { faults, results, on_failure: FailurePolicy::Log, ..CALM });
+    let faults = Faults { stalls: 2, ..NONE };
+    holds("two stalls", 63_277, Bounds { faults, results: [WELL_OR_AGAIN, WELL], ..CALM });
+}
+
+#[test]
+fn three_attempts_two_crashes_and_a_replay() {
+    let faults = Faults { crashes: 2, replays: 1, ..NONE };
+    holds("three attempts", 25_781, Bounds { max_attempts: 3, faults, ..CALM });
+}
+
+/// `BOUNDED_RUNS` is looked at here.
+#[test]
+fn actions_that_kill_their_host() {
+    let (crashes, stalls) = (Faults { crashes: 1, ..NONE }, Faults { stalls: 1, ..NONE });
+    holds("deadly, crash", 7_770, Bounds { results: [DEADLY, DEADLY], faults: crashes, ..CALM });
+    holds("deadly, stall", 14_757, Bounds { results: [DEADLY, WELL], faults: stalls, ..CALM });
+    let faults = Faults { replays: 1, ..NONE };
+    holds("deadly, replay", 2_488, Bounds { results: [WELL_OR_DEADLY, WELL], faults, ..CALM });
+}
+
+#[test]
+fn events_of_one_entity() {
+    let faults = Faults { crashes: 1, stalls: 1, claims_unentered: 1, ..NONE };
+    holds("ordered, crash and stall", 34_188, Bounds { faults, ..ORDERED });
+    let results = [WELL_OR_NEVER, WELL_OR_AGAIN];
+    let faults = Faults { stalls: 1, claims_unentered: 1, replays: 1, ..NONE };
+    holds("ordered, stall and replay", 35_653, Bounds { faults, results, late_commit: false, ..ORDERED });
+    let faults = Faults { crashes: 1, stalls: 1, replays: 1, ..NONE };
+    let results = [WELL_OR_NEVER, WELL];
+    holds("ordered, crash, stall and replay", 13_968, Bounds { results, faults, ..ORDERED });
+}
+
+#[test]
+fn hosts_that_stop_and_answers_that_are_lost() {
+    let stop = Faults { stops: 1, ..NONE };
+    let faults = Faults { hand_backs: 1, crashes: 1, ..stop };
+    holds("ordered, stop, hand back and crash", 2_938, Bounds { faults, late_commit: false, ..ORDERED });
+    holds("stop and lost end", 7_512, Bounds { faults: Faults { lost_ends: 1, ..stop }, ..CALM });
+    let faults = Faults { stalls: 1, ..stop };
+    holds("stop and stall", 15_398, Bounds { faults, results: [WELL, WELL], ..CALM });
+    let faults = Faults { lost_ends: 1, stalls: 1, ..NONE };
+    holds("lost end and stall", 12_072, Bounds { faults, results: [WELL_OR_AGAIN, WELL], ..CALM });
+}

@@ -1,0 +1,44 @@
+//! What the protocol does on purpose, each as a switch: a model without it must show why it is there.
+
+/// The protocol.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, taken out alone")]
+pub(crate) struct Rules {
+    /// A completion, and a delivery handed back, count only from the (host, attempt) that owns the delivery.
+    pub(crate) fenced: bool,
+    /// The attempt counts when the delivery is claimed, not when it has failed.
+    pub(crate) counted_at_claim: bool,
+    /// Inbox rows are deleted by the transaction that makes their deliveries.
+    pub(crate) taken_at_once: bool,
+    /// Only hosts whose heartbeat is too old are taken over.
+    pub(crate) silent_only: bool,
+    /// The dead letter is written by the transaction that ends the delivery.
+    pub(crate) buried_at_once: bool,
+    /// Who decides what is first of an ordering key locks the key before it looks.
+    pub(crate) keys_locked: bool,
+    /// No host takes from the inbox while another takes ordered deliveries from it.
+    pub(crate) takes_in_turn: bool,
+    /// What a host owns and does not know of, because the answer of a claim was lost, it frees.
+    pub(crate) frees_unknown: bool,
+    /// A delivery that is handed back keeps its count, and one attempt more is left out of its round: no attempt ever
+    /// has the number of another.
+    pub(crate) numbers_once: bool,
+}
+
+impl Rules {
+    /// What the code does.
+    pub(crate) const CODE: Self = Self { frees_unknown: false, numbers_once: false, ..Self::WHOLE };
+
+    /// With what the code does not do yet: see `gaps`.
+    pub(crate) const WHOLE: Self = Self {
+        fenced: true,
+        counted_at_claim: true,
+        taken_at_once: true,
+        silent_only: true,
+        buried_at_once: true,
+        keys_locked: true,
+        takes_in_turn: true,
+        frees_unknown: true,
+        numbers_once: true,
+    };
+}

@@ -1,0 +1,189 @@
+//! The transactions of hosts. Each is one step: the row locks and the locks of ordering keys keep what they read true
+//! until they commit. Only intake is two, because what it locks first others pass over.
+
+use aftercommit_core::{DeliveryState, Move};
+
+use crate::{
+    host::{Claim, End, Phase, Picked},
+    protocol::Protocol,
+    state::State,
+    step::Answer,
+    tables::{DeadLetter, EVENTS, Heartbeat, NAMES},
+};
+
+impl Protocol {
+    /// `take_inbox`.
+    pub(crate) fn pick(&self, state: &mut State, host: usize, rows: usize) {
+        let mut picked = Picked { events: [false; EVENTS], free: [true; EVENTS] };
+        let there = (0..EVENTS).filter(|event| state.tables.inbox[*event] && !state.is_picked(*event));
+        for event in there.take(rows) {
+            picked.events[event] = true;
+        }
+        for event in (0..EVENTS).filter(|event| picked.events[*event]) {
+            state.tables.inbox[event] = self.rules.taken_at_once;
+        }
+        if !self.rules.keys_locked {
+            picked.free = self.free_keys(state, picked.events);
+        }
+        state.hosts[host].intake = Some(picked);
+    }
+
+    /// The rest of `take`.
+    pub(crate) fn take(&self, state: &mut State, host: usize, own: bool, answer: Answer) {
+        let Some(picked) = state.hosts[host].intake.take() else { return };
+        let free = if self.rules.keys_locked { self.free_keys(state, picked.events) } else { picked.free };
+        let events = || (0..EVENTS).filter(|event| picked.events[*event]);
+        for event in events() {
+            state.tables.inbox[event] = false;
+            let owner = (own && free[event]).then_some(host);
+            state.tables.make(event, owner, &self.rules);
+        }
+        for event in events().filter(|_| self.bounds.ordered) {
+            if self.rules.keys_locked {
+                state.tables.came(event);
+            } else if let Some(row) = &mut state.tables.deliveries[event] {
+                row.blocked = !free[event];
+            }
+        }
+        for event in events().filter(|event| own && free[*event]) {
+            self.owned(state, host, event, answer);
+        }
+        if own {
+            count_claim(state, host, answer);
+        }
+    }
+
+    /// Which of the events no other of their entity holds up, as `assign` decides.
+    fn free_keys(&self, state: &State, events: [bool; EVENTS]) -> [bool; EVENTS] {
+        let is_live = state.tables.deliveries.iter().any(Option::is_some);
+        let first = events.iter().position(|picked| *picked);
+        std::array::from_fn(|event| !self.bounds.ordered || (!is_live && first == Some(event)))
+    }
+
+    /// `claim_due` and `claim_ready`.
+    pub(crate) fn claim(&self, state: &mut State, host: usize, event: usize, answer: Answer) {
+        if let Some(row) = &mut state.tables.deliveries[event] {
+            row.claim(host, &self.rules);
+        }
+        self.owned(state, host, event, answer);
+        count_claim(state, host, answer);
+    }
+
+    /// A host owns one more, and knows of it if the answer comes.
+    fn owned(&self, state: &mut State, host: usize, event: usize, answer: Answer) {
+        let Some(row) = state.tables.deliveries[event] else { return };
+        let earlier_is_live = (0..event)
+            .any(|earlier| state.tables.inbox[earlier] || state.tables.deliveries[earlier].is_some());
+        state.seen.out_of_order |= self.bounds.ordered && earlier_is_live;
+        if answer == Answer::Comes {
+            let (attempt, attempts_before) = (row.attempts, row.attempts_before);
+            state.hosts[host].keep(Claim {
+                event,
+                attempt,
+                attempts_before,
+                phase: Phase::Held,
+                stale: false,
+            });
+        }
+    }
+
+    /// `complete_deliveries` with `bury_deliveries`, or `release_deliveries`.
+    pub(crate) fn write(&self, state: &mut State, host: usize, place: usize, answer: Answer) {
+        let Some(claim) = state.hosts[host].claims[place] else { return };
+        let is_running =
+            state.tables.deliveries[claim.event].is_some_and(|row| row.state == DeliveryState::Running);
+        if is_running && (!self.rules.fenced || state.owns(host, &claim)) {
+            state.seen.stale_applied |= claim.stale;
+            match claim.phase {
+                Phase::Ended(end) => self.end(state, host, claim.event, end),
+                _ => self.release(state, claim.event),
+            }
+            if self.bounds.ordered {
+                state.tables.next(claim.event);
+            }
+        }
+        if answer == Answer::Lost {
+            state.faults.lost_ends -= 1;
+        } else {
+            state.hosts[host].claims[place] = None;
+        }
+    }
+
+    fn end(&self, state: &mut State, host: usize, event: usize, end: End) {
+        let tables = &mut state.tables;
+        let Some(row) = &mut tables.deliveries[event] else { return };
+        match end {
+            End::Succeeded => row.stop(Move::Succeed),
+            End::Failed => row.stop(Move::Fail),
+            End::Dead => row.stop(Move::Die),
+            End::Retry => {
+                row.stop(Move::Retry);
+                row.attempts += u8::from(!self.rules.counted_at_claim);
+                return;
+            }
+        }
+        let attempts = row.attempts;
+        tables.deliveries[event] = None;
+        match end {
+            End::Dead if self.rules.buried_at_once => tables.dead[event] = Some(DeadLetter { attempts }),
+            End::Dead => state.hosts[host].to_bury = Some((event, attempts)),
+            End::Succeeded | End::Failed | End::Retry => tables.ended[event] = true,
+        }
+    }
+
+    fn release(&self, state: &mut State, event: usize) {
+        let Some(row) = &mut state.tables.deliveries[event] else { return };
+        row.stop(Move::Release);
+        if !self.rules.counted_at_claim {
+            return;
+        }
+        if self.rules.numbers_once {
+            row.attempts_before += 1;
+        } else {
+            row.attempts -= 1;
+        }
+    }
+
+    /// `remove_silent_hosts`, `orphans` and `free_deliveries`.
+    pub(crate) fn take_over(&self, state: &mut State, host: usize) {
+        for name in 0..NAMES {
+            let is_old = state.tables.hosts[name] == Some(Heartbeat::Old);
+            if is_old || (!self.rules.silent_only && name != host) {
+                state.tables.hosts[name] = None;
+            }
+        }
+        self.free_orphans(state);
+    }
+
+    /// `orphans` and `free_deliveries`.
+    pub(crate) fn free_orphans(&self, state: &mut State) {
+        for event in 0..EVENTS {
+            if state.tables.owned(event).is_some_and(|(owner, _)| state.tables.hosts[owner].is_none()) {
+                self.free(state, event);
+            }
+        }
+    }
+
+    /// What the answer of a claim would have told.
+    pub(crate) fn free_unknown(&self, state: &mut State, host: usize) {
+        for event in 0..EVENTS {
+            if state.is_unknown(host, event) {
+                self.free(state, event);
+            }
+        }
+    }
+
+    fn free(&self, state: &mut State, event: usize) {
+        if let Some(row) = &mut state.tables.deliveries[event] {
+            row.stop(Move::TakeOver);
+        }
+        if self.bounds.ordered {
+            state.tables.next(event);
+        }
+    }
+}
+
+fn count_claim(state: &mut State, host: usize, answer: Answer) {
+    state.faults.claims_unentered -= u8::from(state.tables.hosts[host].is_none());
+    state.faults.lost_claims -= u8::from(answer == Answer::Lost);
+}
