@@ -16,6 +16,10 @@ pub trait Events: Send + Sync {
     /// The newest events first.
     async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>>;
 
+    /// The events that occurred at or after `since`, the oldest first, at most `limit` of those behind the place where
+    /// an earlier page ended; 0 is the place before all.
+    async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage>;
+
     /// One event and what became of it.
     async fn event(&self, id: Uuid) -> Result<EventHistory>;
 
@@ -37,6 +41,15 @@ pub struct EventFilter {
     pub event_kind: Option<EventKind>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// Some of the events, in order.
+#[derive(Clone, Debug)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<EntityEvent>,
+    /// Where the next page begins; none when this was the last.
+    pub next: Option<i64>,
 }
 
 /// An event and what became of it.

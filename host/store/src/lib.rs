@@ -42,7 +42,7 @@ pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
 pub use error::{Result, StoreError};
-pub use events::{EventFilter, EventHistory, Events, QuarantinedRow};
+pub use events::{EventFilter, EventHistory, EventPage, Events, QuarantinedRow};
 pub use hosts::{HostId, HostRow, Hosts, TakenOver};
 pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
 pub use postgres::{PostgresOptions, PostgresStore};

@@ -1,16 +1,25 @@
 //! `observers`: the table that says what to do.
 
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::PathBuf,
+};
 
 use aftercommit_core::{Clock as _, ObserverDefinition, SystemClock, nearest};
-use aftercommit_store::{Applied, ObserverRow, StoreError};
+use aftercommit_store::{Applied, ObserverRow, ObserverTable, StoreError};
 use serde_json::{Value, json};
 
 use super::{
     failure::{Failure, Outcome},
     session::Session,
 };
-use crate::{observer_file::ObserverFile, output::joined, wiring};
+use crate::{
+    observer_file::ObserverFile,
+    observers::{Matches, Preview},
+    output::{joined, to_value},
+    wiring,
+};
 
 /// Say which events to act on, and how
 #[derive(Debug, clap::Subcommand)]
@@ -29,7 +38,7 @@ Examples:
         /// Remove observers that are not in the file
         #[arg(long)]
         prune: bool,
-        /// Only say what would be done
+        /// Only say what would be done, and how many of the last 24 hours' events each changed observer would match
         #[arg(long)]
         dry_run: bool,
     },
@@ -106,25 +115,87 @@ async fn check(session: &Session, file: &std::path::Path) -> Result<Vec<Observer
 async fn apply(session: &Session, file: &std::path::Path, prune: bool, dry_run: bool) -> Outcome {
     let observers = check(session, file).await?;
     let store = session.store().await?;
-    let applied = store.apply(observers, prune, dry_run, SystemClock.now()).await?;
-    let summary = joined(&applied, [("dry_run", Value::Bool(dry_run))])?;
-    Ok(session.output.done(&summary, &changes(&applied, dry_run))?)
+    if !dry_run {
+        let applied = store.apply(observers, prune, false, SystemClock.now()).await?;
+        let summary = joined(&applied, [("dry_run", Value::Bool(false))])?;
+        return Ok(session.output.done(&summary, &done(&applied))?);
+    }
+    let table = store.load().await?;
+    let now = SystemClock.now();
+    let applied = store.apply(observers.clone(), prune, true, now).await?;
+    let preview = Preview::of(&*store, &table, &observers, &applied, now).await?;
+    let differences = differences(&table, &observers, &applied)?;
+    let text = would_do(&applied, &preview, &differences);
+    let more = [
+        ("dry_run", Value::Bool(true)),
+        ("differences", to_value(&differences)?),
+        ("last_24_h", to_value(&preview)?),
+    ];
+    Ok(session.output.done(&joined(&applied, more)?, &text)?)
+}
+
+/// What changes in each updated observer: key, before, after.
+type Differences = BTreeMap<String, Vec<(String, Value, Value)>>;
+
+fn differences(
+    table: &ObserverTable,
+    observers: &[ObserverDefinition],
+    applied: &Applied,
+) -> Result<Differences, Failure> {
+    let mut differences = Differences::new();
+    for name in &applied.updated {
+        let old = table.rows.iter().find(|row| row.name == *name).and_then(|row| row.definition.as_ref().ok());
+        let new = observers.iter().find(|definition| definition.name == *name);
+        let (old, new) = (to_value(&old)?, to_value(&new)?);
+        let keys = [&old, &new].into_iter().filter_map(Value::as_object).flat_map(|map| map.keys());
+        let keys: BTreeSet<&String> = keys.collect();
+        let changed = keys.into_iter().filter(|key| old.get(key) != new.get(key));
+        let value = |of: &Value, key: &String| of.get(key).cloned().unwrap_or(Value::Null);
+        let changed = changed.map(|key| (key.clone(), value(&old, key), value(&new, key)));
+        differences.insert(name.clone(), changed.collect());
+    }
+    Ok(differences)
 }
 
 /// What an application did, one line an observer and one in all.
-fn changes(applied: &Applied, dry_run: bool) -> String {
-    let Applied { created, updated, unchanged, removed } = applied;
-    let groups = [("created", created), ("updated", updated), ("removed", removed), ("unchanged", unchanged)];
-    let mut text: String = groups
-        .iter()
-        .flat_map(|(what, names)| names.iter().map(move |name| format!("{what:9}  {name}\n")))
-        .collect();
-    let counts: Vec<String> = groups.iter().map(|(what, names)| format!("{} {what}", names.len())).collect();
-    text.push_str(&counts.join(", "));
-    if dry_run {
-        text.push_str(" (dry run: nothing was written)");
+fn done(applied: &Applied) -> String {
+    let mut text = String::new();
+    for (what, names) in groups(applied) {
+        for name in names {
+            let _ = writeln!(text, "{what:9}  {name}");
+        }
     }
-    text
+    text + &counts(applied)
+}
+
+/// What an application would do: also what changes, and what would have been matched.
+fn would_do(applied: &Applied, preview: &Preview, differences: &Differences) -> String {
+    let mut text = String::new();
+    for (what, names) in groups(applied) {
+        for name in names {
+            let _ = writeln!(text, "{what:9}  {name}");
+            for (key, before, after) in differences.get(name).into_iter().flatten() {
+                let _ = writeln!(text, "             {key}: {before} -> {after}");
+            }
+            if let Some(Matches { before, after }) = preview.observers.get(name) {
+                let _ = writeln!(
+                    text,
+                    "             of the {} events of the last 24 hours it matches {before} now, and {after} then",
+                    preview.events
+                );
+            }
+        }
+    }
+    text + &counts(applied) + " (dry run: nothing was written)"
+}
+
+fn groups(applied: &Applied) -> [(&'static str, &Vec<String>); 4] {
+    let Applied { created, updated, unchanged, removed } = applied;
+    [("created", created), ("updated", updated), ("removed", removed), ("unchanged", unchanged)]
+}
+
+fn counts(applied: &Applied) -> String {
+    groups(applied).map(|(what, names)| format!("{} {what}", names.len())).join(", ")
 }
 
 async fn table(session: &Session) -> Result<Vec<ObserverRow>, Failure> {

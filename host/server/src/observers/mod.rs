@@ -5,10 +5,12 @@
 
 mod action;
 mod matcher;
+mod preview;
 mod snapshot;
 mod watcher;
 
 pub use action::{Action, Policy};
 pub use matcher::EventMatcher;
+pub use preview::{Matches, Preview};
 pub use snapshot::{Entry, Snapshot};
 pub use watcher::Watcher;

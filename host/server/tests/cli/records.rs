@@ -67,6 +67,29 @@ fn observers_are_applied_by_name() {
 }
 
 #[test]
+fn a_dry_run_tells_what_the_last_day_would_have_been() {
+    let place = Place::migrated();
+    let file = |condition: &str| {
+        format!(
+            "[[observers]]\nname = \"big\"\ncondition = \"{condition}\"\n[[observers.actions]]\ntype = \"log\"\nmessage = \"x\"\n"
+        )
+    };
+    place.write("strict.toml", file("total > 100")).write("loose.toml", file("total > 10"));
+    assert_eq!(place.run(&["observers", "apply", "strict.toml"]).code, Some(0));
+    for total in ["5", "50", "500"] {
+        let data = format!("{{\"total\": {total}}}");
+        let emit =
+            ["events", "emit", "--entity", "Order", "--kind", "created", "--id", total, "--data", &data];
+        assert_eq!(place.run(&emit).code, Some(0));
+    }
+    let dry_run = ["observers", "apply", "loose.toml", "--dry-run"];
+    insta::assert_snapshot!("dry_run_with_events", place.run(&dry_run));
+    let shown = place.run(&[&dry_run[..], &["--output", "json"]].concat());
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["last_24_h"], serde_json::json!({"events": 3, "observers": {"big": {"before": 1, "after": 2}}}));
+}
+
+#[test]
 fn lists_are_arrays_even_when_empty() {
     let place = Place::migrated();
     for list in ["events", "deliveries", "dlq", "observers", "capture"] {

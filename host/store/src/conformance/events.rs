@@ -33,6 +33,19 @@ pub(super) async fn lists_the_newest_first_by_filter(fixture: Fixture) {
     assert_eq!(list(EventFilter { event_kind: Some(EventKind::Deleted), ..all }).await, [4].map(event_id));
 }
 
+pub(super) async fn gives_the_events_since_a_time_page_by_page(fixture: Fixture) {
+    fixture.emit(1..=5).await;
+    let mut place = 0;
+    let mut pages = Vec::new();
+    loop {
+        let page = fixture.store.events_since(at(2), place, 3).await.unwrap();
+        pages.push(page.events.iter().map(|event| event.id).collect::<Vec<_>>());
+        let Some(next) = page.next else { break };
+        place = next;
+    }
+    assert_eq!(pages, [vec![2, 3, 4], vec![5]].map(|page| page.into_iter().map(event_id).collect::<Vec<_>>()));
+}
+
 pub(super) async fn refuses_an_id_that_is_taken(fixture: Fixture) {
     fixture.emit([1]).await;
     let error = fixture.store.emit(event(1)).await.unwrap_err();

@@ -153,6 +153,7 @@ pub const CASES: &[Case] = cases! {
     events {
         emits_and_shows,
         lists_the_newest_first_by_filter,
+        gives_the_events_since_a_time_page_by_page,
         refuses_an_id_that_is_taken,
         shows_what_became_of_an_event,
         an_unknown_event_is_an_error,

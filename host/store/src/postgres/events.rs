@@ -1,6 +1,6 @@
 //! Events as people see them.
 
-use aftercommit_core::EntityEvent;
+use aftercommit_core::{EntityEvent, Timestamp};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::{
     session::Session,
     statement::{Record, statements},
 };
-use crate::{EventFilter, EventHistory, Events, QuarantinedRow, Result, StoreError, events::AttemptRow};
+use crate::{EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow};
 
 statements! {
     /// Ids are unique over all days: whoever emits this one at the same time waits here.
@@ -38,6 +38,12 @@ WHERE ($1::text IS NULL OR entity_type = $1) AND ($2::text IS NULL OR entity_id 
   AND ($3::text IS NULL OR event_kind = $3)
   AND NOT EXISTS (SELECT 1 FROM observer_quarantine AS q WHERE q.event_seq = e.seq)
 ORDER BY seq DESC LIMIT $4";
+    EVENTS_SINCE = "-- events_since
+SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data::text AS data, old::text AS old,
+       changed::text AS changed, tenant_id, actor, traceparent
+FROM observer_events
+WHERE occurred_at >= $1 AND seq > $2
+ORDER BY seq LIMIT $3";
     SHOW_EVENT = "-- show_event
 SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data::text AS data,
        e.old::text AS old, e.changed::text AS changed, e.tenant_id, e.actor, e.traceparent,
@@ -78,6 +84,16 @@ impl Events for PostgresStore {
             .await?;
         // A row that intake has not put aside yet is passed over as well.
         records.iter().filter_map(|record| event_row::read(record).map(Read::ok).transpose()).collect()
+    }
+
+    async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
+        let mut session = self.inner.connections.read().await?;
+        let call = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit);
+        let records = call.all(&mut session).await?;
+        let events: Result<Vec<EntityEvent>> =
+            records.iter().filter_map(|record| event_row::read(record).map(Read::ok).transpose()).collect();
+        let last = records.last().filter(|_| records.len() == limit);
+        Ok(EventPage { events: events?, next: last.map(|record| record.get("seq")).transpose()? })
     }
 
     async fn event(&self, id: Uuid) -> Result<EventHistory> {

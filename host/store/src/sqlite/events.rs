@@ -1,6 +1,6 @@
 //! Events as people see them.
 
-use aftercommit_core::EntityEvent;
+use aftercommit_core::{EntityEvent, Timestamp};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::{
     deliveries, event_row,
     statement::{Record, statements},
 };
-use crate::{EventFilter, EventHistory, Events, QuarantinedRow, Result, StoreError, events::AttemptRow};
+use crate::{EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow};
 
 statements! {
     INSERT_EVENT = "-- insert_event
@@ -28,6 +28,12 @@ FROM observer_events
 WHERE (?1 IS NULL OR entity_type = ?1) AND (?2 IS NULL OR entity_id = ?2) AND (?3 IS NULL OR event_kind = ?3)
   AND seq NOT IN (SELECT event_seq FROM observer_quarantine)
 ORDER BY seq DESC LIMIT ?4";
+    EVENTS_SINCE = "-- events_since
+SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+       traceparent
+FROM observer_events
+WHERE occurred_at >= ?1 AND seq > ?2
+ORDER BY seq LIMIT ?3";
     SHOW_EVENT = "-- show_event
 SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
        e.tenant_id, e.actor, e.traceparent,
@@ -94,6 +100,22 @@ impl Events for SqliteStore {
                     .all(connection)?;
                 // A row that intake has not put aside yet is passed over as well.
                 records.iter().filter_map(|record| event_row::read_lenient(record).transpose()).collect()
+            })
+            .await
+    }
+
+    async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
+        self.inner
+            .connections
+            .read(move |connection| {
+                let call = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit);
+                let records = call.all(connection)?;
+                let events: Result<Vec<EntityEvent>> = records
+                    .iter()
+                    .filter_map(|record| event_row::read_lenient(record).transpose())
+                    .collect();
+                let last = records.last().filter(|_| records.len() == limit);
+                Ok(EventPage { events: events?, next: last.map(|record| record.get("seq")).transpose()? })
             })
             .await
     }
