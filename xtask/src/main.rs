@@ -3,6 +3,7 @@
 mod checks;
 mod guests;
 mod packages;
+mod peers;
 mod process;
 mod repository;
 mod toolchain;
@@ -33,7 +34,11 @@ enum Chore {
     /// Measure, each figure beside its reference from the same run
     Bench {
         /// Only the sections whose name contains this
+        #[arg(conflicts_with = "postgres")]
         filter: Option<String>,
+        /// Only what PostgreSQL is for, beside Graphile Worker, River for Rust and pgbench; installs what is missing
+        #[arg(long)]
+        postgres: bool,
     },
     /// Fuzz the condition language with cargo-fuzz and a nightly compiler
     Fuzz {
@@ -48,7 +53,7 @@ fn main() -> ExitCode {
         Chore::Demo => demo(),
         Chore::Test => checks::run(),
         Chore::Plugins => guests::build(),
-        Chore::Bench { filter } => bench(filter.as_deref()),
+        Chore::Bench { filter, postgres } => bench(filter.as_deref(), postgres),
         Chore::Fuzz { seconds } => fuzz(seconds),
     };
     match result {
@@ -67,14 +72,18 @@ fn demo() -> Result<()> {
     process::run(Command::new(repository::target().join("debug/aftercommit")).arg("demo"))
 }
 
-fn bench(filter: Option<&str>) -> Result<()> {
+fn bench(filter: Option<&str>, postgres: bool) -> Result<()> {
     guests::build()?;
     // What `start` measures is the program itself. Both for the whole workspace: a package alone has other features, and
     // all dependencies would be compiled once more.
     cargo(&["build", "--release", "--workspace"])?;
-    let mut arguments = vec!["bench", "--workspace", "--bench", "aftercommit", "--"];
-    arguments.extend(filter);
-    cargo(&arguments)
+    let mut bench = Command::new("cargo");
+    bench.args(["bench", "--workspace", "--bench", "aftercommit", "--"]).args(filter);
+    if postgres {
+        packages::for_tests()?;
+        bench.arg("postgres").env("PEERS", peers::install()?);
+    }
+    process::run(bench.current_dir(repository::root()))
 }
 
 /// Each target for its part of the time. The nightly compiler and cargo-fuzz are the person's to install.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     action::ConfiguredAction,
     capability::{Effective, Grants, Need, Needs, Origin},
-    egress::{Permit, Who},
+    egress::{Decided, Permit, Who},
     guest::Phase,
     hostapi::{LogSink, Tokens},
     invocation::{Circumstances, Instance, within},
@@ -52,7 +52,14 @@ impl Plugin {
         let client = self.runtime.egress.clients.of(&effective);
         let destination =
             destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
-        let permit = Arc::new(Permit { who, effective, handles, client, tokens: Tokens::default() });
+        let permit = Arc::new(Permit {
+            who,
+            effective,
+            handles,
+            client,
+            tokens: Tokens::default(),
+            decided: Decided::default(),
+        });
         self.check(&config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
         Ok(ConfiguredAction::new(Arc::clone(self), permit, Arc::new(written.limits), text, destination))

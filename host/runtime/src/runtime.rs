@@ -16,7 +16,7 @@ use crate::{
     cache::CompileCache,
     capability::Effective,
     descriptor::Descriptor,
-    egress::{Clients, Egress, Permit, Who},
+    egress::{Clients, Decided, Egress, Permit, Who},
     engine::{self, EngineError},
     guest::{Call, Guest, Phase},
     hostapi::{LogSink, Tokens},
@@ -133,6 +133,7 @@ impl Shared {
             handles: Handles::default(),
             client: self.egress.clients.of(&Effective::default()),
             tokens: Tokens::default(),
+            decided: Decided::default(),
         });
         let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log));

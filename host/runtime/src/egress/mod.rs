@@ -15,7 +15,7 @@ use aftercommit_core::Clock;
 use bytes::Bytes;
 
 pub(crate) use client::{Client, Clients};
-pub(crate) use request::forbidden_header;
+pub(crate) use request::{Decided, forbidden_header};
 
 use crate::{capability::Effective, hostapi::Tokens, secrets::Handles};
 
@@ -33,6 +33,7 @@ pub(crate) struct Permit {
     pub(crate) handles: Handles,
     pub(crate) client: Arc<Client>,
     pub(crate) tokens: Tokens,
+    pub(crate) decided: Decided,
 }
 
 /// Whose action it is, for audit and log.

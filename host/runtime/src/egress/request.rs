@@ -1,5 +1,7 @@
 //! From a request as asked to one that can leave: method and headers checked, secrets put in.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -38,14 +40,31 @@ pub(super) struct Hop {
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
     /// What may be told of the URL in an error.
-    pub(super) shown: String,
+    pub(super) shown: Arc<str>,
 }
 
 /// A URL whose secrets are in their places.
+#[derive(Clone)]
 pub(super) struct Target {
     url: Url,
     pub(super) origin: Origin,
-    shown: String,
+    shown: Arc<str>,
+}
+
+/// The URL that an action was sent to last, as it was written, and what was decided. Nearly always the next is the same,
+/// and the same action may send to it.
+#[derive(Default)]
+pub(crate) struct Decided(Mutex<Option<(String, Target)>>);
+
+impl Decided {
+    fn recall(&self, text: &str) -> Option<Target> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(written, _)| written == text).map(|(_, target)| target.clone())
+    }
+
+    fn remember(&self, text: &str, target: &Target) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((text.to_owned(), target.clone()));
+    }
 }
 
 const NOT_A_VALUE: &str = "has a value that HTTP does not allow (a line break or a control character)";
@@ -53,6 +72,9 @@ const NOT_A_VALUE: &str = "has a value that HTTP does not allow (a line break or
 impl Permit {
     /// Decides on the first URL.
     pub(super) fn target(&self, text: &str) -> Result<Target, EgressError> {
+        if let Some(target) = self.decided.recall(text) {
+            return Ok(target);
+        }
         let secret = Handles::suspects(text);
         let (written, used) = if secret { self.handles.url(text) } else { (text.to_owned(), Vec::new()) };
         // A URL with a secret in it is not shown at all: a plugin could read the secret from the error.
@@ -65,14 +87,18 @@ impl Permit {
         for entry in used {
             entry.check(&origin).map_err(|refused| self.refused(&shown, &refused))?;
         }
-        Ok(Target { url, origin, shown })
+        let target = Target { url, origin, shown: shown.into() };
+        if !secret {
+            self.decided.remember(text, &target);
+        }
+        Ok(target)
     }
 
     /// Decides on where a redirect leads.
     pub(super) fn redirected(&self, url: Url, secret: bool) -> Result<Target, EgressError> {
         let shown = if secret { "the redirect's URL".to_owned() } else { shown(&url) };
         let origin = self.decide(&url, &shown)?;
-        Ok(Target { url, origin, shown })
+        Ok(Target { url, origin, shown: shown.into() })
     }
 
     /// The hop to `target`. `with_secrets` is false once a redirect has left the first origin: then everything that

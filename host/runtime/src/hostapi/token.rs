@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::{
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
-        egress::{Clients, Who},
+        egress::{Clients, Decided, Who},
         guest::Phase,
         hostapi::LogSink,
         limits::Limits,
@@ -211,8 +211,14 @@ mod tests {
             handles.issue(Entry { name: "S".into(), secret: Secret::new(secret), destinations, body: None });
         let client = clients.of(&effective);
         let who = Arc::<Who>::default();
-        let permit =
-            Arc::new(Permit { who: Arc::clone(&who), effective, handles, client, tokens: Tokens::default() });
+        let permit = Arc::new(Permit {
+            who: Arc::clone(&who),
+            effective,
+            handles,
+            client,
+            tokens: Tokens::default(),
+            decided: Decided::default(),
+        });
         let call = Call {
             phase: Phase::Run,
             permit,

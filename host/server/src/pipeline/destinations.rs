@@ -34,6 +34,8 @@ pub(super) struct Destinations {
     bounds: Bounds,
     /// Told when a destination that was full has room again.
     room: Arc<Notify>,
+    /// Told at the same time: who waits for the fast ones.
+    eased: Arc<Notify>,
     known: Mutex<HashMap<String, Arc<Destination>>>,
 }
 
@@ -43,8 +45,11 @@ pub(super) struct Destination {
     owned: AtomicUsize,
     ended: AtomicUsize,
     pace: Mutex<Pace>,
+    /// How many of the host's places it may hold, when that was looked at last.
+    bound: AtomicUsize,
     bounds: Bounds,
     room: Arc<Notify>,
+    eased: Arc<Notify>,
 }
 
 /// How many deliveries a destination ends in [`PACE`]: in the last such time that was looked at.
@@ -59,7 +64,7 @@ pub(super) struct Visit(Arc<Destination>);
 
 impl Destinations {
     pub(super) fn new(bounds: Bounds, room: Arc<Notify>) -> Self {
-        Self { bounds, room, known: Mutex::default() }
+        Self { bounds, room, eased: Arc::default(), known: Mutex::default() }
     }
 
     /// The destination of this name.
@@ -73,11 +78,29 @@ impl Destinations {
             owned: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
             pace: Mutex::new(Pace { since: Instant::now(), ended_then: 0, each: 0 }),
+            bound: AtomicUsize::new(self.bounds.share),
             bounds: self.bounds,
             room: Arc::clone(&self.room),
+            eased: Arc::clone(&self.eased),
         });
         known.insert(name.to_owned(), Arc::clone(&destination));
         destination
+    }
+
+    /// Waits while a fast destination is full, until it has room for many again, or for as long as it takes to see that
+    /// it is not fast any more. What is taken meanwhile would be written down, to be claimed and read a second time.
+    pub(super) async fn ease(&self) {
+        let eased = self.eased.notified();
+        if self.is_any_fast_and_full() {
+            // It may hang from now on; then others must not wait for it.
+            let _ = tokio::time::timeout(PACE, eased).await;
+        }
+    }
+
+    fn is_any_fast_and_full(&self) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let fast = |destination: &Destination| destination.bound.load(Relaxed) > self.bounds.share;
+        known.values().any(|destination| destination.room() == 0 && fast(destination))
     }
 
     /// The names of those that have no room.
@@ -97,7 +120,9 @@ impl Destination {
     fn room_at(&self, now: Instant) -> usize {
         let Bounds { share, most, .. } = self.bounds;
         let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner).at(now, self.ended.load(Relaxed));
-        pace.min(most).max(share).saturating_sub(self.owned.load(Relaxed))
+        let bound = pace.min(most).max(share);
+        self.bound.store(bound, Relaxed);
+        bound.saturating_sub(self.owned.load(Relaxed))
     }
 
     /// Enters one more delivery.
@@ -132,8 +157,9 @@ impl Drop for Visit {
         destination.ended.fetch_add(1, Relaxed);
         let left = destination.owned.fetch_sub(1, Relaxed) - 1;
         // Once on the way down and while some are left to run: the next are claimed many at a time, and in time.
-        if left == destination.bounds.share / 2 {
+        if left == destination.bound.load(Relaxed) / 2 {
             destination.room.notify_one();
+            destination.eased.notify_waiters();
         }
     }
 }
@@ -166,6 +192,25 @@ mod tests {
         end(100);
         assert_eq!(fast.room_at(started + 3 * PACE), 12);
         assert_eq!(fast.room_at(started + 6 * PACE), 4, "it has ended nothing for a while");
+    }
+
+    #[tokio::test]
+    async fn a_fast_one_that_is_full_is_waited_for_until_it_has_room() {
+        let destinations = destinations();
+        let waits = || tokio::time::timeout(Duration::from_millis(1), destinations.ease());
+        let slow = destinations.get("slow");
+        let _visits: Vec<_> = (0..4).map(|_| slow.enter()).collect();
+        assert!(waits().await.is_ok(), "it is full, and not fast");
+        let fast = destinations.get("fast");
+        (0..100).for_each(|_| drop(fast.enter()));
+        fast.room_at(Instant::now() + PACE);
+        let mut visits: Vec<_> = (0..12).map(|_| fast.enter()).collect();
+        assert!(waits().await.is_err());
+        let ease = destinations.ease();
+        tokio::pin!(ease);
+        assert!(futures::poll!(&mut ease).is_pending());
+        visits.truncate(6);
+        assert!(futures::poll!(&mut ease).is_ready());
     }
 
     #[tokio::test]

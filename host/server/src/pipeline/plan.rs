@@ -56,14 +56,6 @@ impl IntakePlan {
 
 impl Plan for IntakePlan {
     fn plan(&self, event: &EntityEvent) -> Planned {
-        let _span = tracing::info_span!(
-            "event",
-            event_id = %event.id,
-            entity_type = event.entity_type,
-            entity_id = event.entity_id,
-            event_kind = %event.event_kind,
-        )
-        .entered();
         let mut planned = Planned::default();
         for watcher in self.snapshot.matcher().find(event) {
             match watcher.wants(event) {
@@ -74,7 +66,14 @@ impl Plan for IntakePlan {
                 }
                 Err(error) => {
                     let message = watcher.explain(&error);
-                    tracing::error!(observer = %watcher.name, "the condition can not be evaluated: {message}");
+                    tracing::error!(
+                        event_id = %event.id,
+                        entity_type = event.entity_type,
+                        entity_id = event.entity_id,
+                        event_kind = %event.event_kind,
+                        observer = %watcher.name,
+                        "the condition can not be evaluated: {message}"
+                    );
                     planned.errors.push(ConditionError { observer: Arc::clone(&watcher.name), message });
                 }
             }

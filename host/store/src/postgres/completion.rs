@@ -46,6 +46,8 @@ SET action_type = excluded.action_type, action_config = excluded.action_config, 
     ordering_key = excluded.ordering_key, attempts = excluded.attempts, attempts_before = excluded.attempts_before,
     max_attempts = excluded.max_attempts, class = excluded.class, code = excluded.code,
     last_error = excluded.last_error, http_status = excluded.http_status, died_at = excluded.died_at";
+    /// The collation keeps the index of the running ones out: it would be read as a whole, and each of its rows
+    /// compared with each of the ids. The primary key is asked for each id instead.
     COMPLETE_DELIVERIES = "-- complete_deliveries
 WITH c AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[],
@@ -54,14 +56,14 @@ WITH c AS MATERIALIZED (
               plugin_digest, retry_at)
 ), ended AS (
     DELETE FROM observer_deliveries AS d USING c
-    WHERE d.id = ANY ($1) AND d.id = c.id AND d.attempts = c.attempt AND d.state = 'running' AND d.owner = $14 AND c.status <> 'waiting'
+    WHERE d.id = ANY ($1) AND d.id = c.id AND d.attempts = c.attempt AND d.state = 'running' COLLATE \"C\" AND d.owner = $14 AND c.status <> 'waiting'
     RETURNING d.*
 ), retried AS (
     UPDATE observer_deliveries AS d
     SET state = 'waiting', owner = NULL, next_attempt_at = c.retry_at, last_error = c.message,
         max_attempts = c.max_attempts
     FROM c
-    WHERE d.id = ANY ($1) AND d.id = c.id AND d.attempts = c.attempt AND d.state = 'running' AND d.owner = $14 AND c.status = 'waiting'
+    WHERE d.id = ANY ($1) AND d.id = c.id AND d.attempts = c.attempt AND d.state = 'running' COLLATE \"C\" AND d.owner = $14 AND c.status = 'waiting'
     RETURNING d.*
 ), applied AS (
     SELECT * FROM ended UNION ALL SELECT * FROM retried

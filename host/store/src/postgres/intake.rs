@@ -29,15 +29,11 @@ SELECT EXISTS (SELECT 1 FROM observer_inbox)";
 DELETE FROM observer_inbox
 WHERE ctid = ANY (ARRAY(SELECT ctid FROM observer_inbox ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED))
 RETURNING seq, occurred_at";
-    /// Deliveries that are there already.
-    LIVE_IDS = "-- live_ids
-SELECT id FROM observer_deliveries WHERE id = ANY($1)";
     DISABLED_OBSERVERS = "-- disabled_observers
 SELECT name FROM tb_observer WHERE NOT enabled";
     LIVE_KEYS = "-- live_keys
 SELECT DISTINCT ordering_key FROM observer_deliveries WHERE ordering_key = ANY($1)";
-    /// The same delivery can not be made twice: its event was taken by one host, and looked up by `live_ids`. Only an
-    /// event that is put into the inbox again while it is being taken makes a conflict, with whoever was first.
+    /// An event that was put into the inbox again makes a conflict with each of its deliveries that is still live.
     INSERT_DELIVERIES = "-- insert_deliveries
 INSERT INTO observer_deliveries
     (id, event_seq, event_at, event_id, position, observer, action, action_type, priority, max_attempts, ordering_key,
@@ -144,8 +140,6 @@ async fn decide(session: &mut Session<'_>, batch: &mut Batch, own: usize) -> Res
     }
     // Before anything is read that must stay true.
     locks::intake(session, &batch.ordering_keys()).await?;
-    let records = LIVE_IDS.call().bind(batch.ids()).all(session).await?;
-    batch.drop_live(records.iter().map(|record| record.get::<Uuid>("id")).collect::<Result<_>>()?);
     let records = DISABLED_OBSERVERS.call().all(session).await?;
     let disabled: HashSet<String> = records.iter().map(|record| record.get("name")).collect::<Result<_>>()?;
     let keys = batch.ordering_keys();
