@@ -3,7 +3,7 @@
 //! Two hosts never take the same row: each locks what it takes and passes over what another has locked. Where order
 //! matters they take in turn instead. A row is deleted by the transaction that makes its deliveries.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use aftercommit_core::{EntityEvent, Timestamp};
 use async_trait::async_trait;
@@ -23,11 +23,15 @@ use crate::{
 };
 
 statements! {
+    /// Also says how many of the table's pages that touched.
     INBOX_HAS_ROWS = "-- inbox_has_rows
-SELECT EXISTS (SELECT 1 FROM observer_inbox)";
+WITH found AS MATERIALIZED (
+    SELECT EXISTS (SELECT 1 FROM observer_inbox WHERE seq > $1) AS has_rows
+)
+SELECT has_rows, pg_stat_get_xact_blocks_fetched('observer_inbox'::regclass) AS pages FROM found";
     TAKE_INBOX = "-- take_inbox
 DELETE FROM observer_inbox
-WHERE ctid = ANY (ARRAY(SELECT ctid FROM observer_inbox ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED))
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM observer_inbox WHERE seq > $1 ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING seq, occurred_at";
     DISABLED_OBSERVERS = "-- disabled_observers
 SELECT name FROM tb_observer WHERE NOT enabled";
@@ -62,15 +66,18 @@ FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[])
 #[async_trait]
 impl Intake for PostgresStore {
     async fn take(&self, request: TakeRequest, plan: Arc<dyn Plan>) -> Result<Taken> {
+        let start = self.inner.reach.start(Instant::now());
         // Looked at without a transaction first: an idle host leaves the database alone.
-        if request.limit == 0 || !self.inbox_has_rows().await? {
+        if request.limit == 0 || !self.inbox_has_rows(start).await? {
             return Ok(Taken::default());
         }
         let plan = &*plan;
-        self.inner
-            .connections
-            .write("take", Sync::Later, |session| Box::pin(take(session, request, plan)))
-            .await
+        let connections = &self.inner.connections;
+        let (taken, last) = connections
+            .write("take", Sync::Later, |session| Box::pin(take(session, request, start, plan)))
+            .await?;
+        self.inner.reach.took(last);
+        Ok(taken)
     }
 
     async fn doorbell(&self) {
@@ -79,37 +86,49 @@ impl Intake for PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn inbox_has_rows(&self) -> Result<bool> {
+    async fn inbox_has_rows(&self, start: i64) -> Result<bool> {
         let mut session = self.inner.connections.read().await?;
-        INBOX_HAS_ROWS.call().value(&mut session).await
+        let looked = Instant::now();
+        let Some(record) = INBOX_HAS_ROWS.call().bind(start).optional(&mut session).await? else {
+            return Ok(false);
+        };
+        self.inner.reach.looked(start, record.get("pages")?, looked.elapsed(), Instant::now());
+        record.get("has_rows")
     }
 }
 
-async fn take(session: &mut Session<'_>, request: TakeRequest, plan: &dyn Plan) -> Result<Taken> {
+/// Also returns the last seq that was taken.
+async fn take(
+    session: &mut Session<'_>,
+    request: TakeRequest,
+    start: i64,
+    plan: &dyn Plan,
+) -> Result<(Taken, i64)> {
     if plan.is_ordered() {
         locks::takes(session).await?;
     }
-    let inbox = read_inbox(session, request.limit).await?;
+    let inbox = read_inbox(session, start, request.limit).await?;
     if inbox.rows == 0 {
-        return Ok(Taken::default());
+        return Ok((Taken::default(), 0));
     }
     let mut batch = Batch::of(inbox.events, plan);
     decide(session, &mut batch, request.own).await?;
     insert_deliveries(session, &mut batch, request.host, request.now).await?;
     insert_errors(session, &batch, request.now).await?;
     quarantine(session, &inbox.rejected, request.now).await?;
-    Ok(batch.into_taken(inbox.rejected, inbox.rows == request.limit))
+    Ok((batch.into_taken(inbox.rejected, inbox.rows == request.limit), inbox.last))
 }
 
 /// What was taken from the inbox, in order.
 struct Inbox {
     rows: usize,
+    last: i64,
     events: Vec<(i64, Arc<EntityEvent>)>,
     rejected: Vec<(i64, Rejected)>,
 }
 
-async fn read_inbox(session: &mut Session<'_>, limit: usize) -> Result<Inbox> {
-    let records = TAKE_INBOX.call().bind_limit(limit).all(session).await?;
+async fn read_inbox(session: &mut Session<'_>, start: i64, limit: usize) -> Result<Inbox> {
+    let records = TAKE_INBOX.call().bind(start).bind_limit(limit).all(session).await?;
     let mut seqs = Vec::with_capacity(records.len());
     let mut places = Vec::with_capacity(records.len());
     for record in &records {
@@ -122,8 +141,9 @@ async fn read_inbox(session: &mut Session<'_>, limit: usize) -> Result<Inbox> {
     }
     seqs.sort_unstable();
     let mut found = event_row::read_all(session, &places).await?;
+    let last = seqs.last().copied().unwrap_or_default();
     let mut inbox =
-        Inbox { rows: records.len(), events: Vec::with_capacity(records.len()), rejected: Vec::new() };
+        Inbox { rows: records.len(), last, events: Vec::with_capacity(records.len()), rejected: Vec::new() };
     for seq in seqs {
         match found.remove(&seq).unwrap_or_else(|| Err(event_row::missing())) {
             Ok(event) => inbox.events.push((seq, Arc::new(event))),

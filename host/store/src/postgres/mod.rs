@@ -27,6 +27,7 @@ mod intake;
 mod locks;
 mod observer_row;
 mod pool;
+mod reach;
 mod retention;
 mod schema;
 mod session;
@@ -36,7 +37,7 @@ mod url;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{connection::Connections, doorbell::Doorbell, url::Server};
+use self::{connection::Connections, doorbell::Doorbell, reach::Reach, url::Server};
 use crate::Result;
 
 /// How to use the database.
@@ -81,6 +82,7 @@ pub struct PostgresStore {
 struct Inner {
     connections: Connections,
     doorbell: Doorbell,
+    reach: Reach,
 }
 
 impl PostgresStore {
@@ -94,7 +96,7 @@ impl PostgresStore {
             (None, false) => Some(server.clone()),
         };
         let connections = Connections::open(server, &options).await?;
-        Ok(Self { inner: Arc::new(Inner { connections, doorbell: Doorbell::at(listen) }) })
+        Ok(Self { inner: Arc::new(Inner { connections, doorbell: Doorbell::at(listen), reach: Reach::default() }) })
     }
 
     /// Ends all connections.

@@ -29,6 +29,15 @@ impl Plan for OneEach {
     }
 }
 
+/// No delivery.
+struct Nothing;
+
+impl Plan for Nothing {
+    fn plan(&self, _: &EntityEvent) -> Planned {
+        Planned::default()
+    }
+}
+
 /// Says when it is asked, and answers when it is told to.
 struct Slow {
     asked: tokio::sync::mpsc::UnboundedSender<()>,
@@ -246,4 +255,38 @@ async fn wait_until_blocked(database: &Database) {
     while database.ask(question).await.as_deref() == Some("0") {
         tokio::task::yield_now().await;
     }
+}
+
+/// A snapshot keeps every row that was taken in its place; what commits later than its seq is found all the same.
+#[tokio::test]
+async fn events_are_found_behind_and_before_many_that_a_snapshot_holds() {
+    let database = Database::fresh().await;
+    table(&database).await;
+    let mut reader = database.connect().await;
+    execute(&mut reader, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await.unwrap();
+    let mut late = database.connect().await;
+    execute(&mut late, "BEGIN; INSERT INTO t VALUES (0, 0)").await.unwrap();
+    database.sql("INSERT INTO t SELECT i, i FROM generate_series(1, 60000) AS i").await;
+    let host = HostId::random();
+    let all = async |limit: usize| {
+        let mut events = 0;
+        loop {
+            let request = TakeRequest { host, limit, own: 0, now: at(0) };
+            let taken = database.store.take(request, Arc::new(Nothing)).await.unwrap();
+            events += taken.events;
+            if taken.events == 0 {
+                return events;
+            }
+        }
+    };
+    assert_eq!(all(10_000).await, 60_000);
+    database.sql("INSERT INTO t VALUES (-1, -1)").await;
+    assert_eq!(all(10).await, 1);
+    execute(&mut late, "COMMIT").await.unwrap();
+    let found = async {
+        while all(10).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), found).await.expect("the whole is looked at again");
 }

@@ -1,0 +1,78 @@
+//! How far back intake looks into the inbox.
+//!
+//! Rows that were taken stay in the table and its index until no open transaction could still see them. While somebody
+//! holds a snapshot for minutes, millions of them lie before the first row that is there, and whoever begins at the
+//! first steps over all. So when that has become long, intake goes on behind what it took last, and looks at the whole
+//! only now and then: rows of transactions that commit late are found by that, a little later.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Pages of the table that a look may touch and count as short: those of some ten thousand rows.
+const SHORT_PAGES: i64 = 128;
+
+/// After a long look at the whole, so many times as long nobody looks at the whole: it takes a tenth of the time at most.
+const REST: u32 = 9;
+
+/// Where the next look begins.
+#[derive(Debug, Default)]
+pub(super) struct Reach(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last seq that was taken.
+    taken: i64,
+    /// Until then the whole is not looked at.
+    rest_until: Option<Instant>,
+}
+
+impl Reach {
+    /// The seq behind which to look now; 0 for the whole.
+    pub(super) fn start(&self, now: Instant) -> i64 {
+        let state = self.state();
+        if state.rest_until.is_some_and(|until| now < until) { state.taken } else { 0 }
+    }
+
+    /// A look behind `start` has touched so many pages and taken so long.
+    pub(super) fn looked(&self, start: i64, pages: i64, took: Duration, now: Instant) {
+        if start == 0 {
+            self.state().rest_until = (pages > SHORT_PAGES).then(|| now + took * REST);
+        }
+    }
+
+    /// The rows up to this seq were taken, as far as they could be seen.
+    pub(super) fn took(&self, seq: i64) {
+        let mut state = self.state();
+        state.taken = state.taken.max(seq);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_is_looked_at_each_time_while_that_is_short() {
+        let (reach, now) = (Reach::default(), Instant::now());
+        reach.took(500);
+        reach.looked(0, SHORT_PAGES, Duration::from_secs(1), now);
+        assert_eq!(reach.start(now), 0);
+    }
+
+    #[test]
+    fn after_a_long_look_the_next_begin_behind_what_was_taken_for_a_while() {
+        let (reach, now) = (Reach::default(), Instant::now());
+        reach.took(500);
+        reach.took(400);
+        reach.looked(0, SHORT_PAGES + 1, Duration::from_millis(10), now);
+        assert_eq!(reach.start(now + Duration::from_millis(89)), 500);
+        reach.looked(500, 1, Duration::from_millis(1), now + Duration::from_millis(89));
+        assert_eq!(reach.start(now + Duration::from_millis(90)), 0);
+    }
+}
