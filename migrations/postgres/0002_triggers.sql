@@ -235,63 +235,41 @@ BEGIN
     RETURN joined;
 END $$;
 
--- The triggers of captured tables, one for each verb, with the arguments: entity type; whether to notify; whether to
--- compare values that differ in their bytes once more as numbers; the columns of the key.
---
--- An event's id is a UUID of version 7 (RFC 9562, section 5.7): the first 15 characters are the milliseconds and the
--- version, the others those of a random UUID, which has the variant in the same place.
+-- The id of an event: a UUID of version 7 (RFC 9562, section 5.7). Before the version are the milliseconds, behind it the
+-- digits of a random UUID, which has the variant in the same place.
+CREATE FUNCTION observer_event_id(at timestamptz) RETURNS uuid
+LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0')
+            || '7' || substr(gen_random_uuid()::text, 16))::uuid
+$$;
+
+-- The triggers of captured tables, with the arguments: entity type; whether to notify; whether to compare values that
+-- differ in their bytes once more as numbers; the columns of the key.
 --
 -- The application's statement must never fail because of them. So no column is named (`t` could be one, `t.*` is the
--- row): the key is looked up in the
--- image, where a column that was renamed is missing, and then the event is put aside by intake. What could make an
--- image depend on the session that writes is set: the time zone and the forms of floats, bytea and intervals. A plan
--- is compiled for no statement: that took a third of a second. A row of
--- 64 MiB or more has no image, since its text might be longer than PostgreSQL allows.
-CREATE FUNCTION observer_capture_insert() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
-SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET intervalstyle = 'postgres'
-SET jit = off AS $$
-DECLARE
-    at    CONSTANT timestamptz := clock_timestamp();
-    ms    CONSTANT text := lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0');
-    stamp CONSTANT text := left(ms, 8) || '-' || right(ms, 4) || '-7';
-    key   CONSTANT text[] := TG_ARGV[3:];
-BEGIN
-    WITH captured AS (
-        INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data)
-        SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
-               CASE cardinality(key) WHEN 1 THEN observer_readable(r.image) ->> TG_ARGV[3]
-                                     ELSE observer_key(r.image, key) END,
-               'created', at, r.image
-        FROM (SELECT CASE WHEN pg_column_size(t.*) < 67108864 THEN row_to_json(t.*) END AS image
-              FROM new_rows AS t OFFSET 0) AS r
-        RETURNING seq, occurred_at
-    )
-    INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM captured;
-    IF FOUND AND TG_ARGV[1]::boolean THEN
-        PERFORM pg_notify('observer_inbox', '');
-    END IF;
-    RETURN NULL;
-END $$;
+-- row): the key is looked up in the image, where a column that was renamed is missing, and then the event is put aside
+-- by intake. What could make an image depend on the session that writes is set: the time zone and the forms of floats,
+-- bytea and intervals. A plan is compiled for no statement: that took a third of a second. A row of 64 MiB or more has
+-- no image, since its text might be longer than PostgreSQL allows.
 
-CREATE FUNCTION observer_capture_delete() RETURNS trigger
+-- Rows that came or went, `rows`: the trigger's one transition table.
+CREATE FUNCTION observer_capture_rows() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET intervalstyle = 'postgres'
 SET jit = off AS $$
 DECLARE
-    at    CONSTANT timestamptz := clock_timestamp();
-    ms    CONSTANT text := lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0');
-    stamp CONSTANT text := left(ms, 8) || '-' || right(ms, 4) || '-7';
-    key   CONSTANT text[] := TG_ARGV[3:];
+    at   CONSTANT timestamptz := clock_timestamp();
+    kind CONSTANT text := CASE TG_OP WHEN 'INSERT' THEN 'created' ELSE 'deleted' END;
+    key  CONSTANT text[] := TG_ARGV[3:];
 BEGIN
     WITH captured AS (
         INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data)
-        SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
+        SELECT observer_event_id(at), TG_ARGV[0],
                CASE cardinality(key) WHEN 1 THEN observer_readable(r.image) ->> TG_ARGV[3]
                                      ELSE observer_key(r.image, key) END,
-               'deleted', at, r.image
+               kind, at, r.image
         FROM (SELECT CASE WHEN pg_column_size(t.*) < 67108864 THEN row_to_json(t.*) END AS image
-              FROM old_rows AS t OFFSET 0) AS r
+              FROM rows AS t OFFSET 0) AS r
         RETURNING seq, occurred_at
     )
     INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM captured;
@@ -310,8 +288,6 @@ SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET int
 SET jit = off AS $$
 DECLARE
     at      CONSTANT timestamptz := clock_timestamp();
-    ms      CONSTANT text := lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0');
-    stamp   CONSTANT text := left(ms, 8) || '-' || right(ms, 4) || '-7';
     numbers CONSTANT boolean := TG_ARGV[2];
     key     CONSTANT text[] := TG_ARGV[3:];
 BEGIN
@@ -333,7 +309,7 @@ BEGIN
         FROM changed
     ), captured AS (
         INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data, old)
-        SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0], e.id, e.kind, at, e.data, e.old
+        SELECT observer_event_id(at), TG_ARGV[0], e.id, e.kind, at, e.data, e.old
         FROM keyed AS k CROSS JOIN LATERAL (
             SELECT 1 AS part, 'updated' AS kind, k.new_key AS id, k.after AS data, k.before AS old
             WHERE k.old_key IS NOT DISTINCT FROM k.new_key
@@ -351,5 +327,5 @@ BEGIN
 END $$;
 
 -- Whoever may make triggers with these functions can make events.
-REVOKE EXECUTE ON FUNCTION observer_capture_insert(), observer_capture_update(), observer_capture_delete(),
-    observer_revise(), observer_pause() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION observer_capture_rows(), observer_capture_update(), observer_revise(),
+    observer_pause() FROM PUBLIC;

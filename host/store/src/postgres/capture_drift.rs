@@ -21,7 +21,7 @@ FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace A
      JOIN pg_proc AS p ON p.oid = t.tgfoid
      CROSS JOIN (SELECT convert_to($1, getdatabaseencoding()) || '\\x00'::bytea AS first) AS e
 WHERE p.pronamespace = to_regnamespace(quote_ident(current_schema()))
-  AND p.proname IN ('observer_capture_insert', 'observer_capture_update', 'observer_capture_delete')
+  AND p.proname IN ('observer_capture_rows', 'observer_capture_update')
   AND substring(t.tgargs FROM 1 FOR octet_length(e.first)) = e.first
 ORDER BY c.relispartition, c.oid, t.tgname";
 }

@@ -13,11 +13,11 @@ pub(super) struct Captured<'a> {
     pub(super) compares_numbers: bool,
 }
 
-/// Verb, name and transition tables.
+/// Verb, transition tables and function; the trigger is named after the verb.
 const TRIGGERS: [(&str, &str, &str); 3] = [
-    ("INSERT", "insert", "NEW TABLE AS new_rows"),
-    ("UPDATE", "update", "OLD TABLE AS old_rows NEW TABLE AS new_rows"),
-    ("DELETE", "delete", "OLD TABLE AS old_rows"),
+    ("insert", "NEW TABLE AS rows", "observer_capture_rows"),
+    ("update", "OLD TABLE AS old_rows NEW TABLE AS new_rows", "observer_capture_update"),
+    ("delete", "OLD TABLE AS rows", "observer_capture_rows"),
 ];
 
 impl Captured<'_> {
@@ -32,10 +32,10 @@ impl Captured<'_> {
         let (table, schema, arguments) = (relation.quoted(), identifier(self.schema), arguments.join(", "));
         TRIGGERS
             .iter()
-            .map(|(verb, name, tables)| {
+            .map(|(verb, tables, function)| {
                 format!(
-                    "CREATE OR REPLACE TRIGGER aftercommit_{name} AFTER {verb} ON {table} REFERENCING {tables} \
-                     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.observer_capture_{name}({arguments})"
+                    "CREATE OR REPLACE TRIGGER aftercommit_{verb} AFTER {verb} ON {table} REFERENCING {tables} \
+                     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{function}({arguments})"
                 )
             })
             .collect()
@@ -68,7 +68,7 @@ mod tests {
         };
         assert_eq!(
             captured.triggers(&relation)[2],
-            r#"CREATE OR REPLACE TRIGGER aftercommit_delete AFTER DELETE ON "shop"."odd ""table""" REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION "my ""own""".observer_capture_delete('d''été', 'false', 'true', E'a\\b')"#
+            r#"CREATE OR REPLACE TRIGGER aftercommit_delete AFTER delete ON "shop"."odd ""table""" REFERENCING OLD TABLE AS rows FOR EACH STATEMENT EXECUTE FUNCTION "my ""own""".observer_capture_rows('d''été', 'false', 'true', E'a\\b')"#
         );
     }
 }

@@ -205,7 +205,7 @@ async fn run(session: &mut Session<'_>, name: &'static str, sql: String, table: 
         Ok(()) => Ok(()),
         Err(error) if failure::is_forbidden(&error) => Err(StoreError::Refused(format!(
             "{}: to capture the table `{table}`, the role of the database URL needs `GRANT TRIGGER ON {table}`, USAGE of \
-             its schema and EXECUTE of the functions observer_capture_insert(), _update() and _delete(); to end a \
+             its schema and EXECUTE of the functions observer_capture_rows() and observer_capture_update(); to end a \
              capture it must own the table, or be a member of the role that does",
             failure::reason(&error)
         ))),

@@ -148,7 +148,7 @@ async fn the_application_needs_no_rights_and_its_settings_do_not_matter() {
     let error = execute(&mut clerk, "SELECT * FROM public.observer_events").await.unwrap_err();
     assert!(error.contains("permission denied"), "{error}");
     let forged = "CREATE TEMP TABLE mine (id INTEGER); CREATE TRIGGER x AFTER INSERT ON mine REFERENCING NEW TABLE AS
-        new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.observer_capture_insert('T', 'true', 'false', 'id')";
+        rows FOR EACH STATEMENT EXECUTE FUNCTION public.observer_capture_rows('T', 'true', 'false', 'id')";
     let error = execute(&mut clerk, forged).await.unwrap_err();
     assert!(error.contains("permission denied for function"), "{error}");
     execute(&mut clerk, "RESET ROLE").await.unwrap();
