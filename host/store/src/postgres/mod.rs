@@ -12,6 +12,7 @@ mod capture_drift;
 mod capture_table;
 mod capture_trigger;
 mod captures;
+mod change_log;
 mod claims;
 mod completion;
 mod connection;
@@ -118,6 +119,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         captures::STATEMENTS,
         capture_drift::STATEMENTS,
         capture_table::STATEMENTS,
+        change_log::STATEMENTS,
         claims::STATEMENTS,
         completion::STATEMENTS,
         connection::STATEMENTS,

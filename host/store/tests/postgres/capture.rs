@@ -147,7 +147,8 @@ async fn the_application_needs_no_rights_and_its_settings_do_not_matter() {
     assert_eq!(database.images().await[0].to_string(), image.to_string());
     let error = execute(&mut clerk, "SELECT * FROM public.observer_events").await.unwrap_err();
     assert!(error.contains("permission denied"), "{error}");
-    let forged = "CREATE TEMP TABLE mine (id INTEGER); CREATE TRIGGER x AFTER INSERT ON mine REFERENCING NEW TABLE AS
+    let forged =
+        "CREATE TEMP TABLE mine (id INTEGER); CREATE TRIGGER x AFTER INSERT ON mine REFERENCING NEW TABLE AS
         rows FOR EACH STATEMENT EXECUTE FUNCTION public.observer_capture_rows('T', 'true', 'false', 'id')";
     let error = execute(&mut clerk, forged).await.unwrap_err();
     assert!(error.contains("permission denied for function"), "{error}");

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
 mod capture;
+mod change_log;
 mod database;
 mod hosts;
 mod opening;
