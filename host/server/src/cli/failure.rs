@@ -58,7 +58,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Unreachable { .. } | StoreError::Locked { .. } => Code::Unreachable,
-            StoreError::BadUrl { .. } => Code::Usage,
+            StoreError::BadUrl { .. } | StoreError::Refused(_) | StoreError::SchemaNewer { .. } => {
+                Code::Usage
+            }
             _ => Code::Failed,
         };
         Self { code, text: error.to_string() }
