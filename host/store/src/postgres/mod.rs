@@ -30,6 +30,7 @@ mod observer_row;
 mod pool;
 mod retention;
 mod schema;
+mod server_version;
 mod session;
 mod statement;
 mod time;
