@@ -69,11 +69,16 @@ impl CapturedLog<'_> {
     }
 }
 
+/// The functions behind the triggers of a captured table.
+pub(super) const OF_TABLES: &[&str] = &["observer_capture_rows", "observer_capture_update"];
+/// The function behind the trigger of a change log.
+pub(super) const OF_LOGS: &[&str] = &["observer_capture_log"];
+
 /// What tells the triggers of a capture from all others: their functions and their first argument.
 pub(super) fn marks(capture: &Capture) -> (&'static [&'static str], &str) {
     match capture.change_log {
-        None => (&["observer_capture_rows", "observer_capture_update"], &capture.entity_type),
-        Some(_) => (&["observer_capture_log"], &capture.table),
+        None => (OF_TABLES, &capture.entity_type),
+        Some(_) => (OF_LOGS, &capture.table),
     }
 }
 

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use super::{
     PostgresStore, capture_drift,
     capture_table::{Relation, Table},
-    capture_trigger::{Captured, CapturedLog},
+    capture_trigger::{self, Captured, CapturedLog},
     change_log,
     connection::{Sync, identifier},
-    failure,
+    failure, rights,
     session::Session,
     statement::{Record, statements},
 };
@@ -91,8 +91,9 @@ async fn add(
     request: &CaptureRequest,
     now: Timestamp,
 ) -> Result<Capture> {
-    lock(session).await?;
     let table = Table::capturable(session, &request.table).await?;
+    rights::to_capture(session, &table, schema, capture_trigger::OF_TABLES).await?;
+    lock(session).await?;
     let key = table.key(&request.key)?;
     let name = &table.relation.shown;
     let written = list(session).await?;
@@ -132,8 +133,9 @@ async fn add_log(
     request: &ChangeLogRequest,
     now: Timestamp,
 ) -> Result<Capture> {
-    lock(session).await?;
     let table = Table::capturable(session, &request.table).await?;
+    rights::to_capture(session, &table, schema, capture_trigger::OF_LOGS).await?;
+    lock(session).await?;
     let fields = change_log::fields(session, &table, &request.columns).await?;
     let name = &table.relation.shown;
     let written = list(session).await?;
@@ -258,7 +260,7 @@ async fn create_triggers(
 ) -> Result<()> {
     for relation in relations {
         for trigger in triggers(relation) {
-            run(session, "create_trigger", trigger, &relation.shown).await?;
+            run(session, "create_trigger", trigger).await?;
         }
     }
     Ok(())
@@ -266,27 +268,19 @@ async fn create_triggers(
 
 async fn drop_triggers(session: &mut Session<'_>, capture: &Capture) -> Result<()> {
     for present in capture_drift::present(session, capture).await? {
+        rights::to_drop(session, &present).await?;
         let sql = format!(
             "DROP TRIGGER {} ON {}.{}",
             identifier(&present.trigger),
             identifier(&present.schema),
             identifier(&present.table)
         );
-        run(session, "drop_trigger", sql, &present.shown).await?;
+        run(session, "drop_trigger", sql).await?;
     }
     Ok(())
 }
 
 /// Runs a statement that was put together here: triggers can not take arguments. Names in it are quoted.
-async fn run(session: &mut Session<'_>, name: &'static str, sql: String, table: &str) -> Result<()> {
-    match session.run(&sql).await {
-        Ok(()) => Ok(()),
-        Err(error) if failure::is_forbidden(&error) => Err(StoreError::Refused(format!(
-            "{}: to capture the table `{table}`, the role of the database URL needs `GRANT TRIGGER ON {table}`, USAGE of \
-             its schema and EXECUTE of the functions observer_capture_rows() and observer_capture_update(); to end a \
-             capture it must own the table, or be a member of the role that does",
-            failure::reason(&error)
-        ))),
-        Err(error) => Err(failure::of_step(name, &error)),
-    }
+async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
+    session.run(&sql).await.map_err(|error| failure::of_step(name, &error))
 }

@@ -150,7 +150,7 @@ impl Connections {
                     tokio::time::sleep(PAUSE * tries).await;
                     tries += 1;
                 }
-                result => return result,
+                result => return self.explained(result).await,
             }
         }
     }

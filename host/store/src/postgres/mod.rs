@@ -29,6 +29,7 @@ mod locks;
 mod observer_row;
 mod pool;
 mod retention;
+mod rights;
 mod schema;
 mod server_version;
 mod session;
@@ -134,6 +135,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         intake::STATEMENTS,
         locks::STATEMENTS,
         retention::STATEMENTS,
+        rights::STATEMENTS,
         schema::STATEMENTS,
     ]
     .into_iter()

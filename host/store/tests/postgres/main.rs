@@ -11,6 +11,7 @@ mod hosts;
 mod opening;
 mod partitions;
 mod pooled;
+mod rights;
 mod statements;
 mod values;
 
