@@ -8,10 +8,12 @@ mod capture;
 mod change_log;
 mod database;
 mod hosts;
+mod network;
 mod opening;
 mod partitions;
 mod pooled;
 mod rights;
+mod secured;
 mod statements;
 mod values;
 
