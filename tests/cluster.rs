@@ -25,7 +25,7 @@ cd /
 while read -r order; do
     case $order in
     start)
-        "$@" -D "$FOLDER/data" -k "$FOLDER" -c listen_addresses= >>"$FOLDER/log" 2>&1 </dev/null &
+        "$@" -D "$FOLDER/data" -k "$FOLDER" >>"$FOLDER/log" 2>&1 </dev/null &
         server=$!
         ;;
     pooler)
@@ -96,9 +96,18 @@ impl Cluster {
         Self::start_with(&CARELESS)
     }
 
+    /// The same, after `prepare` has changed or added files in its folder `data`.
+    pub fn start_prepared(prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_in(&CARELESS, prepare)
+    }
+
     /// A server with settings such as `fsync=on`. Panics with what is missing on this machine.
     #[must_use]
     pub fn start_with(settings: &[&str]) -> Self {
+        Self::start_in(settings, |_| {})
+    }
+
+    fn start_in(settings: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let programs = programs();
         let folder = tempfile::Builder::new().prefix("aftercommit-pg-").tempdir_in("/tmp");
         let folder = folder.expect("a temporary folder").keep();
@@ -108,6 +117,12 @@ impl Cluster {
         let mut initdb = as_user(&programs.join("initdb"));
         initdb.arg("-D").arg(folder.join("data")).current_dir("/");
         run(initdb.args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]));
+        let data = folder.join("data");
+        append(&data.join("postgresql.conf"), "listen_addresses = ''\n");
+        prepare(&data);
+        if is_root() {
+            run(Command::new("chown").args(["-R", USER]).arg(&data));
+        }
         let pooler = find("pgbouncer").map(|program| command_line(&as_user(&program)));
         let pooler_settings = POOLER_SETTINGS.replace("FOLDER", &folder.display().to_string());
         fs::write(folder.join("pooler.ini"), pooler_settings).expect("the folder is ours");
@@ -236,6 +251,11 @@ fn command_line(command: &Command) -> String {
         let _ = write!(line, " {}", word.to_string_lossy());
     }
     line
+}
+
+fn append(file: &Path, text: &str) {
+    let mut file = fs::OpenOptions::new().append(true).open(file).expect("the file is there");
+    file.write_all(text.as_bytes()).expect("the folder is ours");
 }
 
 fn is_root() -> bool {

@@ -1,5 +1,5 @@
 -- aftercommit, schema version 2: what the tables keep right by themselves, whoever writes to them; and the functions
--- behind the triggers of captured tables.
+-- behind the triggers of captured tables and change logs.
 --
 -- Functions that write to the host's tables run with the rights of who owns them, and find names by the search_path of
 -- this migration only: a role that writes to `tb_observer` or to a captured table needs no rights on anything else.
@@ -235,63 +235,41 @@ BEGIN
     RETURN joined;
 END $$;
 
--- The triggers of captured tables, one for each verb, with the arguments: entity type; whether to notify; whether to
--- compare values that differ in their bytes once more as numbers; the columns of the key.
---
--- An event's id is a UUID of version 7 (RFC 9562, section 5.7): the first 15 characters are the milliseconds and the
--- version, the others those of a random UUID, which has the variant in the same place.
+-- The id of an event: a UUID of version 7 (RFC 9562, section 5.7). Before the version are the milliseconds, behind it the
+-- digits of a random UUID, which has the variant in the same place.
+CREATE FUNCTION observer_event_id(at timestamptz) RETURNS uuid
+LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0')
+            || '7' || substr(gen_random_uuid()::text, 16))::uuid
+$$;
+
+-- The triggers of captured tables, with the arguments: entity type; whether to notify; whether to compare values that
+-- differ in their bytes once more as numbers; the columns of the key.
 --
 -- The application's statement must never fail because of them. So no column is named (`t` could be one, `t.*` is the
--- row): the key is looked up in the
--- image, where a column that was renamed is missing, and then the event is put aside by intake. What could make an
--- image depend on the session that writes is set: the time zone and the forms of floats, bytea and intervals. A plan
--- is compiled for no statement: that took a third of a second. A row of
--- 64 MiB or more has no image, since its text might be longer than PostgreSQL allows.
-CREATE FUNCTION observer_capture_insert() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
-SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET intervalstyle = 'postgres'
-SET jit = off AS $$
-DECLARE
-    at    CONSTANT timestamptz := clock_timestamp();
-    ms    CONSTANT text := lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0');
-    stamp CONSTANT text := left(ms, 8) || '-' || right(ms, 4) || '-7';
-    key   CONSTANT text[] := TG_ARGV[3:];
-BEGIN
-    WITH captured AS (
-        INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data)
-        SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
-               CASE cardinality(key) WHEN 1 THEN observer_readable(r.image) ->> TG_ARGV[3]
-                                     ELSE observer_key(r.image, key) END,
-               'created', at, r.image
-        FROM (SELECT CASE WHEN pg_column_size(t.*) < 67108864 THEN row_to_json(t.*) END AS image
-              FROM new_rows AS t OFFSET 0) AS r
-        RETURNING seq, occurred_at
-    )
-    INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM captured;
-    IF FOUND AND TG_ARGV[1]::boolean THEN
-        PERFORM pg_notify('observer_inbox', '');
-    END IF;
-    RETURN NULL;
-END $$;
+-- row): the key is looked up in the image, where a column that was renamed is missing, and then the event is put aside
+-- by intake. What could make an image depend on the session that writes is set: the time zone and the forms of floats,
+-- bytea and intervals. A plan is compiled for no statement: that took a third of a second. A row of 64 MiB or more has
+-- no image, since its text might be longer than PostgreSQL allows.
 
-CREATE FUNCTION observer_capture_delete() RETURNS trigger
+-- Rows that came or went, `rows`: the trigger's one transition table.
+CREATE FUNCTION observer_capture_rows() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET intervalstyle = 'postgres'
 SET jit = off AS $$
 DECLARE
-    at    CONSTANT timestamptz := clock_timestamp();
-    ms    CONSTANT text := lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0');
-    stamp CONSTANT text := left(ms, 8) || '-' || right(ms, 4) || '-7';
-    key   CONSTANT text[] := TG_ARGV[3:];
+    at   CONSTANT timestamptz := clock_timestamp();
+    kind CONSTANT text := CASE TG_OP WHEN 'INSERT' THEN 'created' ELSE 'deleted' END;
+    key  CONSTANT text[] := TG_ARGV[3:];
 BEGIN
     WITH captured AS (
         INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data)
-        SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0],
+        SELECT observer_event_id(at), TG_ARGV[0],
                CASE cardinality(key) WHEN 1 THEN observer_readable(r.image) ->> TG_ARGV[3]
                                      ELSE observer_key(r.image, key) END,
-               'deleted', at, r.image
+               kind, at, r.image
         FROM (SELECT CASE WHEN pg_column_size(t.*) < 67108864 THEN row_to_json(t.*) END AS image
-              FROM old_rows AS t OFFSET 0) AS r
+              FROM rows AS t OFFSET 0) AS r
         RETURNING seq, occurred_at
     )
     INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM captured;
@@ -310,8 +288,6 @@ SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET int
 SET jit = off AS $$
 DECLARE
     at      CONSTANT timestamptz := clock_timestamp();
-    ms      CONSTANT text := lpad(to_hex(floor(date_part('epoch', at) * 1000)::bigint), 12, '0');
-    stamp   CONSTANT text := left(ms, 8) || '-' || right(ms, 4) || '-7';
     numbers CONSTANT boolean := TG_ARGV[2];
     key     CONSTANT text[] := TG_ARGV[3:];
 BEGIN
@@ -333,7 +309,7 @@ BEGIN
         FROM changed
     ), captured AS (
         INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data, old)
-        SELECT (stamp || substr(gen_random_uuid()::text, 16))::uuid, TG_ARGV[0], e.id, e.kind, at, e.data, e.old
+        SELECT observer_event_id(at), TG_ARGV[0], e.id, e.kind, at, e.data, e.old
         FROM keyed AS k CROSS JOIN LATERAL (
             SELECT 1 AS part, 'updated' AS kind, k.new_key AS id, k.after AS data, k.before AS old
             WHERE k.old_key IS NOT DISTINCT FROM k.new_key
@@ -350,6 +326,108 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- A change log names the entity type and the key of each of its rows: such a capture has none of its own.
+ALTER TABLE observer_captures ALTER COLUMN entity_type DROP NOT NULL;
+ALTER TABLE observer_captures ADD COLUMN change_log json;  -- {"object_type": "its column", ..}
+
+-- Whether all escapes in an image can be read as text: not \u0000 and half a surrogate pair, and in a database that is
+-- not in UTF-8 none but those of ASCII. What is passed over first is any other escape, an escaped backslash among them.
+CREATE FUNCTION observer_is_readable(image json) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT strpos(image::text, '\u') = 0
+        OR CASE getdatabaseencoding()
+               WHEN 'UTF8' THEN regexp_replace(image::text, '\\[^u]|\\u[dD][89abAB]..\\u[dD][c-fC-F]..', '-', 'g')
+                                !~ '\\u(0000|[dD][89a-fA-F])'
+               ELSE regexp_replace(image::text, '\\[^u]', '-', 'g') !~ '\\u(0000|(?!00[0-7]))'
+           END
+$$;
+
+CREATE FUNCTION observer_unless_null(value json) RETURNS json
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE json_typeof(value) WHEN 'null' THEN NULL ELSE value END $$;
+
+-- A text as a time; null when it is none, and when it is of no year from 1 to 9999.
+CREATE FUNCTION observer_time(value text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    read timestamptz;
+BEGIN
+    read := value;
+    RETURN CASE WHEN read >= '0001-01-01' AND read < '10000-01-01' THEN read END;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END $$;
+
+-- The trigger of a change log, with the arguments: the capture's name; whether to notify; the columns that are its
+-- object_type, object_id, modification_type, object_data, before image, tenant, actor and created_at, or '' for none.
+--
+-- The same holds as for captured tables: columns are looked up in the row's JSON, and what is no event is found by
+-- intake. A row with escapes that can not be read keeps what names it and loses its images, so that it is put aside.
+-- Nobody did anything in the future: a time ahead would stand in the way of that day's partition.
+CREATE FUNCTION observer_capture_log() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET intervalstyle = 'postgres'
+SET jit = off AS $$
+DECLARE
+    at    CONSTANT timestamptz := clock_timestamp();
+    names CONSTANT text[] := TG_ARGV[2:];
+BEGIN
+    WITH logged AS MATERIALIZED (
+        SELECT row_number() OVER () AS place,
+               CASE WHEN pg_column_size(t.*) < 67108864 THEN row_to_json(t.*) END AS image
+        FROM rows AS t
+    ), looked_up AS MATERIALIZED (
+        -- One look at the row's JSON for all columns.
+        SELECT l.place, r.readable, v.field
+        FROM logged AS l
+             CROSS JOIN LATERAL (SELECT observer_is_readable(l.image) AS readable OFFSET 0) AS r
+             CROSS JOIN LATERAL (
+                 SELECT array_agg(observer_unless_null(e.value) ORDER BY n.place) AS field
+                 FROM unnest(names) WITH ORDINALITY AS n (name, place)
+                      LEFT JOIN json_each(CASE WHEN r.readable THEN l.image ELSE observer_readable(l.image) END) AS e
+                      ON e.key = n.name
+             ) AS v
+    ), named AS MATERIALIZED (
+        SELECT place, readable, field[4] AS object_data, field[5] AS before_image,
+               field[1] #>> '{}' AS entity_type, field[2] #>> '{}' AS entity_id,
+               CASE lower(field[3] #>> '{}')
+                   WHEN 'insert' THEN 'created' WHEN 'created' THEN 'created'
+                   WHEN 'update' THEN 'updated' WHEN 'updated' THEN 'updated'
+                   WHEN 'delete' THEN 'deleted' WHEN 'deleted' THEN 'deleted'
+                   WHEN 'custom' THEN 'custom'
+                   ELSE field[3] #>> '{}'
+               END AS kind,
+               field[6] #>> '{}' AS tenant_id, field[7] #>> '{}' AS actor,
+               least(at, observer_time(field[8] #>> '{}')) AS occurred_at,
+               -- As Debezium writes it. A before image of its own column says that this is none.
+               names[5] = '' AND field[4] ->> 'op' IN ('c', 'u', 'd', 'r')
+                   AND json_typeof(field[4] -> 'before') IN ('object', 'null')
+                   AND json_typeof(field[4] -> 'after') IN ('object', 'null') AS is_envelope
+        FROM looked_up
+    ), captured AS (
+        INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data, old, tenant_id, actor)
+        SELECT observer_event_id(at), n.entity_type, n.entity_id, n.kind, n.occurred_at,
+               -- A delete without an image is one all the same: it says of what.
+               CASE WHEN n.readable THEN
+                   CASE n.kind WHEN 'deleted' THEN coalesce(i.before, i.after, '{}') ELSE i.after END
+               END,
+               CASE WHEN n.readable AND n.kind = 'updated' THEN i.before END,
+               n.tenant_id, n.actor
+        FROM named AS n CROSS JOIN LATERAL (
+            SELECT CASE WHEN n.is_envelope THEN observer_unless_null(n.object_data -> 'before') ELSE n.before_image END
+                       AS before,
+                   CASE WHEN n.is_envelope THEN observer_unless_null(n.object_data -> 'after') ELSE n.object_data END
+                       AS after
+        ) AS i
+        ORDER BY n.place
+        RETURNING seq, occurred_at
+    )
+    INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM captured;
+    IF FOUND AND TG_ARGV[1]::boolean THEN
+        PERFORM pg_notify('observer_inbox', '');
+    END IF;
+    RETURN NULL;
+END $$;
+
 -- Whoever may make triggers with these functions can make events.
-REVOKE EXECUTE ON FUNCTION observer_capture_insert(), observer_capture_update(), observer_capture_delete(),
+REVOKE EXECUTE ON FUNCTION observer_capture_rows(), observer_capture_update(), observer_capture_log(),
     observer_revise(), observer_pause() FROM PUBLIC;

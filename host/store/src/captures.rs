@@ -1,10 +1,12 @@
 //! Triggers on the application's tables.
 
+use std::collections::BTreeMap;
+
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::Result;
+use crate::{ChangeLogField, Result};
 
 /// Writes and removes the triggers that put committed changes into the inbox.
 #[async_trait]
@@ -13,6 +15,10 @@ pub trait Captures: Send + Sync {
     /// type that another table has, a table without a primary key (unless `key` is given), a view or a column that
     /// does not exist is refused with a message that says what to do.
     async fn add_capture(&self, request: CaptureRequest, now: Timestamp) -> Result<Capture>;
+
+    /// Starts to capture a change log, or renews its triggers: each row that comes into it is an event. Refused with
+    /// a message that says what to do if the table has no columns for what a change log must say.
+    async fn add_change_log(&self, request: ChangeLogRequest, now: Timestamp) -> Result<Capture>;
 
     /// What is captured, and whether it still fits its table.
     async fn captures(&self) -> Result<Vec<CaptureStatus>>;
@@ -35,17 +41,31 @@ pub struct CaptureRequest {
     pub notify: bool,
 }
 
+/// Which change log to capture.
+#[derive(Clone, Debug)]
+pub struct ChangeLogRequest {
+    /// The table, `schema.table` where the database has schemas.
+    pub table: String,
+    /// Columns that are not named as usual. An empty name: it has none.
+    pub columns: BTreeMap<ChangeLogField, String>,
+    /// Whether a commit rings the doorbell (where the backend has one).
+    pub notify: bool,
+}
+
 /// A table that is captured.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Capture {
     /// The table.
     pub table: String,
-    /// The entity type of its events.
+    /// The entity type of its events; `*` for a change log, of which each row names its own.
     pub entity_type: String,
-    /// Columns of the key, in order.
+    /// Columns of the key, in order; none for a change log.
     pub key: Vec<String>,
     /// Columns that are captured.
     pub columns: Vec<String>,
+    /// If it is a change log: the columns that say what happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change_log: Option<BTreeMap<ChangeLogField, String>>,
     /// Whether a commit rings the doorbell.
     pub notify: bool,
     /// When its triggers were written.

@@ -60,6 +60,17 @@ pub enum StoreError {
     /// The request itself is wrong: an unknown table, a table without a key, a name that is taken.
     #[error("{0}")]
     Refused(String),
+    /// The role lacks rights in the database.
+    #[error("{why}; {}", grant.as_ref().map_or_else(
+        || "docs/postgresql.md lists the needed rights under \"Roles and rights\"".to_owned(),
+        |grant| format!("have it granted: `{grant}`"),
+    ))]
+    Forbidden {
+        /// What was forbidden.
+        why: String,
+        /// The statements that grant it, if they are known.
+        grant: Option<String>,
+    },
     /// There is no such thing.
     #[error("there is no {what} `{name}`")]
     NotFound {
@@ -91,6 +102,7 @@ impl StoreError {
             | Self::NotMigrated { .. }
             | Self::SchemaNewer { .. }
             | Self::Refused(_)
+            | Self::Forbidden { .. }
             | Self::NotFound { .. } => false,
         }
     }

@@ -17,6 +17,7 @@
 //! | [`Schema`] | `migrate`, and every start |
 
 pub mod captures;
+pub mod change_log;
 pub mod claims;
 #[cfg(feature = "conformance")]
 #[expect(clippy::unwrap_used, reason = "tests: what can not be had fails the case")]
@@ -36,7 +37,8 @@ pub mod retention;
 pub mod schema;
 pub mod sqlite;
 
-pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures};
+pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest};
+pub use change_log::ChangeLogField;
 pub use claims::{AttemptRecord, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane};
 pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};

@@ -58,7 +58,10 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Unreachable { .. } | StoreError::Locked { .. } => Code::Unreachable,
-            StoreError::BadUrl { .. } => Code::Usage,
+            StoreError::BadUrl { .. }
+            | StoreError::Refused(_)
+            | StoreError::Forbidden { .. }
+            | StoreError::SchemaNewer { .. } => Code::Usage,
             _ => Code::Failed,
         };
         Self { code, text: error.to_string() }
@@ -111,5 +114,8 @@ mod tests {
         assert_eq!(Failure::from(missing).code, Code::Failed);
         let wrong = StoreError::BadUrl { url: "x".into(), why: "y".into() };
         assert_eq!(Failure::from(wrong).code, Code::Usage);
+        let forbidden = StoreError::Forbidden { why: "no".into(), grant: Some("GRANT a TO b".into()) };
+        let failure = Failure::from(Error::from(forbidden));
+        assert_eq!((failure.code, &*failure.text), (Code::Usage, "no; have it granted: `GRANT a TO b`"));
     }
 }

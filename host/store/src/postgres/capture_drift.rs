@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use super::{
     capture_table::Table,
+    capture_trigger,
     captures::Written,
+    change_log,
     session::Session,
     statement::{Record, statements},
 };
-use crate::{Capture, Result};
+use crate::{Capture, ChangeLogField, Result};
 
 statements! {
-    /// Those of one entity type, which no other capture has: it is their first argument. They follow their table when
-    /// that is renamed, and a partition when it is detached.
+    /// Those of one capture, by their functions and first argument. They follow their table when that is renamed, and a
+    /// partition when it is detached.
     PRESENT_TRIGGERS = "-- present_triggers
 SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, pg_get_triggerdef(t.oid) AS text,
        t.tgenabled::text AS enabled, c.relispartition AS partition,
@@ -21,7 +23,7 @@ FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace A
      JOIN pg_proc AS p ON p.oid = t.tgfoid
      CROSS JOIN (SELECT convert_to($1, getdatabaseencoding()) || '\\x00'::bytea AS first) AS e
 WHERE p.pronamespace = to_regnamespace(quote_ident(current_schema()))
-  AND p.proname IN ('observer_capture_insert', 'observer_capture_update', 'observer_capture_delete')
+  AND p.proname = ANY($2)
   AND substring(t.tgargs FROM 1 FOR octet_length(e.first)) = e.first
 ORDER BY c.relispartition, c.oid, t.tgname";
 }
@@ -56,36 +58,58 @@ impl PresentTrigger {
     }
 }
 
-/// The triggers that a capture with this entity type has made.
-pub(super) async fn present(session: &mut Session<'_>, entity_type: &str) -> Result<Vec<PresentTrigger>> {
-    PRESENT_TRIGGERS.call().bind(entity_type).all(session).await?.iter().map(PresentTrigger::read).collect()
+/// The triggers that a capture has made.
+pub(super) async fn present(session: &mut Session<'_>, capture: &Capture) -> Result<Vec<PresentTrigger>> {
+    let (functions, first) = capture_trigger::marks(capture);
+    let records = PRESENT_TRIGGERS.call().bind(first).bind(functions).all(session).await?;
+    records.iter().map(PresentTrigger::read).collect()
+}
+
+/// The command that makes the same capture of a table with these columns.
+fn command(capture: &Capture, table: &str, columns: &[String]) -> String {
+    match &capture.change_log {
+        None => format!("aftercommit capture add {table} --entity {}", capture.entity_type),
+        Some(fields) => {
+            format!("aftercommit capture add-changelog {table}{}", change_log::options(fields, columns))
+        }
+    }
 }
 
 /// What no longer fits, and what to do.
 pub(super) async fn drift(session: &mut Session<'_>, written: &Written) -> Result<Option<String>> {
-    let Capture { table, entity_type, columns, .. } = &written.capture;
-    let present = present(session, entity_type).await?;
+    let capture = &written.capture;
+    let table = &capture.table;
+    let present = present(session, capture).await?;
     let Some(now) = Table::find(session, table).await? else {
         return Ok(Some(match present.iter().find(|trigger| !trigger.partition) {
             Some(elsewhere) => format!(
-                "the table is now named `{0}`; run `aftercommit capture remove {table}`, then \
-                 `aftercommit capture add {0} --entity {entity_type}`",
-                elsewhere.shown
+                "the table is now named `{0}`; run `aftercommit capture remove {table}`, then `{1}`",
+                elsewhere.shown,
+                command(capture, &elsewhere.shown, &capture.columns)
             ),
             None => format!("the table is gone; run `aftercommit capture remove {table}`"),
         }));
     };
-    let mut findings = of_columns(columns, &now.columns);
+    let mut findings = match &capture.change_log {
+        None => of_columns(&capture.columns, &now.columns),
+        Some(fields) => of_fields(fields, &now),
+    };
     let relations: Vec<String> =
         now.relations(session).await?.into_iter().map(|relation| relation.shown).collect();
     findings.extend(of_triggers(&written.triggers, &present, &relations));
     if findings.is_empty() {
         return Ok(None);
     }
-    Ok(Some(format!(
-        "{}; run `aftercommit capture add {table} --entity {entity_type}` again to renew its triggers",
-        findings.join("; ")
-    )))
+    let again = command(capture, table, &now.columns);
+    Ok(Some(format!("{}; run `{again}` again to renew its triggers", findings.join("; "))))
+}
+
+fn of_fields(fields: &BTreeMap<ChangeLogField, String>, now: &Table) -> Vec<String> {
+    fields
+        .iter()
+        .filter(|(_, column)| !now.has(column))
+        .map(|(field, column)| format!("the column {column}, which was its {field}, is gone"))
+        .collect()
 }
 
 fn of_columns(captured: &[String], now: &[String]) -> Vec<String> {

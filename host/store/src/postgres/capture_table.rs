@@ -59,7 +59,7 @@ pub(super) struct Table {
     pub(super) columns: Vec<String>,
     /// Whether values that differ in their bytes have to be compared as JSON as well.
     pub(super) compares_numbers: bool,
-    oid: sqlx::postgres::types::Oid,
+    pub(super) oid: sqlx::postgres::types::Oid,
     primary_key: Vec<String>,
 }
 
@@ -133,6 +133,10 @@ impl Table {
             oid,
             primary_key: primary_key.into_iter().map(|(_, name)| name).collect(),
         })
+    }
+
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|present| present == column)
     }
 
     /// The table itself, then its partitions.

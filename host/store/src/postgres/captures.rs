@@ -7,14 +7,15 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore, capture_drift,
-    capture_table::Table,
-    capture_trigger::Captured,
+    capture_table::{Relation, Table},
+    capture_trigger::{self, Captured, CapturedLog},
+    change_log,
     connection::{Sync, identifier},
-    failure,
+    failure, rights,
     session::Session,
     statement::{Record, statements},
 };
-use crate::{Capture, CaptureRequest, CaptureStatus, Captures, Result, StoreError};
+use crate::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, StoreError};
 
 statements! {
     /// To change triggers needs a moment without writers of the table. While it is waited for, new writers wait too.
@@ -24,18 +25,23 @@ SET LOCAL lock_timeout TO '5s'";
     LOCK_CAPTURES = "-- lock_captures
 LOCK TABLE observer_captures IN SHARE ROW EXCLUSIVE MODE";
     LIST_CAPTURES = "-- list_captures
-SELECT table_name, entity_type, key, columns, notify, triggers::text AS triggers, created_at
+SELECT table_name, entity_type, key, columns, change_log::text AS change_log, notify, triggers::text AS triggers,
+       created_at
 FROM observer_captures
 ORDER BY table_name COLLATE \"C\"";
     PUT_CAPTURE = "-- put_capture
-INSERT INTO observer_captures (table_name, entity_type, key, columns, notify, triggers, created_at)
-VALUES ($1, $2, $3, $4, $5, $6::text::json, $7)
+INSERT INTO observer_captures (table_name, entity_type, key, columns, change_log, notify, triggers, created_at)
+VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8)
 ON CONFLICT (table_name) DO UPDATE
-SET entity_type = excluded.entity_type, key = excluded.key, columns = excluded.columns, notify = excluded.notify,
-    triggers = excluded.triggers, created_at = excluded.created_at";
+SET entity_type = excluded.entity_type, key = excluded.key, columns = excluded.columns,
+    change_log = excluded.change_log, notify = excluded.notify, triggers = excluded.triggers,
+    created_at = excluded.created_at";
     DELETE_CAPTURE = "-- delete_capture
 DELETE FROM observer_captures WHERE table_name = $1";
 }
+
+/// The entity type of captures that have none of their own.
+const EVERY_TYPE: &str = "*";
 
 /// A capture and the triggers that were written for it: (`trigger on table`, text).
 pub(super) struct Written {
@@ -50,6 +56,14 @@ impl Captures for PostgresStore {
         let (schema, request) = (connections.schema(), &request);
         connections
             .write("add_capture", Sync::Now, |session| Box::pin(add(session, schema, request, now)))
+            .await
+    }
+
+    async fn add_change_log(&self, request: ChangeLogRequest, now: Timestamp) -> Result<Capture> {
+        let connections = &self.inner.connections;
+        let (schema, request) = (connections.schema(), &request);
+        connections
+            .write("add_change_log", Sync::Now, |session| Box::pin(add_log(session, schema, request, now)))
             .await
     }
 
@@ -77,16 +91,20 @@ async fn add(
     request: &CaptureRequest,
     now: Timestamp,
 ) -> Result<Capture> {
-    WAIT_SHORTLY.call().execute(session).await?;
-    LOCK_CAPTURES.call().execute(session).await?;
     let table = Table::capturable(session, &request.table).await?;
+    rights::to_capture(session, &table, schema, capture_trigger::OF_TABLES).await?;
+    lock(session).await?;
     let key = table.key(&request.key)?;
     let name = &table.relation.shown;
-    let earlier = list(session).await?;
-    refuse_entity_type(&request.entity_type, name, &earlier)?;
-    let renamed = |capture: &Capture| capture.table == *name && capture.entity_type != request.entity_type;
-    if let Some(Written { capture, .. }) = earlier.iter().find(|written| renamed(&written.capture)) {
-        drop_triggers(session, &capture.entity_type).await?;
+    let written = list(session).await?;
+    refuse_entity_type(&request.entity_type, name, &written)?;
+    if let Some(earlier) = of_table(name, &written) {
+        if earlier.change_log.is_some() {
+            return Err(captured_otherwise(name, "a change log"));
+        }
+        if earlier.entity_type != request.entity_type {
+            drop_triggers(session, earlier).await?;
+        }
     }
     let captured = Captured {
         schema,
@@ -95,28 +113,52 @@ async fn add(
         notify: request.notify,
         compares_numbers: table.compares_numbers,
     };
-    for relation in table.relations(session).await? {
-        for trigger in captured.triggers(&relation) {
-            run(session, "create_trigger", trigger, &relation.shown).await?;
-        }
-    }
-    let present = capture_drift::present(session, &request.entity_type).await?;
-    let triggers = present.into_iter().map(|trigger| (trigger.key(), trigger.text)).collect();
+    let relations = table.relations(session).await?;
+    create_triggers(session, &relations, |relation| captured.triggers(relation)).await?;
     let capture = Capture {
         table: table.relation.shown,
         entity_type: request.entity_type.clone(),
         key,
         columns: table.columns,
+        change_log: None,
         notify: request.notify,
         created_at: now,
     };
-    put(session, &capture, &triggers).await?;
-    Ok(capture)
+    put(session, capture).await
+}
+
+async fn add_log(
+    session: &mut Session<'_>,
+    schema: &str,
+    request: &ChangeLogRequest,
+    now: Timestamp,
+) -> Result<Capture> {
+    let table = Table::capturable(session, &request.table).await?;
+    rights::to_capture(session, &table, schema, capture_trigger::OF_LOGS).await?;
+    lock(session).await?;
+    let fields = change_log::fields(session, &table, &request.columns).await?;
+    let name = &table.relation.shown;
+    let written = list(session).await?;
+    if let Some(earlier) = of_table(name, &written).filter(|capture| capture.change_log.is_none()) {
+        return Err(captured_otherwise(name, &format!("`{}`", earlier.entity_type)));
+    }
+    let captured = CapturedLog { schema, table: name, fields: &fields, notify: request.notify };
+    let relations = table.relations(session).await?;
+    create_triggers(session, &relations, |relation| vec![captured.trigger(relation)]).await?;
+    let capture = Capture {
+        table: table.relation.shown,
+        entity_type: EVERY_TYPE.to_owned(),
+        key: Vec::new(),
+        columns: fields.values().cloned().collect(),
+        change_log: Some(fields),
+        notify: request.notify,
+        created_at: now,
+    };
+    put(session, capture).await
 }
 
 async fn remove(session: &mut Session<'_>, table: &str) -> Result<()> {
-    WAIT_SHORTLY.call().execute(session).await?;
-    LOCK_CAPTURES.call().execute(session).await?;
+    lock(session).await?;
     let captures = list(session).await?;
     let plain = table.strip_prefix("public.").unwrap_or(table);
     let is_it = |written: &&Written, name: &str| written.capture.table == name;
@@ -127,13 +169,29 @@ async fn remove(session: &mut Session<'_>, table: &str) -> Result<()> {
     let Some(Written { capture, .. }) = written else {
         return Err(StoreError::NotFound { what: "capture of the table", name: table.to_owned() });
     };
-    drop_triggers(session, &capture.entity_type).await?;
+    drop_triggers(session, capture).await?;
     DELETE_CAPTURE.call().bind(&capture.table).execute(session).await?;
     Ok(())
 }
 
+async fn lock(session: &mut Session<'_>) -> Result<()> {
+    WAIT_SHORTLY.call().execute(session).await?;
+    LOCK_CAPTURES.call().execute(session).await?;
+    Ok(())
+}
+
+fn of_table<'c>(table: &str, captures: &'c [Written]) -> Option<&'c Capture> {
+    captures.iter().map(|written| &written.capture).find(|capture| capture.table == table)
+}
+
+fn captured_otherwise(table: &str, what: &str) -> StoreError {
+    StoreError::Refused(format!(
+        "the table `{table}` is captured already, as {what}; end that with `aftercommit capture remove {table}`"
+    ))
+}
+
 fn refuse_entity_type(entity_type: &str, table: &str, captures: &[Written]) -> Result<()> {
-    if entity_type.is_empty() || entity_type == "*" || entity_type.contains('\0') {
+    if entity_type.is_empty() || entity_type == EVERY_TYPE || entity_type.contains('\0') {
         return Err(StoreError::Refused(format!(
             "`{entity_type}` can not be an entity type; write a name such as `--entity Order`"
         )));
@@ -157,9 +215,14 @@ fn written(record: &Record) -> Result<Written> {
     Ok(Written {
         capture: Capture {
             table: record.get("table_name")?,
-            entity_type: record.get("entity_type")?,
+            entity_type: record.get::<Option<_>>("entity_type")?.unwrap_or_else(|| EVERY_TYPE.to_owned()),
             key: record.get("key")?,
             columns: record.get("columns")?,
+            change_log: record
+                .get::<Option<&str>>("change_log")?
+                .map(serde_json::from_str)
+                .transpose()
+                .map_err(|why| record.unreadable("change_log", &why))?,
             notify: record.get("notify")?,
             created_at: record.time("created_at")?,
         },
@@ -167,48 +230,57 @@ fn written(record: &Record) -> Result<Written> {
     })
 }
 
-async fn put(
-    session: &mut Session<'_>,
-    capture: &Capture,
-    triggers: &BTreeMap<String, String>,
-) -> Result<()> {
+/// Writes down a capture and the triggers that were made for it.
+async fn put(session: &mut Session<'_>, capture: Capture) -> Result<Capture> {
+    let triggers: BTreeMap<_, _> = capture_drift::present(session, &capture)
+        .await?
+        .into_iter()
+        .map(|trigger| (trigger.key(), trigger.text))
+        .collect();
+    let change_log = capture.change_log.as_ref();
     PUT_CAPTURE
         .call()
         .bind(&capture.table)
-        .bind(&capture.entity_type)
+        .bind(change_log.is_none().then_some(&capture.entity_type))
         .bind(&capture.key)
         .bind(&capture.columns)
+        .bind(change_log.map(|fields| serde_json::json!(fields).to_string()))
         .bind(capture.notify)
         .bind(serde_json::json!(triggers).to_string())
         .bind_time(capture.created_at)
         .execute(session)
         .await?;
+    Ok(capture)
+}
+
+async fn create_triggers(
+    session: &mut Session<'_>,
+    relations: &[Relation],
+    triggers: impl Fn(&Relation) -> Vec<String>,
+) -> Result<()> {
+    for relation in relations {
+        for trigger in triggers(relation) {
+            run(session, "create_trigger", trigger).await?;
+        }
+    }
     Ok(())
 }
 
-async fn drop_triggers(session: &mut Session<'_>, entity_type: &str) -> Result<()> {
-    for present in capture_drift::present(session, entity_type).await? {
+async fn drop_triggers(session: &mut Session<'_>, capture: &Capture) -> Result<()> {
+    for present in capture_drift::present(session, capture).await? {
+        rights::to_drop(session, &present).await?;
         let sql = format!(
             "DROP TRIGGER {} ON {}.{}",
             identifier(&present.trigger),
             identifier(&present.schema),
             identifier(&present.table)
         );
-        run(session, "drop_trigger", sql, &present.shown).await?;
+        run(session, "drop_trigger", sql).await?;
     }
     Ok(())
 }
 
 /// Runs a statement that was put together here: triggers can not take arguments. Names in it are quoted.
-async fn run(session: &mut Session<'_>, name: &'static str, sql: String, table: &str) -> Result<()> {
-    match session.run(&sql).await {
-        Ok(()) => Ok(()),
-        Err(error) if failure::is_forbidden(&error) => Err(StoreError::Refused(format!(
-            "{}: to capture the table `{table}`, the role of the database URL needs `GRANT TRIGGER ON {table}`, USAGE of \
-             its schema and EXECUTE of the functions observer_capture_insert(), _update() and _delete(); to end a \
-             capture it must own the table, or be a member of the role that does",
-            failure::reason(&error)
-        ))),
-        Err(error) => Err(failure::of_step(name, &error)),
-    }
+async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
+    session.run(&sql).await.map_err(|error| failure::of_step(name, &error))
 }

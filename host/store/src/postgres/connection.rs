@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PostgresOptions, failure, pool::Pool, session::Session, statement::statements, url::Server};
+use super::{
+    PostgresOptions, failure, pool::Pool, server_version, session::Session, statement::statements,
+    url::Server,
+};
 use crate::{Result, StoreError};
 
 /// How often a transaction is run when others are in its way.
@@ -24,9 +27,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// a plan once and keeps it. So no table is read as a whole where there is an index, dead rows and all. And no plan is
 /// compiled, which takes longer than any of these statements.
 const SETTINGS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
-
-/// Before it, statement triggers on partitioned tables had no transition tables of all partitions, among others.
-const OLDEST_SERVER: i32 = 140_000;
 
 statements! {
     SERVER_VERSION = "-- server_version
@@ -150,7 +150,7 @@ impl Connections {
                     tokio::time::sleep(PAUSE * tries).await;
                     tries += 1;
                 }
-                result => return result,
+                result => return self.explained(result).await,
             }
         }
     }
@@ -217,12 +217,7 @@ async fn first_look(database: &str, pool: &Arc<Pool>, options: &PostgresOptions)
         return Err(unreachable("it does not tell its version".to_owned()));
     };
     let (number, name): (i32, String) = (record.get("number")?, record.get("name")?);
-    if number < OLDEST_SERVER {
-        return Err(StoreError::Refused(format!(
-            "the server of {database} is PostgreSQL {name}; aftercommit needs 14 or later"
-        )));
-    }
-    Ok(())
+    server_version::check(database, number, &name)
 }
 
 /// Whether the connection was gone before anything was done with it.

@@ -95,7 +95,7 @@ impl Row<'_> {
         let At(occurred_at) = self.occurred_at.ok_or("it has no occurred_at")?;
         let entity_type = self.entity_type.filter(|name| !name.is_empty()).ok_or("it has no entity_type")?;
         let data = image("data", self.data)?
-            .ok_or("it has no data: a row of 64 MiB or more is captured without its image")?;
+            .ok_or("it has no data: the row has 64 MiB or more, or its change log has none to read")?;
         let entity_id = self.entity_id.ok_or("it has no entity_id: a column of the key is null or gone")?;
         let kind: EventKind = self
             .event_kind

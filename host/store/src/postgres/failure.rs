@@ -1,6 +1,9 @@
 //! What the database's errors mean to the caller.
 
-use std::{io, time::Duration};
+use std::{
+    io::{self, ErrorKind},
+    time::Duration,
+};
 
 use sqlx::Error;
 
@@ -33,33 +36,26 @@ fn is_conflict(code: &str) -> bool {
     matches!(code, SERIALIZATION_FAILURE | DEADLOCK_DETECTED)
 }
 
-/// Whether the rights of the role were not enough.
-pub(super) fn is_forbidden(error: &Error) -> bool {
-    code(error).as_deref() == Some(INSUFFICIENT_PRIVILEGE)
-}
-
 /// The error of a question that was not answered in time.
 pub(super) fn silent(patience: Duration) -> Error {
     let why = format!("the server did not answer within {} ms", patience.as_millis());
-    Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
+    Error::Io(io::Error::new(ErrorKind::TimedOut, why))
 }
 
 /// What a failed step means to the caller of the store. It is named: a statement, or the commit of a transaction.
 pub(super) fn of_step(name: &'static str, error: &Error) -> StoreError {
     match code(error) {
         Some(code) if is_conflict(&code) => StoreError::Conflict { statement: name, why: reason(error) },
+        Some(code) if code == INSUFFICIENT_PRIVILEGE => {
+            StoreError::Forbidden { why: format!("{name}: {}", message(error)), grant: None }
+        }
         _ => StoreError::Statement { statement: name, why: reason(error), transient: is_transient(error) },
     }
 }
 
 /// Why it failed, in words for people.
 pub(super) fn reason(error: &Error) -> String {
-    let driver = match error {
-        Error::PoolTimedOut => "no connection was free or could be made in time".to_owned(),
-        Error::Io(why) => format!("the connection failed: {why}"),
-        Error::Tls(why) => format!("TLS failed: {why}; look at `sslmode` and `sslrootcert` in the URL"),
-        _ => error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()),
-    };
+    let driver = message(error);
     let hint = match code(error).as_deref() {
         Some(INVALID_PASSWORD | INVALID_AUTHORIZATION) => "look at the user and the password in the URL",
         Some(INVALID_CATALOG_NAME) => "make it with `createdb`, or look at the name in the URL",
@@ -73,6 +69,31 @@ pub(super) fn reason(error: &Error) -> String {
         _ => return driver,
     };
     format!("{driver} ({hint})")
+}
+
+/// What the server or the driver says.
+fn message(error: &Error) -> String {
+    match error {
+        Error::PoolTimedOut => "no connection was free or could be made in time".to_owned(),
+        // What the TLS library says comes as such an error.
+        Error::Io(why) if why.kind() == ErrorKind::InvalidData => {
+            format!("TLS failed: {why}; {}", certificate_hint(&why.to_string()))
+        }
+        Error::Io(why) if why.kind() == ErrorKind::NotFound => {
+            format!("{why}; look at `host` and, if there is one, at `sslrootcert` in the URL")
+        }
+        Error::Io(why) => format!("the connection failed: {why}"),
+        Error::Tls(why) => format!("TLS failed: {why}; look at `sslmode` and `sslrootcert` in the URL"),
+        _ => error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()),
+    }
+}
+
+fn certificate_hint(why: &str) -> &'static str {
+    if why.contains("not valid for name") {
+        "write the host in the URL as the server's certificate has it, or use `sslmode=verify-ca`"
+    } else {
+        "let `sslrootcert` in the URL name the certificate that signed the server's, or use another `sslmode`"
+    }
 }
 
 pub(super) fn is_transient(error: &Error) -> bool {

@@ -12,6 +12,7 @@ mod capture_drift;
 mod capture_table;
 mod capture_trigger;
 mod captures;
+mod change_log;
 mod claims;
 mod completion;
 mod connection;
@@ -29,7 +30,9 @@ mod observer_row;
 mod pool;
 mod reach;
 mod retention;
+mod rights;
 mod schema;
+mod server_version;
 mod session;
 mod statement;
 mod time;
@@ -120,6 +123,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         captures::STATEMENTS,
         capture_drift::STATEMENTS,
         capture_table::STATEMENTS,
+        change_log::STATEMENTS,
         claims::STATEMENTS,
         completion::STATEMENTS,
         connection::STATEMENTS,
@@ -133,6 +137,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         intake::STATEMENTS,
         locks::STATEMENTS,
         retention::STATEMENTS,
+        rights::STATEMENTS,
         schema::STATEMENTS,
     ]
     .into_iter()

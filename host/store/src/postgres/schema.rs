@@ -51,8 +51,12 @@ impl Schema for PostgresStore {
     }
 
     async fn check_schema(&self) -> Result<()> {
-        let mut session = self.inner.connections.read().await?;
-        MIGRATIONS.check(version(&mut session, self.inner.connections.schema()).await?)
+        let connections = &self.inner.connections;
+        let found = {
+            let mut session = connections.read().await?;
+            version(&mut session, connections.schema()).await
+        };
+        MIGRATIONS.check(connections.explained(found).await?)
     }
 }
 

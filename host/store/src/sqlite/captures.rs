@@ -15,7 +15,7 @@ use super::{
     row_json::identifier,
     statement::{Record, rows_as_json, statements},
 };
-use crate::{Capture, CaptureRequest, CaptureStatus, Captures, Result, StoreError};
+use crate::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, StoreError};
 
 statements! {
     LIST_CAPTURES = "-- list_captures
@@ -63,6 +63,7 @@ impl Captures for SqliteStore {
                     entity_type: request.entity_type,
                     key,
                     columns: table.columns.into_iter().map(|column| column.name).collect(),
+                    change_log: None,
                     notify: request.notify,
                     created_at: now,
                 };
@@ -70,6 +71,14 @@ impl Captures for SqliteStore {
                 Ok(capture)
             })
             .await
+    }
+
+    async fn add_change_log(&self, request: ChangeLogRequest, _now: Timestamp) -> Result<Capture> {
+        Err(StoreError::Refused(format!(
+            "change logs are captured on PostgreSQL, and this is SQLite; capture the tables that `{}` tells of, each with \
+             `aftercommit capture add TABLE --entity NAME`",
+            request.table
+        )))
     }
 
     async fn captures(&self) -> Result<Vec<CaptureStatus>> {
@@ -136,6 +145,7 @@ fn written(record: &Record) -> Result<Written> {
             entity_type: record.get("entity_type")?,
             key: json(record, "key")?,
             columns: json(record, "columns")?,
+            change_log: None,
             notify: record.get("notify")?,
             created_at: record.parse("created_at")?,
         },

@@ -17,8 +17,10 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::sync::OnceCell;
 
+use crate::network;
+
 /// The server of all tests; started at the first use.
-pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
+pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start_prepared(network::prepare));
 
 const TEMPLATE: &str = "migrated";
 static TEMPLATE_IS_THERE: OnceCell<()> = OnceCell::const_new();

@@ -5,11 +5,15 @@
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
 mod capture;
+mod change_log;
 mod database;
 mod hosts;
+mod network;
 mod opening;
 mod partitions;
 mod pooled;
+mod rights;
+mod secured;
 mod statements;
 mod values;
 

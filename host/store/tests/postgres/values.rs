@@ -75,7 +75,7 @@ async fn types_without_equality_and_odd_json_are_captured() {
 async fn columns_may_have_any_name() {
     let database = Database::fresh().await;
     let columns = [
-        "t", "o", "n", "r", "k", "e", "at", "ms", "key", "stamp", "image", "place", "numbers", "before",
+        "t", "o", "n", "r", "k", "e", "at", "kind", "key", "image", "place", "numbers", "before", "rows",
         "new_rows", "old_rows",
     ];
     let list: Vec<_> = columns.iter().map(|column| format!("{column} TEXT")).collect();
