@@ -27,6 +27,8 @@ pub struct Received {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// What it was answered, or was about to be.
+    pub answered: StatusCode,
 }
 
 impl Received {
@@ -163,15 +165,17 @@ async fn answer(
     let (head, body) = request.into_parts();
     // A request that breaks off in the middle was not received.
     let Ok(body) = body.collect().await else { return Ok(Response::default()) };
-    let received = Received {
+    let mut received = Received {
         at: Instant::now(),
         method: head.method,
         path: head.uri.to_string(),
         headers: head.headers,
         body: body.to_bytes(),
+        answered: StatusCode::OK,
     };
     let respond = Arc::clone(&shared.respond.lock().unwrap_or_else(PoisonError::into_inner));
     let answer = respond(&received);
+    received.answered = answer.status;
     shared.received().push(received);
     shared.count.send_modify(|count| *count += 1);
     if !answer.after.is_zero() {
