@@ -33,8 +33,10 @@ while read -r order; do
         pooler=$!
         ;;
     kill)
+        # Stopped first, it has no more children than those that are counted.
+        kill -STOP "$server"
         all="$server $(cat "/proc/$server/task/$server/children")"
-        kill -KILL $all
+        kill -KILL $all 2>/dev/null
         wait "$server" 2>/dev/null
         for process in $all; do
             while [ -e "/proc/$process" ]; do sleep 0.01; done
@@ -63,15 +65,6 @@ default_pool_size = 3
 max_client_conn = 1000
 ";
 
-/// Settings of a server that has nothing to lose but what a kill of its processes loses.
-const CARELESS: [&str; 5] = [
-    "fsync=off",
-    "full_page_writes=off",
-    "max_connections=400",
-    "shared_buffers=64MB",
-    "log_min_messages=fatal",
-];
-
 /// The user that runs the server when the tests run as root, which PostgreSQL refuses.
 const USER: &str = "postgres";
 
@@ -90,10 +83,19 @@ struct Guard {
 }
 
 impl Cluster {
+    /// Settings of a server that has nothing to lose but what a kill of its processes loses.
+    pub const CARELESS: [&str; 5] = [
+        "fsync=off",
+        "full_page_writes=off",
+        "max_connections=400",
+        "shared_buffers=64MB",
+        "log_min_messages=fatal",
+    ];
+
     /// A server for tests: it does not wait for the disk.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with(&CARELESS)
+        Self::start_with(&Self::CARELESS)
     }
 
     /// A server with settings such as `fsync=on`. Panics with what is missing on this machine.

@@ -1,6 +1,6 @@
 //! A host as a process of its own.
 
-use std::process::Child;
+use std::{fs, process::Child};
 
 use rustix::process::{Pid, Signal};
 
@@ -25,6 +25,19 @@ impl HostProcess {
         let id = Pid::from_child(&self.child);
         rustix::process::kill_process(id, Signal::TERM).expect("it runs");
         self.child.wait().expect("it was started here").success()
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("it was started here").is_none()
+    }
+
+    /// The most memory it ever had at once (`VmHWM`), in MiB.
+    pub(crate) fn peak_memory_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib / 1024
     }
 }
 

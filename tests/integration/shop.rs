@@ -153,6 +153,11 @@ impl<D: Database> Shop<D> {
         host
     }
 
+    /// Starts a host process and does not wait for it.
+    pub(crate) fn launch_host(&self) -> HostProcess {
+        HostProcess::of(self.spawn(UNNAMED, Stdio::null()))
+    }
+
     fn spawn(&self, name: &str, stdout: Stdio) -> Child {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("host.log"));
         let mut command = self.command(&["run"]);

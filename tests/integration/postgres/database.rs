@@ -65,9 +65,20 @@ impl PostgresDatabase {
         Self { cluster: Arc::clone(cluster), name, host_url, connection: Mutex::default() }
     }
 
+    /// Has the hosts, and every other command, reach it this way.
+    pub(crate) fn reached_by(self, host_url: String) -> Self {
+        Self { host_url, ..self }
+    }
+
     /// A connection of the application.
     pub(crate) async fn connect(&self) -> sqlx::Result<PgConnection> {
         PgConnection::connect(&self.cluster.url(&self.name)).await
+    }
+
+    /// All values of the first column, as text.
+    pub(crate) async fn column(&self, query: &str) -> Result<Vec<String>, String> {
+        let rows = self.rows(query).await?;
+        Ok(rows.iter().map(|row| row.get_unchecked::<String, _>(0)).collect())
     }
 
     async fn rows(&self, statements: &str) -> Result<Vec<PgRow>, String> {
