@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::shop::{Database, Shop, webhook};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 const FAST: &str = "retry = { max_attempts = 3, initial_delay_ms = 10, max_delay_ms = 20 }";
 

@@ -14,7 +14,7 @@ use crate::{
     shop::{Shop, webhook},
 };
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Each request says which host sent it.
 fn signed_by_host(name: &str, more: &str, url: &str) -> String {

@@ -8,5 +8,6 @@ mod database;
 mod hosts;
 mod late_commits;
 mod oracle;
+mod receivers;
 mod storm;
 mod writers;
