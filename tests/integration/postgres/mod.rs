@@ -4,10 +4,12 @@
 //! back, `oracle` what was committed and whether what was told of it is the truth. The other files are tests, one
 //! kind of trouble each. Who kills a server has one of its own.
 
+mod connections;
 mod database;
 mod hosts;
 mod late_commits;
 mod oracle;
+mod proxy;
 mod receivers;
 mod storm;
 mod writers;
