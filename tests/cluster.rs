@@ -174,6 +174,30 @@ impl Cluster {
         panic!("the PostgreSQL server of the tests did not start:\n{}", self.log());
     }
 
+    /// Has the server write no file beyond this size, or any again. What crosses it is written up to it: with a size in
+    /// the middle of a page, the server reports a full disk.
+    pub fn limit_files(&self, size_bytes: Option<u64>) {
+        let lock = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");
+        let server = lock.lines().next().expect("its process");
+        let children = format!("/proc/{server}/task/{server}/children");
+        let fsize = size_bytes.map_or_else(|| "unlimited".to_owned(), |size_bytes| size_bytes.to_string());
+        let limit = |process: &str| {
+            // As the server's user, who may do it without any privilege. The hard limit stays, or it could not be lifted.
+            let mut limit = as_user(Path::new("prlimit"));
+            limit
+                .args(["--pid", process, &format!("--fsize={fsize}:")])
+                .output()
+                .expect("`prlimit` of util-linux")
+        };
+        // First itself: its next children inherit the limit.
+        let done = limit(server);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        for child in fs::read_to_string(children).expect("the server runs").split_whitespace() {
+            // One that has ended meanwhile writes nothing.
+            limit(child);
+        }
+    }
+
     /// What the server wrote to its log.
     #[must_use]
     pub fn log(&self) -> String {

@@ -11,5 +11,6 @@ mod late_commits;
 mod oracle;
 mod proxy;
 mod receivers;
+mod refusals;
 mod storm;
 mod writers;
