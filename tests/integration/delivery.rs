@@ -125,9 +125,10 @@ async fn a_running_host_follows_the_table_and_keeps_the_last_good_version<D: Dat
 
 async fn a_hanging_destination_does_not_slow_another<D: Database>(shop: Shop<D>) {
     let hanging = aftercommit_tests::Receiver::start().await;
-    hanging.respond(|_| Answer { after: Duration::from_mins(1), ..Answer::status(200) });
-    let both =
-        webhook("slow", "", &hanging.url("/slow")) + &webhook("quick", "", &shop.receiver.url("/quick"));
+    hanging.respond(|_| Answer { after: Duration::from_mins(2), ..Answer::status(200) });
+    // Not given up before the test ends, so that what was sent at all was sent at once.
+    let slow = webhook("slow", "", &hanging.url("/slow")) + "timeout_ms = 120000\n";
+    let both = slow + &webhook("quick", "", &shop.receiver.url("/quick"));
     shop.observe(&both);
     let host = shop.start_host();
     let rows: Vec<String> = (1..=2000).map(|id| format!("({id}, 'pending', 1)")).collect();

@@ -97,8 +97,10 @@ async fn a_host_that_has_nothing_to_do_takes_what_waits_for_another() {
 async fn a_slow_destination_keeps_no_host_from_the_others() {
     let shop = Shop::on_postgres("").await;
     let hanging = Receiver::start().await;
-    hanging.respond(|_| slow(60_000));
+    // Not given up before the test ends, so that what was sent at all was sent at once.
+    hanging.respond(|_| slow(120_000));
     let both = signed_by_host("hanging", "", &hanging.url("/"))
+        + "timeout_ms = 120000\n"
         + &signed_by_host("quick", "", &shop.receiver.url("/"));
     shop.observe(&both);
     let hosts = [shop.start_host_as("a"), shop.start_host_as("b")];
