@@ -6,6 +6,7 @@
 
 mod connections;
 mod database;
+mod half_open;
 mod hosts;
 mod late_commits;
 mod oracle;
