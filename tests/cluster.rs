@@ -33,8 +33,10 @@ while read -r order; do
         pooler=$!
         ;;
     kill)
+        # Stopped first, it has no more children than those that are counted.
+        kill -STOP "$server"
         all="$server $(cat "/proc/$server/task/$server/children")"
-        kill -KILL $all
+        kill -KILL $all 2>/dev/null
         wait "$server" 2>/dev/null
         for process in $all; do
             while [ -e "/proc/$process" ]; do sleep 0.01; done
@@ -63,15 +65,6 @@ default_pool_size = 3
 max_client_conn = 1000
 ";
 
-/// Settings of a server that has nothing to lose but what a kill of its processes loses.
-const CARELESS: [&str; 5] = [
-    "fsync=off",
-    "full_page_writes=off",
-    "max_connections=400",
-    "shared_buffers=64MB",
-    "log_min_messages=fatal",
-];
-
 /// The user that runs the server when the tests run as root, which PostgreSQL refuses.
 const USER: &str = "postgres";
 
@@ -90,10 +83,19 @@ struct Guard {
 }
 
 impl Cluster {
+    /// Settings of a server that has nothing to lose but what a kill of its processes loses.
+    pub const CARELESS: [&str; 5] = [
+        "fsync=off",
+        "full_page_writes=off",
+        "max_connections=400",
+        "shared_buffers=64MB",
+        "log_min_messages=fatal",
+    ];
+
     /// A server for tests: it does not wait for the disk.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with(&CARELESS)
+        Self::start_with(&Self::CARELESS)
     }
 
     /// The same, after `prepare` has changed or added files in its folder `data`.
@@ -185,6 +187,30 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("the PostgreSQL server of the tests did not start:\n{}", self.log());
+    }
+
+    /// Has the server write no file beyond this size, or any again. What crosses it is written up to it: with a size in
+    /// the middle of a page, the server reports a full disk.
+    pub fn limit_files(&self, size_bytes: Option<u64>) {
+        let lock = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");
+        let server = lock.lines().next().expect("its process");
+        let children = format!("/proc/{server}/task/{server}/children");
+        let fsize = size_bytes.map_or_else(|| "unlimited".to_owned(), |size_bytes| size_bytes.to_string());
+        let limit = |process: &str| {
+            // As the server's user, who may do it without any privilege. The hard limit stays, or it could not be lifted.
+            let mut limit = as_user(Path::new("prlimit"));
+            limit
+                .args(["--pid", process, &format!("--fsize={fsize}:")])
+                .output()
+                .expect("`prlimit` of util-linux")
+        };
+        // First itself: its next children inherit the limit.
+        let done = limit(server);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        for child in fs::read_to_string(children).expect("the server runs").split_whitespace() {
+            // One that has ended meanwhile writes nothing.
+            limit(child);
+        }
     }
 
     /// What the server wrote to its log.

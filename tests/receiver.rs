@@ -1,16 +1,26 @@
 //! An HTTP receiver for tests and benchmarks: records what it gets and answers as it is told.
 
 use std::{
-    convert::Infallible,
+    future::poll_fn,
+    io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::BodyExt as _;
+use hyper::{
+    body::{Body, Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -27,6 +37,8 @@ pub struct Received {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// What it was answered, or was about to be.
+    pub answered: StatusCode,
 }
 
 impl Received {
@@ -46,6 +58,10 @@ pub struct Answer {
     pub headers: Vec<(&'static str, String)>,
     /// The pause before it.
     pub after: Duration,
+    /// How long its body is; sent in pieces, without saying the length first.
+    pub body_bytes: u64,
+    /// No answer at all: the connection is reset.
+    pub reset: bool,
 }
 
 impl Answer {
@@ -56,6 +72,8 @@ impl Answer {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: Vec::new(),
             after: Duration::ZERO,
+            body_bytes: 0,
+            reset: false,
         }
     }
 }
@@ -66,6 +84,9 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     count: watch::Sender<usize>,
     respond: Mutex<Arc<Respond>>,
+    /// Requests that are not answered yet, and the most there were at once.
+    open: AtomicUsize,
+    most_open: AtomicUsize,
 }
 
 impl Shared {
@@ -90,6 +111,8 @@ impl Receiver {
             received: Mutex::default(),
             count: watch::Sender::new(0),
             respond: Mutex::new(Arc::new(|_| Answer::status(200))),
+            open: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
         });
         let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
         Self { address, shared, server }
@@ -97,6 +120,7 @@ impl Receiver {
 
     /// From now on answers like this.
     pub fn respond(&self, respond: impl Fn(&Received) -> Answer + Send + Sync + 'static) {
+        self.shared.most_open.store(0, Relaxed);
         *self.shared.respond.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(respond);
     }
 
@@ -118,6 +142,12 @@ impl Receiver {
         *self.shared.count.borrow()
     }
 
+    /// The most requests that waited for their answers at once, since it answers as it does now.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.shared.most_open.load(Relaxed)
+    }
+
     /// Returns everything received once `enough` says so; panics after `at_most`.
     pub async fn wait_until(&self, at_most: Duration, enough: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         let mut count = self.shared.count.subscribe();
@@ -131,9 +161,9 @@ impl Receiver {
         self.received()
     }
 
-    /// Returns everything received once there are `count` requests; panics after 20 seconds.
+    /// Returns everything received once there are `count` requests; panics after a minute, which only a busy machine needs.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
-        self.wait_until(Duration::from_secs(20), |received| received.len() >= count).await
+        self.wait_until(Duration::from_mins(1), |received| received.len() >= count).await
     }
 }
 
@@ -149,37 +179,92 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
+            let service = service_fn(move |request| Box::pin(answer(request, Arc::clone(&shared))));
+            let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             // A peer that is killed breaks its connection; that is what some tests are for.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            if poll_fn(|context| connection.poll_without_shutdown(context)).await.is_err() {
+                // Not closed in order: what is on its way is thrown away, and the peer is told by a RST.
+                let _ = connection.into_parts().io.into_inner().set_zero_linger();
+            }
         });
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    shared: Arc<Shared>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<Zeros>> {
     let (head, body) = request.into_parts();
     // A request that breaks off in the middle was not received.
-    let Ok(body) = body.collect().await else { return Ok(Response::default()) };
-    let received = Received {
+    let Ok(body) = body.collect().await else { return Ok(Response::new(Zeros(0))) };
+    let _open = Open::of(&shared);
+    let mut received = Received {
         at: Instant::now(),
         method: head.method,
         path: head.uri.to_string(),
         headers: head.headers,
         body: body.to_bytes(),
+        answered: StatusCode::OK,
     };
     let respond = Arc::clone(&shared.respond.lock().unwrap_or_else(PoisonError::into_inner));
     let answer = respond(&received);
+    received.answered = answer.status;
     shared.received().push(received);
     shared.count.send_modify(|count| *count += 1);
     if !answer.after.is_zero() {
         tokio::time::sleep(answer.after).await;
     }
+    if answer.reset {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Full::default()).expect("a well-formed answer"))
+    Ok(response.body(Zeros(answer.body_bytes)).expect("a well-formed answer"))
+}
+
+/// A request that is not answered yet.
+struct Open<'a>(&'a Shared);
+
+impl<'a> Open<'a> {
+    fn of(shared: &'a Shared) -> Self {
+        let open = shared.open.fetch_add(1, Relaxed) + 1;
+        shared.most_open.fetch_max(open, Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A body of so many zeros.
+struct Zeros(u64);
+
+impl Body for Zeros {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Self::Data>>>> {
+        static PIECE: [u8; 64 << 10] = [0; 64 << 10];
+        if self.0 == 0 {
+            return Poll::Ready(None);
+        }
+        let size = self.0.min(PIECE.len() as u64);
+        self.0 -= size;
+        let piece = usize::try_from(size).map_or(&PIECE[..], |size| &PIECE[..size]);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0 == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // The length of a long body is not told.
+        if self.0 == 0 { SizeHint::with_exact(0) } else { SizeHint::default() }
+    }
 }

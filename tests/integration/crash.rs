@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::shop::Shop;
+use crate::shop::{Shop, webhook};
 
 /// How often the host is killed while the writer works.
 const KILLS: u32 = 20;
@@ -16,27 +16,13 @@ const ROWS_A_TRANSACTION: i64 = 10;
 
 const CONFIG: &str = "[dispatch]\nlease_timeout_ms = 1000\n";
 
-fn observer(url: &str) -> String {
-    format!(
-        r#"
-[[observers]]
-name = "order-created"
-entity_type = "Order"
-event_kind = "created"
-retry = {{ max_attempts = 50, initial_delay_ms = 10, max_delay_ms = 100 }}
-[[observers.actions]]
-type = "webhook"
-url = "{url}"
-grants = {{ private_network = true }}
-"#
-    )
-}
+const PATIENT: &str = "retry = { max_attempts = 50, initial_delay_ms = 10, max_delay_ms = 100 }";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_killed_twenty_times_under_load_loses_nothing() {
     let shop = Shop::open(CONFIG).await;
-    shop.observe(&observer(&shop.receiver.url("/hook")));
-    let connection = shop.connect();
+    shop.observe(&webhook("order-created", PATIENT, &shop.receiver.url("/hook")));
+    let connection = shop.database.connect();
     let writer = tokio::spawn(async move {
         for first in (1..=ROWS).step_by(usize::try_from(ROWS_A_TRANSACTION).unwrap()) {
             let rows: Vec<String> =
@@ -59,13 +45,15 @@ async fn a_host_killed_twenty_times_under_load_loses_nothing() {
     shop.eventually(Duration::from_mins(2), "everything is delivered", async |shop| {
         shop.count(
             "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)",
-        ) == 0
+        )
+        .await
+            == 0
     })
     .await;
     assert!(host.stop());
 
-    assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items"), 0);
-    assert_eq!(shop.count("SELECT count(*) FROM observer_hosts"), 0, "no host is left behind");
+    assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items").await, 0);
+    assert_eq!(shop.count("SELECT count(*) FROM observer_hosts").await, 0, "no host is left behind");
     let mut ids: HashMap<String, HashSet<String>> = HashMap::new();
     for request in shop.receiver.received() {
         let message: serde_json::Value = serde_json::from_slice(&request.body).unwrap();

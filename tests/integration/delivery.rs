@@ -1,32 +1,54 @@
-//! The life of a delivery: retries, dead letters, replay, order, reload, stop.
+//! The life of a delivery, on either database: retries, dead letters, replay, order, reload, stop.
 
 use std::time::Duration;
 
 use aftercommit_tests::Answer;
 use serde_json::json;
 
-use crate::shop::Shop;
+use crate::shop::{Database, Shop, webhook};
 
-const SOON: Duration = Duration::from_secs(20);
-
-fn webhook(name: &str, more: &str, url: &str) -> String {
-    format!(
-        "[[observers]]\nname = \"{name}\"\nentity_type = \"Order\"\n{more}\n[[observers.actions]]\ntype = \"webhook\"\n\
-         url = \"{url}\"\ngrants = {{ private_network = true }}\n"
-    )
-}
+const SOON: Duration = Duration::from_mins(1);
 
 const FAST: &str = "retry = { max_attempts = 3, initial_delay_ms = 10, max_delay_ms = 20 }";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_fails_is_retried_then_dead_then_replayed_with_the_same_id() {
-    let shop = Shop::open("").await;
+/// Each case on either database, with what it adds to the configuration.
+macro_rules! cases {
+    ($($case:ident: $config:expr),* $(,)?) => {
+        mod on_sqlite {
+            use crate::shop::Shop;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(Shop::open($config).await).await;
+            })*
+        }
+
+        mod on_postgres {
+            use crate::shop::Shop;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(Shop::on_postgres($config).await).await;
+            })*
+        }
+    };
+}
+
+cases! {
+    what_fails_is_retried_then_dead_then_replayed_with_the_same_id: "",
+    one_entity_in_order_though_the_first_attempts_fail: "",
+    a_running_host_follows_the_table_and_keeps_the_last_good_version: "",
+    a_hanging_destination_does_not_slow_another: "",
+    a_removed_observer_ends_its_deliveries_dead_and_a_disabled_one_lets_them_wait: "",
+    a_host_that_stops_finishes_what_runs_and_hands_back_the_rest: "[dispatch]\nper_destination = 2\nmax_concurrency = 2\n",
+    a_condition_that_can_not_be_evaluated_is_on_record_and_others_go_on: "",
+}
+
+async fn what_fails_is_retried_then_dead_then_replayed_with_the_same_id<D: Database>(shop: Shop<D>) {
     shop.observe(&webhook("flaky", FAST, &shop.receiver.url("/flaky")));
     shop.receiver.respond(|_| Answer::status(503));
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'pending', 5)");
+    shop.sql("INSERT INTO orders VALUES (1, 'pending', 5)").await;
     shop.eventually(SOON, "it is dead", async |shop| {
-        shop.count("SELECT count(*) FROM observer_dlq_items") == 1
+        shop.count("SELECT count(*) FROM observer_dlq_items").await == 1
     })
     .await;
     assert_eq!(shop.receiver.count(), 3);
@@ -46,12 +68,10 @@ async fn what_fails_is_retried_then_dead_then_replayed_with_the_same_id() {
     assert!(received.iter().all(|request| request.header("webhook-id") == id), "the id changed");
     assert!(host.stop());
     assert_eq!(shop.json(&["dlq", "list"]), json!([]));
-    assert_eq!(shop.count("SELECT count(*) FROM tb_observer_log"), 4);
+    assert_eq!(shop.count("SELECT count(*) FROM tb_observer_log").await, 4);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_entity_in_order_though_the_first_attempts_fail() {
-    let shop = Shop::open("").await;
+async fn one_entity_in_order_though_the_first_attempts_fail<D: Database>(shop: Shop<D>) {
     let more = format!("ordering = \"per_entity\"\n{FAST}");
     shop.observe(&webhook("ordered", &more, &shop.receiver.url("/ordered")));
     // The first attempt of each delivery fails.
@@ -61,9 +81,9 @@ async fn one_entity_in_order_though_the_first_attempts_fail() {
         Answer::status(if first { 500 } else { 200 })
     });
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'v0', 5), (2, 'v0', 5)");
+    shop.sql("INSERT INTO orders VALUES (1, 'v0', 5), (2, 'v0', 5)").await;
     for version in 1..=5 {
-        shop.sql(&format!("UPDATE orders SET status = 'v{version}'"));
+        shop.sql(&format!("UPDATE orders SET status = 'v{version}'")).await;
     }
     let received = shop.receiver.wait_for(24).await;
     assert!(host.stop());
@@ -80,9 +100,7 @@ async fn one_entity_in_order_though_the_first_attempts_fail() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_running_host_follows_the_table_and_keeps_the_last_good_version() {
-    let shop = Shop::open("").await;
+async fn a_running_host_follows_the_table_and_keeps_the_last_good_version<D: Database>(shop: Shop<D>) {
     shop.observe(&webhook("follow", "condition = \"total > 10\"", &shop.receiver.url("/one")));
     let host = shop.start_host();
     shop.observe(&webhook("follow", "condition = \"total > 10\"", &shop.receiver.url("/two")));
@@ -90,40 +108,39 @@ async fn a_running_host_follows_the_table_and_keeps_the_last_good_version() {
         shop.host_log().matches("observers loaded").count() >= 2
     })
     .await;
-    shop.sql("INSERT INTO orders VALUES (1, 'pending', 11), (2, 'pending', 9)");
+    shop.sql("INSERT INTO orders VALUES (1, 'pending', 11), (2, 'pending', 9)").await;
     assert_eq!(shop.receiver.wait_for(1).await[0].path, "/two");
 
     // Written by hand, past all checks.
-    shop.sql("UPDATE tb_observer SET condition = 'total >' WHERE name = 'follow'");
+    shop.sql("UPDATE tb_observer SET condition = 'total >' WHERE name = 'follow'").await;
     shop.eventually(SOON, "the broken version is shown", async |shop| {
         let listed = shop.json(&["observers", "list"]);
         listed[0].to_string().contains("condition") && listed[0]["error"].is_string()
     })
     .await;
-    shop.sql("INSERT INTO orders VALUES (3, 'pending', 12)");
+    shop.sql("INSERT INTO orders VALUES (3, 'pending', 12)").await;
     assert_eq!(shop.receiver.wait_for(2).await[1].path, "/two");
     assert!(host.stop());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hanging_destination_does_not_slow_another() {
-    let shop = Shop::open("").await;
+async fn a_hanging_destination_does_not_slow_another<D: Database>(shop: Shop<D>) {
     let hanging = aftercommit_tests::Receiver::start().await;
-    hanging.respond(|_| Answer { after: Duration::from_mins(1), ..Answer::status(200) });
-    let both =
-        webhook("slow", "", &hanging.url("/slow")) + &webhook("quick", "", &shop.receiver.url("/quick"));
+    hanging.respond(|_| Answer { after: Duration::from_mins(2), ..Answer::status(200) });
+    // Not given up before the test ends, so that what was sent at all was sent at once.
+    let slow = webhook("slow", "", &hanging.url("/slow")) + "timeout_ms = 120000\n";
+    let both = slow + &webhook("quick", "", &shop.receiver.url("/quick"));
     shop.observe(&both);
     let host = shop.start_host();
     let rows: Vec<String> = (1..=2000).map(|id| format!("({id}, 'pending', 1)")).collect();
-    shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(",")));
+    shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(","))).await;
     shop.receiver.wait_for(2000).await;
     assert!(hanging.count() <= 16, "more than per_destination requests at once: {}", hanging.count());
     host.kill();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_removed_observer_ends_its_deliveries_dead_and_a_disabled_one_lets_them_wait() {
-    let shop = Shop::open("").await;
+async fn a_removed_observer_ends_its_deliveries_dead_and_a_disabled_one_lets_them_wait<D: Database>(
+    shop: Shop<D>,
+) {
     let both = webhook(
         "removed",
         "retry = { max_attempts = 5, initial_delay_ms = 1500, max_delay_ms = 1500 }",
@@ -136,12 +153,12 @@ async fn a_removed_observer_ends_its_deliveries_dead_and_a_disabled_one_lets_the
     shop.observe(&both);
     shop.receiver.respond(|_| Answer::status(500));
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'pending', 1)");
+    shop.sql("INSERT INTO orders VALUES (1, 'pending', 1)").await;
     shop.receiver.wait_for(2).await;
-    shop.sql("DELETE FROM tb_observer WHERE name = 'removed'");
+    shop.sql("DELETE FROM tb_observer WHERE name = 'removed'").await;
     shop.run(&["observers", "disable", "disabled"]);
     shop.eventually(SOON, "the removed one is dead", async |shop| {
-        shop.count("SELECT count(*) FROM observer_dlq_items WHERE code = 'observer_removed'") == 1
+        shop.count("SELECT count(*) FROM observer_dlq_items WHERE code = 'observer_removed'").await == 1
     })
     .await;
     let waiting = shop.json(&["deliveries", "list"]);
@@ -150,20 +167,18 @@ async fn a_removed_observer_ends_its_deliveries_dead_and_a_disabled_one_lets_the
     shop.receiver.respond(|_| Answer::status(200));
     shop.run(&["observers", "enable", "disabled"]);
     shop.eventually(SOON, "the enabled one is delivered", async |shop| {
-        shop.count("SELECT count(*) FROM observer_deliveries") == 0
+        shop.count("SELECT count(*) FROM observer_deliveries").await == 0
     })
     .await;
     assert!(host.stop());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_stops_finishes_what_runs_and_hands_back_the_rest() {
-    let shop = Shop::open("[dispatch]\nper_destination = 2\nmax_concurrency = 2\n").await;
+async fn a_host_that_stops_finishes_what_runs_and_hands_back_the_rest<D: Database>(shop: Shop<D>) {
     shop.observe(&webhook("slow", "", &shop.receiver.url("/slow")));
     shop.receiver.respond(|_| Answer { after: Duration::from_millis(300), ..Answer::status(200) });
     let host = shop.start_host();
     let rows: Vec<String> = (1..=20).map(|id| format!("({id}, 'pending', 1)")).collect();
-    shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(",")));
+    shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(","))).await;
     shop.receiver.wait_for(2).await;
     assert!(host.stop());
     let received = shop.receiver.count();
@@ -183,18 +198,16 @@ async fn a_host_that_stops_finishes_what_runs_and_hands_back_the_rest() {
     assert_eq!(shop.receiver.count(), 20, "nothing was delivered twice");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_condition_that_can_not_be_evaluated_is_on_record_and_others_go_on() {
-    let shop = Shop::open("").await;
+async fn a_condition_that_can_not_be_evaluated_is_on_record_and_others_go_on<D: Database>(shop: Shop<D>) {
     let broken = webhook("broken", "condition = \"status > 5\"", &shop.receiver.url("/broken"));
     shop.observe(&(broken + &webhook("sound", "", &shop.receiver.url("/sound"))));
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'a-payload', 5)");
+    shop.sql("INSERT INTO orders VALUES (1, 'a-payload', 5)").await;
     assert_eq!(shop.receiver.wait_for(1).await[0].path, "/sound");
     assert!(host.stop());
     let errors =
         "SELECT count(*) FROM tb_observer_log WHERE observer = 'broken' AND status = 'condition_error'";
-    assert_eq!(shop.count(errors), 1);
+    assert_eq!(shop.count(errors).await, 1);
     assert_eq!(shop.receiver.count(), 1, "the delivery was not made");
     let log = shop.host_log();
     assert!(

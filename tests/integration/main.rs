@@ -1,7 +1,12 @@
-//! Integration tests: the real binary as real processes, a real database file, real components, a real receiver.
+//! Integration tests: the real binary as real processes, real databases, real components, a real receiver.
+
+#![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
 mod crash;
 mod delivery;
+mod host_process;
+mod postgres;
 mod readme;
 mod shop;
+mod sqlite_file;
 mod webhook;

@@ -1,49 +1,78 @@
 //! A small shop whose orders are observed: its folder, its database, its receiver and its host processes.
 
 use std::{
+    fmt::Debug,
     fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    str::FromStr,
     time::Duration,
 };
 
 use aftercommit_tests::Receiver;
-use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::host_process::HostProcess;
 
 /// A signing secret made for tests.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+/// What the secret `HOST_NAME` is, unless a host has a name of its own.
+const UNNAMED: &str = "unnamed";
+
 const SCHEMA: &str =
     "CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT NOT NULL, total NUMERIC NOT NULL)";
 
+/// Where a shop's data is, as the application reaches it.
+pub(crate) trait Database {
+    /// What the hosts' configuration names.
+    fn url(&self) -> String;
+
+    /// Runs statements.
+    async fn execute(&self, statements: &str) -> Result<(), String>;
+
+    /// The first value that a query selects, as text; `None` for null and for no row.
+    async fn ask(&self, query: &str) -> Result<Option<String>, String>;
+}
+
 /// A shop. Everything it made is gone when it is dropped.
-pub(crate) struct Shop {
+pub(crate) struct Shop<D> {
     /// Where its orders are told.
     pub(crate) receiver: Receiver,
+    /// Where they are.
+    pub(crate) database: D,
     folder: TempDir,
 }
 
-/// A host process of a shop; killed when dropped.
-pub(crate) struct HostProcess {
-    child: Child,
-}
-
-impl Shop {
+impl<D: Database> Shop<D> {
     /// A migrated database with a captured table `orders`, and no observers yet. `config` is added to the file.
-    pub(crate) async fn open(config: &str) -> Self {
-        let shop =
-            Self { receiver: Receiver::start().await, folder: TempDir::new().expect("a temporary folder") };
-        let written =
-            format!("[database]\nurl = \"sqlite:shop.db\"\n[observers]\nfile = \"observers.toml\"\n{config}");
+    pub(crate) async fn of(folder: TempDir, database: D, config: &str) -> Self {
+        let shop = Self::unmigrated(folder, database, config).await;
+        shop.run(&["migrate"]);
+        shop.capture("orders", "Order", &[]);
+        shop
+    }
+
+    /// The same without tables of the host's, and nothing captured.
+    pub(crate) async fn unmigrated(folder: TempDir, database: D, config: &str) -> Self {
+        let shop = Self { receiver: Receiver::start().await, database, folder };
+        let (url, compiled) = (shop.database.url(), compiled());
+        let written = format!(
+            "[database]\nurl = \"{url}\"\n[observers]\nfile = \"observers.toml\"\n[runtime]\ncache_dir = \"{}\"\n\
+             [admin]\nlisten = \"off\"\n{config}",
+            compiled.display()
+        );
         shop.write("aftercommit.toml", &written);
         shop.write("observers.toml", "observers = []\n");
-        shop.sql(SCHEMA);
-        shop.run(&["migrate"]);
-        shop.run(&["capture", "add", "orders", "--entity", "Order"]);
+        shop.sql(SCHEMA).await;
         shop
+    }
+
+    /// Captures a table.
+    pub(crate) fn capture(&self, table: &str, entity_type: &str, more: &[&str]) {
+        self.run(&[&["capture", "add", table, "--entity", entity_type], more].concat());
     }
 
     /// Writes a file into its folder.
@@ -63,21 +92,20 @@ impl Shop {
     }
 
     /// Acts as the application.
-    pub(crate) fn sql(&self, statements: &str) {
-        self.connect().execute_batch(statements).unwrap_or_else(|error| panic!("{statements}: {error}"));
+    pub(crate) async fn sql(&self, statements: &str) {
+        let done = self.database.execute(statements).await;
+        done.unwrap_or_else(|error| panic!("{statements}: {error}"));
     }
 
-    /// A connection of the application.
-    pub(crate) fn connect(&self) -> Connection {
-        let connection = Connection::open(self.path("shop.db")).expect("the database opens");
-        connection.busy_timeout(Duration::from_secs(30)).expect("any time is one");
-        connection
+    /// The one value that a query selects.
+    pub(crate) async fn value<T: FromStr<Err: Debug>>(&self, query: &str) -> T {
+        let value = self.database.ask(query).await.unwrap_or_else(|error| panic!("{query}: {error}"));
+        value.unwrap_or_else(|| panic!("{query}: nothing")).parse().expect("a value of this type")
     }
 
-    /// The count that a statement selects.
-    pub(crate) fn count(&self, statement: &str) -> i64 {
-        let count = self.connect().query_row(statement, (), |row| row.get(0));
-        count.unwrap_or_else(|error| panic!("{statement}: {error}"))
+    /// The count that a query selects.
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        self.value(query).await
     }
 
     /// The program, in the shop's folder, with nothing of the tests' own environment that it reads.
@@ -86,6 +114,7 @@ impl Shop {
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("WEBHOOK_SECRET", SECRET);
+        command.env("HOST_NAME", UNNAMED);
         command
     }
 
@@ -111,20 +140,30 @@ impl Shop {
 
     /// Starts a host process; returns when it is ready.
     pub(crate) fn start_host(&self) -> HostProcess {
-        let log =
-            fs::OpenOptions::new().create(true).append(true).open(self.path("host.log")).expect("a log file");
-        let mut child = self
-            .command(&["run"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("the program starts");
+        self.start_host_as(UNNAMED)
+    }
+
+    /// The same; the secret `HOST_NAME` is a name of its own, so that an observer can tell who delivered.
+    pub(crate) fn start_host_as(&self, name: &str) -> HostProcess {
+        let mut child = self.spawn(name, Stdio::piped());
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let host = HostProcess::of(child);
         let ready = lines.any(|line| line.is_ok_and(|line| line == "aftercommit ready"));
-        let host = HostProcess { child };
         assert!(ready, "the host ended before it was ready:\n{}", self.host_log());
         host
+    }
+
+    /// Starts a host process and does not wait for it.
+    pub(crate) fn launch_host(&self) -> HostProcess {
+        HostProcess::of(self.spawn(UNNAMED, Stdio::null()))
+    }
+
+    fn spawn(&self, name: &str, stdout: Stdio) -> Child {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("host.log"));
+        let mut command = self.command(&["run"]);
+        command.env("HOST_NAME", name);
+        command.stdin(Stdio::null()).stdout(stdout).stderr(log.expect("a log file"));
+        command.spawn().expect("the program starts")
     }
 
     /// What its hosts logged so far.
@@ -144,27 +183,12 @@ impl Shop {
     }
 }
 
-impl HostProcess {
-    /// Ends it with SIGKILL, as a crash would.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it was started here");
-    }
-
-    /// Asks it to stop (SIGTERM) and waits for its end; returns whether it exited with 0.
-    pub(crate) fn stop(mut self) -> bool {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
-        self.child.wait().expect("it was started here").success()
-    }
-}
-
-impl Drop for HostProcess {
-    fn drop(&mut self) {
-        // Ended already, if the test came to its end.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// An observer of orders with one webhook, as TOML; `more` are further keys of the observer.
+pub(crate) fn webhook(name: &str, more: &str, url: &str) -> String {
+    format!(
+        "[[observers]]\nname = \"{name}\"\nentity_type = \"Order\"\n{more}\n[[observers.actions]]\ntype = \"webhook\"\n\
+         url = \"{url}\"\ngrants = {{ private_network = true }}\n"
+    )
 }
 
 /// The program, built beside the tests.
@@ -174,4 +198,9 @@ pub(crate) fn program() -> PathBuf {
     let program = folder.join("aftercommit");
     assert!(program.exists(), "{} is missing: run `cargo build --workspace` first", program.display());
     program
+}
+
+/// Where hosts keep compiled plugins: one place for all shops, so that each plugin is compiled once.
+fn compiled() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
 }

@@ -26,8 +26,8 @@ async fn a_committed_row_arrives_signed_and_exact() {
     let shop = Shop::open("").await;
     shop.observe(&signed(&shop.receiver.url("/hook")));
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (7, 'pending', 9007199254740993), (8, 'pending', 10)");
-    shop.sql("UPDATE orders SET status = 'shipped' WHERE id = 7");
+    shop.sql("INSERT INTO orders VALUES (7, 'pending', 9007199254740993), (8, 'pending', 10)").await;
+    shop.sql("UPDATE orders SET status = 'shipped' WHERE id = 7").await;
 
     let received = &shop.receiver.wait_for(1).await[0];
     let body = std::str::from_utf8(&received.body).unwrap();
@@ -40,10 +40,10 @@ async fn a_committed_row_arrives_signed_and_exact() {
     assert!(body.contains(r#""total":9007199254740993"#), "a number lost digits: {body}");
 
     shop.eventually(std::time::Duration::from_secs(10), "the delivery ends", async |shop| {
-        shop.count("SELECT count(*) FROM observer_deliveries") == 0
+        shop.count("SELECT count(*) FROM observer_deliveries").await == 0
     })
     .await;
     assert!(host.stop());
     assert_eq!(shop.receiver.count(), 1, "only the order that was shipped is told");
-    assert_eq!(shop.count("SELECT count(*) FROM tb_observer_log WHERE status = 'succeeded'"), 1);
+    assert_eq!(shop.count("SELECT count(*) FROM tb_observer_log WHERE status = 'succeeded'").await, 1);
 }

@@ -23,8 +23,9 @@ const READ_ONLY_TRANSACTION: &str = "25006";
 
 /// Classes of what passes: connection, resources, operator intervention, system errors of the server.
 const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
-/// What else passes: a lock that was not available, and a server that is a standby until it is promoted.
-const PASSING: [&str; 2] = ["55P03", READ_ONLY_TRANSACTION];
+/// What else passes: a lock that was not available, a server that is a standby until it is promoted, and rights that
+/// are missing until someone grants them: none of it is the fault of what was to be written.
+const PASSING: [&str; 3] = ["55P03", READ_ONLY_TRANSACTION, INSUFFICIENT_PRIVILEGE];
 
 /// PostgreSQL's code of an error, if the error came from there.
 pub(super) fn code(error: &Error) -> Option<String> {

@@ -1,0 +1,51 @@
+//! A shop's database as a file.
+
+use std::{path::PathBuf, time::Duration};
+
+use rusqlite::{Connection, types::Value};
+use tempfile::TempDir;
+
+use crate::shop::{Database, Shop};
+
+/// A database file.
+pub(crate) struct SqliteFile(PathBuf);
+
+impl Shop<SqliteFile> {
+    /// A shop with a database file, migrated, with a captured table `orders`.
+    pub(crate) async fn open(config: &str) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let database = SqliteFile(folder.path().join("shop.db"));
+        Self::of(folder, database, config).await
+    }
+}
+
+impl SqliteFile {
+    /// A connection of the application.
+    pub(crate) fn connect(&self) -> Connection {
+        let connection = Connection::open(&self.0).expect("the database opens");
+        connection.busy_timeout(Duration::from_secs(30)).expect("any time is one");
+        connection
+    }
+}
+
+impl Database for SqliteFile {
+    fn url(&self) -> String {
+        "sqlite:shop.db".to_owned()
+    }
+
+    async fn execute(&self, statements: &str) -> Result<(), String> {
+        self.connect().execute_batch(statements).map_err(|error| error.to_string())
+    }
+
+    async fn ask(&self, query: &str) -> Result<Option<String>, String> {
+        let value =
+            self.connect().query_row(query, (), |row| row.get(0)).map_err(|error| error.to_string())?;
+        Ok(match value {
+            Value::Null => None,
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Real(number) => Some(number.to_string()),
+            Value::Text(text) => Some(text),
+            Value::Blob(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        })
+    }
+}
