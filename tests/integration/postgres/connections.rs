@@ -68,7 +68,7 @@ async fn a_server_without_free_connections_is_waited_for() {
         }
     }
     shop.eventually(SOON, "the log says what is missing", async |shop| {
-        shop.host_log().contains("no connection was free")
+        shop.host_log().contains("max_connections")
     })
     .await;
     for connection in taken {
