@@ -100,7 +100,7 @@ impl Cluster {
 
     /// The same, after `prepare` has changed or added files in its folder `data`.
     pub fn start_prepared(prepare: impl FnOnce(&Path)) -> Self {
-        Self::start_in(&CARELESS, prepare)
+        Self::start_in(&Self::CARELESS, prepare)
     }
 
     /// A server with settings such as `fsync=on`. Panics with what is missing on this machine.
