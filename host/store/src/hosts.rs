@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
@@ -45,9 +45,6 @@ pub trait Hosts: Send + Sync {
 
     /// Removes a host that stops. It owns nothing any more: what it still owned is freed.
     async fn retire(&self, host: HostId) -> Result<()>;
-
-    /// The deliveries that a host owns on record, each with its attempt.
-    async fn owned(&self, host: HostId) -> Result<Vec<(DeliveryId, u32)>>;
 
     /// The hosts that are entered.
     async fn hosts(&self) -> Result<Vec<HostRow>>;

@@ -22,10 +22,7 @@ pub(super) async fn run(dispatch: Arc<Dispatch>, batch_size: usize, stop: Cancel
                 patience.reset();
                 pause_until(next, dispatch.clock.now())
             }
-            Err(error) => {
-                dispatch.in_doubt.notify_one();
-                patience.failed(&error)
-            }
+            Err(error) => patience.failed(&error),
         };
         let wait = async {
             tokio::select! {
@@ -54,13 +51,11 @@ async fn claim_all(
         let Some(mut reservation) = stop.run_until_cancelled(dispatch.room.reserve(batch_size)).await else {
             return Ok(None);
         };
-        let taking = dispatch.taking.read().await;
         let held = dispatch.held_lanes();
         let wanted = reservation.len();
         let claimed = dispatch.store.claim(dispatch.host, wanted, &held, dispatch.clock.now()).await?;
         let count = claimed.len();
         dispatch.start(claimed, &mut reservation);
-        drop(taking);
         if count < wanted {
             return dispatch.store.next_due().await;
         }

@@ -175,6 +175,6 @@ fn count(dispatch: &Dispatch, completions: &[Completion], report: &CompletionRep
         dispatch.wake_claimer();
     }
     for id in &report.stale {
-        tracing::warn!(delivery_id = %id, "completed too late: it has ended already, or another host owns this delivery");
+        tracing::warn!(delivery_id = %id, "completed too late: another host owns this delivery");
     }
 }

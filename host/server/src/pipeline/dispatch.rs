@@ -6,7 +6,7 @@ use aftercommit_core::{Clock, Failure, FailureClass, Problem, Timestamp};
 use aftercommit_runtime::{Attempt, DeliveryInfo, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId, Lane};
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, RwLock, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
@@ -37,10 +37,6 @@ pub(super) struct Dispatch {
     /// How many actions run at once in all.
     pub(super) slots: Semaphore,
     pub(super) done: mpsc::Sender<Finished>,
-    /// Read by who takes deliveries, until they are started: what is on record before that is not yet known.
-    pub(super) taking: RwLock<()>,
-    /// Taking deliveries failed; it may have happened all the same.
-    pub(super) in_doubt: Notify,
     pub(super) tasks: TaskTracker,
     /// What has not started is handed back.
     pub(super) stop: CancellationToken,
@@ -61,8 +57,7 @@ impl Dispatch {
             let event = last
                 .filter(|last| last.event().id == delivery.event.id)
                 .unwrap_or_else(|| Arc::new(PreparedEvent::new(Arc::clone(&delivery.event))));
-            let place = reservation.place(delivery.id, delivery.attempt);
-            self.spawn(delivery, Arc::clone(&event), place);
+            self.spawn(delivery, Arc::clone(&event), reservation.place());
             last = Some(event);
         }
     }

@@ -6,7 +6,7 @@ use aftercommit_core::Clock;
 use aftercommit_store::{Backend, HostId};
 use arc_swap::ArcSwap;
 use tokio::{
-    sync::{Notify, RwLock, Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -95,7 +95,7 @@ pub struct Host {
     last: CancellationToken,
     retired: CancellationToken,
     deliveries: TaskTracker,
-    /// Intake, claimer and upkeep but the heartbeat: they end when the host is told to stop.
+    /// Intake, claimer, reload, takeover, retention: they end when the host is told to stop.
     duties: TaskTracker,
     completer: JoinHandle<()>,
     heartbeat: JoinHandle<()>,
@@ -128,8 +128,6 @@ impl Host {
             claimer,
             slots: Semaphore::new(settings.max_concurrency),
             done,
-            taking: RwLock::default(),
-            in_doubt: Notify::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             abandon: CancellationToken::new(),
@@ -227,7 +225,6 @@ fn start_duties(dispatch: &Arc<Dispatch>, reload: upkeep::Reload, settings: Host
     duties.spawn(intake::run(Arc::clone(dispatch), intake, stop.clone()));
     duties.spawn(claimer::run(Arc::clone(dispatch), settings.batch_size, stop.clone()));
     duties.spawn(upkeep::takeover(Arc::clone(dispatch), lease, interval, stop.clone()));
-    duties.spawn(upkeep::forgotten(Arc::clone(dispatch), interval, stop.clone()));
     duties.spawn(upkeep::reload(reload, settings.reload_interval, stop.clone()));
     duties.spawn(upkeep::retention(Arc::clone(dispatch), retention, stop.clone()));
     duties

@@ -36,10 +36,7 @@ pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: Cance
                 }
                 None
             }
-            Err(error) => {
-                dispatch.in_doubt.notify_one();
-                Some(patience.failed(&error))
-            }
+            Err(error) => Some(patience.failed(&error)),
         };
         let wait = async {
             match pause {
@@ -64,7 +61,6 @@ async fn take(
     let request =
         TakeRequest { host: dispatch.host, limit, own: reservation.len(), now: dispatch.clock.now() };
     let plan = Arc::new(IntakePlan::new(dispatch.snapshot.load_full(), Arc::clone(&dispatch.destinations)));
-    let _taking = dispatch.taking.read().await;
     let mut taken = dispatch.store.take(request, plan).await?;
     add(&dispatch.counters.events, taken.events);
     add(&dispatch.counters.condition_errors, taken.condition_errors);

@@ -26,18 +26,6 @@ async fn running(fixture: &Fixture) -> Vec<crate::ClaimedDelivery> {
     fixture.take(3, &[Target::new("watcher")]).await.owned
 }
 
-pub(super) async fn tells_what_a_host_owns(fixture: Fixture) {
-    let running = running(&fixture).await;
-    let mut owned = fixture.store.owned(fixture.host).await.unwrap();
-    let mut expected: Vec<_> = running.iter().map(|delivery| (delivery.id, 1)).collect();
-    owned.sort();
-    expected.sort();
-    assert_eq!(owned, expected);
-    assert_eq!(fixture.store.owned(fixture.other).await.unwrap(), []);
-    fixture.store.release(fixture.host, owned, None).await.unwrap();
-    assert_eq!(fixture.store.owned(fixture.host).await.unwrap(), []);
-}
-
 pub(super) async fn takes_over_after_the_lease_and_not_before(fixture: Fixture) {
     running(&fixture).await;
     fixture.store.register(fixture.other, "box:2", at(25)).await.unwrap();

@@ -115,7 +115,6 @@ pub const CASES: &[Case] = cases! {
     }
     hosts {
         enters_renews_and_lists,
-        tells_what_a_host_owns,
         takes_over_after_the_lease_and_not_before,
         refuses_completions_of_a_host_that_was_taken_over,
         a_lost_attempt_counts_and_is_logged,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -17,8 +17,6 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name, heartbeat_at = excluded.hea
 UPDATE observer_hosts SET heartbeat_at = $2 WHERE id = $1";
     LIST_HOSTS = "-- list_hosts
 SELECT id, name, started_at, heartbeat_at FROM observer_hosts ORDER BY started_at, id";
-    OWNED_DELIVERIES = "-- owned_deliveries
-SELECT id, attempts FROM observer_deliveries WHERE state = 'running' AND owner = $1";
     /// Looked at without a transaction: nearly always there is nothing to do. A delivery whose owner is not entered is
     /// nobody's either: its host was removed while it took the delivery.
     MAY_TAKE_OVER = "-- may_take_over
@@ -83,12 +81,6 @@ impl Hosts for PostgresStore {
     async fn retire(&self, host: HostId) -> Result<()> {
         let connections = &self.inner.connections;
         connections.write("retire", Sync::Later, |session| Box::pin(retire(session, host))).await
-    }
-
-    async fn owned(&self, host: HostId) -> Result<Vec<(DeliveryId, u32)>> {
-        let mut session = self.inner.connections.read().await?;
-        let owned = OWNED_DELIVERIES.call().bind(host.0).all(&mut session).await?;
-        owned.iter().map(|record| Ok((DeliveryId(record.get("id")?), record.count("attempts")?))).collect()
     }
 
     async fn hosts(&self) -> Result<Vec<HostRow>> {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -26,8 +26,6 @@ SELECT id, name, started_at, heartbeat_at FROM observer_hosts ORDER BY started_a
 DELETE FROM observer_hosts WHERE id IN (SELECT value FROM json_each(?1))";
     DELETE_LOAD_ERRORS = "-- delete_load_errors_of_hosts
 DELETE FROM observer_load_errors WHERE host IN (SELECT value FROM json_each(?1))";
-    OWNED_DELIVERIES = "-- owned_deliveries
-SELECT id, attempts FROM observer_deliveries WHERE state = 'running' AND owner = ?1";
     /// A delivery whose owner is not entered is nobody's either: its host was removed while it took the delivery.
     HAS_ORPHANS = "-- has_orphans
 SELECT EXISTS (SELECT 1 FROM observer_deliveries
@@ -108,19 +106,6 @@ impl Hosts for SqliteStore {
                 }
                 inner.liveness.end(host);
                 Ok(())
-            })
-            .await
-    }
-
-    async fn owned(&self, host: HostId) -> Result<Vec<(DeliveryId, u32)>> {
-        self.inner
-            .connections
-            .read(move |connection| {
-                let owned = OWNED_DELIVERIES.call().bind(host.to_string()).all(connection)?;
-                owned
-                    .iter()
-                    .map(|record| Ok((DeliveryId(record.parse("id")?), record.get("attempts")?)))
-                    .collect()
             })
             .await
     }

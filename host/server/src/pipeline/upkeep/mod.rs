@@ -1,13 +1,11 @@
 //! Duties beside the flow of deliveries. None is given input: each looks at the store, so that a start and a normal
 //! day take the same path. One file a duty.
 
-mod forgotten;
 mod heartbeat;
 mod reload;
 mod retention;
 mod takeover;
 
-pub(super) use forgotten::forgotten;
 pub(super) use heartbeat::heartbeat;
 pub(super) use reload::{Reload, reload};
 pub(super) use retention::{RetentionSettings, retention};
