@@ -29,8 +29,13 @@ impl fmt::Display for HostId {
 }
 
 /// Heartbeats and takeover.
+///
+/// Times that one host writes and another compares with its own are to be in [`database_time`](Hosts::database_time).
 #[async_trait]
 pub trait Hosts: Send + Sync {
+    /// What time it is for all hosts. `None` if they have one clock anyway: all run on the machine of the database.
+    async fn database_time(&self) -> Result<Option<Timestamp>>;
+
     /// Enters a host that starts, with its first heartbeat.
     async fn register(&self, host: HostId, name: &str, now: Timestamp) -> Result<()>;
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::Timestamp;
+use aftercommit_core::{Clock as _, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::{dispatch::Dispatch, patience::Patience};

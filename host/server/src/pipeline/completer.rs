@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::{Clock as _, DeliveryId, Timestamp};
 use aftercommit_store::{Completion, CompletionReport, End};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

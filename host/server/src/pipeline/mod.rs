@@ -10,6 +10,7 @@
 //! again only when the end of its delivery is durable. What is not guaranteed: that an action runs once only.
 
 mod claimer;
+mod clock;
 mod completer;
 mod conclusion;
 mod counters;

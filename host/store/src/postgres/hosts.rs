@@ -12,10 +12,13 @@ use super::{
     locks,
     session::Session,
     statement::{Record, statements},
+    time::At,
 };
 use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss};
 
 statements! {
+    DATABASE_TIME = "-- database_time
+SELECT clock_timestamp()";
     REGISTER_HOST = "-- register_host
 INSERT INTO observer_hosts (id, name, started_at, heartbeat_at) VALUES ($1, $2, $3, $3)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, heartbeat_at = excluded.heartbeat_at";
@@ -61,6 +64,12 @@ FROM freed";
 
 #[async_trait]
 impl Hosts for PostgresStore {
+    async fn database_time(&self) -> Result<Option<Timestamp>> {
+        let mut session = self.inner.connections.read().await?;
+        let At(now) = DATABASE_TIME.call().value(&mut session).await?;
+        Ok(Some(now))
+    }
+
     async fn register(&self, host: HostId, name: &str, now: Timestamp) -> Result<()> {
         let connections = &self.inner.connections;
         connections

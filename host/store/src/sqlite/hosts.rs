@@ -53,6 +53,10 @@ WHERE state = 'running'
 
 #[async_trait]
 impl Hosts for SqliteStore {
+    async fn database_time(&self) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
     async fn register(&self, host: HostId, name: &str, now: Timestamp) -> Result<()> {
         let (name, inner) = (name.to_owned(), Arc::clone(&self.inner));
         self.inner

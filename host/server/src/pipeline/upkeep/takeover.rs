@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use aftercommit_store::Result;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::{counters::add, dispatch::Dispatch, patience::Patience};
@@ -15,18 +16,8 @@ pub(in crate::pipeline) async fn takeover(
 ) {
     let mut patience = Patience::new("takeover");
     loop {
-        match dispatch.store.take_over(dispatch.clock.now(), lease_timeout).await {
-            Ok(taken) => {
-                patience.reset();
-                for host in &taken.hosts {
-                    tracing::warn!(%host, "a host is gone");
-                }
-                if taken.deliveries > 0 {
-                    tracing::warn!(deliveries = taken.deliveries, "taken over from hosts that are gone");
-                    add(&dispatch.counters.taken_over, taken.deliveries);
-                    dispatch.wake_claimer();
-                }
-            }
+        match take_over(&dispatch, lease_timeout).await {
+            Ok(()) => patience.reset(),
             Err(error) => {
                 patience.failed(&error);
             }
@@ -35,4 +26,19 @@ pub(in crate::pipeline) async fn takeover(
             return;
         }
     }
+}
+
+/// Takes over from hosts that are gone.
+pub(in crate::pipeline) async fn take_over(dispatch: &Dispatch, lease_timeout: Duration) -> Result<()> {
+    let now = dispatch.clock.set_by(&*dispatch.store).await?;
+    let taken = dispatch.store.take_over(now, lease_timeout).await?;
+    for host in &taken.hosts {
+        tracing::warn!(%host, "a host is gone");
+    }
+    if taken.deliveries > 0 {
+        tracing::warn!(deliveries = taken.deliveries, "taken over from hosts that are gone");
+        add(&dispatch.counters.taken_over, taken.deliveries);
+        dispatch.wake_claimer();
+    }
+    Ok(())
 }
