@@ -2,6 +2,7 @@
 
 mod crash;
 mod delivery;
+mod lost;
 mod readme;
 mod shop;
 mod webhook;

@@ -65,10 +65,11 @@ pub(super) async fn run(
                 () = &mut linger => break,
             }
         }
-        // The places are free again when the batch is durable.
-        let (done, _places): (Vec<Done>, Vec<Place>) =
+        let (done, places): (Vec<Done>, Vec<Place>) =
             batch.drain(..).map(|finished| (finished.done, finished.place)).unzip();
         write(&dispatch, done, &mut patience).await;
+        // Only now: the batch is durable.
+        dispatch.room.free(places);
     }
 }
 

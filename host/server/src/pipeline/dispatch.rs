@@ -77,17 +77,15 @@ impl Dispatch {
 
     /// Starts deliveries that this host owns, each in a place of the reservation. Those of one event follow each
     /// other, and share what is made of it.
-    pub(super) fn start(
-        self: &Arc<Self>,
-        deliveries: impl IntoIterator<Item = ClaimedDelivery>,
-        reservation: &mut Reservation,
-    ) {
+    pub(super) fn start(self: &Arc<Self>, deliveries: Vec<ClaimedDelivery>, mut reservation: Reservation) {
+        let places = reservation.places(&deliveries);
+        drop(reservation);
         let mut last: Option<Arc<PreparedEvent>> = None;
-        for delivery in deliveries {
+        for (delivery, place) in deliveries.into_iter().zip(places) {
             let event = last
                 .filter(|last| last.event().id == delivery.event.id)
                 .unwrap_or_else(|| Arc::new(PreparedEvent::new(Arc::clone(&delivery.event))));
-            self.spawn(delivery, Arc::clone(&event), reservation.place());
+            self.spawn(delivery, Arc::clone(&event), place);
             last = Some(event);
         }
     }
