@@ -90,6 +90,12 @@ async fn write(dispatch: &Dispatch, done: Vec<Done>, patience: &mut Patience) {
     if !completions.is_empty() {
         complete(dispatch, completions, patience).await;
     }
+    if handed_back.is_empty() {
+        return;
+    }
+    // A delivery that is handed back gives its number back, too. If the answer is lost, it is handed back once more:
+    // in between, this host must not claim it again, under the same number, and then take that claim away.
+    let _still = dispatch.room.stand_still().await;
     for (not_before, deliveries) in handed_back {
         add(&dispatch.counters.handed_back, deliveries.len());
         release(dispatch, deliveries, not_before, patience).await;
@@ -168,3 +174,6 @@ fn count(dispatch: &Dispatch, completions: &[Completion], report: &CompletionRep
         tracing::warn!(delivery_id = %id, "completed too late: another host owns this delivery");
     }
 }
+
+#[cfg(test)]
+mod tests;
