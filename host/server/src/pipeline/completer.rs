@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{Clock as _, DeliveryId, Timestamp};
+use aftercommit_core::{DeliveryId, Timestamp};
 use aftercommit_store::{Completion, CompletionReport, End};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,7 @@ pub(super) async fn run(
         let (done, places): (Vec<Done>, Vec<Place>) =
             batch.drain(..).map(|finished| (finished.done, finished.place)).unzip();
         write(&dispatch, done, &mut patience).await;
-        // Only now: the batch is durable.
+        // Only now: the batch is durable. What could not be written is not known any more, and is freed as such.
         dispatch.room.free(places);
     }
 }
@@ -102,8 +102,9 @@ async fn write(dispatch: &Dispatch, done: Vec<Done>, patience: &mut Patience) {
     }
 }
 
-/// Writes completions; a batch that the database refuses for a reason of its own is written one by one, so that one
-/// bad row can not hold up the others.
+/// Writes completions; a batch that the database refuses for good is written one by one, so that one bad row can not
+/// hold up the others. What is refused even so is given up: upkeep frees it as a delivery that this host does not know
+/// of. Its attempt counts, so it ends with its attempts at the latest.
 async fn complete(dispatch: &Dispatch, completions: Vec<Completion>, patience: &mut Patience) {
     loop {
         match dispatch.store.complete(dispatch.host, completions.clone()).await {
@@ -117,10 +118,9 @@ async fn complete(dispatch: &Dispatch, completions: Vec<Completion>, patience: &
                 }
             }
             Err(error) if completions.len() == 1 => {
-                let completion = &completions[0];
-                tracing::error!(delivery_id = %completion.id, %error, "the end of an attempt can not be written; it will be made again");
-                let later = Some(dispatch.clock.now().plus(Duration::from_secs(30)));
-                return release(dispatch, vec![(completion.id, completion.attempt)], later, patience).await;
+                let Completion { id, attempt, .. } = completions[0];
+                tracing::error!(delivery_id = %id, attempt, %error, "the end of an attempt can not be written; another will be made if one is left");
+                return;
             }
             Err(error) => {
                 tracing::error!(%error, "a batch of completions was refused; writing them one by one");
@@ -133,6 +133,7 @@ async fn complete(dispatch: &Dispatch, completions: Vec<Completion>, patience: &
     }
 }
 
+/// Hands deliveries back, or gives them up like refused completions.
 async fn release(
     dispatch: &Dispatch,
     deliveries: Vec<(DeliveryId, u32)>,
@@ -140,6 +141,10 @@ async fn release(
     patience: &mut Patience,
 ) {
     while let Err(error) = dispatch.store.release(dispatch.host, deliveries.clone(), not_before).await {
+        if !error.is_transient() {
+            tracing::error!(deliveries = deliveries.len(), %error, "deliveries can not be handed back");
+            return;
+        }
         if pause(dispatch, patience.failed(&error)).await.is_err() {
             return;
         }

@@ -107,6 +107,32 @@ fn succeeded(delivery: &ClaimedDelivery, message: &str) -> Completion {
 }
 
 #[tokio::test]
+async fn an_end_that_is_refused_counts_and_holds_up_no_other() {
+    let mut running = Running::start(3).await;
+    let refused = running.deliveries[1].0.id;
+    running
+        .connect()
+        .execute_batch(
+            "CREATE TRIGGER refuse BEFORE INSERT ON tb_observer_log WHEN NEW.message = 'odd'
+             BEGIN SELECT RAISE(ABORT, 'no such message'); END",
+        )
+        .unwrap();
+    running.end(&["good", "odd", "good"]).await;
+    let dispatch = &running.dispatch;
+    assert_eq!((dispatch.counters.read().succeeded, dispatch.room.taken()), (2, 0));
+    let live = running.live().await;
+    assert_eq!(live.iter().map(|row| row.id).collect::<Vec<_>>(), [refused]);
+
+    free_unknown(dispatch, &dispatch.room.stand_still().await).await.unwrap();
+    assert_eq!(dispatch.counters.read().lost_track, 1);
+    let again = dispatch.store.claim(dispatch.host, 10, &[], dispatch.clock.now()).await.unwrap();
+    assert_eq!(
+        again.iter().map(|delivery| (delivery.id, delivery.attempt)).collect::<Vec<_>>(),
+        [(refused, 2)]
+    );
+}
+
+#[tokio::test]
 async fn what_is_under_way_is_not_lost_track_of() {
     let mut running = Running::start(2).await;
     let dispatch = Arc::clone(&running.dispatch);
