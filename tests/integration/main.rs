@@ -5,6 +5,7 @@
 mod crash;
 mod delivery;
 mod host_process;
+mod lost;
 mod postgres;
 mod readme;
 mod shop;

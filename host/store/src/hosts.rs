@@ -1,8 +1,8 @@
 //! Which hosts live, and what becomes of the work of those that do not.
 
-use std::{fmt, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
-use aftercommit_core::Timestamp;
+use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
@@ -29,8 +29,13 @@ impl fmt::Display for HostId {
 }
 
 /// Heartbeats and takeover.
+///
+/// Times that one host writes and another compares with its own are to be in [`database_time`](Hosts::database_time).
 #[async_trait]
 pub trait Hosts: Send + Sync {
+    /// What time it is for all hosts. `None` if they have one clock anyway: all run on the machine of the database.
+    async fn database_time(&self) -> Result<Option<Timestamp>>;
+
     /// Enters a host that starts, with its first heartbeat.
     async fn register(&self, host: HostId, name: &str, now: Timestamp) -> Result<()>;
 
@@ -43,11 +48,42 @@ pub trait Hosts: Send + Sync {
     /// not entered (it was removed while it claimed them) are freed too.
     async fn take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<TakenOver>;
 
+    /// Frees the running deliveries that `host` owns and does not know of, like a takeover: those that are not among
+    /// `known`, as (delivery, attempt). It knows of none whose claim was committed and not answered, or whose end the
+    /// server has lost. Only reads when there are none. The host must claim nothing between the moment of which `known`
+    /// tells and the return of this.
+    async fn free_unknown(
+        &self,
+        host: HostId,
+        known: HashSet<(DeliveryId, u32)>,
+        now: Timestamp,
+    ) -> Result<usize>;
+
     /// Removes a host that stops. It owns nothing any more: what it still owned is freed.
     async fn retire(&self, host: HostId) -> Result<()>;
 
     /// The hosts that are entered.
     async fn hosts(&self) -> Result<Vec<HostRow>>;
+}
+
+/// Why an attempt that began has no end: for the attempt log, and for whoever looks at the delivery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loss {
+    /// A short stable word.
+    pub(crate) code: &'static str,
+    /// What happened.
+    pub(crate) message: &'static str,
+}
+
+impl Loss {
+    /// Nobody that is entered owns the delivery.
+    pub(crate) const HOST_GONE: Self =
+        Self { code: "host_gone", message: "its host ended before the attempt did" };
+    /// Its owner does not know of it.
+    pub(crate) const UNKNOWN: Self = Self {
+        code: "lost_track",
+        message: "its host lost track of it: an answer of the database did not come, or the end could not be written",
+    };
 }
 
 /// What a takeover freed.

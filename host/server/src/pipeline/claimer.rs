@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::Timestamp;
+use aftercommit_core::{Clock as _, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::{dispatch::Dispatch, patience::Patience};
@@ -48,14 +48,14 @@ async fn claim_all(
             return Ok(next);
         }
         // Only the wait is given up when the host stops: what was claimed is always started or handed back.
-        let Some(mut reservation) = stop.run_until_cancelled(dispatch.room.reserve(batch_size)).await else {
+        let Some(reservation) = stop.run_until_cancelled(dispatch.room.reserve(batch_size)).await else {
             return Ok(None);
         };
         let held = dispatch.held_lanes();
         let wanted = reservation.len();
         let claimed = dispatch.store.claim(dispatch.host, wanted, &held, dispatch.clock.now()).await?;
         let count = claimed.len();
-        dispatch.start(claimed, &mut reservation);
+        dispatch.start(claimed, reservation);
         if count < wanted {
             return dispatch.store.next_due().await;
         }

@@ -76,10 +76,11 @@ pub(super) async fn run(
                 }
             }
         }
-        // The places are free again when the batch is durable.
-        let (done, _places): (Vec<Done>, Vec<Place>) =
+        let (done, places): (Vec<Done>, Vec<Place>) =
             batch.drain(..).map(|finished| (finished.done, finished.place)).unzip();
         write(&dispatch, done, &mut patience).await;
+        // Only now: the batch is durable. What could not be written is not known any more, and is freed as such.
+        dispatch.room.free(places);
     }
 }
 
@@ -100,14 +101,21 @@ async fn write(dispatch: &Dispatch, done: Vec<Done>, patience: &mut Patience) {
     if !completions.is_empty() {
         complete(dispatch, completions, patience).await;
     }
+    if handed_back.is_empty() {
+        return;
+    }
+    // A delivery that is handed back gives its number back, too. If the answer is lost, it is handed back once more:
+    // in between, this host must not claim it again, under the same number, and then take that claim away.
+    let _still = dispatch.room.stand_still().await;
     for (not_before, deliveries) in handed_back {
         add(&dispatch.counters.handed_back, deliveries.len());
         release(dispatch, deliveries, not_before, patience).await;
     }
 }
 
-/// Writes completions; a batch that the database refuses for a reason of its own is written one by one, so that one
-/// bad row can not hold up the others.
+/// Writes completions; a batch that the database refuses for good is written one by one, so that one bad row can not
+/// hold up the others. What is refused even so is given up: upkeep frees it as a delivery that this host does not know
+/// of. Its attempt counts, so it ends with its attempts at the latest.
 async fn complete(dispatch: &Dispatch, completions: Vec<Completion>, patience: &mut Patience) {
     loop {
         match dispatch.store.complete(dispatch.host, completions.clone()).await {
@@ -121,10 +129,9 @@ async fn complete(dispatch: &Dispatch, completions: Vec<Completion>, patience: &
                 }
             }
             Err(error) if completions.len() == 1 => {
-                let completion = &completions[0];
-                tracing::error!(delivery_id = %completion.id, %error, "the end of an attempt can not be written; it will be made again");
-                let later = Some(dispatch.clock.now().plus(Duration::from_secs(30)));
-                return release(dispatch, vec![(completion.id, completion.attempt)], later, patience).await;
+                let Completion { id, attempt, .. } = completions[0];
+                tracing::error!(delivery_id = %id, attempt, %error, "the end of an attempt can not be written; another will be made if one is left");
+                return;
             }
             Err(error) => {
                 tracing::error!(%error, "a batch of completions was refused; writing them one by one");
@@ -137,6 +144,7 @@ async fn complete(dispatch: &Dispatch, completions: Vec<Completion>, patience: &
     }
 }
 
+/// Hands deliveries back, or gives them up like refused completions.
 async fn release(
     dispatch: &Dispatch,
     deliveries: Vec<(DeliveryId, u32)>,
@@ -144,6 +152,10 @@ async fn release(
     patience: &mut Patience,
 ) {
     while let Err(error) = dispatch.store.release(dispatch.host, deliveries.clone(), not_before).await {
+        if !error.is_transient() {
+            tracing::error!(deliveries = deliveries.len(), %error, "deliveries can not be handed back");
+            return;
+        }
         if pause(dispatch, patience.failed(&error)).await.is_err() {
             return;
         }
@@ -178,3 +190,6 @@ fn count(dispatch: &Dispatch, completions: &[Completion], report: &CompletionRep
         tracing::warn!(delivery_id = %id, "completed too late: another host owns this delivery");
     }
 }
+
+#[cfg(test)]
+mod tests;

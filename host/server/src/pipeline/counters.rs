@@ -44,6 +44,8 @@ counters! {
     handed_back,
     /// Deliveries freed from hosts that were gone.
     taken_over,
+    /// Deliveries freed that this host owned and did not know of, or whose end it could not write.
+    lost_track,
 }
 
 /// Adds to a counter.

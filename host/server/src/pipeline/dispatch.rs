@@ -11,10 +11,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
 use super::{
+    clock::CommonClock,
     completer::{Done, Finished},
     conclusion::{conclude, conclude_gone},
     counters::Counters,
     destinations::Destinations,
+    host::HostSettings,
     lookup::{Lookup, look_up},
     room::{Place, Reservation, Room},
 };
@@ -27,7 +29,7 @@ const WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Dispatch {
     pub(super) host: HostId,
     pub(super) store: Arc<dyn Backend>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<CommonClock>,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) room: Room,
     pub(super) destinations: Arc<Destinations>,
@@ -45,19 +47,45 @@ pub(super) struct Dispatch {
 }
 
 impl Dispatch {
+    /// One that owns nothing yet, and where the completer hears what it is done with.
+    pub(super) fn new(
+        host: HostId,
+        store: Arc<dyn Backend>,
+        clock: Arc<CommonClock>,
+        settings: HostSettings,
+    ) -> (Arc<Self>, mpsc::Receiver<Finished>) {
+        let (done, finished) = mpsc::channel(settings.channel_capacity);
+        let claimer = Arc::new(Notify::new());
+        let dispatch = Self {
+            host,
+            store,
+            clock,
+            snapshot: Arc::default(),
+            room: Room::new(settings.channel_capacity),
+            destinations: Arc::new(Destinations::new(settings.destination_bounds(), Arc::clone(&claimer))),
+            counters: Arc::default(),
+            reload: Arc::new(Notify::new()),
+            claimer,
+            slots: Semaphore::new(settings.max_concurrency),
+            done,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+        };
+        (Arc::new(dispatch), finished)
+    }
+
     /// Starts deliveries that this host owns, each in a place of the reservation. Those of one event follow each
     /// other, and share what is made of it.
-    pub(super) fn start(
-        self: &Arc<Self>,
-        deliveries: impl IntoIterator<Item = ClaimedDelivery>,
-        reservation: &mut Reservation,
-    ) {
+    pub(super) fn start(self: &Arc<Self>, deliveries: Vec<ClaimedDelivery>, mut reservation: Reservation) {
+        let places = reservation.places(&deliveries);
+        drop(reservation);
         let mut last: Option<Arc<PreparedEvent>> = None;
-        for delivery in deliveries {
+        for (delivery, place) in deliveries.into_iter().zip(places) {
             let event = last
                 .filter(|last| last.event().id == delivery.event.id)
                 .unwrap_or_else(|| Arc::new(PreparedEvent::new(Arc::clone(&delivery.event))));
-            self.spawn(delivery, Arc::clone(&event), reservation.place());
+            self.spawn(delivery, Arc::clone(&event), place);
             last = Some(event);
         }
     }

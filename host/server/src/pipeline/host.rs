@@ -5,16 +5,15 @@ use std::{sync::Arc, time::Duration};
 use aftercommit_core::Clock;
 use aftercommit_store::{Backend, HostId};
 use arc_swap::ArcSwap;
-use tokio::{
-    sync::{Notify, Semaphore, mpsc},
-    task::JoinHandle,
-};
+use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    claimer, completer,
+    claimer,
+    clock::CommonClock,
+    completer,
     counters::{Counters, Health},
-    destinations::{Bounds, Destinations},
+    destinations::Bounds,
     dispatch::Dispatch,
     intake,
     room::Room,
@@ -74,7 +73,7 @@ impl From<&Config> for HostSettings {
 impl HostSettings {
     /// How much of the host one destination may hold. Its share of the places is its share of the concurrency; a fast
     /// one may hold more, and leaves a quarter to the others.
-    fn destination_bounds(&self) -> Bounds {
+    pub(super) fn destination_bounds(&self) -> Bounds {
         let concurrency = self.per_destination;
         let share = (self.channel_capacity * concurrency / self.max_concurrency).max(concurrency);
         Bounds { concurrency, share, most: (self.channel_capacity / 4 * 3).max(share) }
@@ -112,26 +111,10 @@ impl Host {
         store.check_schema().await?;
         let id = HostId::random();
         let name = format!("{}:{}", gethostname::gethostname().display(), std::process::id());
-        store.register(id, &name, clock.now()).await?;
+        let clock = Arc::new(CommonClock::new(clock));
+        store.register(id, &name, clock.set_by(&*store).await?).await?;
 
-        let (done, finished) = mpsc::channel(settings.channel_capacity);
-        let claimer = Arc::new(Notify::new());
-        let dispatch = Arc::new(Dispatch {
-            host: id,
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            snapshot: Arc::default(),
-            room: Room::new(settings.channel_capacity),
-            destinations: Arc::new(Destinations::new(settings.destination_bounds(), Arc::clone(&claimer))),
-            counters: Arc::default(),
-            reload: Arc::new(Notify::new()),
-            claimer,
-            slots: Semaphore::new(settings.max_concurrency),
-            done,
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            abandon: CancellationToken::new(),
-        });
+        let (dispatch, finished) = Dispatch::new(id, Arc::clone(&store), Arc::clone(&clock), settings);
         let reload = upkeep::Reload {
             host: id,
             store: Arc::clone(&store),

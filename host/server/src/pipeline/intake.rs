@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use aftercommit_core::Clock as _;
 use aftercommit_store::{TakeRequest, Taken};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +54,7 @@ pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: Cance
 async fn take(
     dispatch: &Arc<Dispatch>,
     limit: usize,
-    mut reservation: Reservation,
+    reservation: Reservation,
 ) -> aftercommit_store::Result<Taken> {
     // No more rows than there are places: what finds none is written, claimed and read once more than what is owned
     // at once.
@@ -68,7 +69,7 @@ async fn take(
     for (event_id, reason) in &taken.quarantined {
         tracing::error!(%event_id, reason, "a captured row can not become an event; it is in quarantine");
     }
-    dispatch.start(std::mem::take(&mut taken.owned), &mut reservation);
+    dispatch.start(std::mem::take(&mut taken.owned), reservation);
     if taken.ready > 0 {
         dispatch.wake_claimer();
     }

@@ -11,7 +11,7 @@ use crate::observers::{Action, Snapshot};
 pub(super) enum Lookup {
     /// Run its action.
     Run(Arc<Action>),
-    /// Its attempts are used up: the last one ended with its host.
+    /// Its attempts are used up: nobody knows how the last one ended.
     Exhausted(Arc<Action>, Problem),
     /// Its observer or its action is not in the snapshot.
     Gone(Problem),
@@ -37,8 +37,10 @@ pub(super) fn look_up(delivery: &ClaimedDelivery, snapshot: &Snapshot) -> Lookup
         return Lookup::Gone(Problem::new("action_removed", message));
     };
     if delivery.round_attempt() > action.policy.retry.max_attempts {
-        let message =
-            format!("the host was lost during attempt {}, the last one", delivery.attempt.saturating_sub(1));
+        let last = delivery.attempt.saturating_sub(1);
+        let message = format!(
+            "attempt {last}, the last one, was lost: its host ended before it did, or could not write its end"
+        );
         return Lookup::Exhausted(Arc::clone(action), Problem::new("host_lost", message));
     }
     if action.configured.is_err() { Lookup::Wait } else { Lookup::Run(Arc::clone(action)) }

@@ -7,9 +7,11 @@
 //! over from those that are not, reloads observers and drops what is old.
 //!
 //! Ownership is a [`Place`](room::Place): nobody owns more deliveries than there are places, and a place is free
-//! again only when the end of its delivery is durable. What is not guaranteed: that an action runs once only.
+//! again only when the end of its delivery is durable. What a host owns and has no place for (an answer of the database
+//! was lost) `upkeep` frees. What is not guaranteed: that an action runs once only.
 
 mod claimer;
+mod clock;
 mod completer;
 mod conclusion;
 mod counters;

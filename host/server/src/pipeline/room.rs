@@ -1,29 +1,69 @@
-//! How many deliveries this host may own at once.
+//! How many deliveries this host may own at once, and which it knows of.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use aftercommit_core::DeliveryId;
+use aftercommit_store::ClaimedDelivery;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, RwLockWriteGuard, Semaphore};
 
 /// The places of this host. Each delivery it owns holds one until its end is durable.
+///
+/// Between the commit of a claim and its answer this host owns what it does not know of. So who claims holds
+/// `claiming` for reading, from before the call to the store until what came has its places; who needs that nothing is
+/// claimed holds it for writing.
 #[derive(Clone)]
 pub(super) struct Room {
     places: Arc<Semaphore>,
+    known: Arc<Known>,
+    claiming: Arc<RwLock<()>>,
     capacity: usize,
 }
 
-/// A place for one delivery; free again when dropped.
-pub(super) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+/// A delivery, and which attempt of it this host makes.
+type Attempt = (DeliveryId, u32);
 
-/// Places set aside for deliveries that are about to be owned.
-pub(super) struct Reservation(Option<OwnedSemaphorePermit>);
+/// What holds a place. An attempt may hold two: a server that crashed can have lost its claim, and given it once more.
+#[derive(Default)]
+struct Known(Mutex<HashMap<Attempt, usize>>);
+
+/// A place for one delivery; free again when dropped, and its delivery is not known any more.
+pub(super) struct Place {
+    attempt: Option<Attempt>,
+    known: Arc<Known>,
+    #[expect(dead_code, reason = "held, not read")]
+    permit: OwnedSemaphorePermit,
+}
+
+/// Places set aside for deliveries that are about to be owned, and the right to claim them.
+pub(super) struct Reservation {
+    permit: Option<OwnedSemaphorePermit>,
+    known: Arc<Known>,
+    #[expect(dead_code, reason = "held, not read")]
+    claiming: OwnedRwLockReadGuard<()>,
+}
+
+/// While this lives, the host claims nothing, and knows of all it has claimed.
+pub(super) struct Still<'r> {
+    room: &'r Room,
+    #[expect(dead_code, reason = "held, not read")]
+    claiming: RwLockWriteGuard<'r, ()>,
+}
 
 impl Room {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(capacity)), capacity }
+        Self {
+            places: Arc::new(Semaphore::new(capacity)),
+            known: Arc::default(),
+            claiming: Arc::default(),
+            capacity,
+        }
     }
 
     /// Sets aside up to `wanted` places; waits while fewer than a quarter of them are free, so that a busy host works
-    /// in batches and not row by row.
+    /// in batches and not row by row. Waits also while the room has to [stand still](Self::stand_still).
     pub(super) async fn reserve(&self, wanted: usize) -> Reservation {
         let wanted = wanted.clamp(1, self.capacity);
         let least = (wanted / 4).max(1);
@@ -33,26 +73,80 @@ impl Room {
         if let Ok(further) = Arc::clone(&self.places).try_acquire_many_owned(count(more)) {
             permit.merge(further);
         }
-        Reservation(Some(permit))
+        let claiming = Arc::clone(&self.claiming).read_owned().await;
+        Reservation { permit: Some(permit), known: Arc::clone(&self.known), claiming }
+    }
+
+    /// Waits for what is being claimed, and lets nothing be claimed until the answer is dropped.
+    pub(super) async fn stand_still(&self) -> Still<'_> {
+        Still { room: self, claiming: self.claiming.write().await }
     }
 
     /// How many deliveries are owned or about to be.
     pub(super) fn taken(&self) -> usize {
         self.capacity - self.places.available_permits()
     }
+
+    /// Frees many places at once.
+    pub(super) fn free(&self, mut places: Vec<Place>) {
+        let mut known = self.known.lock();
+        for attempt in places.iter_mut().filter_map(|place| place.attempt.take()) {
+            forget(&mut known, attempt);
+        }
+    }
+}
+
+impl Still<'_> {
+    /// What holds a place.
+    pub(super) fn known(&self) -> HashSet<Attempt> {
+        self.room.known.lock().keys().copied().collect()
+    }
 }
 
 impl Reservation {
     pub(super) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+        self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
-    /// One of the places. Asking for more than were set aside is a defect.
-    pub(super) fn place(&mut self) -> Place {
-        let permit = self.0.as_mut().expect("a reservation has places");
-        let last = permit.num_permits() == 1;
-        let one = if last { self.0.take() } else { permit.split(1) };
-        Place(one.expect("no more deliveries than places were asked for"))
+    /// A place for each of the deliveries, which are known from now on. More of them than places were set aside is a
+    /// defect.
+    pub(super) fn places(&mut self, deliveries: &[ClaimedDelivery]) -> Vec<Place> {
+        let mut known = self.known.lock();
+        deliveries
+            .iter()
+            .map(|delivery| {
+                let permit = self.permit.as_mut().expect("a reservation has places");
+                let last = permit.num_permits() == 1;
+                let permit = if last { self.permit.take() } else { permit.split(1) };
+                let permit = permit.expect("no more deliveries than places were asked for");
+                let attempt = (delivery.id, delivery.attempt);
+                *known.entry(attempt).or_default() += 1;
+                Place { attempt: Some(attempt), known: Arc::clone(&self.known), permit }
+            })
+            .collect()
+    }
+}
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            forget(&mut self.known.lock(), attempt);
+        }
+    }
+}
+
+fn forget(known: &mut HashMap<Attempt, usize>, attempt: Attempt) {
+    if let Some(places) = known.get_mut(&attempt) {
+        *places -= 1;
+        if *places == 0 {
+            known.remove(&attempt);
+        }
     }
 }
 
@@ -62,17 +156,38 @@ fn count(places: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use aftercommit_core::{EntityEvent, EventKind};
+    use futures::poll;
+    use serde_json::json;
+
     use super::*;
+
+    /// The first attempt of so many deliveries.
+    fn deliveries(count: u64) -> Vec<ClaimedDelivery> {
+        let event = Arc::new(EntityEvent::new(EventKind::Created, "Order", 1, json!({})));
+        let delivery = |n: u64| ClaimedDelivery {
+            id: DeliveryId::of(event.id, &n.to_string(), "hook"),
+            event: Arc::clone(&event),
+            observer: "watcher".into(),
+            action: "hook".into(),
+            action_type: "webhook".into(),
+            attempt: 1,
+            attempts_before: 0,
+        };
+        (0..count).map(delivery).collect()
+    }
 
     #[tokio::test]
     async fn places_come_back_when_dropped() {
         let room = Room::new(8);
         let mut reservation = room.reserve(100).await;
         assert_eq!((reservation.len(), room.taken()), (8, 8));
-        let place = reservation.place();
+        let places = reservation.places(&deliveries(1));
         drop(reservation);
         assert_eq!(room.taken(), 1);
-        drop(place);
+        drop(places);
         assert_eq!(room.taken(), 0);
     }
 
@@ -80,9 +195,43 @@ mod tests {
     async fn every_place_can_be_used() {
         let room = Room::new(2);
         let mut reservation = room.reserve(2).await;
-        let places = [reservation.place(), reservation.place()];
+        let places = reservation.places(&deliveries(2));
         assert_eq!(reservation.len(), 0);
-        drop(places);
+        room.free(places);
         assert_eq!(room.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_holds_a_place_is_known() {
+        let room = Room::new(4);
+        let deliveries = deliveries(3);
+        let id = |n: usize| (deliveries[n].id, 1);
+        let mut places = room.reserve(4).await.places(&deliveries);
+        assert_eq!(room.stand_still().await.known(), HashSet::from([id(0), id(1), id(2)]));
+        drop(places.remove(0));
+        assert_eq!(room.stand_still().await.known(), HashSet::from([id(1), id(2)]));
+        let again = room.reserve(1).await.places(&deliveries[1..2]);
+        room.free(places);
+        assert_eq!(room.stand_still().await.known(), HashSet::from([id(1)]), "it still holds a place");
+        drop(again);
+        assert!(room.stand_still().await.known().is_empty());
+        assert_eq!(room.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_claimed_while_the_room_stands_still() {
+        let room = Room::new(4);
+        let mut reservation = room.reserve(1).await;
+        let mut still = pin!(room.stand_still());
+        assert!(poll!(&mut still).is_pending(), "a claim is under way");
+        let deliveries = deliveries(1);
+        let _places = reservation.places(&deliveries);
+        drop(reservation);
+        let still = still.await;
+        assert_eq!(still.known().len(), 1);
+        let mut next = pin!(room.reserve(1));
+        assert!(poll!(&mut next).is_pending());
+        drop(still);
+        next.await;
     }
 }

@@ -1,11 +1,11 @@
 //! Cases of `Hosts`: heartbeat and takeover.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use aftercommit_core::DeliveryState;
+use aftercommit_core::{DeliveryId, DeliveryState};
 
 use super::fixture::{Fixture, Target, at, completion, event_id, numbers};
-use crate::{End, TakenOver};
+use crate::{ClaimedDelivery, End, TakenOver};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -20,7 +20,7 @@ pub(super) async fn enters_renews_and_lists(fixture: Fixture) {
 }
 
 /// A host of this database that runs three deliveries.
-async fn running(fixture: &Fixture) -> Vec<crate::ClaimedDelivery> {
+async fn running(fixture: &Fixture) -> Vec<ClaimedDelivery> {
     fixture.store.register(fixture.host, "box:1", at(0)).await.unwrap();
     fixture.emit(1..=3).await;
     fixture.take(3, &[Target::new("watcher")]).await.owned
@@ -99,4 +99,51 @@ pub(super) async fn a_host_can_enter_again(fixture: Fixture) {
     assert!(fixture.store.heartbeat(fixture.host, at(62)).await.unwrap());
     assert_eq!(fixture.claim(10, at(62)).await.len(), 3);
     assert_eq!(fixture.store.take_over(at(63), LEASE).await.unwrap(), TakenOver::default());
+}
+
+fn known(deliveries: &[ClaimedDelivery]) -> HashSet<(DeliveryId, u32)> {
+    deliveries.iter().map(|delivery| (delivery.id, delivery.attempt)).collect()
+}
+
+pub(super) async fn frees_what_its_host_does_not_know_of(fixture: Fixture) {
+    let owned = running(&fixture).await;
+    fixture.emit([4]).await;
+    fixture.take(0, &[Target::new("watcher")]).await;
+    let others = fixture.store.claim(fixture.other, 1, &[], at(1)).await.unwrap();
+    assert_eq!(fixture.store.free_unknown(fixture.host, known(&owned[1..]), at(2)).await.unwrap(), 1);
+    let live = fixture.live().await;
+    let freed = live.iter().find(|row| row.id == owned[0].id).unwrap();
+    assert_eq!((freed.status, freed.attempts), (DeliveryState::Ready, 1), "the attempt counts");
+    assert!(freed.last_error.as_deref().is_some_and(|error| error.contains("lost track")), "{freed:?}");
+    assert_eq!(live.iter().filter(|row| row.status == DeliveryState::Running).count(), 3);
+    let attempts = fixture.store.event(event_id(1)).await.unwrap().attempts;
+    let attempts: Vec<_> = attempts.iter().map(|row| (row.attempt, row.status.as_str())).collect();
+    assert_eq!(attempts, [(1, "lost")]);
+    let late = vec![completion(&owned[0], End::Succeeded)];
+    assert_eq!(fixture.store.complete(fixture.host, late).await.unwrap().stale, [owned[0].id]);
+    assert_eq!(fixture.claim(10, at(3)).await[0].attempt, 2);
+    fixture.complete(&owned[1..], &End::Succeeded).await;
+    let others = others.iter().map(|delivery| completion(delivery, End::Succeeded)).collect();
+    assert_eq!(fixture.store.complete(fixture.other, others).await.unwrap().applied, 1);
+}
+
+pub(super) async fn an_earlier_attempt_is_not_the_present_one(fixture: Fixture) {
+    let first = running(&fixture).await;
+    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    fixture.store.register(fixture.host, "box:1", at(61)).await.unwrap();
+    let second = fixture.claim(10, at(61)).await;
+    assert_eq!(fixture.store.free_unknown(fixture.host, known(&second), at(62)).await.unwrap(), 0);
+    assert_eq!(fixture.store.free_unknown(fixture.host, known(&first), at(62)).await.unwrap(), 3);
+}
+
+pub(super) async fn what_is_known_stays(fixture: Fixture) {
+    let owned = running(&fixture).await;
+    let mut all = known(&owned);
+    assert_eq!(fixture.store.free_unknown(fixture.host, all.clone(), at(1)).await.unwrap(), 0);
+    fixture.complete(&owned[..1], &End::Succeeded).await;
+    all.insert((DeliveryId(event_id(9)), 1));
+    assert_eq!(fixture.store.free_unknown(fixture.host, all, at(2)).await.unwrap(), 0, "more is known");
+    assert_eq!(fixture.store.free_unknown(fixture.other, HashSet::new(), at(2)).await.unwrap(), 0);
+    fixture.complete(&owned[1..], &End::Succeeded).await;
+    assert_eq!(fixture.store.free_unknown(fixture.host, HashSet::new(), at(3)).await.unwrap(), 0);
 }

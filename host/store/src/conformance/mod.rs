@@ -112,6 +112,7 @@ pub const CASES: &[Case] = cases! {
         intake_does_not_own_past_a_live_one,
         a_replayed_one_waits_for_the_running_and_goes_before_later_ones,
         a_takeover_keeps_the_order,
+        one_that_its_host_lost_keeps_its_turn,
     }
     hosts {
         enters_renews_and_lists,
@@ -121,6 +122,9 @@ pub const CASES: &[Case] = cases! {
         a_host_that_retires_owns_nothing,
         frees_deliveries_of_hosts_that_are_not_entered,
         a_host_can_enter_again,
+        frees_what_its_host_does_not_know_of,
+        an_earlier_attempt_is_not_the_present_one,
+        what_is_known_stays,
     }
     definitions {
         applies_and_loads_the_same,

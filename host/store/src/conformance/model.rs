@@ -1,6 +1,9 @@
 //! A seeded run: the same random calls to the store and to a model of a few lines, which must agree after each.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use aftercommit_core::delivery::Move;
 use aftercommit_core::{DeliveryId, DeliveryState, Timestamp};
@@ -188,12 +191,13 @@ impl Run {
     async fn step(&mut self) -> &'static str {
         self.now += self.random.below(3) as u64;
         // More is ended than made: in a backlog nothing would happen twice.
-        match self.random.below(16) {
+        match self.random.below(17) {
             0 | 1 => self.take().await,
             2..=6 => self.claim().await,
             7..=11 => self.complete().await,
             12 => self.release().await,
             13 => self.take_over().await,
+            14 => self.free_unknown().await,
             _ => self.replay().await,
         }
     }
@@ -329,6 +333,24 @@ impl Run {
         assert_eq!((taken.hosts, taken.deliveries), (vec![silent], self.model.free(silent)));
         self.fixture.store.register(silent, "model", at(self.now)).await.unwrap();
         "take_over"
+    }
+
+    /// One host has lost track of some of what it owns.
+    async fn free_unknown(&mut self) -> &'static str {
+        let host = self.host();
+        let mut known = HashSet::new();
+        let mut freed = 0;
+        for (id, delivery) in self.model.live.iter_mut().filter(|(_, known)| known.owner == Some(host)) {
+            if self.random.below(2) == 0 {
+                known.insert((*id, delivery.attempts));
+            } else {
+                delivery.step(Move::TakeOver);
+                delivery.owner = None;
+                freed += 1;
+            }
+        }
+        assert_eq!(self.fixture.store.free_unknown(host, known, at(self.now)).await.unwrap(), freed);
+        "free_unknown"
     }
 
     async fn replay(&mut self) -> &'static str {

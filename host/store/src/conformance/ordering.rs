@@ -1,6 +1,6 @@
 //! Cases of deliveries that wait for each other, over all traits that touch them.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::fixture::{Fixture, Target, at, dead, numbers};
 use crate::{ClaimedDelivery, End};
@@ -94,4 +94,14 @@ pub(super) async fn a_takeover_keeps_the_order(fixture: Fixture) {
     assert_eq!(taken.deliveries, 1);
     let claimed = fixture.store.claim(fixture.other, 10, &[], at(100)).await.unwrap();
     assert_eq!(numbers(&claimed), [1]);
+}
+
+pub(super) async fn one_that_its_host_lost_keeps_its_turn(fixture: Fixture) {
+    fixture.emit([1, 11]).await;
+    fixture.take(10, &[Target::ordered("watcher")]).await;
+    assert_eq!(fixture.store.free_unknown(fixture.host, HashSet::new(), at(1)).await.unwrap(), 1);
+    let claimed = runnable(&fixture).await;
+    assert_eq!(numbers(&claimed), [1]);
+    fixture.complete(&claimed, &End::Succeeded).await;
+    assert_eq!(numbers(&runnable(&fixture).await), [11]);
 }

@@ -1,15 +1,24 @@
 //! Which hosts live, and what becomes of the work of those that do not.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use aftercommit_core::Timestamp;
+use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{PostgresStore, completion, connection::Sync, locks, session::Session, statement::statements};
-use crate::{HostId, HostRow, Hosts, Result, TakenOver};
+use super::{
+    PostgresStore, completion,
+    connection::Sync,
+    locks,
+    session::Session,
+    statement::{Record, statements},
+    time::At,
+};
+use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss};
 
 statements! {
+    DATABASE_TIME = "-- database_time
+SELECT clock_timestamp()";
     REGISTER_HOST = "-- register_host
 INSERT INTO observer_hosts (id, name, started_at, heartbeat_at) VALUES ($1, $2, $3, $3)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, heartbeat_at = excluded.heartbeat_at";
@@ -33,13 +42,15 @@ DELETE FROM observer_load_errors WHERE host NOT IN (SELECT id FROM observer_host
     ORPHANS = "-- orphans
 SELECT id, owner, attempts FROM observer_deliveries AS d
 WHERE d.state = 'running' AND NOT EXISTS (SELECT 1 FROM observer_hosts AS h WHERE h.id = d.owner)";
+    OWNED_DELIVERIES = "-- owned_deliveries
+SELECT id, owner, attempts FROM observer_deliveries WHERE state = 'running' AND owner = $1";
     /// Only those that are still as they were found: meanwhile another host may have freed one, and a third, which
     /// entered after this statement began, may run it. The attempt that is lost may have done its work or not: that
     /// is on record, like every other attempt.
     FREE_DELIVERIES = "-- free_deliveries
 WITH freed AS (
     UPDATE observer_deliveries AS d
-    SET state = 'ready', owner = NULL, last_error = 'its host ended before the attempt did'
+    SET state = 'ready', owner = NULL, last_error = $6
     FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) AS o (id, owner, attempts)
     WHERE d.id = ANY ($1) AND d.id = o.id AND d.state = 'running' AND d.owner = o.owner AND d.attempts = o.attempts
     RETURNING d.*
@@ -47,13 +58,18 @@ WITH freed AS (
 INSERT INTO tb_observer_log
     (delivery_id, event_id, observer, action, action_type, attempt, max_attempts, status, code, message, started_at,
      duration_us)
-SELECT id, event_id, observer, action, action_type, attempts, max_attempts, 'lost', 'host_gone',
-       'its host ended before the attempt did', $4, 0
+SELECT id, event_id, observer, action, action_type, attempts, max_attempts, 'lost', $5, $6, $4, 0
 FROM freed";
 }
 
 #[async_trait]
 impl Hosts for PostgresStore {
+    async fn database_time(&self) -> Result<Option<Timestamp>> {
+        let mut session = self.inner.connections.read().await?;
+        let At(now) = DATABASE_TIME.call().value(&mut session).await?;
+        Ok(Some(now))
+    }
+
     async fn register(&self, host: HostId, name: &str, now: Timestamp) -> Result<()> {
         let connections = &self.inner.connections;
         connections
@@ -76,6 +92,33 @@ impl Hosts for PostgresStore {
             return Ok(TakenOver::default());
         }
         connections.write("take_over", Sync::Later, |session| Box::pin(take_over(session, oldest, now))).await
+    }
+
+    async fn free_unknown(
+        &self,
+        host: HostId,
+        known: HashSet<(DeliveryId, u32)>,
+        now: Timestamp,
+    ) -> Result<usize> {
+        let connections = &self.inner.connections;
+        let mut session = connections.read().await?;
+        let owned = OWNED_DELIVERIES.call().bind(host.0).all(&mut session).await?;
+        drop(session);
+        let mut unknown = Vec::new();
+        for record in owned {
+            if !known.contains(&(DeliveryId(record.get("id")?), record.count("attempts")?)) {
+                unknown.push(record);
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(0);
+        }
+        let unknown = &unknown;
+        connections
+            .write("free_unknown", Sync::Later, |session| {
+                Box::pin(free(session, unknown, Loss::UNKNOWN, now))
+            })
+            .await
     }
 
     async fn retire(&self, host: HostId) -> Result<()> {
@@ -101,31 +144,37 @@ async fn heartbeat(session: &mut Session<'_>, host: HostId, now: Timestamp) -> R
 async fn take_over(session: &mut Session<'_>, oldest: Timestamp, now: Timestamp) -> Result<TakenOver> {
     let gone = REMOVE_SILENT_HOSTS.call().bind_time(oldest).all(session).await?;
     let hosts = gone.iter().map(|record| Ok(HostId(record.get("id")?))).collect::<Result<_>>()?;
-    Ok(TakenOver { hosts, deliveries: free(session, now).await? })
+    Ok(TakenOver { hosts, deliveries: free_orphans(session, now).await? })
 }
 
 async fn retire(session: &mut Session<'_>, host: HostId) -> Result<()> {
     let last_seen = list(session).await?.into_iter().find(|row| row.id == host);
     if let Some(row) = last_seen {
         REMOVE_HOST.call().bind(host.0).execute(session).await?;
-        free(session, row.heartbeat_at).await?;
+        free_orphans(session, row.heartbeat_at).await?;
     }
     Ok(())
 }
 
 /// Frees what is owned by none that is entered.
-async fn free(session: &mut Session<'_>, now: Timestamp) -> Result<usize> {
+async fn free_orphans(session: &mut Session<'_>, now: Timestamp) -> Result<usize> {
     DELETE_LOAD_ERRORS.call().execute(session).await?;
     let orphans = ORPHANS.call().all(session).await?;
     if orphans.is_empty() {
         return Ok(0);
     }
-    let ids = orphans.iter().map(|record| record.get("id")).collect::<Result<Vec<Uuid>>>()?;
-    let owners = orphans.iter().map(|record| record.get("owner")).collect::<Result<Vec<Uuid>>>()?;
-    let attempts = orphans.iter().map(|record| record.get("attempts")).collect::<Result<Vec<i32>>>()?;
+    free(session, &orphans, Loss::HOST_GONE, now).await
+}
+
+/// Frees these, as far as they are still owned as they were found.
+async fn free(session: &mut Session<'_>, found: &[Record], loss: Loss, now: Timestamp) -> Result<usize> {
+    let ids = found.iter().map(|record| record.get("id")).collect::<Result<Vec<Uuid>>>()?;
+    let owners = found.iter().map(|record| record.get("owner")).collect::<Result<Vec<Uuid>>>()?;
+    let attempts = found.iter().map(|record| record.get("attempts")).collect::<Result<Vec<i32>>>()?;
     locks::keys_of(session, &ids).await?;
     completion::join_by_hash(session).await?;
-    FREE_DELIVERIES.call().bind(ids).bind(owners).bind(attempts).bind_time(now).execute(session).await
+    let call = FREE_DELIVERIES.call().bind(ids).bind(owners).bind(attempts).bind_time(now);
+    call.bind(loss.code).bind(loss.message).execute(session).await
 }
 
 async fn list(session: &mut Session<'_>) -> Result<Vec<HostRow>> {

@@ -1,18 +1,19 @@
 //! Which hosts live, and what becomes of the work of those that do not.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use aftercommit_core::Timestamp;
+use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
 use rusqlite::Connection;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
     Inner, SqliteStore,
     connection::Sync,
-    statement::{rows_as_json, statements},
+    statement::{Record, rows_as_json, statements},
 };
-use crate::{HostId, HostRow, Hosts, Result, TakenOver};
+use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss};
 
 statements! {
     REGISTER_HOST = "-- register_host
@@ -27,26 +28,35 @@ DELETE FROM observer_hosts WHERE id IN (SELECT value FROM json_each(?1))";
     DELETE_LOAD_ERRORS = "-- delete_load_errors_of_hosts
 DELETE FROM observer_load_errors WHERE host IN (SELECT value FROM json_each(?1))";
     /// A delivery whose owner is not entered is nobody's either: its host was removed while it took the delivery.
-    HAS_ORPHANS = "-- has_orphans
-SELECT EXISTS (SELECT 1 FROM observer_deliveries
-               WHERE state = 'running' AND owner NOT IN (SELECT id FROM observer_hosts))";
+    ORPHANS = "-- orphans
+SELECT id, owner, attempts FROM observer_deliveries
+WHERE state = 'running' AND owner NOT IN (SELECT id FROM observer_hosts)";
+    OWNED_DELIVERIES = "-- owned_deliveries
+SELECT id, owner, attempts FROM observer_deliveries WHERE state = 'running' AND owner = ?1";
     /// The attempt may have done its work or not: that is on record, like every other attempt.
     LOG_LOST = "-- log_lost
 INSERT INTO tb_observer_log
     (delivery_id, event_id, observer, action, action_type, attempt, max_attempts, status, class, code, message,
      started_at, duration_us)
-SELECT d.id, e.id, d.observer, d.action, d.action_type, d.attempts, d.max_attempts, 'lost', NULL, 'host_gone',
-       'its host ended before the attempt did', ?1, 0
-FROM observer_deliveries AS d LEFT JOIN observer_events AS e ON e.seq = d.event_seq
-WHERE d.state = 'running' AND d.owner NOT IN (SELECT id FROM observer_hosts)";
+SELECT d.id, e.id, d.observer, d.action, d.action_type, d.attempts, d.max_attempts, 'lost', NULL, ?3,
+       ?4, ?2, 0
+FROM json_each(?1) AS o
+     CROSS JOIN observer_deliveries AS d ON d.id = o.value ->> 0
+     LEFT JOIN observer_events AS e ON e.seq = d.event_seq
+WHERE d.state = 'running' AND d.owner = o.value ->> 1 AND d.attempts = o.value ->> 2";
+    /// Only those that are still as they were found, as for the log.
     FREE_DELIVERIES = "-- free_deliveries
-UPDATE observer_deliveries
-SET state = 'ready', owner = NULL, last_error = 'its host ended before the attempt did'
-WHERE state = 'running' AND owner NOT IN (SELECT id FROM observer_hosts)";
+UPDATE observer_deliveries SET state = 'ready', owner = NULL, last_error = ?2
+WHERE state = 'running'
+  AND (id, owner, attempts) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))";
 }
 
 #[async_trait]
 impl Hosts for SqliteStore {
+    async fn database_time(&self) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
     async fn register(&self, host: HostId, name: &str, now: Timestamp) -> Result<()> {
         let (name, inner) = (name.to_owned(), Arc::clone(&self.inner));
         self.inner
@@ -95,6 +105,28 @@ impl Hosts for SqliteStore {
             .await
     }
 
+    async fn free_unknown(
+        &self,
+        host: HostId,
+        known: HashSet<(DeliveryId, u32)>,
+        now: Timestamp,
+    ) -> Result<usize> {
+        let read = move |connection: &Connection| {
+            let owned = OWNED_DELIVERIES.call().bind(host.to_string()).all(connection)?;
+            let mut owned = owned.iter().map(Running::read).collect::<Result<Vec<_>>>()?;
+            owned.retain(|Running(id, _, attempt)| !known.contains(&(*id, *attempt)));
+            Ok(owned)
+        };
+        let unknown = self.inner.connections.read(read).await?;
+        if unknown.is_empty() {
+            return Ok(0);
+        }
+        self.inner
+            .connections
+            .write("free_unknown", Sync::Later, move |write| free(write, &unknown, Loss::UNKNOWN, now))
+            .await
+    }
+
     async fn retire(&self, host: HostId) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         self.inner
@@ -124,7 +156,7 @@ impl SqliteStore {
             .read(move |connection| {
                 let hosts = list(connection)?;
                 Ok(hosts.iter().any(|host| inner.is_gone(host, now, lease_timeout))
-                    || HAS_ORPHANS.call().value(connection)?)
+                    || ORPHANS.call().optional(connection)?.is_some())
             })
             .await
     }
@@ -156,6 +188,32 @@ fn list(connection: &Connection) -> Result<Vec<HostRow>> {
 fn remove(connection: &Connection, gone: &[HostId], now: Timestamp) -> Result<usize> {
     DELETE_HOSTS.call().bind(rows_as_json(gone)).execute(connection)?;
     DELETE_LOAD_ERRORS.call().bind(rows_as_json(gone)).execute(connection)?;
-    LOG_LOST.call().bind_time(now).execute(connection)?;
-    FREE_DELIVERIES.call().execute(connection)
+    let orphans = ORPHANS.call().all(connection)?;
+    let orphans = orphans.iter().map(Running::read).collect::<Result<Vec<_>>>()?;
+    free(connection, &orphans, Loss::HOST_GONE, now)
+}
+
+/// A delivery that runs, its owner and its attempt.
+#[derive(Serialize)]
+struct Running(DeliveryId, String, u32);
+
+impl Running {
+    fn read(record: &Record) -> Result<Self> {
+        Ok(Self(
+            DeliveryId(record.parse("id")?),
+            record.get::<&str>("owner")?.to_owned(),
+            record.get("attempts")?,
+        ))
+    }
+}
+
+/// Frees these, as far as they are still owned as they were found.
+fn free(connection: &Connection, found: &[Running], loss: Loss, now: Timestamp) -> Result<usize> {
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let found = rows_as_json(found);
+    let log = LOG_LOST.call().bind(&found).bind_time(now).bind(loss.code).bind(loss.message);
+    log.execute(connection)?;
+    FREE_DELIVERIES.call().bind(found).bind(loss.message).execute(connection)
 }

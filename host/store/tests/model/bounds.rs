@@ -34,6 +34,8 @@ pub(crate) struct Faults {
     pub(crate) lost_claims: u8,
     /// The answer of the commit of an end, or of a delivery handed back, is lost.
     pub(crate) lost_ends: u8,
+    /// The database refuses the end of an attempt for good, and its host gives the delivery up.
+    pub(crate) refused_ends: u8,
     /// A delivery is handed back because its action can not run now.
     pub(crate) hand_backs: u8,
     /// A host is told to stop.
@@ -52,6 +54,7 @@ impl Faults {
         claims_unentered: 0,
         lost_claims: 0,
         lost_ends: 0,
+        refused_ends: 0,
         hand_backs: 0,
         stops: 0,
         replays: 0,
@@ -70,9 +73,11 @@ pub(crate) enum Attempt {
 }
 
 impl Bounds {
-    /// Whether effects are counted: only where hosts die of them, since it multiplies the states.
+    /// Whether effects are counted: only where hosts die of them or their ends are refused, since it multiplies the
+    /// states.
     pub(crate) fn counts_runs(&self) -> bool {
-        self.results.iter().any(|results| results.contains(&Attempt::KillsItsHost))
+        let is_deadly = self.results.iter().any(|results| results.contains(&Attempt::KillsItsHost));
+        is_deadly || self.faults.refused_ends > 0
     }
 
     /// What a host writes of an attempt, `round_attempt` of its round: as the product's own policy judges.

@@ -8,7 +8,7 @@ use crate::{
     real::{CALM, DEADLY, ORDERED, WELL},
     rules::Rules,
     search::break_down,
-    step::Step,
+    step::{Answer, Step},
 };
 
 const CODE: Rules = Rules::CODE;
@@ -65,4 +65,28 @@ fn without_locks_of_keys_two_of_an_entity_run_at_once() {
 fn taken_at_the_same_time_the_second_event_overtakes_the_first() {
     let protocol = Protocol::unfolded(Rules { takes_in_turn: false, ..CODE }, ORDERED);
     break_down("takes side by side", protocol, IN_ORDER);
+}
+
+/// A host that owns a delivery and does not know of it lives on, so no other frees it.
+#[test]
+fn a_claim_whose_answer_is_lost_is_kept_as_long_as_its_host_lives() {
+    let bounds = Bounds { faults: Faults { lost_claims: 1, ..NONE }, ..CALM };
+    let protocol = Protocol::unfolded(Rules { frees_unknown: false, ..CODE }, bounds);
+    let steps = break_down("answer of a claim lost", protocol, NOTHING_WAITS);
+    assert!(matches!(steps.last(), Some(Step::Take { .. })), "nothing else has to happen");
+}
+
+#[test]
+fn an_end_that_the_server_lost_is_not_made_again_as_long_as_its_host_lives() {
+    let bounds = Bounds { faults: Faults { server_crashes: 1, ..NONE }, ..CALM };
+    let protocol = Protocol::unfolded(Rules { frees_unknown: false, ..CODE }, bounds);
+    break_down("end lost by the server", protocol, NOTHING_WAITS);
+}
+
+#[test]
+fn a_delivery_handed_back_twice_takes_away_what_was_claimed_in_between() {
+    let bounds = Bounds { faults: Faults { lost_ends: 1, hand_backs: 1, ..NONE }, ..CALM };
+    let protocol = Protocol::unfolded(Rules { waits_for_hand_backs: false, ..CODE }, bounds);
+    let steps = break_down("handed back twice", protocol, NEVER_STALE);
+    assert!(steps.iter().any(|step| matches!(step, Step::Write { answer: Answer::Lost, .. })));
 }

@@ -3,7 +3,7 @@
 use aftercommit_core::DeliveryState;
 
 use crate::{
-    host::Phase,
+    host::{Host, Phase},
     protocol::Protocol,
     state::State,
     step::{Answer, Step},
@@ -33,7 +33,7 @@ impl Protocol {
             if state.hosts[host].up {
                 self.of_process(state, host, steps);
                 self.of_intake(state, host, steps);
-                of_claimer(state, host, steps);
+                self.of_claimer(state, host, steps);
                 self.of_claims(state, host, steps);
             } else {
                 steps.push(Step::Start { host });
@@ -86,7 +86,7 @@ impl Protocol {
         }
         let waits_its_turn =
             self.rules.takes_in_turn && state.hosts.iter().any(|other| other.intake.is_some());
-        if memory.stopping || waits_its_turn {
+        if memory.stopping || waits_its_turn || self.may_not_claim(memory) {
             return;
         }
         let there =
@@ -94,6 +94,32 @@ impl Protocol {
         for rows in 1..=there.min(memory.room()) {
             steps.push(Step::Pick { host, rows });
         }
+    }
+
+    fn of_claimer(&self, state: &State, host: usize, steps: &mut Vec<Step>) {
+        let memory = &state.hosts[host];
+        // The places that intake has reserved are taken.
+        let reserved =
+            memory.intake.map_or(0, |picked| picked.events.iter().filter(|picked| **picked).count());
+        let has_room = memory.room() > reserved;
+        if memory.stopping || !has_room || !may_own(state, host) || self.may_not_claim(memory) {
+            return;
+        }
+        for (event, row) in state.tables.deliveries.iter().enumerate() {
+            let claimable = row.is_some_and(|row| {
+                matches!(row.state, DeliveryState::Ready | DeliveryState::Waiting) && !row.blocked
+            });
+            if claimable {
+                steps.push(Step::Claim { host, event, answer: Answer::Comes });
+                if state.faults.lost_claims > 0 {
+                    steps.push(Step::Claim { host, event, answer: Answer::Lost });
+                }
+            }
+        }
+    }
+
+    fn may_not_claim(&self, memory: &Host) -> bool {
+        self.rules.waits_for_hand_backs && memory.waits_for_answer()
     }
 
     fn of_claims(&self, state: &State, host: usize, steps: &mut Vec<Step>) {
@@ -113,32 +139,16 @@ impl Protocol {
                         steps.push(Step::Finish { host, claim, attempt: *attempt });
                     }
                 }
-                Phase::Ended(_) | Phase::HandedBack => {
+                Phase::Ended(_) | Phase::HandedBack | Phase::Unanswered => {
                     steps.push(Step::Write { host, claim, answer: Answer::Comes });
                     if state.faults.lost_ends > 0 && state.owns(host, held) {
                         steps.push(Step::Write { host, claim, answer: Answer::Lost });
                     }
+                    let is_end = matches!(held.phase, Phase::Ended(_));
+                    if state.faults.refused_ends > 0 && is_end && state.owns(host, held) {
+                        steps.push(Step::Write { host, claim, answer: Answer::Refused });
+                    }
                 }
-            }
-        }
-    }
-}
-
-fn of_claimer(state: &State, host: usize, steps: &mut Vec<Step>) {
-    let memory = &state.hosts[host];
-    // The places that intake has reserved are taken.
-    let reserved = memory.intake.map_or(0, |picked| picked.events.iter().filter(|picked| **picked).count());
-    if memory.stopping || memory.room() <= reserved || !may_own(state, host) {
-        return;
-    }
-    for (event, row) in state.tables.deliveries.iter().enumerate() {
-        let claimable = row.is_some_and(|row| {
-            matches!(row.state, DeliveryState::Ready | DeliveryState::Waiting) && !row.blocked
-        });
-        if claimable {
-            steps.push(Step::Claim { host, event, answer: Answer::Comes });
-            if state.faults.lost_claims > 0 {
-                steps.push(Step::Claim { host, event, answer: Answer::Lost });
             }
         }
     }

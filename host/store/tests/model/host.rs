@@ -49,6 +49,8 @@ pub(crate) enum Phase {
     Ended(End),
     /// Not begun, and to be handed back.
     HandedBack,
+    /// Handed back, and the answer was lost: to be handed back once more.
+    Unanswered,
 }
 
 /// What is to be written of an attempt.
@@ -72,6 +74,11 @@ impl Host {
 
     pub(crate) fn room(&self) -> usize {
         self.claims.iter().filter(|claim| claim.is_none()).count()
+    }
+
+    /// Whether it does not know what became of a delivery that it handed back.
+    pub(crate) fn waits_for_answer(&self) -> bool {
+        self.claims.iter().flatten().any(|claim| claim.phase == Phase::Unanswered)
     }
 
     pub(crate) fn keep(&mut self, claim: Claim) {

@@ -16,7 +16,7 @@
 //! time as another one. The tests of `real` go through all that is possible within their bounds.
 //!
 //! **What must hold** is in `properties`, and that nothing goes on for ever in `liveness`. `broken` takes out one rule at a time
-//! and asks for the counterexample; `gaps` shows what the code does not do yet.
+//! and asks for the counterexample.
 //!
 //! **What is not modelled.** More than two hosts or events, and all faults at once. What goes on within a transaction:
 //! that the statements find and lock what they should is for the other tests of this crate. Disabled and removed
@@ -27,7 +27,6 @@ mod bounds;
 mod broken;
 mod enabled;
 mod fate;
-mod gaps;
 mod host;
 mod liveness;
 mod properties;

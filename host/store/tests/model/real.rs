@@ -85,3 +85,45 @@ fn hosts_that_stop_and_answers_that_are_lost() {
     let faults = Faults { lost_ends: 1, stalls: 1, ..NONE };
     holds("lost end and stall", 12_072, Bounds { faults, results: [WELL_OR_AGAIN, WELL], ..CALM });
 }
+
+/// What a host owns and does not know of.
+#[test]
+fn claims_whose_answer_is_lost() {
+    let lost = Faults { lost_claims: 1, ..NONE };
+    let faults = Faults { lost_ends: 1, crashes: 1, ..lost };
+    holds("lost claim", 12_980, Bounds { faults, ..CALM });
+    let faults = Faults { stalls: 1, claims_unentered: 1, ..lost };
+    let results = [WELL_OR_AGAIN, WELL];
+    holds("ordered, lost claim", 13_452, Bounds { faults, results, late_commit: false, ..ORDERED });
+}
+
+#[test]
+fn ends_that_the_server_lost() {
+    let faults = Faults { server_crashes: 1, ..NONE };
+    holds("server", 70_102, Bounds { faults, late_commit: true, ..CALM });
+    let faults = Faults { crashes: 1, ..faults };
+    let results = [WELL, WELL];
+    holds("server and host", 37_583, Bounds { faults, results, late_commit: true, ..CALM });
+}
+
+/// `BOUNDED_RUNS` is looked at here, too: more ends are refused than there are attempts.
+#[test]
+fn ends_that_the_database_refuses() {
+    let faults = Faults { refused_ends: 3, ..NONE };
+    holds("refused", 1_064, Bounds { faults, results: [WELL_OR_AGAIN, WELL], ..CALM });
+    let faults = Faults { stalls: 1, ..faults };
+    holds("ordered, refused and stall", 4_091, Bounds { faults, results: [WELL, WELL], ..ORDERED });
+}
+
+/// A delivery that is handed back loses the number of its claim, and the next claim has it again.
+#[test]
+fn deliveries_handed_back_twice() {
+    let faults = Faults { lost_ends: 1, hand_backs: 1, ..NONE };
+    let with_crash = Faults { crashes: 1, ..faults };
+    let results = [WELL_OR_AGAIN, WELL];
+    holds("handed back twice", 6_215, Bounds { results, faults: with_crash, ..CALM });
+    let with_stop = Faults { stops: 1, ..with_crash };
+    holds("ordered, handed back twice", 18_557, Bounds { faults: with_stop, ..ORDERED });
+    let with_stall = Faults { stalls: 1, lost_claims: 1, ..faults };
+    holds("handed back twice, lost claim and stall", 143_781, Bounds { results, faults: with_stall, ..CALM });
+}

@@ -20,17 +20,14 @@ pub(crate) struct Rules {
     pub(crate) takes_in_turn: bool,
     /// What a host owns and does not know of, because the answer of a claim was lost, it frees.
     pub(crate) frees_unknown: bool,
-    /// A delivery that is handed back keeps its count, and one attempt more is left out of its round: no attempt ever
-    /// has the number of another.
-    pub(crate) numbers_once: bool,
+    /// A host that has handed a delivery back claims nothing until the answer has come: its next claim of the delivery
+    /// has the same number, and handing back once more would take it away.
+    pub(crate) waits_for_hand_backs: bool,
 }
 
 impl Rules {
     /// What the code does.
-    pub(crate) const CODE: Self = Self { frees_unknown: false, numbers_once: false, ..Self::WHOLE };
-
-    /// With what the code does not do yet: see `gaps`.
-    pub(crate) const WHOLE: Self = Self {
+    pub(crate) const CODE: Self = Self {
         fenced: true,
         counted_at_claim: true,
         taken_at_once: true,
@@ -39,6 +36,6 @@ impl Rules {
         keys_locked: true,
         takes_in_turn: true,
         frees_unknown: true,
-        numbers_once: true,
+        waits_for_hand_backs: true,
     };
 }

@@ -7,6 +7,8 @@ use crate::bounds::Attempt;
 pub(crate) enum Answer {
     Comes,
     Lost,
+    /// It was not: the database will never take what was to be written.
+    Refused,
 }
 
 /// What can happen next. `host` is its number, `claim` that of one of its places.

@@ -92,7 +92,8 @@ impl Protocol {
         let Some(claim) = state.hosts[host].claims[place] else { return };
         let is_running =
             state.tables.deliveries[claim.event].is_some_and(|row| row.state == DeliveryState::Running);
-        if is_running && (!self.rules.fenced || state.owns(host, &claim)) {
+        let is_refused = answer == Answer::Refused;
+        if is_running && !is_refused && (!self.rules.fenced || state.owns(host, &claim)) {
             state.seen.stale_applied |= claim.stale;
             match claim.phase {
                 Phase::Ended(end) => self.end(state, host, claim.event, end),
@@ -102,11 +103,14 @@ impl Protocol {
                 state.tables.next(claim.event);
             }
         }
-        if answer == Answer::Lost {
-            state.faults.lost_ends -= 1;
-        } else {
-            state.hosts[host].claims[place] = None;
-        }
+        let is_hand_back = matches!(claim.phase, Phase::HandedBack | Phase::Unanswered);
+        state.hosts[host].claims[place] = match answer {
+            Answer::Comes | Answer::Refused => None,
+            Answer::Lost if is_hand_back => Some(Claim { phase: Phase::Unanswered, ..claim }),
+            Answer::Lost => Some(claim),
+        };
+        state.faults.lost_ends -= u8::from(answer == Answer::Lost);
+        state.faults.refused_ends -= u8::from(is_refused);
     }
 
     fn end(&self, state: &mut State, host: usize, event: usize, end: End) {
@@ -134,14 +138,7 @@ impl Protocol {
     fn release(&self, state: &mut State, event: usize) {
         let Some(row) = &mut state.tables.deliveries[event] else { return };
         row.stop(Move::Release);
-        if !self.rules.counted_at_claim {
-            return;
-        }
-        if self.rules.numbers_once {
-            row.attempts_before += 1;
-        } else {
-            row.attempts -= 1;
-        }
+        row.attempts -= u8::from(self.rules.counted_at_claim);
     }
 
     /// `remove_silent_hosts`, `orphans` and `free_deliveries`.

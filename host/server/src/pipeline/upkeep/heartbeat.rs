@@ -15,23 +15,24 @@ pub(in crate::pipeline) async fn heartbeat(
 ) {
     let mut patience = Patience::new("heartbeat");
     while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
-        let now = dispatch.clock.now();
-        let renewed = match dispatch.store.heartbeat(dispatch.host, now).await {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                tracing::error!(
-                    "other hosts took this one for dead and took its deliveries over; what it still runs may run twice. \
-                     Raise dispatch.lease_timeout_ms if the machine or the database stalls that long"
-                );
-                dispatch.store.register(dispatch.host, &name, now).await
-            }
-            Err(error) => Err(error),
-        };
-        match renewed {
+        match beat(&dispatch, &name).await {
             Ok(()) => patience.reset(),
             Err(error) => {
                 patience.failed(&error);
             }
         }
     }
+}
+
+/// Renews the heartbeat, or enters this host again.
+pub(in crate::pipeline) async fn beat(dispatch: &Dispatch, name: &str) -> aftercommit_store::Result<()> {
+    let now = dispatch.clock.set_by(&*dispatch.store).await?;
+    if dispatch.store.heartbeat(dispatch.host, now).await? {
+        return Ok(());
+    }
+    tracing::error!(
+        "other hosts took this one for dead and took its deliveries over; what it still runs may run twice. \
+         Raise dispatch.lease_timeout_ms if the machine or the database stalls that long"
+    );
+    dispatch.store.register(dispatch.host, name, now).await
 }

@@ -1,10 +1,10 @@
 //! Duties beside the flow of deliveries. None is given input: each looks at the store, so that a start and a normal
 //! day take the same path. One file a duty.
 
-mod heartbeat;
+pub(super) mod heartbeat;
 mod reload;
 mod retention;
-mod takeover;
+pub(super) mod takeover;
 
 pub(super) use heartbeat::heartbeat;
 pub(super) use reload::{Reload, reload};

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use aftercommit_core::Clock as _;
 use aftercommit_store::RetentionLimits;
 use tokio_util::sync::CancellationToken;
 

@@ -1,12 +1,14 @@
-//! Frees the deliveries of hosts that are gone.
+//! Frees deliveries that nobody runs: those of hosts that are gone, and those that this host does not know of.
 
 use std::{sync::Arc, time::Duration};
 
+use aftercommit_core::Clock as _;
+use aftercommit_store::Result;
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::{counters::add, dispatch::Dispatch, patience::Patience};
+use crate::pipeline::{counters::add, dispatch::Dispatch, patience::Patience, room::Still};
 
-/// Looks for hosts that are gone, at once and then every `interval`, until `stop`.
+/// Looks for them, at once and then every `interval`, until `stop`.
 pub(in crate::pipeline) async fn takeover(
     dispatch: Arc<Dispatch>,
     lease_timeout: Duration,
@@ -15,18 +17,16 @@ pub(in crate::pipeline) async fn takeover(
 ) {
     let mut patience = Patience::new("takeover");
     loop {
-        match dispatch.store.take_over(dispatch.clock.now(), lease_timeout).await {
-            Ok(taken) => {
-                patience.reset();
-                for host in &taken.hosts {
-                    tracing::warn!(%host, "a host is gone");
-                }
-                if taken.deliveries > 0 {
-                    tracing::warn!(deliveries = taken.deliveries, "taken over from hosts that are gone");
-                    add(&dispatch.counters.taken_over, taken.deliveries);
-                    dispatch.wake_claimer();
-                }
-            }
+        let look = async {
+            take_over(&dispatch, lease_timeout).await?;
+            // The room may not stand still for as long as the database does not answer; a host that stops waits no longer.
+            let Some(still) = stop.run_until_cancelled(dispatch.room.stand_still()).await else {
+                return Ok(());
+            };
+            free_unknown(&dispatch, &still).await
+        };
+        match look.await {
+            Ok(()) => patience.reset(),
             Err(error) => {
                 patience.failed(&error);
             }
@@ -35,4 +35,31 @@ pub(in crate::pipeline) async fn takeover(
             return;
         }
     }
+}
+
+/// Takes over from hosts that are gone.
+pub(in crate::pipeline) async fn take_over(dispatch: &Dispatch, lease_timeout: Duration) -> Result<()> {
+    let now = dispatch.clock.set_by(&*dispatch.store).await?;
+    let taken = dispatch.store.take_over(now, lease_timeout).await?;
+    for host in &taken.hosts {
+        tracing::warn!(%host, "a host is gone");
+    }
+    if taken.deliveries > 0 {
+        tracing::warn!(deliveries = taken.deliveries, "taken over from hosts that are gone");
+        add(&dispatch.counters.taken_over, taken.deliveries);
+        dispatch.wake_claimer();
+    }
+    Ok(())
+}
+
+/// Frees what this host owns and has no place for: the answer of a claim was lost, the server lost an end, or refused it.
+pub(in crate::pipeline) async fn free_unknown(dispatch: &Dispatch, still: &Still<'_>) -> Result<()> {
+    let now = dispatch.clock.now();
+    let freed = dispatch.store.free_unknown(dispatch.host, still.known(), now).await?;
+    if freed > 0 {
+        tracing::warn!(deliveries = freed, "freed what this host owned and lost track of");
+        add(&dispatch.counters.lost_track, freed);
+        dispatch.wake_claimer();
+    }
+    Ok(())
 }
