@@ -26,15 +26,17 @@ async fn a_delivery_whose_end_is_refused_ends_with_its_attempts() {
     shop.sql(
         "CREATE TRIGGER refuse BEFORE INSERT ON tb_observer_log WHEN NEW.status = 'succeeded'
          BEGIN SELECT RAISE(ABORT, 'no success is logged here'); END",
-    );
+    )
+    .await;
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'pending', 5)");
+    shop.sql("INSERT INTO orders VALUES (1, 'pending', 5)").await;
     shop.eventually(SOON, "it is dead", async |shop| {
-        shop.count("SELECT count(*) FROM observer_dlq_items WHERE code = 'host_lost' AND attempts = 4") == 1
+        shop.count("SELECT count(*) FROM observer_dlq_items WHERE code = 'host_lost' AND attempts = 4").await
+            == 1
     })
     .await;
     assert_eq!(shop.receiver.count(), 3, "no more effects than attempts");
-    assert_eq!(shop.count("SELECT count(*) FROM tb_observer_log WHERE status = 'lost'"), 3);
+    assert_eq!(shop.count("SELECT count(*) FROM tb_observer_log WHERE status = 'lost'").await, 3);
     assert!(shop.host_log().contains("no success is logged here"));
     assert!(host.stop());
 }
@@ -47,20 +49,21 @@ async fn a_delivery_that_its_host_does_not_know_of_is_made_by_it() {
     shop.observe(&observer(retry, &shop.receiver.url("/hook")));
     shop.receiver.respond(|_| Answer::status(503));
     let host = shop.start_host();
-    shop.sql("INSERT INTO orders VALUES (1, 'pending', 5)");
+    shop.sql("INSERT INTO orders VALUES (1, 'pending', 5)").await;
     shop.eventually(SOON, "it waits", async |shop| {
-        shop.count("SELECT count(*) FROM observer_deliveries WHERE state = 'waiting'") == 1
+        shop.count("SELECT count(*) FROM observer_deliveries WHERE state = 'waiting'").await == 1
     })
     .await;
     shop.receiver.respond(|_| Answer::status(200));
     shop.sql(
         "UPDATE observer_deliveries SET state = 'running', owner = (SELECT id FROM observer_hosts),
              attempts = attempts + 1, next_attempt_at = NULL",
-    );
+    )
+    .await;
     shop.receiver.wait_for(2).await;
     assert!(host.stop());
-    assert_eq!(shop.count("SELECT count(*) FROM observer_deliveries"), 0);
+    assert_eq!(shop.count("SELECT count(*) FROM observer_deliveries").await, 0);
     let lost =
         "SELECT count(*) FROM tb_observer_log WHERE status = 'lost' AND code = 'lost_track' AND attempt = 2";
-    assert_eq!(shop.count(lost), 1);
+    assert_eq!(shop.count(lost).await, 1);
 }

@@ -144,7 +144,8 @@ fn differences(
 ) -> Result<Differences, Failure> {
     let mut differences = Differences::new();
     for name in &applied.updated {
-        let old = table.rows.iter().find(|row| row.name == *name).and_then(|row| row.definition.as_ref().ok());
+        let old =
+            table.rows.iter().find(|row| row.name == *name).and_then(|row| row.definition.as_ref().ok());
         let new = observers.iter().find(|definition| definition.name == *name);
         let (old, new) = (to_value(&old)?, to_value(&new)?);
         let keys = [&old, &new].into_iter().filter_map(Value::as_object).flat_map(|map| map.keys());

@@ -86,7 +86,10 @@ fn a_dry_run_tells_what_the_last_day_would_have_been() {
     insta::assert_snapshot!("dry_run_with_events", place.run(&dry_run));
     let shown = place.run(&[&dry_run[..], &["--output", "json"]].concat());
     let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
-    assert_eq!(shown["last_24_h"], serde_json::json!({"events": 3, "observers": {"big": {"before": 1, "after": 2}}}));
+    assert_eq!(
+        shown["last_24_h"],
+        serde_json::json!({"events": 3, "observers": {"big": {"before": 1, "after": 2}}})
+    );
 }
 
 #[test]

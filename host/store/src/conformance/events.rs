@@ -43,7 +43,10 @@ pub(super) async fn gives_the_events_since_a_time_page_by_page(fixture: Fixture)
         let Some(next) = page.next else { break };
         place = next;
     }
-    assert_eq!(pages, [vec![2, 3, 4], vec![5]].map(|page| page.into_iter().map(event_id).collect::<Vec<_>>()));
+    assert_eq!(
+        pages,
+        [vec![2, 3, 4], vec![5]].map(|page| page.into_iter().map(event_id).collect::<Vec<_>>())
+    );
 }
 
 pub(super) async fn refuses_an_id_that_is_taken(fixture: Fixture) {

@@ -12,7 +12,9 @@ use super::{
     session::Session,
     statement::{Record, statements},
 };
-use crate::{EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow};
+use crate::{
+    EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow,
+};
 
 statements! {
     /// Ids are unique over all days: whoever emits this one at the same time waits here.

@@ -99,7 +99,9 @@ impl PostgresStore {
             (None, false) => Some(server.clone()),
         };
         let connections = Connections::open(server, &options).await?;
-        Ok(Self { inner: Arc::new(Inner { connections, doorbell: Doorbell::at(listen), reach: Reach::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner { connections, doorbell: Doorbell::at(listen), reach: Reach::default() }),
+        })
     }
 
     /// Ends all connections.

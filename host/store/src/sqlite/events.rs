@@ -10,7 +10,9 @@ use super::{
     deliveries, event_row,
     statement::{Record, statements},
 };
-use crate::{EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow};
+use crate::{
+    EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow,
+};
 
 statements! {
     INSERT_EVENT = "-- insert_event
@@ -110,10 +112,8 @@ impl Events for SqliteStore {
             .read(move |connection| {
                 let call = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit);
                 let records = call.all(connection)?;
-                let events: Result<Vec<EntityEvent>> = records
-                    .iter()
-                    .filter_map(|record| event_row::read_lenient(record).transpose())
-                    .collect();
+                let events: Result<Vec<EntityEvent>> =
+                    records.iter().filter_map(|record| event_row::read_lenient(record).transpose()).collect();
                 let last = records.last().filter(|_| records.len() == limit);
                 Ok(EventPage { events: events?, next: last.map(|record| record.get("seq")).transpose()? })
             })

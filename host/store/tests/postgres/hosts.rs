@@ -288,5 +288,7 @@ async fn events_are_found_behind_and_before_many_that_a_snapshot_holds() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), found).await.expect("the whole is looked at again");
+    tokio::time::timeout(std::time::Duration::from_secs(30), found)
+        .await
+        .expect("the whole is looked at again");
 }
