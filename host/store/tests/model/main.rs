@@ -8,6 +8,7 @@
 //!
 //! A transaction is one step, since locks keep true what it reads until it commits. Intake is two: what it has locked
 //! others pass over. That a commit is done and its answer lost is a step of its own; so is the effect of an action.
+//! That an answer comes is none: the code looks for what it does not know of only while it claims nothing.
 //! A host that stalls is one that is not chosen for a while: it goes on later with what it had in memory. Time is
 //! abstract: a heartbeat may become too old at any moment, and a waiting delivery may always be due.
 //!
