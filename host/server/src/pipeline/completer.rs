@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{DeliveryId, Timestamp};
 use aftercommit_store::{Completion, CompletionReport, End};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{counters::add, dispatch::Dispatch, patience::Patience, room::Place};
@@ -12,10 +12,6 @@ use super::{counters::add, dispatch::Dispatch, patience::Patience, room::Place};
 /// Completions that come within this time of the first are written with it: far fewer transactions, and no one waits
 /// for a completion.
 const LINGER: Duration = Duration::from_millis(2);
-
-/// When so many came within that time, more are waited for, and so long: a busy host writes large batches.
-const BUSY: usize = 16;
-const LINGER_BUSY: Duration = Duration::from_millis(10);
 
 /// Completions written in one transaction at most; it bounds how long others wait for the writer.
 const BATCH: usize = 500;
@@ -57,8 +53,7 @@ pub(super) async fn run(
         if count == 0 {
             return;
         }
-        let first = Instant::now();
-        let linger = tokio::time::sleep_until(first + LINGER);
+        let linger = tokio::time::sleep(LINGER);
         tokio::pin!(linger);
         while batch.len() < BATCH {
             tokio::select! {
@@ -67,13 +62,7 @@ pub(super) async fn run(
                     Some(more) => batch.push(more),
                     None => break,
                 },
-                () = &mut linger => {
-                    let until = first + LINGER_BUSY;
-                    if batch.len() < BUSY || linger.deadline() == until {
-                        break;
-                    }
-                    linger.as_mut().reset(until);
-                }
+                () = &mut linger => break,
             }
         }
         let (done, places): (Vec<Done>, Vec<Place>) =

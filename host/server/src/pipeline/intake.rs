@@ -18,20 +18,16 @@ pub(super) struct Settings {
 /// Takes batches until `stop`; between them waits for the doorbell, or for the poll that stands behind it.
 pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: CancellationToken) {
     let mut patience = Patience::new("intake");
-    let mut held_back = false;
     loop {
-        if held_back && stop.run_until_cancelled(dispatch.destinations.ease()).await.is_none() {
-            return;
-        }
+        let Some(most) = stop.run_until_cancelled(dispatch.destinations.ease()).await else { return };
+        let batch_size = settings.batch_size.min(most);
         // Only the waits are given up when the host stops: a batch that was begun is brought to its end.
-        let Some(reservation) = stop.run_until_cancelled(dispatch.room.reserve(settings.batch_size)).await
-        else {
+        let Some(reservation) = stop.run_until_cancelled(dispatch.room.reserve(batch_size)).await else {
             return;
         };
-        let pause = match take(&dispatch, settings.batch_size, reservation).await {
+        let pause = match take(&dispatch, batch_size, reservation).await {
             Ok(taken) => {
                 patience.reset();
-                held_back = taken.ready > taken.events / 2;
                 if taken.more && !stop.is_cancelled() {
                     continue;
                 }
