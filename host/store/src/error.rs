@@ -96,13 +96,16 @@ impl StoreError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Locked { .. } | Self::Conflict { .. } => true,
+            // A host goes on by itself when a right that was taken away is granted again.
+            Self::Unreachable { .. }
+            | Self::Locked { .. }
+            | Self::Conflict { .. }
+            | Self::Forbidden { .. } => true,
             Self::Statement { transient, .. } => *transient,
             Self::BadUrl { .. }
             | Self::NotMigrated { .. }
             | Self::SchemaNewer { .. }
             | Self::Refused(_)
-            | Self::Forbidden { .. }
             | Self::NotFound { .. } => false,
         }
     }
