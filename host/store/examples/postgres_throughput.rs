@@ -8,21 +8,16 @@
 
 mod measure;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_store::{
-    CaptureRequest, Captures as _, Claims as _, HostId, Hosts as _, Intake as _, PostgresOptions,
-    PostgresStore, Schema as _, TakeRequest,
+    CaptureRequest, Captures as _, HostId, Hosts as _, Intake as _, PostgresOptions, PostgresStore,
+    Schema as _,
 };
 use sqlx::{Connection as _, PgConnection};
 
-use measure::{OneEach, Spent, Started, completion};
-
-const BATCH: u16 = 500;
+use measure::{BATCH, Spent, Started, drain};
 
 /// In statements of so many rows.
 async fn fill(app: &mut PgConnection, events: u32, rows: u32) {
@@ -31,28 +26,6 @@ async fn fill(app: &mut PgConnection, events: u32, rows: u32) {
          FROM generate_series(1, $1) AS i";
     for _ in 0..events / rows {
         sqlx::query(sql).bind(i32::try_from(rows).unwrap()).execute(&mut *app).await.unwrap();
-    }
-}
-
-async fn drain(store: &PostgresStore, host: HostId, hold: bool, ordered: bool) -> [Spent; 3] {
-    let [mut taking, mut claiming, mut completing] = [Spent::default(); 3];
-    loop {
-        let request = TakeRequest { host, limit: BATCH.into(), own: 1000, now: SystemClock.now() };
-        let started = Started::now();
-        let mut taken = store.take(request, Arc::new(OneEach { hold, ordered })).await.unwrap();
-        taking.add(&started);
-        if hold {
-            let started = Started::now();
-            taken.owned = store.claim(host, BATCH.into(), &[], SystemClock.now()).await.unwrap();
-            claiming.add(&started);
-        }
-        let done = taken.owned.iter().map(|delivery| completion(delivery.id, delivery.attempt)).collect();
-        let started = Started::now();
-        store.complete(host, done).await.unwrap();
-        completing.add(&started);
-        if !taken.more && taken.owned.is_empty() {
-            return [taking, claiming, completing];
-        }
     }
 }
 

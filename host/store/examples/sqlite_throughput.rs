@@ -7,21 +7,15 @@
 
 mod measure;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_store::{
-    CaptureRequest, Captures as _, Claims as _, HostId, Hosts as _, Intake as _, Schema as _, SqliteOptions,
-    SqliteStore, TakeRequest,
+    CaptureRequest, Captures as _, HostId, Hosts as _, Intake as _, Schema as _, SqliteOptions, SqliteStore,
 };
 use rusqlite::Connection;
 
-use measure::{OneEach, Spent, Started, completion};
-
-const BATCH: u16 = 500;
+use measure::{BATCH, Spent, Started, drain};
 
 fn fill(app: &Connection, events: u32) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
@@ -29,28 +23,6 @@ fn fill(app: &Connection, events: u32) {
          SELECT 'customer ' || i, 'pending', i * 1.25, i & 1, 'a note of ordinary length for order ' || i FROM n";
     for _ in 0..events / u32::from(BATCH) {
         app.execute(sql, [BATCH]).unwrap();
-    }
-}
-
-async fn drain(store: &SqliteStore, host: HostId, hold: bool) -> [Spent; 3] {
-    let [mut taking, mut claiming, mut completing] = [Spent::default(); 3];
-    loop {
-        let request = TakeRequest { host, limit: BATCH.into(), own: 1000, now: SystemClock.now() };
-        let started = Started::now();
-        let mut taken = store.take(request, Arc::new(OneEach { hold, ordered: false })).await.unwrap();
-        taking.add(&started);
-        if hold {
-            let started = Started::now();
-            taken.owned = store.claim(host, BATCH.into(), &[], SystemClock.now()).await.unwrap();
-            claiming.add(&started);
-        }
-        let done = taken.owned.iter().map(|delivery| completion(delivery.id, delivery.attempt)).collect();
-        let started = Started::now();
-        store.complete(host, done).await.unwrap();
-        completing.add(&started);
-        if !taken.more && taken.owned.is_empty() {
-            return [taking, claiming, completing];
-        }
     }
 }
 
@@ -68,7 +40,7 @@ async fn ring(store: &SqliteStore, app: &Connection, host: HostId) -> Vec<Durati
         app.execute("INSERT INTO orders (status) VALUES ('rung')", ()).unwrap();
         let committed = Instant::now();
         latencies.push(waiting.await.unwrap().saturating_duration_since(committed));
-        drain(store, host, false).await;
+        drain(store, host, false, false).await;
     }
     latencies.sort();
     latencies
@@ -106,7 +78,7 @@ async fn main() {
         fill(&app, events);
         inserting.add(&started);
         inserting.print("insert with capture", events);
-        let [taking, claiming, completing] = drain(&store, host, hold).await;
+        let [taking, claiming, completing] = drain(&store, host, hold, false).await;
         taking.print(if hold { "take, left ready" } else { "take, owned at once" }, events);
         if hold {
             claiming.print("claim", events);

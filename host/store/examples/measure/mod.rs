@@ -1,9 +1,17 @@
 //! What the measurements of the backends share: how time is taken, what is planned for each event, and how it ends.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, SystemClock};
-use aftercommit_store::{AttemptRecord, Completion, End, NewDelivery, Plan, Planned};
+use aftercommit_store::{
+    AttemptRecord, Backend, Completion, End, HostId, NewDelivery, Plan, Planned, TakeRequest,
+};
+
+/// Events taken, claimed and completed at once.
+pub(crate) const BATCH: u16 = 500;
 
 /// Time by the clock, and processor time of this process.
 #[derive(Clone, Copy, Default)]
@@ -47,11 +55,11 @@ fn processor_time() -> Duration {
 }
 
 /// One delivery of each event.
-pub(crate) struct OneEach {
+struct OneEach {
     /// It waits to be claimed.
-    pub(crate) hold: bool,
+    hold: bool,
     /// After those of the same entity.
-    pub(crate) ordered: bool,
+    ordered: bool,
 }
 
 impl Plan for OneEach {
@@ -75,7 +83,7 @@ impl Plan for OneEach {
 }
 
 /// A delivery that succeeded.
-pub(crate) fn completion(id: DeliveryId, attempt: u32) -> Completion {
+fn completion(id: DeliveryId, attempt: u32) -> Completion {
     let record = AttemptRecord {
         max_attempts: 3,
         class: None,
@@ -88,4 +96,28 @@ pub(crate) fn completion(id: DeliveryId, attempt: u32) -> Completion {
         plugin_digest: Some("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into()),
     };
     Completion { id, attempt, end: End::Succeeded, record }
+}
+
+/// Takes and ends everything that waits, in batches; what taking, claiming and completing took. With `hold`, nothing is
+/// owned at once, and all is claimed.
+pub(crate) async fn drain(store: &dyn Backend, host: HostId, hold: bool, ordered: bool) -> [Spent; 3] {
+    let [mut taking, mut claiming, mut completing] = [Spent::default(); 3];
+    loop {
+        let request = TakeRequest { host, limit: BATCH.into(), own: 1000, now: SystemClock.now() };
+        let started = Started::now();
+        let mut taken = store.take(request, Arc::new(OneEach { hold, ordered })).await.unwrap();
+        taking.add(&started);
+        if hold {
+            let started = Started::now();
+            taken.owned = store.claim(host, BATCH.into(), &[], SystemClock.now()).await.unwrap();
+            claiming.add(&started);
+        }
+        let done = taken.owned.iter().map(|delivery| completion(delivery.id, delivery.attempt)).collect();
+        let started = Started::now();
+        store.complete(host, done).await.unwrap();
+        completing.add(&started);
+        if !taken.more && taken.owned.is_empty() {
+            return [taking, claiming, completing];
+        }
+    }
 }
