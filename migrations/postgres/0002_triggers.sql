@@ -157,11 +157,11 @@ BEGIN
     FOR day IN SELECT today + n FROM generate_series(0, days - 1) AS n LOOP
         part := parent || '_' || to_char(day, 'YYYYMMDD');
         CONTINUE WHEN to_regclass(quote_ident(part)) IS NOT NULL;
-        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE %I >= %L AND %I < %L)',
-                       parent || '_default', by_time, day::timestamptz, by_time, (day + 1)::timestamptz)
-            INTO taken;
-        CONTINUE WHEN taken;
         BEGIN
+            EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE %I >= %L AND %I < %L)',
+                           parent || '_default', by_time, day::timestamptz, by_time, (day + 1)::timestamptz)
+                INTO taken;
+            CONTINUE WHEN taken;
             -- Made beside the parent and then attached, so that the parent stays open for reading and writing.
             EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part, parent);
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',

@@ -27,7 +27,7 @@ SELECT observer_lock_keys(ARRAY(SELECT ordering_key FROM observer_deliveries
 WHERE EXISTS (SELECT 1 FROM observer_deliveries WHERE ordering_key IS NOT NULL)";
 }
 
-/// Another process may be migrating as well.
+/// Before tables are made: another process may be making them as well.
 pub(super) async fn migrations(session: &mut Session<'_>) -> Result<()> {
     alone(LOCK_MIGRATIONS, session).await
 }

@@ -59,6 +59,7 @@ impl Retention for PostgresStore {
 }
 
 pub(super) async fn make_partitions(session: &mut Session<'_>) -> Result<()> {
+    locks::migrations(session).await?;
     let made: i32 = MAKE_PARTITIONS.call().bind(DAYS_AHEAD).value(session).await?;
     if made > 0 {
         tracing::info!(made, "made the partitions of the days to come");
