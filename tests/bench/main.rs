@@ -11,8 +11,10 @@
 mod condition;
 mod database;
 mod delivery;
+mod endurance;
 mod figure;
 mod matching;
+mod memory;
 mod peers;
 mod plugin;
 mod postgres;
@@ -22,6 +24,8 @@ mod shop;
 mod sqlite;
 mod start;
 mod webhook;
+
+use postgres::Postgres;
 
 /// This argument makes the program the receiver that the others send to.
 const RECEIVE: &str = "--receive";
@@ -55,8 +59,15 @@ fn main() {
             sqlite::measure().await;
         }
         // Asked for by name: it needs a server's programs.
-        if !filter.is_empty() && wanted("postgres") {
-            postgres::measure().await;
+        let (rates, minutes) = (wanted("postgres-rates"), wanted("postgres-minutes"));
+        if !filter.is_empty() && (rates || minutes) {
+            let server = Postgres::start();
+            if rates {
+                postgres::measure(&server).await;
+            }
+            if minutes {
+                endurance::measure(&server).await;
+            }
         }
         if wanted("start") {
             start::measure().await;

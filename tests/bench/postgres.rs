@@ -31,9 +31,8 @@ const NOOPS: usize = 100_000;
 const WEBHOOKS: usize = 30_000;
 const STREAMED: usize = 50_000;
 
-pub(crate) async fn measure() {
-    figure::section("postgres");
-    let server = Postgres::start();
+pub(crate) async fn measure(server: &Postgres) {
+    figure::section("postgres-rates");
     let peers = Peers::installed();
     let mut receiver = Receiver::start();
     let new = || Figure::new("/s");
@@ -43,13 +42,13 @@ pub(crate) async fn measure() {
     for _ in 0..ROUNDS {
         plain.add(server.pgbench(false).await);
         captured.add(server.pgbench(true).await);
-        peers.river(&server, NOOPS).into_iter().for_each(|rate| river.add(rate));
-        drained.add(drain(&server, &noop(), NOOPS).await);
-        peers.graphile(&server, NOOPS, None).into_iter().for_each(|rate| graphile.add(rate));
-        streamed.add(stream(&server, &noop(), STREAMED).await);
+        peers.river(server, NOOPS).into_iter().for_each(|rate| river.add(rate));
+        drained.add(drain(server, &noop(), NOOPS).await);
+        peers.graphile(server, NOOPS, None).into_iter().for_each(|rate| graphile.add(rate));
+        streamed.add(stream(server, &noop(), STREAMED).await);
         let url = receiver.url();
-        peers.graphile(&server, WEBHOOKS, Some(&url)).into_iter().for_each(|rate| graphile_posts.add(rate));
-        webhooks.add(drain(&server, &webhook(&url), WEBHOOKS).await);
+        peers.graphile(server, WEBHOOKS, Some(&url)).into_iter().for_each(|rate| graphile_posts.add(rate));
+        webhooks.add(drain(server, &webhook(&url), WEBHOOKS).await);
         native16.add(requests(&Arc::new(Native::new(&receiver)), 16, WEBHOOKS).await);
         receiver.report();
     }
@@ -68,7 +67,7 @@ pub(crate) async fn measure() {
     figure::print("signed webhooks, 30k waiting", &webhooks, posts, Some(">= 200 %"));
     let native = Some(("native client alone, 16 at once", &native16));
     figure::print("the same", &webhooks, native, None);
-    latency(&server, &mut receiver).await;
+    latency(server, &mut receiver).await;
 }
 
 /// A server, and how many databases it has had.
@@ -82,7 +81,7 @@ struct Fresh {
 }
 
 /// A connection, and what drives it.
-struct Client {
+pub(crate) struct Client {
     connection: PgConnection,
     runtime: Runtime,
 }
@@ -91,7 +90,7 @@ struct Client {
 const PGBENCH: [&str; 5] = ["--no-vacuum", "--client=4", "--jobs=2", "--time=4", "--protocol=prepared"];
 
 impl Postgres {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let cluster = Cluster::start_with(&["max_connections=200", "shared_buffers=512MB"]);
         Self { cluster, databases: AtomicU32::new(0) }
     }
@@ -110,6 +109,16 @@ impl Postgres {
         let text = String::from_utf8(output.stdout).unwrap();
         let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
         rate.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Holds a snapshot of this database until it is dropped.
+    pub(crate) fn hold_snapshot(&self, url: &str) -> Client {
+        let url = url.to_owned();
+        on_thread(move || {
+            let mut client = Client::connect(&url);
+            client.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM orders");
+            client
+        })
     }
 
     /// The URL of a new, empty database.

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     figure::{self, Figure},
+    memory::resident_mib,
     sample,
 };
 
@@ -39,7 +40,7 @@ pub(crate) async fn measure() {
         cached.add(host.ready_ms);
         // What was needed to start and is not any more is given back by then.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        memory.add(host.resident_mib());
+        memory.add(resident_mib(host.process.id()));
     }
     let reference = Some(("--version", &nothing));
     figure::print("start to ready, seven cached plugins", &cached, reference, Some("<= 150 ms"));
@@ -107,13 +108,6 @@ impl Host {
         let ready_ms = started.elapsed().as_secs_f64() * 1e3;
         assert!(ready, "the host ended before it was ready");
         Self { process, ready_ms }
-    }
-
-    fn resident_mib(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = resident.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        kib.map_or(f64::NAN, |kib| kib / 1024.0)
     }
 }
 

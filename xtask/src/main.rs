@@ -33,8 +33,7 @@ enum Chore {
     Plugins,
     /// Measure, each figure beside its reference from the same run
     Bench {
-        /// Only the sections whose name contains this
-        #[arg(conflicts_with = "postgres")]
+        /// Only the sections whose name contains this; with `--postgres`: rates or minutes
         filter: Option<String>,
         /// Only what PostgreSQL is for, beside Graphile Worker, River for Rust and pgbench; installs what is missing
         #[arg(long)]
@@ -78,10 +77,12 @@ fn bench(filter: Option<&str>, postgres: bool) -> Result<()> {
     // all dependencies would be compiled once more.
     cargo(&["build", "--release", "--workspace"])?;
     let mut bench = Command::new("cargo");
-    bench.args(["bench", "--workspace", "--bench", "aftercommit", "--"]).args(filter);
+    bench.args(["bench", "--workspace", "--bench", "aftercommit", "--"]);
     if postgres {
         packages::for_tests()?;
-        bench.arg("postgres").env("PEERS", peers::install()?);
+        bench.arg(format!("postgres-{}", filter.unwrap_or_default())).env("PEERS", peers::install()?);
+    } else {
+        bench.args(filter);
     }
     process::run(bench.current_dir(repository::root()))
 }
