@@ -136,14 +136,13 @@ impl Dispatch {
 
     async fn take_turn(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {
         let visit = self.destinations.get(action.destination()).enter();
-        let Some(_turn) = self.stop.run_until_cancelled(visit.turn()).await else {
-            return self.hand_back(delivery, None);
-        };
-        let Some(slot) = self.stop.run_until_cancelled(self.slots.acquire()).await else {
+        let turn = async { (visit.turn().await, self.slots.acquire().await) };
+        let Some((_turn, slot)) = self.stop.run_until_cancelled(turn).await else {
             return self.hand_back(delivery, None);
         };
         let _slot = slot.expect("the semaphore is never closed");
-        self.run(delivery, event, action).await
+        // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
+        Box::pin(self.run(delivery, event, action)).await
     }
 
     async fn run(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {

@@ -27,11 +27,19 @@ UPDATE observer_hosts SET heartbeat_at = $2 WHERE id = $1";
     LIST_HOSTS = "-- list_hosts
 SELECT id, name, started_at, heartbeat_at FROM observer_hosts ORDER BY started_at, id";
     /// Looked at without a transaction: nearly always there is nothing to do. A delivery whose owner is not entered is
-    /// nobody's either: its host was removed while it took the delivery.
+    /// nobody's either: its host was removed while it took the delivery. Looked for between the hosts that are entered:
+    /// of what those own, dead rows and all, nothing is read.
     MAY_TAKE_OVER = "-- may_take_over
+WITH gap AS (
+    SELECT lag(id) OVER (ORDER BY id) AS above, id AS below FROM observer_hosts
+    UNION ALL SELECT max(id::text)::uuid, NULL FROM observer_hosts
+)
 SELECT EXISTS (SELECT 1 FROM observer_hosts WHERE heartbeat_at < $1)
-    OR EXISTS (SELECT 1 FROM observer_deliveries AS d
-               WHERE d.state = 'running' AND NOT EXISTS (SELECT 1 FROM observer_hosts AS h WHERE h.id = d.owner))";
+    OR EXISTS (SELECT 1 FROM gap CROSS JOIN LATERAL (
+        SELECT 1 FROM observer_deliveries
+        WHERE state = 'running' AND owner > coalesce(above, '00000000-0000-0000-0000-000000000000')
+          AND owner < coalesce(below, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        LIMIT 1) AS d)";
     /// A heartbeat that comes meanwhile is waited for, and keeps its host.
     REMOVE_SILENT_HOSTS = "-- remove_silent_hosts
 DELETE FROM observer_hosts WHERE heartbeat_at < $1 RETURNING id";

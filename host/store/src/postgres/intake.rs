@@ -23,15 +23,17 @@ use crate::{
 };
 
 statements! {
-    /// Also says how many of the table's pages that touched.
-    INBOX_HAS_ROWS = "-- inbox_has_rows
-WITH found AS MATERIALIZED (
-    SELECT EXISTS (SELECT 1 FROM observer_inbox WHERE seq > $1) AS has_rows
+    /// The first row that is there. Also says how many pages of the table and its index that touched.
+    FIRST_IN_INBOX = "-- first_in_inbox
+WITH first AS MATERIALIZED (
+    SELECT (SELECT seq FROM observer_inbox WHERE seq > $1 ORDER BY seq LIMIT 1) AS seq
 )
-SELECT has_rows, pg_stat_get_xact_blocks_fetched('observer_inbox'::regclass) AS pages FROM found";
+SELECT seq, pg_stat_get_xact_blocks_fetched('observer_inbox'::regclass)
+            + pg_stat_get_xact_blocks_fetched('observer_inbox_pkey'::regclass) AS pages
+FROM first";
     TAKE_INBOX = "-- take_inbox
 DELETE FROM observer_inbox
-WHERE ctid = ANY (ARRAY(SELECT ctid FROM observer_inbox WHERE seq > $1 ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED))
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM observer_inbox WHERE seq >= $1 ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING seq, occurred_at";
     DISABLED_OBSERVERS = "-- disabled_observers
 SELECT name FROM tb_observer WHERE NOT enabled";
@@ -66,15 +68,15 @@ FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[])
 #[async_trait]
 impl Intake for PostgresStore {
     async fn take(&self, request: TakeRequest, plan: Arc<dyn Plan>) -> Result<Taken> {
-        let start = self.inner.reach.start(Instant::now());
-        // Looked at without a transaction first: an idle host leaves the database alone.
-        if request.limit == 0 || !self.inbox_has_rows(start).await? {
+        if request.limit == 0 {
             return Ok(Taken::default());
         }
+        // Looked at without a transaction first: an idle host leaves the database alone.
+        let Some(first) = self.first_in_inbox().await? else { return Ok(Taken::default()) };
         let plan = &*plan;
         let connections = &self.inner.connections;
         let (taken, last) = connections
-            .write("take", Sync::Later, |session| Box::pin(take(session, request, start, plan)))
+            .write("take", Sync::Later, |session| Box::pin(take(session, request, first, plan)))
             .await?;
         self.inner.reach.took(last);
         Ok(taken)
@@ -86,28 +88,30 @@ impl Intake for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn inbox_has_rows(&self, start: i64) -> Result<bool> {
+    async fn first_in_inbox(&self) -> Result<Option<i64>> {
+        let reach = &self.inner.reach;
+        let behind = reach.start(Instant::now());
         let mut session = self.inner.connections.read().await?;
         let looked = Instant::now();
-        let Some(record) = INBOX_HAS_ROWS.call().bind(start).optional(&mut session).await? else {
-            return Ok(false);
+        let Some(record) = FIRST_IN_INBOX.call().bind(behind).optional(&mut session).await? else {
+            return Ok(None);
         };
-        self.inner.reach.looked(start, record.get("pages")?, looked.elapsed(), Instant::now());
-        record.get("has_rows")
+        reach.looked(behind, record.get("pages")?, looked.elapsed(), Instant::now());
+        record.get("seq")
     }
 }
 
-/// Also returns the last seq that was taken.
+/// Takes what is there from the row `first` on. Also returns the last seq that was taken.
 async fn take(
     session: &mut Session<'_>,
     request: TakeRequest,
-    start: i64,
+    first: i64,
     plan: &dyn Plan,
 ) -> Result<(Taken, i64)> {
     if plan.is_ordered() {
         locks::takes(session).await?;
     }
-    let inbox = read_inbox(session, start, request.limit).await?;
+    let inbox = read_inbox(session, first, request.limit).await?;
     if inbox.rows == 0 {
         return Ok((Taken::default(), 0));
     }
@@ -127,8 +131,8 @@ struct Inbox {
     rejected: Vec<(i64, Rejected)>,
 }
 
-async fn read_inbox(session: &mut Session<'_>, start: i64, limit: usize) -> Result<Inbox> {
-    let records = TAKE_INBOX.call().bind(start).bind_limit(limit).all(session).await?;
+async fn read_inbox(session: &mut Session<'_>, first: i64, limit: usize) -> Result<Inbox> {
+    let records = TAKE_INBOX.call().bind(first).bind_limit(limit).all(session).await?;
     let mut seqs = Vec::with_capacity(records.len());
     let mut places = Vec::with_capacity(records.len());
     for record in &records {

@@ -3,18 +3,23 @@
 //! Rows that were taken stay in the table and its index until no open transaction could still see them. While somebody
 //! holds a snapshot for minutes, millions of them lie before the first row that is there, and whoever begins at the
 //! first steps over all. So when that has become long, intake goes on behind what it took last, and looks at the whole
-//! only now and then: rows of transactions that commit late are found by that, a little later.
+//! only now and then: rows of transactions that commit late are found by that, a little later. The same, on a smaller
+//! scale, goes on between two runs of vacuum.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-/// Pages of the table that a look may touch and count as short: those of some ten thousand rows.
-const SHORT_PAGES: i64 = 128;
+/// Pages of the table and its index that a look may touch and count as short: a tenth of a millisecond.
+const SHORT_PAGES: i64 = 64;
 
-/// After a long look at the whole, so many times as long nobody looks at the whole: it takes a tenth of the time at most.
-const REST: u32 = 9;
+/// After a long look at the whole, so many times as long nobody looks at the whole: it takes a fiftieth of the time.
+const REST: u32 = 49;
+
+/// Nobody who commits late should wait longer than this, if that takes no more than a tenth of the time.
+const LONG_REST: Duration = Duration::from_millis(500);
+const LEAST_REST: u32 = 9;
 
 /// Where the next look begins.
 #[derive(Debug, Default)]
@@ -38,7 +43,7 @@ impl Reach {
     /// A look behind `start` has touched so many pages and taken so long.
     pub(super) fn looked(&self, start: i64, pages: i64, took: Duration, now: Instant) {
         if start == 0 {
-            self.state().rest_until = (pages > SHORT_PAGES).then(|| now + took * REST);
+            self.state().rest_until = (pages > SHORT_PAGES).then(|| now + rest(took));
         }
     }
 
@@ -51,6 +56,11 @@ impl Reach {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long to rest after a look that took so long.
+fn rest(took: Duration) -> Duration {
+    (took * REST).min(LONG_REST.max(took * LEAST_REST))
 }
 
 #[cfg(test)]
@@ -70,9 +80,17 @@ mod tests {
         let (reach, now) = (Reach::default(), Instant::now());
         reach.took(500);
         reach.took(400);
-        reach.looked(0, SHORT_PAGES + 1, Duration::from_millis(10), now);
-        assert_eq!(reach.start(now + Duration::from_millis(89)), 500);
-        reach.looked(500, 1, Duration::from_millis(1), now + Duration::from_millis(89));
-        assert_eq!(reach.start(now + Duration::from_millis(90)), 0);
+        reach.looked(0, SHORT_PAGES + 1, Duration::from_millis(2), now);
+        assert_eq!(reach.start(now + Duration::from_millis(97)), 500);
+        reach.looked(500, 1, Duration::from_millis(1), now + Duration::from_millis(97));
+        assert_eq!(reach.start(now + Duration::from_millis(98)), 0);
+    }
+
+    #[test]
+    fn a_rest_is_short_until_looks_are_long() {
+        let millis = Duration::from_millis;
+        assert_eq!(rest(millis(1)), millis(49));
+        assert_eq!(rest(millis(20)), millis(500));
+        assert_eq!(rest(millis(100)), millis(900));
     }
 }
