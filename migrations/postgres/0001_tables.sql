@@ -229,10 +229,11 @@ CREATE TABLE observer_load_errors (
 -- The tables that are captured.
 CREATE TABLE observer_captures (
     table_name  text NOT NULL PRIMARY KEY,         -- `table` in the schema public, else `schema.table`
-    entity_type text NOT NULL UNIQUE,
+    entity_type text UNIQUE,                       -- null: a change log, whose rows name it
     key         text[] NOT NULL,                   -- names of columns
     columns     text[] NOT NULL,                   -- names of columns
     notify      boolean NOT NULL,                  -- whether a commit rings the doorbell
     triggers    json NOT NULL,                     -- {"name": "CREATE TRIGGER .."}
+    change_log  json,                              -- of a change log: {"object_type": "its column", ..}
     created_at  timestamptz NOT NULL
 );

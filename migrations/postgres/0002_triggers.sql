@@ -326,10 +326,6 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- A change log names the entity type and the key of each of its rows: such a capture has none of its own.
-ALTER TABLE observer_captures ALTER COLUMN entity_type DROP NOT NULL;
-ALTER TABLE observer_captures ADD COLUMN change_log json;  -- {"object_type": "its column", ..}
-
 -- Whether all escapes in an image can be read as text: not \u0000 and half a surrogate pair, and in a database that is
 -- not in UTF-8 none but those of ASCII. What is passed over first is any other escape, an escaped backslash among them.
 CREATE FUNCTION observer_is_readable(image json) RETURNS boolean

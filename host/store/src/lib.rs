@@ -15,6 +15,7 @@
 //! | [`Deliveries`] | `deliveries`: shows |
 //! | [`DeadLetters`] | `dlq`: shows, replays, discards |
 //! | [`Schema`] | `migrate`, and every start |
+//! | [`Transactions`] | whoever watches a host |
 
 pub mod captures;
 pub mod change_log;
@@ -36,6 +37,7 @@ pub mod postgres;
 pub mod retention;
 pub mod schema;
 pub mod sqlite;
+mod transactions;
 
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest};
 pub use change_log::ChangeLogField;
@@ -51,10 +53,21 @@ pub use postgres::{PostgresOptions, PostgresStore};
 pub use retention::{Purged, Retention, RetentionLimits};
 pub use schema::{AppliedMigration, Schema};
 pub use sqlite::{SqliteOptions, SqliteStore};
+pub use transactions::{TransactionCount, Transactions};
 
 /// All that a backend does.
 pub trait Backend:
-    Intake + Claims + Hosts + Retention + Definitions + Captures + Events + Deliveries + DeadLetters + Schema
+    Intake
+    + Claims
+    + Hosts
+    + Retention
+    + Definitions
+    + Captures
+    + Events
+    + Deliveries
+    + DeadLetters
+    + Schema
+    + Transactions
 {
 }
 
@@ -69,5 +82,6 @@ impl<T> Backend for T where
         + Deliveries
         + DeadLetters
         + Schema
+        + Transactions
 {
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::Clock;
-use aftercommit_store::{Backend, HostId};
+use aftercommit_store::{Backend, HostId, TransactionCount};
 use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -194,6 +194,10 @@ impl Host {
         self.retired.cancel();
         let _ = self.heartbeat.await;
         self.store.retire(self.id).await?;
+        for count in self.store.transactions() {
+            let TransactionCount { name, done, failed, repeated, took, longest } = count;
+            tracing::info!(name, done, failed, repeated, ?took, ?longest, "transactions");
+        }
         tracing::info!("stopped");
         Ok(())
     }

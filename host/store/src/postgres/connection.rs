@@ -15,7 +15,10 @@ use super::{
     PostgresOptions, failure, pool::Pool, server_version, session::Session, statement::statements,
     url::Server,
 };
-use crate::{Result, StoreError};
+use crate::{
+    Result, StoreError, TransactionCount,
+    transactions::{Ended, Tally},
+};
 
 /// How often a transaction is run when others are in its way.
 const TRIES: u32 = 5;
@@ -55,6 +58,7 @@ pub(super) struct Connections {
     places: u32,
     pooled: bool,
     patience: Duration,
+    tally: Tally,
     begin_later: String,
     begin_now: String,
     begin_long: String,
@@ -86,6 +90,7 @@ impl Connections {
             places: options.max_connections,
             pooled: options.pooled,
             patience: options.answer_timeout,
+            tally: Tally::default(),
             begin_later: format!("BEGIN{each}; SET LOCAL synchronous_commit TO off"),
             begin_now: format!("BEGIN{each}"),
             begin_long: format!("BEGIN{each}; SET LOCAL statement_timeout TO 0"),
@@ -142,8 +147,14 @@ impl Connections {
                     Err(error)
                 }
             };
-            let ok = result.is_ok();
-            tracing::trace!(transaction = name, tries, waited_us, took_us = micros(working), ok, "write");
+            let took = working.elapsed();
+            let ended = match &result {
+                Ok(_) => Ended::Done,
+                Err(StoreError::Conflict { .. }) if tries < TRIES => Ended::Repeated,
+                Err(_) => Ended::Failed,
+            };
+            self.tally.ended(name, took, ended);
+            tracing::trace!(transaction = name, tries, waited_us, ?took, ?ended, "write");
             match result {
                 Err(StoreError::Conflict { statement, why }) if tries < TRIES => {
                     tracing::debug!(transaction = name, statement, why, tries, "in conflict, runs again");
@@ -171,6 +182,10 @@ impl Connections {
 
     pub(super) async fn close(&self) {
         self.pool.close().await;
+    }
+
+    pub(super) fn counts(&self) -> Vec<TransactionCount> {
+        self.tally.counts()
     }
 
     fn unopened(&self, error: &sqlx::Error) -> StoreError {

@@ -41,7 +41,7 @@ mod url;
 use std::{sync::Arc, time::Duration};
 
 use self::{connection::Connections, doorbell::Doorbell, reach::Reach, url::Server};
-use crate::Result;
+use crate::{Result, TransactionCount, Transactions};
 
 /// How to use the database.
 #[derive(Clone, Debug)]
@@ -108,6 +108,12 @@ impl PostgresStore {
     pub async fn close(&self) {
         self.inner.doorbell.close();
         self.inner.connections.close().await;
+    }
+}
+
+impl Transactions for PostgresStore {
+    fn transactions(&self) -> Vec<TransactionCount> {
+        self.inner.connections.counts()
     }
 }
 

@@ -20,7 +20,10 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::{SqliteOptions, failure, lock::Lock, statement::statements, url::DatabaseFile};
-use crate::{Result, StoreError};
+use crate::{
+    Result, StoreError, TransactionCount,
+    transactions::{Ended, Tally},
+};
 
 /// Lists wait for nobody, and a command line reads one thing at a time: a few are enough.
 const READERS: usize = 3;
@@ -55,6 +58,7 @@ pub(super) struct Connections {
     writer: Arc<tokio::sync::Mutex<Option<Writer>>>,
     readers: Arc<Semaphore>,
     idle_readers: Arc<Mutex<Vec<Connection>>>,
+    tally: Arc<Tally>,
 }
 
 /// The connection that writes.
@@ -84,6 +88,7 @@ impl Connections {
             writer: Arc::new(tokio::sync::Mutex::new(Some(writer.await?))),
             readers: Arc::new(Semaphore::new(READERS)),
             idle_readers: Arc::default(),
+            tally: Arc::default(),
         })
     }
 
@@ -131,7 +136,7 @@ impl Connections {
     ) -> Result<T> {
         let asked = Instant::now();
         let mut slot = Arc::clone(&self.writer).lock_owned().await;
-        let opening = Arc::clone(&self.opening);
+        let (opening, tally) = (Arc::clone(&self.opening), Arc::clone(&self.tally));
         blocking(move || {
             // Taken out: a panic leaves nothing half done behind.
             let mut writer = slot.take().map_or_else(|| opening.writer(), Ok)?;
@@ -143,14 +148,20 @@ impl Connections {
                     lock.commit().map_err(|error| failure::of_step(name, &error))?;
                     Ok(value)
                 });
-                let took_us = micros(began);
-                tracing::trace!(transaction = name, waited_us, took_us, ok = result.is_ok(), "write");
+                let took = began.elapsed();
+                let ended = if result.is_ok() { Ended::Done } else { Ended::Failed };
+                tally.ended(name, took, ended);
+                tracing::trace!(transaction = name, waited_us, ?took, ?ended, "write");
                 result
             });
             *slot = Some(writer);
             result
         })
         .await
+    }
+
+    pub(super) fn counts(&self) -> Vec<TransactionCount> {
+        self.tally.counts()
     }
 
     pub(super) async fn close(&self) {

@@ -32,7 +32,7 @@ mod url;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use self::{connection::Connections, doorbell::Doorbell, liveness::Liveness, url::DatabaseFile};
-use crate::Result;
+use crate::{Result, TransactionCount, Transactions};
 
 /// How to open the database.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,12 @@ impl SqliteStore {
     /// Ends all connections; the last process to do so folds the write-ahead log into the database file.
     pub async fn close(&self) {
         self.inner.connections.close().await;
+    }
+}
+
+impl Transactions for SqliteStore {
+    fn transactions(&self) -> Vec<TransactionCount> {
+        self.inner.connections.counts()
     }
 }
 
