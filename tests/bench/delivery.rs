@@ -39,7 +39,7 @@ pub(crate) fn webhook(url: &str) -> Value {
 pub(crate) async fn inserts(server: &dyn Server, captured: bool) -> f64 {
     let shop = Shop::open(server).await;
     if captured {
-        shop.capture().await;
+        shop.capture(true).await;
     }
     let mut app = shop.connect();
     let insert = move || {

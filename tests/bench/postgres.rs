@@ -36,12 +36,13 @@ pub(crate) async fn measure(server: &Postgres) {
     let peers = Peers::installed();
     let mut receiver = Receiver::start();
     let new = || Figure::new("/s");
-    let (mut plain, mut captured) = (new(), new());
+    let (mut plain, mut captured, mut silent) = (new(), new(), new());
     let (mut drained, mut streamed, mut graphile, mut river) = (new(), new(), new(), new());
     let (mut webhooks, mut graphile_posts, mut native16) = (new(), new(), new());
     for _ in 0..ROUNDS {
-        plain.add(server.pgbench(false).await);
-        captured.add(server.pgbench(true).await);
+        plain.add(server.pgbench(None).await);
+        captured.add(server.pgbench(Some(true)).await);
+        silent.add(server.pgbench(Some(false)).await);
         peers.river(server, NOOPS).into_iter().for_each(|rate| river.add(rate));
         drained.add(drain(server, &noop(), NOOPS).await);
         peers.graphile(server, NOOPS, None).into_iter().for_each(|rate| graphile.add(rate));
@@ -52,12 +53,9 @@ pub(crate) async fn measure(server: &Postgres) {
         native16.add(requests(&Arc::new(Native::new(&receiver)), 16, WEBHOOKS).await);
         receiver.report();
     }
-    figure::print(
-        "pgbench, single-row inserts, captured",
-        &captured,
-        Some(("without triggers", &plain)),
-        None,
-    );
+    let plain = Some(("without triggers", &plain));
+    figure::print("pgbench, single-row inserts, captured", &captured, plain, None);
+    figure::print("the same with --no-notify", &silent, plain, None);
     let river = Some(("River for Rust", &river));
     figure::print("no-op deliveries, 100k waiting", &drained, river, Some(">= 23000 /s, >= 100 %"));
     let graphile = Some(("Graphile Worker", &graphile));
@@ -95,11 +93,11 @@ impl Postgres {
         Self { cluster, databases: AtomicU32::new(0) }
     }
 
-    /// Rows a second that pgbench inserts, each in its own transaction.
-    async fn pgbench(&self, captured: bool) -> f64 {
+    /// Rows a second that pgbench inserts, each in its own transaction; captured with a notification or without one.
+    async fn pgbench(&self, captured: Option<bool>) -> f64 {
         let shop = Shop::open(self).await;
-        if captured {
-            shop.capture().await;
+        if let Some(notify) = captured {
+            shop.capture(notify).await;
         }
         let script = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(script.path(), INSERT_ONE).unwrap();

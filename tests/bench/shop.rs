@@ -48,7 +48,7 @@ impl Shop {
     /// With triggers, and with one observer of new orders that runs `action`.
     pub(crate) async fn observed(server: &dyn Server, action: &Value) -> Self {
         let shop = Self::open(server).await;
-        shop.capture().await;
+        shop.capture(true).await;
         let observer = json!({
             "name": "orders", "entity_type": "Order", "event_kind": "created", "condition": "total > 0",
             "actions": [action],
@@ -58,13 +58,9 @@ impl Shop {
         shop
     }
 
-    pub(crate) async fn capture(&self) {
-        let request = CaptureRequest {
-            table: "orders".into(),
-            entity_type: "Order".into(),
-            key: Vec::new(),
-            notify: true,
-        };
+    pub(crate) async fn capture(&self, notify: bool) {
+        let request =
+            CaptureRequest { table: "orders".into(), entity_type: "Order".into(), key: Vec::new(), notify };
         self.store.add_capture(request, SystemClock.now()).await.unwrap();
     }
 
