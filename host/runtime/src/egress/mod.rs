@@ -81,13 +81,15 @@ pub(crate) struct Bounds {
     pub(crate) response_bytes: u64,
 }
 
-/// A complete response.
+/// A response, complete unless it was cut at the limit.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     /// Names in lower case.
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Bytes,
+    /// Headers and body are longer than the limit; what is over it was not read.
+    pub(crate) truncated: bool,
     pub(crate) retry_after_ms: Option<u64>,
 }
 
@@ -106,8 +108,6 @@ pub(crate) enum EgressError {
     Tls(String),
     #[error("no complete response in time")]
     Timeout,
-    #[error("the response is larger than {0} bytes")]
-    TooLarge(u64),
     #[error("{0}")]
     Protocol(String),
 }

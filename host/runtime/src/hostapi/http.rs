@@ -55,9 +55,20 @@ impl From<egress::Response> for http::Response {
             .collect();
         let body = match String::from_utf8(response.body.into()) {
             Ok(text) => Content::Text(text),
+            // Cut within a letter: the rest is text all the same.
+            Err(error) if response.truncated && error.utf8_error().error_len().is_none() => {
+                let end = error.utf8_error().valid_up_to();
+                Content::Text(String::from_utf8_lossy(&error.as_bytes()[..end]).into_owned())
+            }
             Err(error) => Content::Bytes(error.into_bytes()),
         };
-        Self { status: response.status, headers, body, retry_after_ms: response.retry_after_ms }
+        Self {
+            status: response.status,
+            headers,
+            body,
+            truncated: response.truncated,
+            retry_after_ms: response.retry_after_ms,
+        }
     }
 }
 
@@ -70,7 +81,6 @@ impl From<EgressError> for HttpError {
             EgressError::Connect(why) => Self::Connect(why),
             EgressError::Tls(why) => Self::Tls(why),
             EgressError::Timeout => Self::Timeout,
-            EgressError::TooLarge(limit) => Self::ResponseTooLarge(limit),
             EgressError::Protocol(why) => Self::Protocol(why),
         }
     }
