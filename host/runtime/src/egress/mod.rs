@@ -17,12 +17,17 @@ use bytes::Bytes;
 pub(crate) use client::{Client, Clients};
 pub(crate) use request::{Decided, forbidden_header};
 
-use crate::{capability::Effective, hostapi::Tokens, secrets::Handles};
+use crate::{
+    capability::Effective,
+    hostapi::{ProviderTokens, Tokens},
+    secrets::Handles,
+};
 
 /// Sends requests for actions.
 pub(crate) struct Egress {
     pub(crate) clients: Clients,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) provider_tokens: ProviderTokens,
 }
 
 /// What one action may send, and to whom.

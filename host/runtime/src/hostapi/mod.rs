@@ -2,8 +2,10 @@
 
 mod clock;
 mod http;
+mod jwt;
 mod log;
 mod mail;
+mod provider_token;
 mod redis;
 mod secrets;
 mod template;
@@ -11,6 +13,7 @@ mod token;
 mod wasi_http;
 
 pub(crate) use log::LogSink;
+pub(crate) use provider_token::ProviderTokens;
 pub(crate) use token::Tokens;
 pub(crate) use wasi_http::GuestRequests;
 

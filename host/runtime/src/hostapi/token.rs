@@ -3,19 +3,21 @@
 use std::{collections::HashMap, time::Duration};
 
 use aftercommit_core::Timestamp;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::{
     bindings::aftercommit::action::secrets::{
-        ClientCredentials, Key, SecretError, ServiceAccount, Signature, TokenRequest,
+        ClientCredentials, SecretError, ServiceAccount, Signature, TokenRequest,
     },
     egress::{Auth, Body, Egress, Permit, Request},
     guest::Call,
-    hostapi::secrets::unknown,
-    secrets::{Entry, Secret, sign},
+    hostapi::{
+        jwt,
+        secrets::{told, unknown},
+    },
+    secrets::{Entry, Secret},
 };
 
 /// The tokens of one action.
@@ -62,14 +64,41 @@ pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<St
     if let Some(token) = kept.get(&key).filter(|token| egress.clock.now() < token.renew_at) {
         return Ok(token.handle.clone());
     }
-    let request = match asked {
-        TokenRequest::ClientCredentials(asked) => client_credentials(permit, asked)?,
-        TokenRequest::ServiceAccount(asked) => service_account(permit, egress, asked)?,
+    let (secret, renew_at) = match asked {
+        TokenRequest::ClientCredentials(asked) => obtain(call, &client_credentials(permit, asked)?).await?,
+        TokenRequest::ServiceAccount(asked) => obtain(call, &service_account(permit, egress, asked)?).await?,
+        TokenRequest::ProviderToken(asked) => {
+            let key = known(permit, &asked.key)?;
+            egress
+                .provider_tokens
+                .token(asked, &key.secret, egress.clock.now())
+                .map_err(|error| told(&key, &error))?
+        }
     };
+    let handle = permit.handles.issue(Entry {
+        name: "access token".to_owned(),
+        secret,
+        destinations: permit.effective.origins.clone(),
+        body: None,
+    });
+    if let Some(old) = kept.insert(key, Kept { handle: handle.clone(), renew_at }) {
+        permit.handles.revoke(&old.handle);
+    }
+    Ok(handle)
+}
+
+/// Asks a token endpoint; returns the token and when to ask again.
+async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), SecretError> {
+    let (permit, egress) = (&call.permit, &call.egress);
     let response = egress
-        .send(permit, &request, call.bounds())
+        .send(permit, request, call.bounds())
         .await
         .map_err(|error| SecretError::Token(format!("the token endpoint: {error}")))?;
+    if response.truncated {
+        return Err(SecretError::Token(
+            "the token endpoint's answer is longer than `limits.response_bytes`".into(),
+        ));
+    }
     let answer: Answer = serde_json::from_slice(&response.body).map_err(|_| {
         SecretError::Token(format!("the token endpoint answered {} without JSON", response.status))
     })?;
@@ -78,17 +107,7 @@ pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<St
         return Err(SecretError::Token(format!("the token endpoint answered {}: {why}", response.status)));
     };
     let life = Duration::from_secs(answer.expires_in.unwrap_or(DEFAULT_LIFE_SECS));
-    let renew_at = egress.clock.now().plus(life.saturating_sub(MARGIN));
-    let handle = permit.handles.issue(Entry {
-        name: "access token".to_owned(),
-        secret: Secret::new(token),
-        destinations: permit.effective.origins.clone(),
-        body: None,
-    });
-    if let Some(old) = kept.insert(key, Kept { handle: handle.clone(), renew_at }) {
-        permit.handles.revoke(&old.handle);
-    }
-    Ok(handle)
+    Ok((Secret::new(token), egress.clock.now().plus(life.saturating_sub(MARGIN))))
 }
 
 fn client_credentials(permit: &Permit, asked: &ClientCredentials) -> Result<Request, SecretError> {
@@ -110,16 +129,12 @@ fn service_account(permit: &Permit, egress: &Egress, asked: &ServiceAccount) -> 
     let file: KeyFile = serde_json::from_str(entry.secret.expose())
         .map_err(|_| invalid("not the JSON of a service account's key file"))?;
     let now = egress.clock.now().as_millis() / 1000;
-    let header = json!({"alg": "RS256", "typ": "JWT", "kid": file.private_key_id});
     let claims = json!({
         "iss": file.client_email, "scope": asked.scope, "aud": file.token_uri, "iat": now, "exp": now + ASSERTION_SECS,
     });
-    let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&header), part(&claims));
     let key = Secret::new(file.private_key);
-    let signature =
-        sign(&key, Signature::Rs256, &Key::Pem, signed.as_bytes()).map_err(|error| invalid(error.0))?;
-    let assertion = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let assertion = jwt::signed(&key, Signature::Rs256, file.private_key_id.as_deref(), &claims)
+        .map_err(|error| told(&entry, &error))?;
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
         .append_pair("assertion", &assertion);
@@ -149,6 +164,7 @@ mod tests {
         time::Instant,
     };
 
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
     use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -160,7 +176,7 @@ mod tests {
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
         egress::{Clients, Decided, Who},
         guest::Phase,
-        hostapi::LogSink,
+        hostapi::{LogSink, ProviderTokens},
         limits::Limits,
         secrets::Handles,
     };
@@ -222,7 +238,11 @@ mod tests {
         let call = Call {
             phase: Phase::Run,
             permit,
-            egress: Arc::new(Egress { clients, clock: clock.clone() }),
+            egress: Arc::new(Egress {
+                clients,
+                clock: clock.clone(),
+                provider_tokens: ProviderTokens::default(),
+            }),
             limits: Arc::new(Limits::default()),
             log: LogSink::new(who, String::new(), 1, 1),
             deadline: Instant::now() + Duration::from_secs(5),
@@ -275,7 +295,7 @@ mod tests {
         let key =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &ring::rand::SystemRandom::new())
                 .unwrap();
-        let pem = base64::engine::general_purpose::STANDARD.encode(key.as_ref());
+        let pem = STANDARD.encode(key.as_ref());
         let file =
             json!({"client_email": "a", "private_key": pem, "token_uri": "http://127.0.0.1:1/"}).to_string();
         for text in ["{}", "hunter2", file.as_str()] {
