@@ -195,9 +195,9 @@ fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     }
 }
 
-/// TLS errors travel inside I/O errors.
+/// TLS errors travel inside I/O errors, which do not name them as their source, sometimes two deep.
 fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
     error
         .downcast_ref::<rustls::Error>()
-        .or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>())
+        .or_else(|| tls_error(error.downcast_ref::<std::io::Error>()?.get_ref()?))
 }
