@@ -4,6 +4,8 @@
 mod component;
 mod example;
 mod slack;
+mod twilio;
+mod vonage;
 
 use aftercommit_tests::{Answer, Received};
 
