@@ -2,9 +2,12 @@
 //! case of each with the real program and its example file, and the tables of failures through the built component.
 
 mod component;
+mod elasticsearch;
 mod example;
+mod meilisearch;
 mod slack;
 mod twilio;
+mod typesense;
 mod vonage;
 
 use aftercommit_tests::{Answer, Received};
