@@ -1,9 +1,11 @@
 //! Actions against servers that check each request by its vendor's published contract and answer as the vendor does: one
 //! case of each with the real program and its example file, and the tables of failures through the built component.
 
+mod apns;
 mod component;
 mod elasticsearch;
 mod example;
+mod fcm;
 mod meilisearch;
 mod slack;
 mod twilio;
