@@ -83,7 +83,7 @@ impl Answer {
 
     /// The same with a JSON body.
     #[must_use]
-    pub fn json(mut self, body: impl ToString) -> Self {
+    pub fn json(mut self, body: &impl ToString) -> Self {
         self.headers.push(("content-type", "application/json".to_owned()));
         self.text(body.to_string())
     }

@@ -136,7 +136,7 @@ impl Config {
         let mut problems = Vec::new();
         match (&self.device_token, &self.topic) {
             (None, None) => {
-                problems.push(FieldProblem::new("/device_token", "write `device_token` or `topic`"))
+                problems.push(FieldProblem::new("/device_token", "write `device_token` or `topic`"));
             }
             (Some(_), Some(_)) => {
                 problems

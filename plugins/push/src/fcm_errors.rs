@@ -1,4 +1,4 @@
-//! What FCM's errors mean for a delivery: one table. Source: Firebase's "ErrorCode" (FCM HTTP v1), and Google's canonical
+//! What FCM's errors mean for a delivery: one table. Source: Firebase's `ErrorCode` (FCM HTTP v1), and Google's canonical
 //! statuses where FCM gives no code of its own.
 
 use aftercommit_plugin::{Failure, http::Response};

@@ -41,16 +41,14 @@ pub(crate) fn run(config: &Config, operation: &Operation) -> Result<Outcome, Fai
 }
 
 fn path(config: &Config, operation: &Operation) -> String {
-    let mut path = format!("/{}/_doc/{}", segment(&operation.index), segment(&operation.id));
-    let mut separator = '?';
-    if let Some((version, version_type)) = operation.version {
-        path.push_str(&format!("?version={version}&version_type={version_type}"));
-        separator = '&';
-    }
-    if let Some(refresh) = refresh(config) {
-        path.push_str(&format!("{separator}refresh={refresh}"));
-    }
-    path
+    let (index, id) = (segment(&operation.index), segment(&operation.id));
+    let version = operation
+        .version
+        .map(|(version, version_type)| format!("version={version}&version_type={version_type}"));
+    let refresh = refresh(config).map(|refresh| format!("refresh={refresh}"));
+    let query = [version, refresh].into_iter().flatten().collect::<Vec<_>>().join("&");
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("/{index}/_doc/{id}{mark}{query}")
 }
 
 pub(crate) fn refresh(config: &Config) -> Option<&'static str> {

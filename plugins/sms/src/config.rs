@@ -189,44 +189,44 @@ impl Config {
 mod tests {
     use super::*;
 
-    fn pointers(json: serde_json::Value) -> Vec<String> {
+    fn pointers(more: &serde_json::Value) -> Vec<String> {
         let mut written = json!({"phone": "+15558675310", "message_template": "m"});
-        written.as_object_mut().expect("an object").extend(json.as_object().cloned().expect("an object"));
+        written.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
         let config: Config = serde_json::from_value(written).expect("a configuration");
         config.problems().into_iter().map(|problem| problem.pointer).collect()
     }
 
     #[test]
     fn twilio_needs_account_token_and_sender() {
-        assert_eq!(pointers(json!({})), ["/account_sid", "/auth_token", "/from"]);
+        assert_eq!(pointers(&json!({})), ["/account_sid", "/auth_token", "/from"]);
         let account = json!({"account_sid": "AC", "auth_token": "t", "from": "+1"});
-        assert_eq!(pointers(account), [""; 0]);
+        assert_eq!(pointers(&account), [""; 0]);
         let key =
             json!({"account_sid": "AC", "api_key": "SK", "api_secret": "s", "messaging_service_sid": "MG"});
-        assert_eq!(pointers(key), [""; 0]);
+        assert_eq!(pointers(&key), [""; 0]);
         let half = json!({"account_sid": "AC", "api_key": "SK", "from": "f", "messaging_service_sid": "MG"});
-        assert_eq!(pointers(half), ["/api_secret", "/messaging_service_sid"]);
+        assert_eq!(pointers(&half), ["/api_secret", "/messaging_service_sid"]);
         let both =
             json!({"account_sid": "AC", "auth_token": "t", "api_key": "SK", "api_secret": "s", "from": "f"});
-        assert_eq!(pointers(both), ["/api_key"]);
+        assert_eq!(pointers(&both), ["/api_key"]);
     }
 
     #[test]
     fn vonage_needs_key_secret_and_sender() {
-        assert_eq!(pointers(json!({"provider": "vonage"})), ["/api_key", "/api_secret", "/from"]);
+        assert_eq!(pointers(&json!({"provider": "vonage"})), ["/api_key", "/api_secret", "/from"]);
         let right = json!({"provider": "vonage", "api_key": "k", "api_secret": "s", "from": "Acme"});
-        assert_eq!(pointers(right), [""; 0]);
+        assert_eq!(pointers(&right), [""; 0]);
         let mixed =
             json!({"provider": "vonage", "api_key": "k", "api_secret": "s", "from": "A", "auth_token": "t"});
-        assert_eq!(pointers(mixed), ["/auth_token"]);
+        assert_eq!(pointers(&mixed), ["/auth_token"]);
     }
 
     #[test]
     fn a_number_without_template_is_checked_at_once() {
         let twilio =
             |phone: &str| json!({"phone": phone, "account_sid": "AC", "auth_token": "t", "from": "+1"});
-        assert_eq!(pointers(twilio("0171 1234567")), ["/phone"]);
-        assert_eq!(pointers(twilio("{{phone}}")), [""; 0]);
+        assert_eq!(pointers(&twilio("0171 1234567")), ["/phone"]);
+        assert_eq!(pointers(&twilio("{{phone}}")), [""; 0]);
     }
 
     #[test]

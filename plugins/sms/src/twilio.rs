@@ -11,7 +11,8 @@ struct Message {
     sid: Option<String>,
     status: Option<String>,
     error_code: Option<u32>,
-    error_message: Option<String>,
+    #[serde(rename = "error_message")]
+    failed_because: Option<String>,
 }
 
 /// What Twilio answers when it refuses.
@@ -56,7 +57,7 @@ fn read(response: &Response) -> Result<Accepted, Failure> {
     let message: Message = response.json()?;
     // A message may be made and have failed already.
     if let Some(code) = message.error_code {
-        let text = message.error_message.unwrap_or_default();
+        let text = message.failed_because.unwrap_or_default();
         return Err(twilio_errors::failure(code, &text, response).unwrap_or_else(|| {
             Failure::permanent(
                 "provider_error",

@@ -2,10 +2,7 @@
 //! token-based connection to APNs" (ES256 provider token), "Generating a remote notification", "Handling notification responses
 //! from APNs". The server speaks HTTP/2 over TLS and nothing else.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use aftercommit_core::EventKind;
 use aftercommit_tests::{Answer, Received, Receiver};
@@ -23,7 +20,7 @@ use super::{
     broken,
     component::{Action, configure, details, told},
     example::{PRIVATE, example, logged, shop},
-    json_object, require,
+    json_object, now_secs, require,
 };
 
 const DEVICE: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
@@ -127,7 +124,7 @@ impl Contract {
             "the header names algorithm and key",
         )?;
         require(claims["iss"] == "DEF123GHIJ", "the issuer is the team")?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = now_secs();
         require(
             claims["iat"].as_u64().is_some_and(|at| at <= now && now - at < 3600),
             "the token is no older than an hour",
@@ -212,7 +209,7 @@ async fn reasons_have_their_classes() {
         let contract = contract.clone();
         server.respond(move |request| {
             contract.answer(request, || {
-                Answer::status(status).json(json!({"reason": reason, "timestamp": 1_454_948_015_990_u64}))
+                Answer::status(status).json(&json!({"reason": reason, "timestamp": 1_454_948_015_990_u64}))
             })
         });
         assert_eq!(told(&run().await), expected, "{status} {reason}");

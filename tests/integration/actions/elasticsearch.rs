@@ -1,6 +1,5 @@
-//! Elasticsearch's contract, by its documentation: "Index API" and "Delete API" (paths, external versions, 409, 404), "Bulk API"
-//! is tested in the plugin; "Create index API" (names), "API conventions" (error bodies), "Create API key" (`ApiKey`).
-//! The server keeps documents and versions as Elasticsearch does.
+//! Elasticsearch's contract, by its documentation: "Index API" and "Delete API" (paths, external versions, 409, 404), "API
+//! conventions" (error bodies), "Create API key" (`ApiKey`). The server keeps documents and versions as Elasticsearch does.
 
 use std::{
     collections::HashMap,
@@ -23,9 +22,17 @@ use super::{
 
 const API_KEY: &str = "bWFkZTpmb3ItdGVzdHM=";
 
-/// Documents by id: version, and the document unless it was deleted.
+/// Documents by id.
 #[derive(Clone, Default)]
-struct Index(Arc<Mutex<HashMap<String, (u64, Option<String>)>>>);
+struct Index(Arc<Mutex<HashMap<String, Versioned>>>);
+
+/// What is kept of a document.
+#[derive(Clone)]
+struct Versioned {
+    version: u64,
+    /// Nothing when it was deleted.
+    document: Option<String>,
+}
 
 /// What is asked for.
 struct Asked {
@@ -63,7 +70,7 @@ fn contract(request: &Received) -> Result<Asked, String> {
 fn refusal(status: u16, kind: &str) -> Answer {
     let error =
         json!({"root_cause": [{"type": kind, "reason": "Why it is"}], "type": kind, "reason": "Why it is"});
-    Answer::status(status).json(json!({"error": error, "status": status}))
+    Answer::status(status).json(&json!({"error": error, "status": status}))
 }
 
 impl Index {
@@ -75,24 +82,24 @@ impl Index {
         let mut documents = self.0.lock().unwrap();
         let there = documents.get(&asked.id).cloned();
         let id = &asked.id;
-        if there.as_ref().is_some_and(|(version, _)| asked.version < *version) {
+        if there.as_ref().is_some_and(|there| asked.version < there.version) {
             return refusal(409, "version_conflict_engine_exception");
         }
-        let existed = there.is_some_and(|(_, document)| document.is_some());
+        let existed = there.is_some_and(|there| there.document.is_some());
         let (status, result) = match (&asked.document, existed) {
             (Some(_), false) => (201, "created"),
             (Some(_), true) => (200, "updated"),
             (None, true) => (200, "deleted"),
             (None, false) => (404, "not_found"),
         };
-        documents.insert(id.clone(), (asked.version, asked.document));
+        documents.insert(id.clone(), Versioned { version: asked.version, document: asked.document });
         Answer::status(status)
-            .json(json!({"_index": "orders", "_id": id, "_version": asked.version, "result": result}))
+            .json(&json!({"_index": "orders", "_id": id, "_version": asked.version, "result": result}))
     }
 
     /// The document of that id.
     fn get(&self, id: &str) -> Option<String> {
-        self.0.lock().unwrap().get(id).and_then(|(_, document)| document.clone())
+        self.0.lock().unwrap().get(id).and_then(|there| there.document.clone())
     }
 }
 

@@ -1,7 +1,5 @@
-//! FCM's contract, by its documentation: "REST Resource: projects.messages" and "ErrorCode" (FCM HTTP v1), and Google's "Using
+//! FCM's contract, by its documentation: "REST Resource: projects.messages" and `ErrorCode` (FCM HTTP v1), and Google's "Using
 //! OAuth 2.0 for Server to Server Applications" (JWT bearer grant, RFC 7523).
-
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aftercommit_core::EventKind;
 use aftercommit_tests::{Answer, Received, Receiver};
@@ -16,7 +14,7 @@ use super::{
     apns, broken,
     component::{action, configure, details, refused, told},
     example::{PRIVATE, example, logged, shop},
-    json_object, require,
+    json_object, now_secs, require,
 };
 
 /// A private key that is used for nothing but these tests.
@@ -37,7 +35,7 @@ fn key_file(server: &Receiver) -> String {
 fn answer(request: &Received, when_right: impl FnOnce() -> Answer) -> Answer {
     if request.path == "/token" {
         return match token_contract(request) {
-            Ok(()) => Answer::status(200).json(json!({
+            Ok(()) => Answer::status(200).json(&json!({
                 "access_token": ACCESS_TOKEN, "expires_in": 3599, "token_type": "Bearer",
             })),
             Err(why) => broken(request, &why),
@@ -70,7 +68,7 @@ fn token_contract(request: &Received) -> Result<(), String> {
         header["alg"] == "RS256" && header["kid"] == "0123456789abcdef",
         "the header names algorithm and key",
     )?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = now_secs();
     let (from, to) = (claims["iat"].as_u64().unwrap_or(0), claims["exp"].as_u64().unwrap_or(0));
     require(
         from.abs_diff(now) < 300 && to > from && to - from <= 3600,
@@ -118,7 +116,7 @@ fn contract(request: &Received) -> Result<Map<String, Value>, String> {
 
 fn sent() -> Answer {
     Answer::status(200)
-        .json(json!({"name": "projects/shop-1a2b3/messages/0:1500415314455276%31bd1c9631bd1c96"}))
+        .json(&json!({"name": "projects/shop-1a2b3/messages/0:1500415314455276%31bd1c9631bd1c96"}))
 }
 
 fn refusal(status: u16, canonical: &str, own: Option<&str>) -> Answer {
@@ -127,7 +125,7 @@ fn refusal(status: u16, canonical: &str, own: Option<&str>) -> Answer {
         let kind = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
         error["details"] = json!([{"@type": kind, "errorCode": own}]);
     }
-    Answer::status(status).json(json!({"error": error}))
+    Answer::status(status).json(&json!({"error": error}))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +195,8 @@ async fn errors_have_their_classes_and_the_token_is_asked_for_once() {
 #[tokio::test]
 async fn a_token_that_is_not_given_is_told() {
     let server = Receiver::start().await;
-    server.respond(|_| Answer::status(400).json(json!({"error": "invalid_grant", "error_description": "x"})));
+    server
+        .respond(|_| Answer::status(400).json(&json!({"error": "invalid_grant", "error_description": "x"})));
     let written = json!({
         "topic": "t", "body_template": "b", "project_id": "shop-1a2b3", "service_account_env": "S",
         "api_url": server.url(""), "token_url": server.url("/token"), "grants": {"private_network": true},

@@ -47,7 +47,7 @@ async fn documents_are_enqueued_and_errors_have_their_classes() {
     let action = indexing(&server).await;
     let row = || json!({"prefix": "order", "total": 150});
     server.respond(|request| match contract(request) {
-        Ok(()) => Answer::status(202).json(json!({
+        Ok(()) => Answer::status(202).json(&json!({
             "taskUid": 12, "indexUid": "orders", "status": "enqueued", "type": "documentAdditionOrUpdate",
             "enqueuedAt": "2026-01-02T03:04:05.000006Z",
         })),
@@ -68,9 +68,8 @@ async fn documents_are_enqueued_and_errors_have_their_classes() {
         (503, "too_many_search_requests", "transient: http_status"),
     ] {
         server.respond(move |request| match contract(request) {
-            Ok(()) => {
-                Answer::status(status).json(json!({"message": "Why", "code": code, "type": "t", "link": "l"}))
-            }
+            Ok(()) => Answer::status(status)
+                .json(&json!({"message": "Why", "code": code, "type": "t", "link": "l"})),
             Err(why) => broken(request, &why),
         });
         assert_eq!(told(&action.run(EventKind::Created, row()).await), expected, "{code}");

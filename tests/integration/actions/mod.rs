@@ -12,6 +12,7 @@ mod twilio;
 mod typesense;
 mod vonage;
 
+use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_tests::{Answer, Received};
 
 /// What a server answers to a request that breaks its contract. No vendor uses it, and no table knows it, so the test
@@ -30,4 +31,9 @@ fn require(holds: bool, why: &str) -> Result<(), String> {
 /// A body that must be a JSON object.
 fn json_object(request: &Received) -> Result<serde_json::Map<String, serde_json::Value>, String> {
     serde_json::from_slice(&request.body).map_err(|error| format!("the body is no JSON object: {error}"))
+}
+
+/// Seconds since 1970, as tokens carry them.
+fn now_secs() -> u64 {
+    u64::try_from(SystemClock.now().as_millis() / 1000).expect("it is after 1970")
 }

@@ -19,7 +19,7 @@ const WEBHOOK_PATH: &str = "/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXX
 fn slack(request: &Received) -> Answer {
     answer(request, || match request.path.as_str() {
         WEBHOOK_PATH => Answer::status(200).text("ok"),
-        _ => Answer::status(200).json(json!({
+        _ => Answer::status(200).json(&json!({
             "ok": true, "channel": "C1H9RESGL", "ts": "1503435956.000247", "message": {"type": "message"},
         })),
     })
@@ -159,13 +159,15 @@ async fn errors_of_the_web_api_have_their_classes() {
         (500, "a_new_code", "transient: http_status"),
     ] {
         server.respond(move |request| {
-            answer(request, || Answer::status(status).json(json!({"ok": false, "error": code})))
+            answer(request, || Answer::status(status).json(&json!({"ok": false, "error": code})))
         });
         assert_eq!(told(&run().await), expected, "{status} {code}");
     }
     server.respond(|request| {
         answer(request, || {
-            Answer::status(429).header("retry-after", "30").json(json!({"ok": false, "error": "ratelimited"}))
+            Answer::status(429)
+                .header("retry-after", "30")
+                .json(&json!({"ok": false, "error": "ratelimited"}))
         })
     });
     assert_eq!(told(&run().await), "throttled after 30000 ms: ratelimited");

@@ -58,7 +58,7 @@ fn contract(request: &Received) -> Result<BTreeMap<String, String>, String> {
 
 /// A message that was queued.
 fn queued(form: &BTreeMap<String, String>) -> Answer {
-    Answer::status(201).json(json!({
+    Answer::status(201).json(&json!({
         "sid": "SM00000000000000000000000000000001", "account_sid": ACCOUNT, "api_version": "2010-04-01", "to": form["To"],
         "from": form.get("From"), "messaging_service_sid": form.get("MessagingServiceSid"), "body": form["Body"],
         "status": "queued", "num_segments": "1", "error_code": null, "error_message": null,
@@ -68,7 +68,7 @@ fn queued(form: &BTreeMap<String, String>) -> Answer {
 fn refusal(status: u16, code: u32) -> Answer {
     let more = format!("https://www.twilio.com/docs/errors/{code}");
     Answer::status(status)
-        .json(json!({"code": code, "message": "What Twilio says", "more_info": more, "status": status}))
+        .json(&json!({"code": code, "message": "What Twilio says", "more_info": more, "status": status}))
 }
 
 fn written(server: &Receiver) -> Value {
@@ -183,7 +183,7 @@ async fn errors_have_their_classes() {
     assert_eq!(told(&run(&action, "x").await), "throttled after 3000 ms: too_many_requests");
     server.respond(|request| {
         answer(request, |_| {
-            Answer::status(201).json(json!({"sid": "SM1", "status": "failed", "error_code": 30004}))
+            Answer::status(201).json(&json!({"sid": "SM1", "status": "failed", "error_code": 30004}))
         })
     });
     assert_eq!(told(&run(&action, "x").await), "permanent: blocked");

@@ -42,8 +42,8 @@ async fn documents_are_upserted_and_errors_have_their_classes() {
     });
     let action = action("search", written, &[("K", KEY)]).await;
     server.respond(|request| match contract(request) {
-        Ok(Some(document)) => Answer::status(201).json(document),
-        Ok(None) => Answer::status(404).json(json!({"message": "Could not find a document with id: 7"})),
+        Ok(Some(document)) => Answer::status(201).json(&document),
+        Ok(None) => Answer::status(404).json(&json!({"message": "Could not find a document with id: 7"})),
         Err(why) => broken(request, &why),
     });
     let row = || json!({"id": 7, "status": "new"});
@@ -59,7 +59,7 @@ async fn documents_are_upserted_and_errors_have_their_classes() {
         (503, "transient: http_status"),
     ] {
         server.respond(move |request| match contract(request) {
-            Ok(_) => Answer::status(status).json(json!({"message": "Why"})),
+            Ok(_) => Answer::status(status).json(&json!({"message": "Why"})),
             Err(why) => broken(request, &why),
         });
         assert_eq!(told(&action.run(EventKind::Updated, row()).await), expected, "{status}");

@@ -51,11 +51,11 @@ fn contract(request: &Received) -> Result<Map<String, Value>, String> {
 }
 
 fn submitted() -> Answer {
-    Answer::status(202).json(json!({"message_uuid": "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab"}))
+    Answer::status(202).json(&json!({"message_uuid": "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab"}))
 }
 
 fn problem(status: u16, code: &str) -> Answer {
-    Answer::status(status).json(json!({
+    Answer::status(status).json(&json!({
         "type": format!("https://developer.vonage.com/api-errors/messages#{code}"), "title": "What it is",
         "detail": "Why it is", "instance": "bf0ca0bf927b3b52e3cb03217e1a1ddf",
     }))
