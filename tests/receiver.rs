@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
@@ -32,8 +32,10 @@ pub struct Received {
     pub at: Instant,
     /// The method.
     pub method: Method,
-    /// Path and query.
+    /// Path and query; with HTTP/2 the whole URL.
     pub path: String,
+    /// Of HTTP.
+    pub version: Version,
     /// The headers.
     pub headers: HeaderMap,
     /// The body.
@@ -150,9 +152,10 @@ impl Receiver {
         Self { address, shared, server }
     }
 
-    /// Starts one that speaks HTTP/2 over TLS and nothing else, and answers 200.
-    pub async fn start_http2(tls: Arc<rustls::ServerConfig>) -> Self {
-        Self::start_with(move |listener, shared| serve_http2(listener, tls, shared)).await
+    /// Starts one that speaks HTTP/2 over TLS if that is what `tls` negotiates (`h2` in ALPN, RFC 7301), else HTTP/1.1, and
+    /// answers 200. With `h2` alone, peers that do not offer it get no connection.
+    pub async fn start_tls(tls: Arc<rustls::ServerConfig>) -> Self {
+        Self::start_with(move |listener, shared| serve_tls(listener, tls, shared)).await
     }
 
     /// From now on answers like this.
@@ -233,23 +236,22 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// A peer that does not offer `h2` (RFC 7301, RFC 9113, 3.2) gets no connection.
-async fn serve_http2(listener: TcpListener, tls: Arc<rustls::ServerConfig>, shared: Arc<Shared>) {
-    let mut tls = (*tls).clone();
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
+async fn serve_tls(listener: TcpListener, tls: Arc<rustls::ServerConfig>, shared: Arc<Shared>) {
+    let acceptor = TlsAcceptor::from(tls);
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
         let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
         tokio::spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-                return;
-            }
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let service = service_fn(move |request| Box::pin(answer(request, Arc::clone(&shared))));
-            let connection = http2::Builder::new(TokioExecutor::new());
+            let stream = TokioIo::new(stream);
             // A peer that goes away ends its connection.
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+            let _ = if http2 {
+                http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
+            } else {
+                http1::Builder::new().serve_connection(stream, service).await
+            };
         });
     }
 }
@@ -265,6 +267,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<R
         at: Instant::now(),
         method: head.method,
         path: head.uri.to_string(),
+        version: head.version,
         headers: head.headers,
         body: body.to_bytes(),
         answered: StatusCode::OK,

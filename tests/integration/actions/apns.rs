@@ -2,22 +2,17 @@
 //! token-based connection to APNs" (ES256 provider token), "Generating a remote notification", "Handling notification responses
 //! from APNs". The server speaks HTTP/2 over TLS and nothing else.
 
-use std::sync::Arc;
-
 use aftercommit_core::EventKind;
 use aftercommit_tests::{Answer, Received, Receiver};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::KeyPair;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     broken,
+    certificate::localhost,
     component::{Action, configure, details, told},
     example::{PRIVATE, example, logged, shop},
     json_object, now_secs, require,
@@ -30,27 +25,10 @@ pub(super) fn key() -> KeyPair {
     KeyPair::generate().unwrap()
 }
 
-/// A server with a certificate for `localhost`, and the authority that signed it.
+/// A server that speaks HTTP/2 and nothing else, and the authority that signed its certificate.
 async fn apns() -> (Receiver, String) {
-    let authority_key = KeyPair::generate().unwrap();
-    let mut parameters = CertificateParams::new([]).unwrap();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = parameters.self_signed(&authority_key).unwrap().pem();
-    let key = KeyPair::generate().unwrap();
-    let issuer = Issuer::new(parameters, authority_key);
-    let certificate =
-        CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        )
-        .unwrap();
-    (Receiver::start_http2(Arc::new(tls)).await, authority)
+    let (tls, authority) = localhost(&["h2"]);
+    (Receiver::start_tls(tls).await, authority)
 }
 
 fn url(server: &Receiver) -> String {

@@ -2,6 +2,7 @@
 //! case of each with the real program and its example file, and the tables of failures through the built component.
 
 mod apns;
+mod certificate;
 mod component;
 mod elasticsearch;
 mod example;
@@ -10,6 +11,7 @@ mod meilisearch;
 mod slack;
 mod twilio;
 mod typesense;
+mod versions;
 mod vonage;
 
 use aftercommit_core::{Clock as _, SystemClock};
