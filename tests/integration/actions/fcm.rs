@@ -189,6 +189,7 @@ async fn errors_have_their_classes_and_the_token_is_asked_for_once() {
     });
     assert_eq!(told(&run().await), "throttled after 9000 ms: unavailable");
     let tokens = server.received().iter().filter(|request| request.path == "/token").count();
+    // Though it was not taken twice: it is asked for again after a minute at the soonest.
     assert_eq!((tokens, server.count()), (1, 1 + 12));
 }
 

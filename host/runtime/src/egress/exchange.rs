@@ -52,7 +52,8 @@ impl Egress {
             let status = answer.status();
             let location = answer.headers().get(header::LOCATION).filter(|_| is_redirect(status));
             let Some(location) = location.filter(|_| left > 0) else {
-                return self.read(permit, &hop, answer, bounds.response_bytes).await;
+                let response = self.read(permit, &hop, answer, bounds.response_bytes).await?;
+                return Ok(if request.verbatim { response } else { response.without_secrets(permit) });
             };
             left -= 1;
             let next =
@@ -82,38 +83,48 @@ impl Egress {
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after::milliseconds(value, self.clock.now()));
-        let (told, room) = told(permit, &headers, limit);
-        let Some(room) = room else {
-            return Ok(Response {
-                status,
-                headers: told,
-                body: Bytes::new(),
-                truncated: true,
-                retry_after_ms,
-            });
+        let (headers, room) = fitting(headers, limit);
+        let (body, truncated) = match room {
+            Some(room) => body(&mut answer, room).await.map_err(|error| describe(permit, hop, error))?,
+            None => (Bytes::new(), true),
         };
-        let (body, truncated) =
-            body(&mut answer, room).await.map_err(|error| describe(permit, hop, error))?;
-        let body = if truncated { permit.handles.redact_cut(body) } else { permit.handles.redact(body) };
-        Ok(Response { status, headers: told, body, truncated, retry_after_ms })
+        Ok(Response { status, headers, body, truncated, retry_after_ms })
     }
 }
 
-/// The headers that have room, without secrets, and the room that they leave for the body. No room when there are more.
-fn told(permit: &Permit, headers: &HeaderMap, limit: u64) -> (HeaderMap, Option<u64>) {
-    let mut told = HeaderMap::with_capacity(headers.len());
-    let mut room = limit;
-    for (name, value) in headers {
-        let Some(left) = room.checked_sub((name.as_str().len() + value.len()) as u64) else {
-            return (told, None);
-        };
-        room = left;
-        let value = permit.handles.redact(Bytes::copy_from_slice(value.as_bytes()));
-        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            told.append(name, value);
+impl Response {
+    fn without_secrets(mut self, permit: &Permit) -> Self {
+        let mut told = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            let value = permit.handles.redact(Bytes::copy_from_slice(value.as_bytes()));
+            if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+                told.append(name, value);
+            }
         }
+        self.headers = told;
+        self.body = if self.truncated {
+            permit.handles.redact_cut(self.body)
+        } else {
+            permit.handles.redact(self.body)
+        };
+        self
     }
-    (told, Some(room))
+}
+
+/// The headers that have room, and the room that they leave for the body. No room when there are more.
+fn fitting(headers: HeaderMap, limit: u64) -> (HeaderMap, Option<u64>) {
+    let sizes = headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64);
+    if let Some(room) = limit.checked_sub(sizes.sum()) {
+        return (headers, Some(room));
+    }
+    let mut fitting = HeaderMap::new();
+    let mut room = limit;
+    for (name, value) in &headers {
+        let Some(left) = room.checked_sub((name.as_str().len() + value.len()) as u64) else { break };
+        room = left;
+        fitting.append(name, value.clone());
+    }
+    (fitting, None)
 }
 
 /// The body up to `room` bytes, and whether there was more.

@@ -59,6 +59,8 @@ pub(crate) struct Request {
     pub(crate) body: Option<Body>,
     pub(crate) timeout_ms: Option<u32>,
     pub(crate) max_redirects: u32,
+    /// The answer is for the host alone: secrets are not taken out of it. A token endpoint may give the same token again.
+    pub(crate) verbatim: bool,
 }
 
 /// A body: secrets are substituted in text only.

@@ -18,7 +18,11 @@ impl Host for Guest {
             return Ok(Err(HttpError::Denied("requests are sent during `run` only".to_owned())));
         }
         self.call.waited = true;
-        let sent = self.call.egress.send(&self.call.permit, &request.into(), self.call.bounds()).await;
+        let request = egress::Request::from(request);
+        let sent = self.call.egress.send(&self.call.permit, &request, self.call.bounds()).await;
+        if let (Auth::Bearer(token), Ok(egress::Response { status: 401, .. })) = (&request.auth, &sent) {
+            self.call.permit.tokens.refused(token, self.call.egress.clock.now()).await;
+        }
         Ok(sent.map(http::Response::from).map_err(HttpError::from))
     }
 }
@@ -40,6 +44,7 @@ impl From<http::Request> for egress::Request {
             }),
             timeout_ms: request.timeout_ms,
             max_redirects: request.max_redirects,
+            verbatim: false,
         }
     }
 }

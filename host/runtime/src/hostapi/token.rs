@@ -28,10 +28,14 @@ pub(crate) struct Tokens {
 }
 
 struct Kept {
+    /// The same for all its renewals, so that a delivery that has it is not left with one that stands for nothing.
     handle: String,
+    obtained_at: Timestamp,
     renew_at: Timestamp,
 }
 
+/// A token that is not taken is asked for again no sooner, or each refusal would cost two requests.
+const LEAST_AGE: Duration = Duration::from_mins(1);
 /// A token is renewed that long before it expires.
 const MARGIN: Duration = Duration::from_mins(1);
 /// When an endpoint does not say (RFC 6749, 5.1 only recommends that it does).
@@ -56,6 +60,18 @@ struct KeyFile {
     token_uri: String,
 }
 
+impl Tokens {
+    /// A destination did not take a token: it may have been revoked before its time. Whoever needs it next asks its endpoint
+    /// again; one that the host signs itself is kept for its time elsewhere.
+    pub(super) async fn refused(&self, handle: &str, now: Timestamp) {
+        for token in self.by_request.lock().await.values_mut().filter(|token| token.handle == handle) {
+            if now >= token.obtained_at.plus(LEAST_AGE) {
+                token.renew_at = now;
+            }
+        }
+    }
+}
+
 /// The handle of a token that is valid now.
 pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<String, SecretError> {
     let (permit, egress) = (&call.permit, &call.egress);
@@ -75,15 +91,21 @@ pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<St
                 .map_err(|error| told(&key, &error))?
         }
     };
-    let handle = permit.handles.issue(Entry {
+    let entry = Entry {
         name: "access token".to_owned(),
         secret,
         destinations: permit.effective.origins.clone(),
         body: None,
-    });
-    if let Some(old) = kept.insert(key, Kept { handle: handle.clone(), renew_at }) {
-        permit.handles.revoke(&old.handle);
-    }
+    };
+    let handle = match kept.get(&key) {
+        Some(old) => {
+            permit.handles.replace(&old.handle, entry);
+            old.handle.clone()
+        }
+        None => permit.handles.issue(entry),
+    };
+    let obtained_at = egress.clock.now();
+    kept.insert(key, Kept { handle: handle.clone(), obtained_at, renew_at });
     Ok(handle)
 }
 
@@ -103,7 +125,9 @@ async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), S
         SecretError::Token(format!("the token endpoint answered {} without JSON", response.status))
     })?;
     let Some(token) = answer.access_token.filter(|_| response.status == 200) else {
-        let why: String = answer.error.unwrap_or_default().chars().take(100).collect();
+        let said: String = answer.error.unwrap_or_default().chars().take(100).collect();
+        let why = permit.handles.redact(said.into());
+        let why = String::from_utf8_lossy(&why);
         return Err(SecretError::Token(format!("the token endpoint answered {}: {why}", response.status)));
     };
     let life = Duration::from_secs(answer.expires_in.unwrap_or(DEFAULT_LIFE_SECS));
@@ -149,6 +173,7 @@ fn token_request(url: String, auth: Auth, form: String) -> Request {
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         auth,
         body: Some(Body::Bytes(form.into())),
+        verbatim: true,
         ..Request::default()
     }
 }
@@ -259,7 +284,9 @@ mod tests {
         let answers = vec![
             r#"{"access_token":"one","expires_in":3600}"#,
             r#"{"access_token":"two","expires_in":3600}"#,
-            r#"{"error":"invalid_client"}"#,
+            // Many give the same again as long as it is valid.
+            r#"{"access_token":"two","expires_in":3600}"#,
+            r#"{"error":"invalid_client pa:ss"}"#,
         ];
         let (origin, seen) = endpoint(answers).await;
         let clock = Arc::new(Hand(StdMutex::new(Timestamp::from_micros(0))));
@@ -275,13 +302,21 @@ mod tests {
         assert_eq!(call.permit.handles.whole(&first).unwrap().secret.expose(), "one");
         assert_eq!(access_token(&call, &asked).await.unwrap(), first);
         *clock.0.lock().unwrap() = Timestamp::from_micros(3_550_000_000);
-        let second = access_token(&call, &asked).await.unwrap();
-        assert_eq!(call.permit.handles.whole(&second).unwrap().secret.expose(), "two");
-        assert!(call.permit.handles.whole(&first).is_none());
+        let told = |handle: &str| call.permit.handles.whole(handle).unwrap().secret.expose().to_owned();
+        assert_eq!(access_token(&call, &asked).await.unwrap(), first, "who has the handle has the new token");
+        assert_eq!(told(&first), "two");
+        // A destination does not take it: asked for again, but not at once.
+        call.permit.tokens.refused(&first, Timestamp::from_micros(3_560_000_000)).await;
+        access_token(&call, &asked).await.unwrap();
+        assert_eq!(seen.lock().unwrap().len(), 2);
+        *clock.0.lock().unwrap() = Timestamp::from_micros(3_620_000_000);
+        call.permit.tokens.refused(&first, Timestamp::from_micros(3_620_000_000)).await;
+        access_token(&call, &asked).await.unwrap();
+        assert_eq!((seen.lock().unwrap().len(), told(&first)), (3, "two".to_owned()));
         *clock.0.lock().unwrap() = Timestamp::from_micros(9_000_000_000);
         let failed = access_token(&call, &asked).await.unwrap_err();
         assert!(
-            matches!(failed, SecretError::Token(ref why) if why.ends_with("401: invalid_client")),
+            matches!(failed, SecretError::Token(ref why) if why.ends_with("401: invalid_client [secret]")),
             "{failed:?}"
         );
         let requests = seen.lock().unwrap();
