@@ -68,7 +68,12 @@ pub(crate) fn failure(response: &Response) -> Failure {
     let Some((reason, class, code)) = TABLE.iter().find(|(known, ..)| *known == reason) else {
         return response.failure();
     };
-    let message = format!("APNs answered {reason}");
+    let hint = match *reason {
+        "BadDeviceToken" => ": the token is none, or of the other environment (`api_url`)",
+        "ExpiredProviderToken" => ": the clocks of this host and APNs differ",
+        _ => "",
+    };
+    let message = format!("APNs answered {reason}{hint}");
     let failure = match (class, response.retry_after_ms) {
         (Transient, Some(after_ms)) => Failure::throttled(code, message, after_ms),
         (Transient, None) => Failure::transient(code, message),
@@ -89,7 +94,8 @@ mod tests {
 
     #[test]
     fn reasons_stand_once_and_unknown_ones_go_by_status() {
-        for (position, (reason, ..)) in TABLE.iter().enumerate() {
+        for (position, (reason, _, code)) in TABLE.iter().enumerate() {
+            assert!(include_str!("../README.md").contains(&format!("`{code}`")), "the README has no {code}");
             assert!(TABLE[position + 1..].iter().all(|(other, ..)| other != reason), "{reason} stands twice");
         }
         let of = |status, text: &str| {

@@ -277,6 +277,9 @@ mod tests {
             schema["allOf"][0]["then"]["properties"]["api_url"]["default"],
             "https://api.push.apple.com"
         );
+        for name in fields.keys() {
+            assert!(include_str!("../README.md").contains(&format!("`{name}`")), "the README has no {name}");
+        }
         assert!(fields.values().all(|field| field["description"].is_string()), "{schema}");
     }
 }

@@ -35,10 +35,12 @@ pub(crate) fn send(config: &Config) -> Result<Outcome, Failure> {
     if !(200..300).contains(&response.status) {
         return Err(fcm_errors::failure(&response));
     }
-    let Sent { name } = response.json()?;
+    let name = response.json_unless_truncated::<Sent>()?.map_or_else(String::new, |sent| sent.name);
     let mut details = JsonObject::new();
     details.text("provider", "fcm").text("message_id", &name);
-    Ok(Outcome::new(format!("FCM took {name}")).with_status(response.status).with_details(details.finish()))
+    Ok(Outcome::new(format!("FCM took the message {name}"))
+        .with_status(response.status)
+        .with_details(details.finish()))
 }
 
 /// The request's body. What Android and Apple devices call differently is said to both.

@@ -42,8 +42,9 @@ pub(crate) fn run(config: &Config, operation: &Operation) -> Result<Outcome, Fai
 fn read(config: &Config, operation: &Operation, response: &Response) -> Result<Outcome, Failure> {
     let status = response.status;
     if (200..300).contains(&status) {
-        let Task { task_uid } = response.json()?;
-        return Ok(Done::Enqueued.outcome(operation, status, Some(("task_uid", task_uid.to_string()))));
+        let task = response.json_unless_truncated::<Task>()?;
+        let task_uid = task.map(|task| ("task_uid", task.task_uid.to_string()));
+        return Ok(Done::Enqueued.outcome(operation, status, task_uid));
     }
     let by_status = || status_failure(status, response.retry_after_ms, &response.text());
     let Ok(Error { message, code }) = response.json() else { return Err(by_status()) };

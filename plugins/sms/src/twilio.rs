@@ -54,7 +54,9 @@ fn read(response: &Response) -> Result<Accepted, Failure> {
         let known = twilio_errors::failure(code, message.as_deref().unwrap_or_default(), response);
         return Err(known.unwrap_or_else(|| response.failure()));
     }
-    let message: Message = response.json()?;
+    let Some(message) = response.json_unless_truncated::<Message>()? else {
+        return Ok(Accepted { id: String::new(), state: String::new(), status });
+    };
     // A message may be made and have failed already.
     if let Some(code) = message.error_code {
         let text = message.failed_because.unwrap_or_default();

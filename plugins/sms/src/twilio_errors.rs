@@ -91,6 +91,7 @@ mod tests {
     fn codes_stand_once() {
         for (position, (code, _, ours)) in TABLE.iter().enumerate() {
             assert!(TABLE[position + 1..].iter().all(|(other, ..)| other != code), "{code} stands twice");
+            assert!(include_str!("../README.md").contains(&format!("`{ours}`")), "the README has no {ours}");
             assert!(ours.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{ours}");
         }
     }

@@ -42,8 +42,8 @@ pub(crate) fn send(config: &Config, delivery_id: &str) -> Result<Accepted, Failu
 
 fn read(response: &Response) -> Result<Accepted, Failure> {
     if (200..300).contains(&response.status) {
-        let Message { message_uuid } = response.json()?;
-        return Ok(Accepted { id: message_uuid, state: "submitted".to_owned(), status: response.status });
+        let id = response.json_unless_truncated::<Message>()?.map_or_else(String::new, |it| it.message_uuid);
+        return Ok(Accepted { id, state: "submitted".to_owned(), status: response.status });
     }
     Err(refused(response))
 }

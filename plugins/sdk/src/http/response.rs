@@ -57,6 +57,11 @@ impl Response {
         })
     }
 
+    /// The same for whom the status says enough: nothing when the body was cut.
+    pub fn json_unless_truncated<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
+        if self.truncated { Ok(None) } else { self.json().map(Some) }
+    }
+
     /// The response if its status is 2xx, else the failure that its status means.
     pub fn success(self) -> Result<Self, Failure> {
         self.success_if(|status| (200..300).contains(&status))
@@ -93,6 +98,8 @@ mod tests {
     #[test]
     fn a_cut_body_fails_only_who_needs_it() {
         assert!(response(true).success().is_ok());
+        assert!(matches!(response(true).json_unless_truncated::<serde_json::Value>(), Ok(None)));
+        assert!(matches!(response(false).json_unless_truncated::<serde_json::Value>(), Ok(Some(_))));
         assert!(response(false).json::<serde_json::Value>().is_ok());
         let failure = response(true).json::<serde_json::Value>().expect_err("it is cut");
         assert!(matches!(failure, Failure::Permanent(ref problem) if problem.code == "response_too_large"));
