@@ -2,6 +2,7 @@
 
 mod apns;
 mod apns_errors;
+mod check;
 mod config;
 mod fcm;
 mod fcm_errors;

@@ -1,5 +1,6 @@
 //! The action `sms`: sends a text message through Twilio or Vonage.
 
+mod check;
 mod config;
 mod phone;
 mod segments;

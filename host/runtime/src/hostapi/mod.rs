@@ -10,6 +10,7 @@ mod redis;
 mod secrets;
 mod template;
 mod token;
+mod token_grant;
 mod wasi_http;
 
 pub(crate) use log::LogSink;

@@ -4,19 +4,16 @@ use std::{collections::HashMap, time::Duration};
 
 use aftercommit_core::Timestamp;
 use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::Mutex;
 
+use super::{
+    secrets::told,
+    token_grant::{client_credentials, known, service_account},
+};
 use crate::{
-    bindings::aftercommit::action::secrets::{
-        ClientCredentials, SecretError, ServiceAccount, Signature, TokenRequest,
-    },
-    egress::{Auth, Body, Egress, Permit, Request},
+    bindings::aftercommit::action::secrets::{SecretError, TokenRequest},
+    egress::Request,
     guest::Call,
-    hostapi::{
-        jwt,
-        secrets::{told, unknown},
-    },
     secrets::{Entry, Secret},
 };
 
@@ -40,8 +37,6 @@ const LEAST_AGE: Duration = Duration::from_mins(1);
 const MARGIN: Duration = Duration::from_mins(1);
 /// When an endpoint does not say (RFC 6749, 5.1 only recommends that it does).
 const DEFAULT_LIFE_SECS: u64 = 300;
-/// What a service account's assertion is valid for; Google takes an hour at most.
-const ASSERTION_SECS: i64 = 600;
 
 /// A token's answer (RFC 6749, 5.1 and 5.2).
 #[derive(Deserialize)]
@@ -49,15 +44,6 @@ struct Answer {
     access_token: Option<String>,
     expires_in: Option<u64>,
     error: Option<String>,
-}
-
-/// What a service account's key file holds.
-#[derive(Deserialize)]
-struct KeyFile {
-    client_email: String,
-    private_key: String,
-    private_key_id: Option<String>,
-    token_uri: String,
 }
 
 impl Tokens {
@@ -125,61 +111,13 @@ async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), S
         SecretError::Token(format!("the token endpoint answered {} without JSON", response.status))
     })?;
     let Some(token) = answer.access_token.filter(|_| response.status == 200) else {
-        let said: String = answer.error.unwrap_or_default().chars().take(100).collect();
-        let why = permit.handles.redact(said.into());
-        let why = String::from_utf8_lossy(&why);
+        // The answer was read as it came.
+        let said = permit.handles.redact(answer.error.unwrap_or_default().into());
+        let why: String = String::from_utf8_lossy(&said).chars().take(100).collect();
         return Err(SecretError::Token(format!("the token endpoint answered {}: {why}", response.status)));
     };
     let life = Duration::from_secs(answer.expires_in.unwrap_or(DEFAULT_LIFE_SECS));
     Ok((Secret::new(token), egress.clock.now().plus(life.saturating_sub(MARGIN))))
-}
-
-fn client_credentials(permit: &Permit, asked: &ClientCredentials) -> Result<Request, SecretError> {
-    known(permit, &asked.client_secret)?;
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials");
-    for (name, value) in [("scope", &asked.scope), ("audience", &asked.audience)] {
-        if let Some(value) = value {
-            form.append_pair(name, value);
-        }
-    }
-    let auth = Auth::Basic(asked.client_id.clone(), asked.client_secret.clone());
-    Ok(token_request(asked.token_url.clone(), auth, form.finish()))
-}
-
-fn service_account(permit: &Permit, egress: &Egress, asked: &ServiceAccount) -> Result<Request, SecretError> {
-    let entry = known(permit, &asked.key_file)?;
-    let invalid = |why: &str| SecretError::InvalidKey(format!("the secret `{}`: {why}", entry.name));
-    let file: KeyFile = serde_json::from_str(entry.secret.expose())
-        .map_err(|_| invalid("not the JSON of a service account's key file"))?;
-    let now = egress.clock.now().as_millis() / 1000;
-    let claims = json!({
-        "iss": file.client_email, "scope": asked.scope, "aud": file.token_uri, "iat": now, "exp": now + ASSERTION_SECS,
-    });
-    let key = Secret::new(file.private_key);
-    let assertion = jwt::signed(&key, Signature::Rs256, file.private_key_id.as_deref(), &claims)
-        .map_err(|error| told(&entry, &error))?;
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
-        .append_pair("assertion", &assertion);
-    Ok(token_request(file.token_uri, Auth::None, form.finish()))
-}
-
-fn token_request(url: String, auth: Auth, form: String) -> Request {
-    let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
-    Request {
-        method: "POST".to_owned(),
-        url,
-        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-        auth,
-        body: Some(Body::Bytes(form.into())),
-        verbatim: true,
-        ..Request::default()
-    }
-}
-
-fn known(permit: &Permit, handle: &str) -> Result<std::sync::Arc<Entry>, SecretError> {
-    permit.handles.whole(handle).ok_or_else(|| unknown(permit))
 }
 
 #[cfg(test)]
@@ -191,6 +129,7 @@ mod tests {
 
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    use serde_json::json;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
@@ -198,8 +137,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        bindings::aftercommit::action::secrets::{ClientCredentials, ServiceAccount},
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
-        egress::{Clients, Decided, Who},
+        egress::{Clients, Decided, Egress, Permit, Who},
         guest::Phase,
         hostapi::{LogSink, ProviderTokens},
         limits::Limits,
