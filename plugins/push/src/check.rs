@@ -45,11 +45,11 @@ impl Config {
                  its key file",
             ));
         }
-        // "Data message": words that FCM keeps for itself.
+        // Words that FCM keeps for itself (`ErrorCode`, "Invalid data key").
         for name in self.data.keys() {
             if matches!(name.as_str(), "from" | "message_type")
-                || name.starts_with("google.")
-                || name.starts_with("gcm.")
+                || name.starts_with("google")
+                || name.starts_with("gcm")
             {
                 problems.push(FieldProblem::new(
                     format!("/data/{}", pointer_part(name)),
