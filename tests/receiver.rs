@@ -14,15 +14,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
-    server::conn::http1,
+    server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
 
 /// One request as it came.
 #[derive(Clone, Debug)]
@@ -31,8 +32,10 @@ pub struct Received {
     pub at: Instant,
     /// The method.
     pub method: Method,
-    /// Path and query.
+    /// Path and query; with HTTP/2 the whole URL.
     pub path: String,
+    /// Of HTTP.
+    pub version: Version,
     /// The headers.
     pub headers: HeaderMap,
     /// The body.
@@ -58,7 +61,9 @@ pub struct Answer {
     pub headers: Vec<(&'static str, String)>,
     /// The pause before it.
     pub after: Duration,
-    /// How long its body is; sent in pieces, without saying the length first.
+    /// Its body.
+    pub body: Bytes,
+    /// Instead of the body so many zeros; sent in pieces, without saying the length first.
     pub body_bytes: u64,
     /// No answer at all: the connection is reset.
     pub reset: bool,
@@ -72,9 +77,31 @@ impl Answer {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: Vec::new(),
             after: Duration::ZERO,
+            body: Bytes::new(),
             body_bytes: 0,
             reset: false,
         }
+    }
+
+    /// The same with a JSON body.
+    #[must_use]
+    pub fn json(mut self, body: &impl ToString) -> Self {
+        self.headers.push(("content-type", "application/json".to_owned()));
+        self.text(body.to_string())
+    }
+
+    /// The same with a body.
+    #[must_use]
+    pub fn text(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 }
 
@@ -105,6 +132,13 @@ pub struct Receiver {
 impl Receiver {
     /// Starts one that answers 200.
     pub async fn start() -> Self {
+        Self::start_with(serve).await
+    }
+
+    async fn start_with<F>(serve: impl FnOnce(TcpListener, Arc<Shared>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port on loopback");
         let address = listener.local_addr().expect("a bound address");
         let shared = Arc::new(Shared {
@@ -118,10 +152,22 @@ impl Receiver {
         Self { address, shared, server }
     }
 
+    /// Starts one that speaks HTTP/2 over TLS if that is what `tls` negotiates (`h2` in ALPN, RFC 7301), else HTTP/1.1, and
+    /// answers 200. With `h2` alone, peers that do not offer it get no connection.
+    pub async fn start_tls(tls: Arc<rustls::ServerConfig>) -> Self {
+        Self::start_with(move |listener, shared| serve_tls(listener, tls, shared)).await
+    }
+
     /// From now on answers like this.
     pub fn respond(&self, respond: impl Fn(&Received) -> Answer + Send + Sync + 'static) {
         self.shared.most_open.store(0, Relaxed);
         *self.shared.respond.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(respond);
+    }
+
+    /// Its port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// The URL of a path: `http://127.0.0.1:PORT/path`.
@@ -190,15 +236,38 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<Zeros>> {
+async fn serve_tls(listener: TcpListener, tls: Arc<rustls::ServerConfig>, shared: Arc<Shared>) {
+    let acceptor = TlsAcceptor::from(tls);
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
+        tokio::spawn(async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let service = service_fn(move |request| Box::pin(answer(request, Arc::clone(&shared))));
+            let stream = TokioIo::new(stream);
+            // A peer that goes away ends its connection.
+            let _ = if http2 {
+                http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
+            } else {
+                http1::Builder::new().serve_connection(stream, service).await
+            };
+        });
+    }
+}
+
+type AnswerBody = Either<Full<Bytes>, Zeros>;
+
+async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<AnswerBody>> {
     let (head, body) = request.into_parts();
     // A request that breaks off in the middle was not received.
-    let Ok(body) = body.collect().await else { return Ok(Response::new(Zeros(0))) };
+    let Ok(body) = body.collect().await else { return Ok(Response::new(Either::Right(Zeros(0)))) };
     let _open = Open::of(&shared);
     let mut received = Received {
         at: Instant::now(),
         method: head.method,
         path: head.uri.to_string(),
+        version: head.version,
         headers: head.headers,
         body: body.to_bytes(),
         answered: StatusCode::OK,
@@ -218,7 +287,12 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<R
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Zeros(answer.body_bytes)).expect("a well-formed answer"))
+    let body = if answer.body_bytes == 0 {
+        Either::Left(Full::new(answer.body))
+    } else {
+        Either::Right(Zeros(answer.body_bytes))
+    };
+    Ok(response.body(body).expect("a well-formed answer"))
 }
 
 /// A request that is not answered yet.

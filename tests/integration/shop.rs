@@ -44,6 +44,8 @@ pub(crate) struct Shop<D> {
     /// Where they are.
     pub(crate) database: D,
     folder: TempDir,
+    /// What its programs find in their environment beside the usual.
+    environment: Vec<(String, String)>,
 }
 
 impl<D: Database> Shop<D> {
@@ -57,7 +59,7 @@ impl<D: Database> Shop<D> {
 
     /// The same without tables of the host's, and nothing captured.
     pub(crate) async fn unmigrated(folder: TempDir, database: D, config: &str) -> Self {
-        let shop = Self { receiver: Receiver::start().await, database, folder };
+        let shop = Self { receiver: Receiver::start().await, database, folder, environment: Vec::new() };
         let (url, compiled) = (shop.database.url(), compiled());
         let written = format!(
             "[database]\nurl = \"{url}\"\n[observers]\nfile = \"observers.toml\"\n[runtime]\ncache_dir = \"{}\"\n\
@@ -83,6 +85,11 @@ impl<D: Database> Shop<D> {
     /// A path in its folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Sets a variable of the environment of its programs, such as a secret.
+    pub(crate) fn set_env(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.push((name.to_owned(), value.into()));
     }
 
     /// Applies observers, given as TOML.
@@ -115,6 +122,7 @@ impl<D: Database> Shop<D> {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("WEBHOOK_SECRET", SECRET);
         command.env("HOST_NAME", UNNAMED);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     action::ConfiguredAction,
     capability::{Effective, Grants, Need, Needs, Origin},
+    default_destinations,
     egress::{Decided, Permit, Who},
     guest::Phase,
     hostapi::{LogSink, Tokens},
@@ -36,7 +37,8 @@ impl Plugin {
         observer: &str,
     ) -> Result<ConfiguredAction, ConfigureError> {
         let written = self.check_written(action)?;
-        let config = resolve_secret_names(&self.loaded.schema, &action.config)?;
+        let mut config = resolve_secret_names(&self.loaded.schema, &action.config)?;
+        default_destinations::fill(&self.loaded.schema, &mut config, self.builtin)?;
         let marks = self.loaded.schema.marks(&config);
         let secrets = fetch(self.runtime.secrets.as_ref(), &config)?;
         let literal = literal_origins(&config, &marks, &secrets)?;

@@ -12,6 +12,7 @@ mod bindings;
 mod cache;
 mod capability;
 mod configure;
+mod default_destinations;
 mod descriptor;
 mod egress;
 mod engine;

@@ -13,7 +13,7 @@ pub struct Limits {
     pub cpu_ms: u64,
     /// Wall time, when the action has no `timeout_ms`. Default 10,000.
     pub timeout_ms: u64,
-    /// Headers and body of one HTTP response. Default 1 MiB.
+    /// Headers and body of one HTTP response; what is over is not read. Default 1 MiB.
     pub response_bytes: u64,
     /// Summary, details and message that an attempt returns. Default 256 KiB.
     pub result_bytes: u64,

@@ -18,6 +18,8 @@ pub(crate) struct Loaded {
 /// A loaded plugin, under the name that the operator gave it.
 pub struct Plugin {
     pub(crate) name: String,
+    /// Whether the program carries it inside itself.
+    pub(crate) builtin: bool,
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) runtime: Arc<Shared>,
 }

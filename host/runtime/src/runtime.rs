@@ -19,7 +19,7 @@ use crate::{
     egress::{Clients, Decided, Egress, Permit, Who},
     engine::{self, EngineError},
     guest::{Call, Guest, Phase},
-    hostapi::{LogSink, Tokens},
+    hostapi::{LogSink, ProviderTokens, Tokens},
     invocation::{Circumstances, Instance, within},
     limits::Limits,
     linking,
@@ -69,7 +69,7 @@ impl Runtime {
             warm: Arc::new(Semaphore::new(settings.max_warm_instances as usize)),
             engine,
             ticker,
-            egress: Arc::new(Egress { clients, clock }),
+            egress: Arc::new(Egress { clients, clock, provider_tokens: ProviderTokens::default() }),
             secrets,
             linker,
             cache,
@@ -88,6 +88,7 @@ impl Runtime {
         expected_digest: Option<&str>,
     ) -> Result<Arc<Plugin>, LoadError> {
         let expected = expected_digest.map(str::to_owned);
+        let builtin = matches!(component, ComponentSource::Bytes(_));
         let shared = Arc::clone(&self.shared);
         let found = tokio::task::spawn_blocking(move || shared.compile(component, expected.as_deref()))
             .await
@@ -96,7 +97,7 @@ impl Runtime {
             Found::Known(loaded) => loaded,
             Found::New(compiled) => self.shared.describe(name, *compiled).await?,
         };
-        Ok(Arc::new(Plugin { name: name.to_owned(), loaded, runtime: Arc::clone(&self.shared) }))
+        Ok(Arc::new(Plugin { name: name.to_owned(), builtin, loaded, runtime: Arc::clone(&self.shared) }))
     }
 }
 

@@ -5,8 +5,12 @@ use std::marker::PhantomData;
 use serde_json::error::Category;
 
 use crate::{
-    Delivery, Event, Failure, FieldProblem, Need, Outcome, Plugin,
-    bindings::{aftercommit::action::model::Descriptor, exports::aftercommit::action::plugin::Guest},
+    BatchItem, BatchPlugin, Delivery, Event, Failure, FieldProblem, Need, Outcome, Plugin, batch,
+    bindings::{
+        aftercommit::action::model::Descriptor,
+        batch::exports::aftercommit::action::batch::{Guest as BatchGuest, Item},
+        exports::aftercommit::action::plugin::Guest,
+    },
     log, schema,
 };
 
@@ -39,6 +43,24 @@ impl<P: Plugin> Guest for Component<P> {
     }
 }
 
+impl<P: BatchPlugin> BatchGuest for Component<P> {
+    fn run_batch(items: Vec<Item>) -> Vec<Result<Outcome, Failure>> {
+        log::report_panics();
+        let mut places = Vec::with_capacity(items.len());
+        let mut readable = Vec::with_capacity(items.len());
+        for Item { event, delivery, config } in items {
+            match read(&config) {
+                Ok(config) => {
+                    readable.push(BatchItem { event, delivery, config });
+                    places.push(None);
+                }
+                Err(message) => places.push(Some(Err(Failure::misconfigured("config", message)))),
+            }
+        }
+        batch::fill(places, P::run_batch(readable))
+    }
+}
+
 /// The schema was satisfied, so what fails here are rules of the struct that its schema does not state.
 fn read<C: serde::de::DeserializeOwned>(config: &str) -> Result<C, String> {
     serde_json::from_str(config).map_err(|error| match error.classify() {
@@ -54,5 +76,15 @@ macro_rules! export {
         #[doc(hidden)]
         type __AftercommitComponent = $crate::Component<$plugin>;
         $crate::bindings::export!(__AftercommitComponent with_types_in $crate::bindings);
+    };
+}
+
+/// Exports [`BatchPlugin`](crate::BatchPlugin) too. Once in a crate, after [`export!`](crate::export).
+#[macro_export]
+macro_rules! export_batch {
+    ($plugin:ty) => {
+        #[doc(hidden)]
+        type __AftercommitBatchComponent = $crate::Component<$plugin>;
+        $crate::bindings::batch::export_batch!(__AftercommitBatchComponent with_types_in $crate::bindings::batch);
     };
 }

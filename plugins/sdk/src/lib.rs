@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
 pub mod bindings;
 pub mod clock;
 mod component;
@@ -13,6 +14,7 @@ mod schema;
 pub mod secrets;
 pub mod template;
 
+pub use batch::{BatchItem, BatchPlugin};
 pub use bindings::aftercommit::action::model::{Delivery, Event, Failure, FieldProblem, Outcome, Problem};
 #[doc(hidden)]
 pub use component::Component;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use crate::bindings::aftercommit::action::secrets::{
-    ClientCredentials, Hash, Key, SecretError, ServiceAccount, Signature, TokenRequest,
+    ClientCredentials, Hash, Key, ProviderToken, SecretError, ServiceAccount, Signature, TokenRequest,
 };
 use crate::{
     Failure,

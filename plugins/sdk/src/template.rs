@@ -20,7 +20,7 @@ pub fn render(text: &str, escaping: Escaping, data: &str) -> Result<String, Fail
 macro_rules! rendered {
     ($name:ident, $mark:literal, $doc:literal) => {
         #[doc = $doc]
-        #[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+        #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
         #[serde(transparent)]
         #[schemars(inline, extend("x-template" = $mark))]
         pub struct $name(pub String);
@@ -57,4 +57,9 @@ rendered!(Json, "json", "A template of a JSON document: values are escaped for t
 rendered!(Html, "html", "A template of HTML: values are escaped as HTML text.");
 rendered!(Text, "text", "A template of plain text: values stand as they are.");
 rendered!(Url, "url", "A template of a URL: values are percent-encoded.");
+rendered!(
+    SlackJson,
+    "slack-json",
+    "A template of Slack's Block Kit: JSON whose strings are mrkdwn; `&`, `<` and `>` of values are escaped, then as JSON."
+);
 rendered!(Slack, "slack", "A template of Slack's mrkdwn: `&`, `<` and `>` of values are escaped.");

@@ -110,11 +110,8 @@ async fn receivers_that_misbehave_for_a_minute_cost_no_memory_and_disturb_no_oth
         assert_eq!(told.len(), committed.len(), "{how}");
         paced(how, receiver, &received, recovery);
     }
-    // An answer without end is a failure for good; whatever else went wrong has passed.
-    let dead = "SELECT count(*) FROM observer_dlq_items WHERE ";
-    let endless = shop.count(&format!("{dead} observer = 'endless' AND code = 'response_too_large'")).await;
-    assert_eq!(usize::try_from(endless).unwrap(), committed.len() - troubled_from);
-    assert_eq!(shop.count(&format!("{dead} observer <> 'endless'")).await, 0);
+    // An answer without end says in its first line that the event was taken; whatever else went wrong has passed.
+    assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items").await, 0);
 }
 
 /// Inserts a row at every tick; notes when each was committed.

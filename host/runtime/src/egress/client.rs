@@ -102,7 +102,7 @@ impl Tls {
             let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
                 .with_safe_default_protocol_versions()
                 .expect("ring supports the default versions of TLS");
-            match Verifier::new_with_extra_roots(self.extra.iter().cloned(), provider) {
+            let mut config = match Verifier::new_with_extra_roots(self.extra.iter().cloned(), provider) {
                 Ok(verifier) => builder
                     .dangerous()
                     .with_custom_certificate_verifier(Arc::new(verifier))
@@ -111,7 +111,10 @@ impl Tls {
                     tracing::error!(%error, "this system has no certificate authorities: every https request will fail");
                     builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
                 }
-            }
+            };
+            // RFC 7301; APNs speaks HTTP/2 only.
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            config
         })
     }
 }

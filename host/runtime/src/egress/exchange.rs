@@ -52,7 +52,8 @@ impl Egress {
             let status = answer.status();
             let location = answer.headers().get(header::LOCATION).filter(|_| is_redirect(status));
             let Some(location) = location.filter(|_| left > 0) else {
-                return self.read(permit, &hop, answer, bounds.response_bytes).await;
+                let response = self.read(permit, &hop, answer, bounds.response_bytes).await?;
+                return Ok(if request.verbatim { response } else { response.without_secrets(permit) });
             };
             left -= 1;
             let next =
@@ -68,6 +69,7 @@ impl Egress {
         }
     }
 
+    /// What a destination says beyond the limit is not read: its answer counts, whatever its length.
     async fn read(
         &self,
         permit: &Permit,
@@ -77,49 +79,75 @@ impl Egress {
     ) -> Result<Response, EgressError> {
         let status = answer.status().as_u16();
         let headers = std::mem::take(answer.headers_mut());
-        let head: u64 = headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum();
-        let room = limit.checked_sub(head).ok_or(EgressError::TooLarge(limit))?;
-        if answer.content_length().is_some_and(|length| length > room) {
-            return Err(EgressError::TooLarge(limit));
-        }
-        let body = body(&mut answer, room).await.map_err(|error| match error {
-            Some(error) => describe(permit, hop, error),
-            None => EgressError::TooLarge(limit),
-        })?;
         let retry_after_ms = headers
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after::milliseconds(value, self.clock.now()));
-        let mut told = HeaderMap::with_capacity(headers.len());
-        for (name, value) in &headers {
+        let (headers, room) = fitting(headers, limit);
+        let (body, truncated) = match room {
+            Some(room) => body(&mut answer, room).await.map_err(|error| describe(permit, hop, error))?,
+            None => (Bytes::new(), true),
+        };
+        Ok(Response { status, headers, body, truncated, retry_after_ms })
+    }
+}
+
+impl Response {
+    fn without_secrets(mut self, permit: &Permit) -> Self {
+        let mut told = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
             let value = permit.handles.redact(Bytes::copy_from_slice(value.as_bytes()));
             if let Ok(value) = HeaderValue::from_maybe_shared(value) {
                 told.append(name, value);
             }
         }
-        Ok(Response { status, headers: told, body: permit.handles.redact(body), retry_after_ms })
+        self.headers = told;
+        self.body = if self.truncated {
+            permit.handles.redact_cut(self.body)
+        } else {
+            permit.handles.redact(self.body)
+        };
+        self
     }
 }
 
-/// The body, or no error when it has no room.
-async fn body(answer: &mut reqwest::Response, room: u64) -> Result<Bytes, Option<reqwest::Error>> {
-    let Some(first) = answer.chunk().await? else { return Ok(Bytes::new()) };
-    let mut size = first.len() as u64;
-    if size > room {
-        return Err(None);
+/// The headers that have room, and the room that they leave for the body. No room when there are more.
+fn fitting(headers: HeaderMap, limit: u64) -> (HeaderMap, Option<u64>) {
+    let sizes = headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64);
+    if let Some(room) = limit.checked_sub(sizes.sum()) {
+        return (headers, Some(room));
+    }
+    let mut fitting = HeaderMap::new();
+    let mut room = limit;
+    for (name, value) in &headers {
+        let Some(left) = room.checked_sub((name.as_str().len() + value.len()) as u64) else { break };
+        room = left;
+        fitting.append(name, value.clone());
+    }
+    (fitting, None)
+}
+
+/// The body up to `room` bytes, and whether there was more.
+async fn body(answer: &mut reqwest::Response, room: u64) -> Result<(Bytes, bool), reqwest::Error> {
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let Some(mut first) = answer.chunk().await? else { return Ok((Bytes::new(), false)) };
+    if first.len() > room {
+        first.truncate(room);
+        return Ok((first, true));
     }
     // Most bodies come in one piece.
-    let Some(mut next) = answer.chunk().await? else { return Ok(first) };
+    let Some(mut next) = answer.chunk().await? else { return Ok((first, false)) };
     let mut all = BytesMut::from(first);
     loop {
-        size += next.len() as u64;
-        if size > room {
-            return Err(None);
+        let left = room - all.len();
+        if next.len() > left {
+            all.extend_from_slice(&next[..left]);
+            return Ok((all.freeze(), true));
         }
         all.extend_from_slice(&next);
         match answer.chunk().await? {
             Some(chunk) => next = chunk,
-            None => return Ok(all.freeze()),
+            None => return Ok((all.freeze(), false)),
         }
     }
 }
@@ -178,9 +206,9 @@ fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     }
 }
 
-/// TLS errors travel inside I/O errors.
+/// TLS errors travel inside I/O errors, which do not name them as their source, sometimes two deep.
 fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
     error
         .downcast_ref::<rustls::Error>()
-        .or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>())
+        .or_else(|| tls_error(error.downcast_ref::<std::io::Error>()?.get_ref()?))
 }

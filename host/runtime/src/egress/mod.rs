@@ -17,12 +17,17 @@ use bytes::Bytes;
 pub(crate) use client::{Client, Clients};
 pub(crate) use request::{Decided, forbidden_header};
 
-use crate::{capability::Effective, hostapi::Tokens, secrets::Handles};
+use crate::{
+    capability::Effective,
+    hostapi::{ProviderTokens, Tokens},
+    secrets::Handles,
+};
 
 /// Sends requests for actions.
 pub(crate) struct Egress {
     pub(crate) clients: Clients,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) provider_tokens: ProviderTokens,
 }
 
 /// What one action may send, and to whom.
@@ -54,6 +59,8 @@ pub(crate) struct Request {
     pub(crate) body: Option<Body>,
     pub(crate) timeout_ms: Option<u32>,
     pub(crate) max_redirects: u32,
+    /// The answer is for the host alone: secrets are not taken out of it. A token endpoint may give the same token again.
+    pub(crate) verbatim: bool,
 }
 
 /// A body: secrets are substituted in text only.
@@ -81,13 +88,15 @@ pub(crate) struct Bounds {
     pub(crate) response_bytes: u64,
 }
 
-/// A complete response.
+/// A response, complete unless it was cut at the limit.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     /// Names in lower case.
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Bytes,
+    /// Headers and body are longer than the limit; what is over it was not read.
+    pub(crate) truncated: bool,
     pub(crate) retry_after_ms: Option<u64>,
 }
 
@@ -106,8 +115,6 @@ pub(crate) enum EgressError {
     Tls(String),
     #[error("no complete response in time")]
     Timeout,
-    #[error("the response is larger than {0} bytes")]
-    TooLarge(u64),
     #[error("{0}")]
     Protocol(String),
 }

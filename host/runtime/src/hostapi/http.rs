@@ -18,7 +18,11 @@ impl Host for Guest {
             return Ok(Err(HttpError::Denied("requests are sent during `run` only".to_owned())));
         }
         self.call.waited = true;
-        let sent = self.call.egress.send(&self.call.permit, &request.into(), self.call.bounds()).await;
+        let request = egress::Request::from(request);
+        let sent = self.call.egress.send(&self.call.permit, &request, self.call.bounds()).await;
+        if let (Auth::Bearer(token), Ok(egress::Response { status: 401, .. })) = (&request.auth, &sent) {
+            self.call.permit.tokens.refused(token, self.call.egress.clock.now()).await;
+        }
         Ok(sent.map(http::Response::from).map_err(HttpError::from))
     }
 }
@@ -40,6 +44,7 @@ impl From<http::Request> for egress::Request {
             }),
             timeout_ms: request.timeout_ms,
             max_redirects: request.max_redirects,
+            verbatim: false,
         }
     }
 }
@@ -55,9 +60,20 @@ impl From<egress::Response> for http::Response {
             .collect();
         let body = match String::from_utf8(response.body.into()) {
             Ok(text) => Content::Text(text),
+            // Cut within a letter: the rest is text all the same.
+            Err(error) if response.truncated && error.utf8_error().error_len().is_none() => {
+                let end = error.utf8_error().valid_up_to();
+                Content::Text(String::from_utf8_lossy(&error.as_bytes()[..end]).into_owned())
+            }
             Err(error) => Content::Bytes(error.into_bytes()),
         };
-        Self { status: response.status, headers, body, retry_after_ms: response.retry_after_ms }
+        Self {
+            status: response.status,
+            headers,
+            body,
+            truncated: response.truncated,
+            retry_after_ms: response.retry_after_ms,
+        }
     }
 }
 
@@ -70,7 +86,6 @@ impl From<EgressError> for HttpError {
             EgressError::Connect(why) => Self::Connect(why),
             EgressError::Tls(why) => Self::Tls(why),
             EgressError::Timeout => Self::Timeout,
-            EgressError::TooLarge(limit) => Self::ResponseTooLarge(limit),
             EgressError::Protocol(why) => Self::Protocol(why),
         }
     }

@@ -2,15 +2,19 @@
 
 mod clock;
 mod http;
+mod jwt;
 mod log;
 mod mail;
+mod provider_token;
 mod redis;
 mod secrets;
 mod template;
 mod token;
+mod token_grant;
 mod wasi_http;
 
 pub(crate) use log::LogSink;
+pub(crate) use provider_token::ProviderTokens;
 pub(crate) use token::Tokens;
 pub(crate) use wasi_http::GuestRequests;
 

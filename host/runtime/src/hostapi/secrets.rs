@@ -52,7 +52,7 @@ pub(super) fn unknown(permit: &Permit) -> SecretError {
     )
 }
 
-fn told(entry: &Entry, error: &KeyError) -> SecretError {
+pub(super) fn told(entry: &Entry, error: &KeyError) -> SecretError {
     SecretError::InvalidKey(format!("the secret `{}`: {}", entry.name, error.0))
 }
 

@@ -3,19 +3,18 @@
 use std::{collections::HashMap, time::Duration};
 
 use aftercommit_core::Timestamp;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::Mutex;
 
+use super::{
+    secrets::told,
+    token_grant::{client_credentials, known, service_account},
+};
 use crate::{
-    bindings::aftercommit::action::secrets::{
-        ClientCredentials, Key, SecretError, ServiceAccount, Signature, TokenRequest,
-    },
-    egress::{Auth, Body, Egress, Permit, Request},
+    bindings::aftercommit::action::secrets::{SecretError, TokenRequest},
+    egress::Request,
     guest::Call,
-    hostapi::secrets::unknown,
-    secrets::{Entry, Secret, sign},
+    secrets::{Entry, Secret},
 };
 
 /// The tokens of one action.
@@ -26,16 +25,18 @@ pub(crate) struct Tokens {
 }
 
 struct Kept {
+    /// The same for all its renewals, so that a delivery that has it is not left with one that stands for nothing.
     handle: String,
+    obtained_at: Timestamp,
     renew_at: Timestamp,
 }
 
+/// A token that is not taken is asked for again no sooner, or each refusal would cost two requests.
+const LEAST_AGE: Duration = Duration::from_mins(1);
 /// A token is renewed that long before it expires.
 const MARGIN: Duration = Duration::from_mins(1);
 /// When an endpoint does not say (RFC 6749, 5.1 only recommends that it does).
 const DEFAULT_LIFE_SECS: u64 = 300;
-/// What a service account's assertion is valid for; Google takes an hour at most.
-const ASSERTION_SECS: i64 = 600;
 
 /// A token's answer (RFC 6749, 5.1 and 5.2).
 #[derive(Deserialize)]
@@ -45,13 +46,16 @@ struct Answer {
     error: Option<String>,
 }
 
-/// What a service account's key file holds.
-#[derive(Deserialize)]
-struct KeyFile {
-    client_email: String,
-    private_key: String,
-    private_key_id: Option<String>,
-    token_uri: String,
+impl Tokens {
+    /// A destination did not take a token: it may have been revoked before its time. Whoever needs it next asks its endpoint
+    /// again; one that the host signs itself is kept for its time elsewhere.
+    pub(super) async fn refused(&self, handle: &str, now: Timestamp) {
+        for token in self.by_request.lock().await.values_mut().filter(|token| token.handle == handle) {
+            if now >= token.obtained_at.plus(LEAST_AGE) {
+                token.renew_at = now;
+            }
+        }
+    }
 }
 
 /// The handle of a token that is valid now.
@@ -62,84 +66,58 @@ pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<St
     if let Some(token) = kept.get(&key).filter(|token| egress.clock.now() < token.renew_at) {
         return Ok(token.handle.clone());
     }
-    let request = match asked {
-        TokenRequest::ClientCredentials(asked) => client_credentials(permit, asked)?,
-        TokenRequest::ServiceAccount(asked) => service_account(permit, egress, asked)?,
+    let (secret, renew_at) = match asked {
+        TokenRequest::ClientCredentials(asked) => obtain(call, &client_credentials(permit, asked)?).await?,
+        TokenRequest::ServiceAccount(asked) => obtain(call, &service_account(permit, egress, asked)?).await?,
+        TokenRequest::ProviderToken(asked) => {
+            let key = known(permit, &asked.key)?;
+            egress
+                .provider_tokens
+                .token(asked, &key.secret, egress.clock.now())
+                .map_err(|error| told(&key, &error))?
+        }
     };
+    let entry = Entry {
+        name: "access token".to_owned(),
+        secret,
+        destinations: permit.effective.origins.clone(),
+        body: None,
+    };
+    let handle = match kept.get(&key) {
+        Some(old) => {
+            permit.handles.replace(&old.handle, entry);
+            old.handle.clone()
+        }
+        None => permit.handles.issue(entry),
+    };
+    let obtained_at = egress.clock.now();
+    kept.insert(key, Kept { handle: handle.clone(), obtained_at, renew_at });
+    Ok(handle)
+}
+
+/// Asks a token endpoint; returns the token and when to ask again.
+async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), SecretError> {
+    let (permit, egress) = (&call.permit, &call.egress);
     let response = egress
-        .send(permit, &request, call.bounds())
+        .send(permit, request, call.bounds())
         .await
         .map_err(|error| SecretError::Token(format!("the token endpoint: {error}")))?;
+    if response.truncated {
+        return Err(SecretError::Token(
+            "the token endpoint's answer is longer than `limits.response_bytes`".into(),
+        ));
+    }
     let answer: Answer = serde_json::from_slice(&response.body).map_err(|_| {
         SecretError::Token(format!("the token endpoint answered {} without JSON", response.status))
     })?;
     let Some(token) = answer.access_token.filter(|_| response.status == 200) else {
-        let why: String = answer.error.unwrap_or_default().chars().take(100).collect();
+        // The answer was read as it came.
+        let said = permit.handles.redact(answer.error.unwrap_or_default().into());
+        let why: String = String::from_utf8_lossy(&said).chars().take(100).collect();
         return Err(SecretError::Token(format!("the token endpoint answered {}: {why}", response.status)));
     };
     let life = Duration::from_secs(answer.expires_in.unwrap_or(DEFAULT_LIFE_SECS));
-    let renew_at = egress.clock.now().plus(life.saturating_sub(MARGIN));
-    let handle = permit.handles.issue(Entry {
-        name: "access token".to_owned(),
-        secret: Secret::new(token),
-        destinations: permit.effective.origins.clone(),
-        body: None,
-    });
-    if let Some(old) = kept.insert(key, Kept { handle: handle.clone(), renew_at }) {
-        permit.handles.revoke(&old.handle);
-    }
-    Ok(handle)
-}
-
-fn client_credentials(permit: &Permit, asked: &ClientCredentials) -> Result<Request, SecretError> {
-    known(permit, &asked.client_secret)?;
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials");
-    for (name, value) in [("scope", &asked.scope), ("audience", &asked.audience)] {
-        if let Some(value) = value {
-            form.append_pair(name, value);
-        }
-    }
-    let auth = Auth::Basic(asked.client_id.clone(), asked.client_secret.clone());
-    Ok(token_request(asked.token_url.clone(), auth, form.finish()))
-}
-
-fn service_account(permit: &Permit, egress: &Egress, asked: &ServiceAccount) -> Result<Request, SecretError> {
-    let entry = known(permit, &asked.key_file)?;
-    let invalid = |why: &str| SecretError::InvalidKey(format!("the secret `{}`: {why}", entry.name));
-    let file: KeyFile = serde_json::from_str(entry.secret.expose())
-        .map_err(|_| invalid("not the JSON of a service account's key file"))?;
-    let now = egress.clock.now().as_millis() / 1000;
-    let header = json!({"alg": "RS256", "typ": "JWT", "kid": file.private_key_id});
-    let claims = json!({
-        "iss": file.client_email, "scope": asked.scope, "aud": file.token_uri, "iat": now, "exp": now + ASSERTION_SECS,
-    });
-    let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&header), part(&claims));
-    let key = Secret::new(file.private_key);
-    let signature =
-        sign(&key, Signature::Rs256, &Key::Pem, signed.as_bytes()).map_err(|error| invalid(error.0))?;
-    let assertion = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
-        .append_pair("assertion", &assertion);
-    Ok(token_request(file.token_uri, Auth::None, form.finish()))
-}
-
-fn token_request(url: String, auth: Auth, form: String) -> Request {
-    let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
-    Request {
-        method: "POST".to_owned(),
-        url,
-        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-        auth,
-        body: Some(Body::Bytes(form.into())),
-        ..Request::default()
-    }
-}
-
-fn known(permit: &Permit, handle: &str) -> Result<std::sync::Arc<Entry>, SecretError> {
-    permit.handles.whole(handle).ok_or_else(|| unknown(permit))
+    Ok((Secret::new(token), egress.clock.now().plus(life.saturating_sub(MARGIN))))
 }
 
 #[cfg(test)]
@@ -149,7 +127,9 @@ mod tests {
         time::Instant,
     };
 
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
     use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    use serde_json::json;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
@@ -157,10 +137,11 @@ mod tests {
 
     use super::*;
     use crate::{
+        bindings::aftercommit::action::secrets::{ClientCredentials, ServiceAccount},
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
-        egress::{Clients, Decided, Who},
+        egress::{Clients, Decided, Egress, Permit, Who},
         guest::Phase,
-        hostapi::LogSink,
+        hostapi::{LogSink, ProviderTokens},
         limits::Limits,
         secrets::Handles,
     };
@@ -222,7 +203,11 @@ mod tests {
         let call = Call {
             phase: Phase::Run,
             permit,
-            egress: Arc::new(Egress { clients, clock: clock.clone() }),
+            egress: Arc::new(Egress {
+                clients,
+                clock: clock.clone(),
+                provider_tokens: ProviderTokens::default(),
+            }),
             limits: Arc::new(Limits::default()),
             log: LogSink::new(who, String::new(), 1, 1),
             deadline: Instant::now() + Duration::from_secs(5),
@@ -239,7 +224,9 @@ mod tests {
         let answers = vec![
             r#"{"access_token":"one","expires_in":3600}"#,
             r#"{"access_token":"two","expires_in":3600}"#,
-            r#"{"error":"invalid_client"}"#,
+            // Many give the same again as long as it is valid.
+            r#"{"access_token":"two","expires_in":3600}"#,
+            r#"{"error":"invalid_client pa:ss"}"#,
         ];
         let (origin, seen) = endpoint(answers).await;
         let clock = Arc::new(Hand(StdMutex::new(Timestamp::from_micros(0))));
@@ -255,13 +242,21 @@ mod tests {
         assert_eq!(call.permit.handles.whole(&first).unwrap().secret.expose(), "one");
         assert_eq!(access_token(&call, &asked).await.unwrap(), first);
         *clock.0.lock().unwrap() = Timestamp::from_micros(3_550_000_000);
-        let second = access_token(&call, &asked).await.unwrap();
-        assert_eq!(call.permit.handles.whole(&second).unwrap().secret.expose(), "two");
-        assert!(call.permit.handles.whole(&first).is_none());
+        let told = |handle: &str| call.permit.handles.whole(handle).unwrap().secret.expose().to_owned();
+        assert_eq!(access_token(&call, &asked).await.unwrap(), first, "who has the handle has the new token");
+        assert_eq!(told(&first), "two");
+        // A destination does not take it: asked for again, but not at once.
+        call.permit.tokens.refused(&first, Timestamp::from_micros(3_560_000_000)).await;
+        access_token(&call, &asked).await.unwrap();
+        assert_eq!(seen.lock().unwrap().len(), 2);
+        *clock.0.lock().unwrap() = Timestamp::from_micros(3_620_000_000);
+        call.permit.tokens.refused(&first, Timestamp::from_micros(3_620_000_000)).await;
+        access_token(&call, &asked).await.unwrap();
+        assert_eq!((seen.lock().unwrap().len(), told(&first)), (3, "two".to_owned()));
         *clock.0.lock().unwrap() = Timestamp::from_micros(9_000_000_000);
         let failed = access_token(&call, &asked).await.unwrap_err();
         assert!(
-            matches!(failed, SecretError::Token(ref why) if why.ends_with("401: invalid_client")),
+            matches!(failed, SecretError::Token(ref why) if why.ends_with("401: invalid_client [secret]")),
             "{failed:?}"
         );
         let requests = seen.lock().unwrap();
@@ -275,7 +270,7 @@ mod tests {
         let key =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &ring::rand::SystemRandom::new())
                 .unwrap();
-        let pem = base64::engine::general_purpose::STANDARD.encode(key.as_ref());
+        let pem = STANDARD.encode(key.as_ref());
         let file =
             json!({"client_email": "a", "private_key": pem, "token_uri": "http://127.0.0.1:1/"}).to_string();
         for text in ["{}", "hunter2", file.as_str()] {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::{
@@ -101,12 +102,24 @@ impl Allowed {
             ..egress::Request::default()
         };
         let response = self.egress.send(&self.permit, &request, self.bounds).await.map_err(Error::from)?;
-        let mut answer = ::http::Response::new(Full::new(response.body).map_err(Error::from).boxed_unsync());
+        let mut answer = ::http::Response::new(body_of(&response, self.bounds.response_bytes));
         *answer.status_mut() =
             ::http::StatusCode::from_u16(response.status).map_err(|_| Error::HttpProtocolError)?;
         *answer.headers_mut() = response.headers;
         Ok(answer)
     }
+}
+
+/// The body; one that was cut ends with an error, after the status and what was read of it.
+fn body_of(response: &egress::Response, limit: u64) -> WasiBody {
+    if !response.truncated {
+        return Full::new(response.body.clone()).map_err(Error::from).boxed_unsync();
+    }
+    let cut = futures::stream::iter([
+        Ok(Frame::data(response.body.clone())),
+        Err(Error::HttpResponseBodySize(Some(limit))),
+    ]);
+    StreamBody::new(cut).boxed_unsync()
 }
 
 /// Text, where it is text, so that secrets that may stand in a body are put in.
@@ -126,7 +139,6 @@ impl From<EgressError> for Error {
             EgressError::Connect(_) => Self::ConnectionRefused,
             EgressError::Tls(_) => Self::TlsProtocolError,
             EgressError::Timeout => Self::ConnectionReadTimeout,
-            EgressError::TooLarge(limit) => Self::HttpResponseBodySize(Some(limit)),
             EgressError::Protocol(_) => Self::HttpProtocolError,
         }
     }

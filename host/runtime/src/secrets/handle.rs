@@ -49,10 +49,13 @@ impl Handles {
         handle
     }
 
-    /// Forgets a handle.
-    pub(crate) fn revoke(&self, handle: &str) {
+    /// From now on the handle stands for another secret; whoever has it already sends the new one.
+    pub(crate) fn replace(&self, handle: &str, entry: Entry) {
         if let Some(own) = handle.strip_prefix(prefix()) {
-            self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(own);
+            self.entries
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(own.to_owned(), Arc::new(entry));
         }
     }
 

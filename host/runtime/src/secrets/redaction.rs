@@ -26,6 +26,14 @@ impl Handles {
         }
         bytes
     }
+
+    /// The same for bytes that were cut off at their end, where the beginning of a secret may stand.
+    pub(crate) fn redact_cut(&self, bytes: Bytes) -> Bytes {
+        let longest = self.all().iter().flat_map(|entry| entry.secret.spellings()).map(|it| it.len()).max();
+        let mut bytes = self.redact(bytes);
+        bytes.truncate(bytes.len().saturating_sub(longest.unwrap_or_default().saturating_sub(1)));
+        bytes
+    }
 }
 
 /// How a secret may stand in an answer: as it is, and as a part of something in base64, such as the value of a header
@@ -60,10 +68,30 @@ fn replace(bytes: &[u8], secret: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::{Entry, Secret};
 
     #[test]
     fn every_occurrence_is_replaced() {
         assert_eq!(replace(b"a s3cr3t and s3cr3t", b"s3cr3t"), &b"a [secret] and [secret]"[..]);
+    }
+
+    #[test]
+    fn the_beginning_of_a_secret_does_not_stand_at_a_cut() {
+        let handles = Handles::default();
+        let entry = |secret: &str| Entry {
+            name: "S".into(),
+            secret: Secret::new(secret),
+            destinations: Vec::new(),
+            body: None,
+        };
+        handles.issue(entry("s3cr3t-value"));
+        for cut in 1.."s3cr3t-value".len() {
+            let told =
+                handles.redact_cut(Bytes::from(format!("{}{}", "x".repeat(40), &"s3cr3t-value"[..cut])));
+            assert!(!told.contains(&b's') && told.starts_with(b"xxxx"), "{told:?}");
+        }
+        let whole = handles.redact_cut(Bytes::from(format!("s3cr3t-value{}", "x".repeat(40))));
+        assert!(whole.starts_with(b"[secret]x"), "{whole:?}");
     }
 
     #[test]

@@ -45,15 +45,22 @@ impl Handles {
     }
 
     /// A URL's text with its secrets, and the secrets that are in it. At the very start a secret is taken as it is (the
-    /// whole URL is the secret); further on it is encoded so that it stays inside its part of the URL.
+    /// whole URL, or its beginning, is the secret); further on it is encoded so that it stays inside its part of the URL.
+    /// A guest that adds a path to a URL that it does not see can not know whether there is a slash already.
     pub(crate) fn url(&self, text: &str) -> (String, Vec<Arc<Entry>>) {
         let mut out = String::with_capacity(text.len());
         let mut used = Vec::new();
+        // Whether the last piece was a secret at the very start.
+        let mut whole_url = false;
         for piece in self.pieces(text) {
             match piece {
-                Piece::Text(text) => out.push_str(text),
+                Piece::Text(text) => {
+                    let after_url = std::mem::take(&mut whole_url) && out.ends_with('/');
+                    out.push_str(if after_url { text.strip_prefix('/').unwrap_or(text) } else { text });
+                }
                 Piece::Secret(entry) => {
                     if out.is_empty() {
+                        whole_url = true;
                         out.push_str(entry.secret.expose());
                     } else {
                         percent_encode(entry.secret.expose(), &mut out);
@@ -166,6 +173,17 @@ mod tests {
         assert_eq!(used.len(), 1);
         let (url, _) = handles.url(&handle);
         assert_eq!(url, "a&b=c#d/e");
+    }
+
+    #[test]
+    fn a_path_after_a_secret_url_begins_with_one_slash() {
+        for secret in ["https://a.example", "https://a.example/"] {
+            let (handles, handle) = handles(secret, None);
+            assert_eq!(handles.url(&format!("{handle}/x/y")).0, "https://a.example/x/y");
+        }
+        let (handles, handle) = handles("https://a.example/", None);
+        assert_eq!(handles.url(&handle).0, "https://a.example/");
+        assert_eq!(handles.url(&format!("{handle}?q=//")).0, "https://a.example/?q=//");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How values are written into a template's text: the five values of the schema mark `x-template`.
+//! How values are written into a template's text: the values of the schema mark `x-template`.
 
 use std::fmt::Write as _;
 
@@ -15,10 +15,13 @@ pub(crate) enum Escaping {
     Url,
     /// Slack's message text: `& < >` become references, so data can not mention people or make links.
     Slack,
+    /// JSON whose strings Slack reads as message text (Block Kit): as `Slack`, then as `Json`.
+    SlackJson,
 }
 
 impl Escaping {
-    pub(crate) const ALL: [Self; 5] = [Self::Json, Self::Html, Self::Text, Self::Url, Self::Slack];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Json, Self::Html, Self::Text, Self::Url, Self::Slack, Self::SlackJson];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -27,6 +30,7 @@ impl Escaping {
             Self::Text => "text",
             Self::Url => "url",
             Self::Slack => "slack",
+            Self::SlackJson => "slack-json",
         }
     }
 
@@ -34,10 +38,20 @@ impl Escaping {
         Self::ALL.into_iter().find(|escaping| escaping.as_str() == name)
     }
 
+    /// Whether the text that the template makes is JSON, so that a raw value is written as JSON.
+    pub(crate) const fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::SlackJson)
+    }
+
     /// Appends a text, escaped.
     pub(crate) fn escape_into(self, text: &str, out: &mut String) {
         match self {
             Self::Json => json(text, out),
+            Self::SlackJson => {
+                let mut message = String::with_capacity(text.len());
+                Self::Slack.escape_into(text, &mut message);
+                json(&message, out);
+            }
             Self::Text => out.push_str(text),
             Self::Html | Self::Slack => {
                 for letter in text.chars() {
@@ -94,6 +108,7 @@ mod tests {
             (Escaping::Text, text),
             (Escaping::Url, "a%22b%5Cc%3Cd%3E%26%27e%2F%01%C3%A9%0A"),
             (Escaping::Slack, "a\"b\\c&lt;d&gt;&amp;'e/\u{1}é\n"),
+            (Escaping::SlackJson, "a\\\"b\\\\c&lt;d&gt;&amp;'e/\\u0001é\\n"),
         ] {
             let mut out = String::new();
             escaping.escape_into(text, &mut out);

@@ -23,7 +23,7 @@ pub(super) const HELPERS: [&str; 17] = [
 
 /// The engine for an escaping. Templates are not kept in it.
 pub(super) fn registry(escaping: Escaping) -> &'static Handlebars<'static> {
-    static REGISTRIES: LazyLock<[Handlebars<'static>; 5]> = LazyLock::new(|| Escaping::ALL.map(build));
+    static REGISTRIES: LazyLock<[Handlebars<'static>; 6]> = LazyLock::new(|| Escaping::ALL.map(build));
     &REGISTRIES[Escaping::ALL.iter().position(|known| *known == escaping).unwrap_or_default()]
 }
 
@@ -59,7 +59,7 @@ impl HelperDef for Write {
             return Err(RenderError::strict_error(value.relative_path()));
         }
         let text = match value.value() {
-            value if self.raw && self.escaping == Escaping::Json => value.to_string(),
+            value if self.raw && self.escaping.is_json() => value.to_string(),
             Value::Null => String::new(),
             list_or_object @ (Value::Array(_) | Value::Object(_)) => list_or_object.to_string(),
             scalar => scalar.render(),

@@ -1,8 +1,8 @@
 //! Templates: Handlebars with our own ways of writing a value.
 //!
 //! A template is compiled once, when its action loads. What differs from plain Handlebars:
-//! - `{{x}}` writes the value with the template's [`Escaping`]; `{{{x}}}` and `{{&x}}` write it raw, which for
-//!   [`Escaping::Json`] means as a JSON value with its quotes.
+//! - `{{x}}` writes the value with the template's [`Escaping`]; `{{{x}}}` and `{{&x}}` write it raw, which in
+//!   JSON means as a JSON value with its quotes.
 //! - A field that is missing is an error that names it, except in `{{#if}}`, `{{#unless}}` and `{{default x "none"}}`.
 //!   A field that is null is written as nothing (raw JSON: `null`).
 //! - Numbers keep all their digits. Objects and lists are written as JSON.

@@ -1,8 +1,11 @@
 //! What operators write, and what they are told when it is wrong.
 
+use aftercommit_runtime::ComponentSource;
 use serde_json::{Value, json};
 
-use crate::fixture::{configure, delivery, details, event, plugin, run, try_configure};
+use crate::fixture::{
+    component, configure, delivery, details, event, plugin, run, runtime_with, settings, try_configure,
+};
 
 async fn told(guest: &str, written: Value) -> String {
     try_configure(&plugin(guest).await, written).await.expect_err("it must not load").to_string()
@@ -129,4 +132,23 @@ async fn the_destination_is_the_literal_origin() {
     let templated = configure(&webhook, json!({"url": "https://{{host}}/a"})).await;
     assert_eq!(templated.destination(), "webhook/test-observer/webhook");
     assert!(templated.effective_grants().origins.is_empty());
+}
+
+/// Nobody has granted what a plugin's author wrote into its schema.
+#[tokio::test]
+async fn only_a_plugin_that_is_built_in_has_default_destinations() {
+    let written = json!({
+        "phone": "+15558675310", "message_template": "m", "from": "+15557122661", "account_sid": "AC1", "auth_token": "t",
+    });
+    let text = told("sms", written.clone()).await;
+    assert_eq!(
+        text,
+        "/api_url: is not written, and this plugin would send to `https://api.twilio.com`, which nobody granted \
+         (write api_url = \"https://api.twilio.com\" to grant it)"
+    );
+    let runtime = runtime_with(settings(), &[]);
+    let bytes = std::fs::read(component("sms")).unwrap();
+    let builtin = runtime.load("sms", ComponentSource::Bytes(bytes.into()), None).await.unwrap();
+    let action = configure(&builtin, written).await;
+    assert_eq!(action.destination(), "https://api.twilio.com");
 }

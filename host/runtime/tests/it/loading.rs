@@ -2,7 +2,7 @@
 
 use aftercommit_runtime::{ComponentSource, LoadError, Need, Runtime};
 
-use crate::fixture::{component, runtime_with, settings};
+use crate::fixture::{component, plugin, runtime_with, settings};
 
 async fn refused(runtime: &Runtime, bytes: Vec<u8>) -> LoadError {
     runtime.load("x", ComponentSource::Bytes(bytes.into()), None).await.expect_err("it must not load")
@@ -103,4 +103,10 @@ async fn the_same_guest_loads_when_it_is_honest() {
     let runtime = runtime_with(settings(), &[]);
     let honest = ComponentSource::Bytes(describing("honest").into());
     assert_eq!(runtime.load("x", honest, None).await.unwrap().descriptor().name, "describe");
+}
+
+#[tokio::test]
+async fn a_plugin_takes_batches_if_it_exports_that() {
+    assert!(plugin("search").await.exports_batch());
+    assert!(!plugin("slack").await.exports_batch());
 }

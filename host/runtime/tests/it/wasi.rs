@@ -88,9 +88,13 @@ async fn a_secret_is_put_in_on_this_way_too_and_only_where_it_was_granted() {
     assert!(!without.seen().iter().any(|request| told(request.header("authorization"))));
 }
 
+/// The status is told, and reading the body ends with an error.
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_cut_on_this_way_too() {
     let receiver = Receiver::start(|_| ok(&"x".repeat(2 << 20))).await;
-    let found = found(to(&receiver, &granted(&receiver))).await;
-    assert!(found["http"]["error"].as_str().is_some_and(|it| it.contains("HttpResponseBodySize")), "{found}");
+    let http = &found(to(&receiver, &granted(&receiver))).await["http"];
+    assert_eq!(http["status"], 200, "{http}");
+    let head = "content-length".len() + "2097152".len();
+    assert_eq!(http["read_bytes"], (1 << 20) - head, "{http}");
+    assert!(http["broken"].as_str().is_some_and(|it| it.contains("size exceeds limit")), "{http}");
 }

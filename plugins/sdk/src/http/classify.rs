@@ -89,11 +89,6 @@ impl From<HttpError> for Failure {
             HttpError::Tls(why) => Self::transient("tls", why),
             HttpError::Timeout => Self::transient("timeout", "no complete response in time"),
             HttpError::Protocol(why) => Self::transient("protocol", why),
-            // It arrived, and would be answered at the same length again.
-            HttpError::ResponseTooLarge(limit_bytes) => Self::permanent(
-                "response_too_large",
-                format!("the response is larger than the action's limit of {limit_bytes} bytes"),
-            ),
         }
     }
 }
@@ -148,7 +143,6 @@ mod tests {
             (HttpError::Tls(String::new()), "transient"),
             (HttpError::Timeout, "transient"),
             (HttpError::Protocol(String::new()), "transient"),
-            (HttpError::ResponseTooLarge(9), "permanent"),
         ] {
             assert_eq!(class(&error.into()), expected);
         }

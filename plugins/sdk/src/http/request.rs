@@ -86,11 +86,11 @@ impl Request {
         self.header_if_absent("Content-Type", "application/json").body(Content::Text(body.into()))
     }
 
-    /// Sets the body, and the content type of an HTML form (percent-encoded pairs) unless one was set.
+    /// Sets the body to an HTML form of these names and values, and its content type unless one was set.
     #[must_use]
-    pub fn form(self, body: impl Into<String>) -> Self {
-        self.header_if_absent("Content-Type", "application/x-www-form-urlencoded")
-            .body(Content::Text(body.into()))
+    pub fn form<K: AsRef<str>, V: AsRef<str>>(self, fields: impl IntoIterator<Item = (K, V)>) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.header_if_absent("Content-Type", "application/x-www-form-urlencoded").body(Content::Text(body))
     }
 
     /// Sets the body.

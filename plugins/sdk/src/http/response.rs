@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::{Content, status_failure};
 use crate::{Failure, bindings::aftercommit::action::http as host};
 
-/// A complete response.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// Status code.
@@ -16,6 +16,8 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Content,
+    /// Headers or body are longer than the action's limit, and only what fits is here. The status counts all the same.
+    pub truncated: bool,
     /// `Retry-After` in milliseconds from now.
     pub retry_after_ms: Option<u64>,
 }
@@ -40,7 +42,12 @@ impl Response {
     }
 
     /// The body as JSON. A success that is not what the API promises is a transient failure: something stands between.
+    /// A body that was cut is a permanent failure: it arrived, and would be answered at the same length again.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        if self.truncated {
+            let message = "the response is longer than the action's `limits.response_bytes`";
+            return Err(Failure::permanent("response_too_large", message).with_status(self.status));
+        }
         serde_json::from_str(&self.text()).map_err(|error| {
             Failure::transient(
                 "unexpected_response",
@@ -48,6 +55,11 @@ impl Response {
             )
             .with_status(self.status)
         })
+    }
+
+    /// The same for whom the status says enough: nothing when the body was cut.
+    pub fn json_unless_truncated<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
+        if self.truncated { Ok(None) } else { self.json().map(Some) }
     }
 
     /// The response if its status is 2xx, else the failure that its status means.
@@ -69,7 +81,27 @@ impl Response {
 
 impl From<host::Response> for Response {
     fn from(response: host::Response) -> Self {
-        let host::Response { status, headers, body, retry_after_ms } = response;
-        Self { status, headers, body, retry_after_ms }
+        let host::Response { status, headers, body, truncated, retry_after_ms } = response;
+        Self { status, headers, body, truncated, retry_after_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(truncated: bool) -> Response {
+        let body = Content::Text(r#"{"ok":true}"#.to_owned());
+        Response { status: 200, headers: Vec::new(), body, truncated, retry_after_ms: None }
+    }
+
+    #[test]
+    fn a_cut_body_fails_only_who_needs_it() {
+        assert!(response(true).success().is_ok());
+        assert!(matches!(response(true).json_unless_truncated::<serde_json::Value>(), Ok(None)));
+        assert!(matches!(response(false).json_unless_truncated::<serde_json::Value>(), Ok(Some(_))));
+        assert!(response(false).json::<serde_json::Value>().is_ok());
+        let failure = response(true).json::<serde_json::Value>().expect_err("it is cut");
+        assert!(matches!(failure, Failure::Permanent(ref problem) if problem.code == "response_too_large"));
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn http(config: &Config) -> String {
             "headers": response.headers,
             "body": response.text(),
             "retry_after_ms": response.retry_after_ms,
+            "truncated": response.truncated,
         })
         .to_string(),
     }
@@ -50,7 +51,6 @@ const fn http_error(error: &HttpError) -> &'static str {
         HttpError::Connect(_) => "connect",
         HttpError::Tls(_) => "tls",
         HttpError::Timeout => "timeout",
-        HttpError::ResponseTooLarge(_) => "response-too-large",
         HttpError::Protocol(_) => "protocol",
     }
 }

@@ -14,6 +14,7 @@ use wasip2::{
         outgoing_handler,
         types::{ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme},
     },
+    io::streams::StreamError,
     sockets::{instance_network, ip_name_lookup},
 };
 
@@ -103,8 +104,16 @@ fn read(response: &IncomingResponse) -> Result<Value, ErrorCode> {
     let body = response.consume().map_err(|()| ErrorCode::InternalError(None))?;
     let stream = body.stream().map_err(|()| ErrorCode::InternalError(None))?;
     let mut bytes = Vec::new();
-    while let Ok(more) = stream.blocking_read(64 << 10) {
-        bytes.extend(more);
+    loop {
+        match stream.blocking_read(64 << 10) {
+            Ok(more) => bytes.extend(more),
+            Err(StreamError::Closed) => break,
+            Err(StreamError::LastOperationFailed(error)) => {
+                return Ok(
+                    json!({"status": status, "read_bytes": bytes.len(), "broken": error.to_debug_string()}),
+                );
+            }
+        }
     }
     Ok(json!({"status": status, "body": String::from_utf8_lossy(&bytes)}))
 }

@@ -1,0 +1,83 @@
+//! Requests to token endpoints: one a grant.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    jwt,
+    secrets::{told, unknown},
+};
+use crate::{
+    bindings::aftercommit::action::secrets::{ClientCredentials, SecretError, ServiceAccount, Signature},
+    egress::{Auth, Body, Egress, Permit, Request},
+    secrets::{Entry, Secret},
+};
+
+/// What a service account's assertion is valid for; Google takes an hour at most.
+const ASSERTION_SECS: i64 = 600;
+
+/// What a service account's key file holds.
+#[derive(Deserialize)]
+struct KeyFile {
+    client_email: String,
+    private_key: String,
+    private_key_id: Option<String>,
+    token_uri: String,
+}
+
+/// The client credentials grant (RFC 6749, 4.4).
+pub(super) fn client_credentials(permit: &Permit, asked: &ClientCredentials) -> Result<Request, SecretError> {
+    known(permit, &asked.client_secret)?;
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials");
+    for (name, value) in [("scope", &asked.scope), ("audience", &asked.audience)] {
+        if let Some(value) = value {
+            form.append_pair(name, value);
+        }
+    }
+    let auth = Auth::Basic(asked.client_id.clone(), asked.client_secret.clone());
+    Ok(token_request(asked.token_url.clone(), auth, form.finish()))
+}
+
+/// The JWT bearer grant (RFC 7523, 2.1), with the key file's own endpoint.
+pub(super) fn service_account(
+    permit: &Permit,
+    egress: &Egress,
+    asked: &ServiceAccount,
+) -> Result<Request, SecretError> {
+    let entry = known(permit, &asked.key_file)?;
+    let invalid = |why: &str| SecretError::InvalidKey(format!("the secret `{}`: {why}", entry.name));
+    let file: KeyFile = serde_json::from_str(entry.secret.expose())
+        .map_err(|_| invalid("not the JSON of a service account's key file"))?;
+    let now = egress.clock.now().as_millis() / 1000;
+    let claims = json!({
+        "iss": file.client_email, "scope": asked.scope, "aud": file.token_uri, "iat": now, "exp": now + ASSERTION_SECS,
+    });
+    let key = Secret::new(file.private_key);
+    let assertion = jwt::signed(&key, Signature::Rs256, file.private_key_id.as_deref(), &claims)
+        .map_err(|error| told(&entry, &error))?;
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
+        .append_pair("assertion", &assertion);
+    Ok(token_request(file.token_uri, Auth::None, form.finish()))
+}
+
+fn token_request(url: String, auth: Auth, form: String) -> Request {
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
+    Request {
+        method: "POST".to_owned(),
+        url,
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        auth,
+        body: Some(Body::Bytes(form.into())),
+        verbatim: true,
+        ..Request::default()
+    }
+}
+
+/// The secret behind a handle of this action.
+pub(super) fn known(permit: &Permit, handle: &str) -> Result<Arc<Entry>, SecretError> {
+    permit.handles.whole(handle).ok_or_else(|| unknown(permit))
+}

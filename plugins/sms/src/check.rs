@@ -1,0 +1,141 @@
+//! What the schema can not say of a configuration.
+
+use aftercommit_plugin::{FieldProblem, secrets::holds_handle};
+
+use crate::{
+    config::{Config, Provider},
+    phone,
+};
+
+impl Config {
+    /// Everything that is wrong with it.
+    pub(crate) fn problems(&self) -> Vec<FieldProblem> {
+        let mut problems = match self.provider {
+            Provider::Twilio => self.problems_for_twilio(),
+            Provider::Vonage => self.problems_for_vonage(),
+        };
+        if !self.phone.contains("{{")
+            && !holds_handle(&self.phone)
+            && let Err(why) = phone::check(&self.phone)
+        {
+            problems.push(FieldProblem::new("/phone", why));
+        }
+        problems
+    }
+
+    fn problems_for_twilio(&self) -> Vec<FieldProblem> {
+        let mut problems = Vec::new();
+        if self.account_sid.is_none() {
+            problems.push(FieldProblem::new(
+                "/account_sid",
+                "Twilio needs the account: write account_sid = \"AC..\", or account_sid_env = \"TWILIO_ACCOUNT_SID\" and set that",
+            ));
+        }
+        let credentials = [&self.auth_token, &self.api_key, &self.api_secret].map(Option::is_some);
+        let message = match credentials {
+            [true, false, false] | [false, true, true] => None,
+            [false, false, false] => Some((
+                "/auth_token",
+                "Twilio needs a token: write auth_token_env = \"TWILIO_AUTH_TOKEN\" and set that, or use an API key with \
+                 api_key and api_secret_env",
+            )),
+            [true, ..] => {
+                Some(("/api_key", "write either `auth_token`, or `api_key` and `api_secret`, not both"))
+            }
+            [false, true, false] => {
+                Some(("/api_secret", "an API key needs its secret: write api_secret_env"))
+            }
+            [false, false, true] => Some(("/api_key", "an API key's secret needs its key: write api_key")),
+        };
+        problems.extend(message.map(|(pointer, message)| FieldProblem::new(pointer, message)));
+        match (&self.from, &self.messaging_service_sid) {
+            (None, None) => problems.push(FieldProblem::new(
+                "/from",
+                "Twilio needs a sender: write from = \"+1..\", or messaging_service_sid = \"MG..\"",
+            )),
+            (Some(_), Some(_)) => problems.push(FieldProblem::new(
+                "/messaging_service_sid",
+                "write either `from` or `messaging_service_sid`, not both",
+            )),
+            _ => {}
+        }
+        problems
+    }
+
+    fn problems_for_vonage(&self) -> Vec<FieldProblem> {
+        let mut problems = Vec::new();
+        for (pointer, is_missing, name) in [
+            ("/api_key", self.api_key.is_none(), "VONAGE_API_KEY"),
+            ("/api_secret", self.api_secret.is_none(), "VONAGE_API_SECRET"),
+        ] {
+            if is_missing {
+                let field = &pointer[1..];
+                problems.push(FieldProblem::new(
+                    pointer,
+                    format!("Vonage needs `{field}`: write {field}_env = \"{name}\" and set that"),
+                ));
+            }
+        }
+        if self.from.is_none() {
+            problems
+                .push(FieldProblem::new("/from", "Vonage needs a sender: write from, a number or a name"));
+        }
+        for (pointer, is_written) in [
+            ("/account_sid", self.account_sid.is_some()),
+            ("/auth_token", self.auth_token.is_some()),
+            ("/messaging_service_sid", self.messaging_service_sid.is_some()),
+        ] {
+            if is_written {
+                problems.push(FieldProblem::new(pointer, "this is Twilio's, and the provider is vonage"));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(more: &serde_json::Value) -> Vec<String> {
+        let mut written = json!({"phone": "+15558675310", "message_template": "m"});
+        written.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+        let config: Config = serde_json::from_value(written).expect("a configuration");
+        config.problems().into_iter().map(|problem| problem.pointer).collect()
+    }
+
+    #[test]
+    fn twilio_needs_account_token_and_sender() {
+        assert_eq!(pointers(&json!({})), ["/account_sid", "/auth_token", "/from"]);
+        let account = json!({"account_sid": "AC", "auth_token": "t", "from": "+1"});
+        assert_eq!(pointers(&account), [""; 0]);
+        let key =
+            json!({"account_sid": "AC", "api_key": "SK", "api_secret": "s", "messaging_service_sid": "MG"});
+        assert_eq!(pointers(&key), [""; 0]);
+        let half = json!({"account_sid": "AC", "api_key": "SK", "from": "f", "messaging_service_sid": "MG"});
+        assert_eq!(pointers(&half), ["/api_secret", "/messaging_service_sid"]);
+        let both =
+            json!({"account_sid": "AC", "auth_token": "t", "api_key": "SK", "api_secret": "s", "from": "f"});
+        assert_eq!(pointers(&both), ["/api_key"]);
+    }
+
+    #[test]
+    fn vonage_needs_key_secret_and_sender() {
+        assert_eq!(pointers(&json!({"provider": "vonage"})), ["/api_key", "/api_secret", "/from"]);
+        let right = json!({"provider": "vonage", "api_key": "k", "api_secret": "s", "from": "Acme"});
+        assert_eq!(pointers(&right), [""; 0]);
+        let mixed =
+            json!({"provider": "vonage", "api_key": "k", "api_secret": "s", "from": "A", "auth_token": "t"});
+        assert_eq!(pointers(&mixed), ["/auth_token"]);
+    }
+
+    #[test]
+    fn a_number_without_template_is_checked_at_once() {
+        let twilio =
+            |phone: &str| json!({"phone": phone, "account_sid": "AC", "auth_token": "t", "from": "+1"});
+        assert_eq!(pointers(&twilio("0171 1234567")), ["/phone"]);
+        assert_eq!(pointers(&twilio("{{phone}}")), [""; 0]);
+    }
+}
