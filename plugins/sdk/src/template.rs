@@ -58,3 +58,4 @@ rendered!(Html, "html", "A template of HTML: values are escaped as HTML text.");
 rendered!(Text, "text", "A template of plain text: values stand as they are.");
 rendered!(Url, "url", "A template of a URL: values are percent-encoded.");
 rendered!(Slack, "slack", "A template of Slack's mrkdwn: `&`, `<` and `>` of values are escaped.");
+rendered!(Glob, "glob", "A template of a pattern as Redis has it: values match only themselves.");

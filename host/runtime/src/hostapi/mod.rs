@@ -4,6 +4,7 @@ mod clock;
 mod http;
 mod log;
 mod mail;
+mod memcached;
 mod redis;
 mod secrets;
 mod template;

@@ -44,6 +44,7 @@ impl From<template::Escaping> for Escaping {
             template::Escaping::Text => Self::Text,
             template::Escaping::Url => Self::Url,
             template::Escaping::Slack => Self::Slack,
+            template::Escaping::Glob => Self::Glob,
         }
     }
 }

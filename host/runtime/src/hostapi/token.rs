@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::{
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
-        egress::{Clients, Decided, Who},
+        egress::{Clients, Decided, Services, Who},
         guest::Phase,
         hostapi::LogSink,
         limits::Limits,
@@ -222,7 +222,7 @@ mod tests {
         let call = Call {
             phase: Phase::Run,
             permit,
-            egress: Arc::new(Egress { clients, clock: clock.clone() }),
+            egress: Arc::new(Egress { clients, services: Services::default(), clock: clock.clone() }),
             limits: Arc::new(Limits::default()),
             log: LogSink::new(who, String::new(), 1, 1),
             deadline: Instant::now() + Duration::from_secs(5),

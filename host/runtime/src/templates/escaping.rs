@@ -1,4 +1,4 @@
-//! How values are written into a template's text: the five values of the schema mark `x-template`.
+//! How values are written into a template's text: the values of the schema mark `x-template`.
 
 use std::fmt::Write as _;
 
@@ -15,10 +15,13 @@ pub(crate) enum Escaping {
     Url,
     /// Slack's message text: `& < >` become references, so data can not mention people or make links.
     Slack,
+    /// A pattern of Redis: `* ? [ ] ^ -` and backslashes stand for themselves, so data can not match more than itself.
+    Glob,
 }
 
 impl Escaping {
-    pub(crate) const ALL: [Self; 5] = [Self::Json, Self::Html, Self::Text, Self::Url, Self::Slack];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Json, Self::Html, Self::Text, Self::Url, Self::Slack, Self::Glob];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -27,6 +30,7 @@ impl Escaping {
             Self::Text => "text",
             Self::Url => "url",
             Self::Slack => "slack",
+            Self::Glob => "glob",
         }
     }
 
@@ -49,6 +53,14 @@ impl Escaping {
                         '\'' if self == Self::Html => out.push_str("&#39;"),
                         letter => out.push(letter),
                     }
+                }
+            }
+            Self::Glob => {
+                for letter in text.chars() {
+                    if matches!(letter, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+                        out.push('\\');
+                    }
+                    out.push(letter);
                 }
             }
             Self::Url => {
@@ -94,10 +106,18 @@ mod tests {
             (Escaping::Text, text),
             (Escaping::Url, "a%22b%5Cc%3Cd%3E%26%27e%2F%01%C3%A9%0A"),
             (Escaping::Slack, "a\"b\\c&lt;d&gt;&amp;'e/\u{1}é\n"),
+            (Escaping::Glob, "a\"b\\\\c<d>&'e/\u{1}é\n"),
         ] {
             let mut out = String::new();
             escaping.escape_into(text, &mut out);
             assert_eq!(out, expected, "{escaping:?}");
         }
+    }
+
+    #[test]
+    fn a_value_is_no_pattern() {
+        let mut out = String::new();
+        Escaping::Glob.escape_into("*?[a-z]^x{y}", &mut out);
+        assert_eq!(out, "\\*\\?\\[a\\-z\\]\\^x{y}");
     }
 }

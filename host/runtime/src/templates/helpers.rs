@@ -23,7 +23,7 @@ pub(super) const HELPERS: [&str; 17] = [
 
 /// The engine for an escaping. Templates are not kept in it.
 pub(super) fn registry(escaping: Escaping) -> &'static Handlebars<'static> {
-    static REGISTRIES: LazyLock<[Handlebars<'static>; 5]> = LazyLock::new(|| Escaping::ALL.map(build));
+    static REGISTRIES: LazyLock<[Handlebars<'static>; 6]> = LazyLock::new(|| Escaping::ALL.map(build));
     &REGISTRIES[Escaping::ALL.iter().position(|known| *known == escaping).unwrap_or_default()]
 }
 

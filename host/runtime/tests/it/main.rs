@@ -7,6 +7,7 @@ mod fixture;
 mod limits;
 mod loading;
 mod receiver;
+mod redis;
 mod requests;
 mod secrets;
 mod wasi;
