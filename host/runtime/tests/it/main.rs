@@ -4,6 +4,7 @@
 
 mod cache;
 mod configuring;
+mod email;
 mod fixture;
 mod limits;
 mod loading;

@@ -1,0 +1,338 @@
+//! The plugin `email` with a real SMTP server.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use aftercommit_core::{Failure, FailureClass};
+use aftercommit_runtime::{
+    ComponentSource, ConfiguredAction, RuntimeSettings, ServiceSettings, SmtpEncryption, SmtpSettings,
+};
+use aftercommit_tests::{Accepted, Certificate, Mail, SmtpServer, SmtpTls};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use crate::fixture::{component, delivery, event, run, runtime_with, settings, try_configure};
+
+const SECRETS: [(&str, &str); 2] = [("SMTP_PASSWORD", SmtpServer::PASSWORD), ("WRONG", "hunter2-is-wrong")];
+
+fn host(smtp: SmtpSettings) -> RuntimeSettings {
+    let smtp = Some(smtp.with_from("Shop <shop@example.org>").unwrap());
+    RuntimeSettings { services: ServiceSettings { smtp, ..ServiceSettings::default() }, ..settings() }
+}
+
+fn plain(server: &SmtpServer) -> SmtpSettings {
+    SmtpSettings::new("localhost", server.port(), SmtpEncryption::None)
+}
+
+fn starttls(port: u16) -> SmtpSettings {
+    SmtpSettings::new("localhost", port, SmtpEncryption::Starttls)
+}
+
+async fn try_action(smtp: SmtpSettings, more: Value) -> Result<ConfiguredAction, String> {
+    let mut written =
+        json!({"to": "admin@example.com", "subject": "Order", "body_template": "Order {{total}}"});
+    written.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let runtime = runtime_with(host(smtp), &SECRETS);
+    let plugin = runtime.load("email", ComponentSource::File(component("email")), None).await.unwrap();
+    try_configure(&plugin, written).await.map_err(|error| error.to_string())
+}
+
+async fn action(smtp: SmtpSettings, more: Value) -> ConfiguredAction {
+    try_action(smtp, more).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn failure(action: &ConfiguredAction) -> Failure {
+    run(action).await.result.expect_err("it can not be sent")
+}
+
+fn parsed(accepted: &Accepted) -> Mail {
+    Mail::parse(&accepted.message)
+}
+
+#[tokio::test]
+async fn the_seed_form_is_sent_after_starttls_and_login() {
+    let certificate = Certificate::new();
+    for tls in [SmtpTls::Starttls, SmtpTls::Implicit] {
+        let server = SmtpServer::start_tls(tls, &certificate, true);
+        let encryption =
+            if tls == SmtpTls::Implicit { SmtpEncryption::Implicit } else { SmtpEncryption::Starttls };
+        let mut smtp =
+            SmtpSettings::new("localhost", server.port(), encryption).with_login("shop", "SMTP_PASSWORD");
+        smtp.extra_ca_pem = Some(fs::read(certificate.ca()).unwrap());
+        let action = action(smtp, json!({})).await;
+        assert!(action.effective_grants().mail);
+        assert_eq!(action.destination(), "smtp");
+        let delivery = delivery();
+        let attempt = action.run(&event(json!({"total": 150})), delivery).await;
+        let id = format!("{}@example.org", delivery.id);
+        assert_eq!(attempt.result.unwrap().summary, format!("mail {id} to 1 recipient"));
+        let accepted = server.accepted();
+        assert_eq!(accepted.len(), 1);
+        let about = &accepted[0].about;
+        assert_eq!((&about["tls"], &about["login"]), (&json!(true), &json!("shop")), "{tls:?}");
+        assert_eq!((&about["sender"], &about["hello"]), (&json!("shop@example.org"), &json!("example.org")));
+        let message = parsed(&accepted[0]);
+        assert_eq!(message.header("subject"), Some("Order"));
+        assert_eq!(message.header("message-id"), Some(format!("<{id}>").as_str()));
+        assert_eq!(message.body("text/plain"), Some("Order 150"));
+        assert_eq!(message.addresses("from"), ["Shop <shop@example.org>"]);
+    }
+}
+
+#[tokio::test]
+async fn all_fields_arrive() {
+    let server = SmtpServer::start();
+    let written = json!({
+        "to": ["{{name}} <anna@example.com>", "{{#if gone}}x@example.com{{/if}}"], "cc": "{{cc}}", "bcc": ["hidden@example.com"],
+        "from": "Sales <sales@example.org>", "reply_to": "answers@example.org", "subject": "Für {{name}}",
+        "body_template": "{{name}}: {{total}}", "html_template": "<b>{{name}}</b>", "headers": {"X-Order": "{{total}}"},
+        "attachments": [
+            {"filename": "order-{{total}}.csv", "media_type": "text/csv; charset=utf-8", "text_template": "name;total\n{{name}};{{total}}\n"},
+            {"filename": "order.json", "json_template": "{\"name\":\"{{name}}\"}"},
+        ],
+    });
+    let action = action(plain(&server), written).await;
+    let data = json!({"name": "Änne \u{1f980} Day", "cc": "c@example.com", "total": 7});
+    action.run(&event(data), delivery()).await.result.unwrap();
+    let accepted = server.accepted();
+    assert_eq!(
+        accepted[0].about["recipients"],
+        json!(["anna@example.com", "c@example.com", "hidden@example.com"])
+    );
+    assert_eq!(accepted[0].about["sender"], "sales@example.org");
+    let message = parsed(&accepted[0]);
+    assert_eq!(message.header("subject"), Some("Für Änne \u{1f980} Day"));
+    assert_eq!(message.addresses("to"), ["Änne \u{1f980} Day <anna@example.com>"]);
+    assert_eq!(message.addresses("reply-to"), ["answers@example.org"]);
+    assert_eq!(message.header("x-order"), Some("7"));
+    assert_eq!(message.body("text/plain"), Some("Änne \u{1f980} Day: 7"));
+    assert_eq!(message.body("text/html"), Some("<b>Änne \u{1f980} Day</b>"));
+    assert!(!String::from_utf8_lossy(&accepted[0].message).contains("hidden@"));
+    let attachments: Vec<_> =
+        message.attachments().map(|part| (part.filename.as_deref().unwrap(), part.text.as_str())).collect();
+    assert_eq!(
+        attachments,
+        [
+            ("order-7.csv", "name;total\nÄnne \u{1f980} Day;7\n"),
+            ("order.json", "{\"name\":\"Änne \u{1f980} Day\"}"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn values_are_escaped_in_html_and_can_not_add_headers() {
+    let server = SmtpServer::start();
+    let written = json!({"html_template": "<p>{{name}}</p>", "subject": "For {{subject}}", "headers": {"X-Name": "{{header}}"}});
+    let action = action(plain(&server), written).await;
+    let data = |subject: &str, header: &str| {
+        event(json!({"name": "<script>&\"'", "total": 1, "subject": subject, "header": header}))
+    };
+    let evil = "x\r\nBcc: evil@example.net";
+    for (subject, header) in [(evil, "y"), ("x", evil), ("x\ny", "y"), ("x", "a\u{0}b")] {
+        let failed = action.run(&data(subject, header), delivery()).await.result.unwrap_err();
+        assert_eq!(
+            (failed.class, failed.problem.code.as_str()),
+            (FailureClass::Permanent, "invalid_message")
+        );
+        assert!(failed.problem.message.contains("line break"), "{failed}");
+    }
+    assert!(server.accepted().is_empty());
+    action.run(&data("=?utf-8?q?x?= <b>", "plain"), delivery()).await.result.unwrap();
+    let accepted = server.accepted();
+    let message = parsed(&accepted[0]);
+    assert_eq!(message.body("text/html"), Some("<p>&lt;script&gt;&amp;&quot;&#39;</p>"));
+}
+
+#[tokio::test]
+async fn the_id_is_the_same_in_every_attempt_and_a_refused_message_reaches_nobody() {
+    let server = SmtpServer::start();
+    let to = |to: Value| json!({"to": to});
+    for (recipients, class, status, named) in [
+        (
+            json!(["a@example.com", "refused@example.com"]),
+            FailureClass::Permanent,
+            550,
+            "refused@example.com (550 5.1.1",
+        ),
+        (
+            json!(["later@example.com", "a@example.com"]),
+            FailureClass::Transient,
+            450,
+            "later@example.com (450 4.2.1",
+        ),
+        (
+            json!(["later@example.com", "refused@example.com"]),
+            FailureClass::Permanent,
+            550,
+            "2 of 2 recipients",
+        ),
+        (json!("full@example.com"), FailureClass::Permanent, 552, "mailbox full"),
+    ] {
+        let failed = failure(&action(plain(&server), to(recipients)).await).await;
+        assert_eq!((failed.class, failed.problem.status), (class, Some(status)), "{failed}");
+        assert_eq!(failed.problem.code, "smtp_reply");
+        assert!(failed.problem.message.contains(named), "{failed}");
+    }
+    assert!(server.accepted().is_empty(), "a message that was refused was sent to some");
+    let action = action(plain(&server), json!({})).await;
+    let delivery = delivery();
+    for _ in 0..2 {
+        action.run(&event(json!({"total": 1})), delivery).await.result.unwrap();
+    }
+    let accepted = server.accepted();
+    assert_eq!(parsed(&accepted[0]).header("message-id"), parsed(&accepted[1]).header("message-id"));
+    assert_eq!(accepted[0].about["peer"], accepted[1].about["peer"], "the connection was not used again");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_the_protection_that_is_asked_for() {
+    let certificate = Certificate::new();
+    let ca = || Some(fs::read(certificate.ca()).unwrap());
+    let (open, encrypted) =
+        (SmtpServer::start(), SmtpServer::start_tls(SmtpTls::Starttls, &certificate, true));
+    let with = |server: &SmtpServer, ca: Option<Vec<u8>>| {
+        let mut smtp = starttls(server.port());
+        smtp.extra_ca_pem = ca;
+        smtp
+    };
+    let missing = failure(&action(with(&open, ca()), json!({})).await).await;
+    assert!(
+        missing.is_transient() && missing.problem.message.contains("does not offer STARTTLS"),
+        "{missing}"
+    );
+    let unknown = failure(&action(with(&encrypted, None), json!({})).await).await;
+    assert!(unknown.is_transient() && unknown.problem.message.contains("certificate"), "{unknown}");
+    let elsewhere = Certificate::for_names(&["mail.example.com"]);
+    let impostor = SmtpServer::start_tls(SmtpTls::Starttls, &elsewhere, false);
+    let other = with(&impostor, Some(fs::read(elsewhere.ca()).unwrap()));
+    let other = failure(&action(other, json!({})).await).await;
+    assert!(other.is_transient() && other.problem.message.contains("certificate"), "{other}");
+    assert!(impostor.accepted().is_empty());
+    let anonymous = failure(&action(with(&encrypted, ca()), json!({})).await).await;
+    assert_eq!(
+        (anonymous.class, anonymous.problem.code.as_str()),
+        (FailureClass::Misconfigured, "smtp_auth")
+    );
+    let wrong = with(&encrypted, ca()).with_login("shop", "WRONG");
+    let wrong = failure(&action(wrong, json!({})).await).await;
+    assert_eq!((wrong.class, wrong.problem.status), (FailureClass::Misconfigured, Some(535)), "{wrong}");
+    assert!(!format!("{wrong:?}").contains("hunter2"), "{wrong:?}");
+    let without = SmtpServer::start_as(&json!({"tls": "none", "hide": ["AUTH"]}));
+    let no_login = plain(&without).with_login("shop", "SMTP_PASSWORD");
+    let no_login = failure(&action(no_login, json!({})).await).await;
+    assert!(
+        no_login.is_transient() && no_login.problem.message.contains("offers neither AUTH"),
+        "{no_login}"
+    );
+    assert!(open.accepted().is_empty() && encrypted.accepted().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_closes_dies_or_hangs_costs_one_attempt_at_most() {
+    let mut server = SmtpServer::start();
+    let action = action(plain(&server), json!({"to": "{{to}}", "timeout_ms": 500})).await;
+    let to = |to: &str| event(json!({"to": to, "total": 1}));
+    action.run(&to("a@example.com"), delivery()).await.result.unwrap();
+    server.close_connections();
+    action.run(&to("a@example.com"), delivery()).await.result.unwrap();
+    let hanging = action.run(&to("hang@example.com"), delivery()).await.result.unwrap_err();
+    assert!(hanging.is_transient(), "{hanging}");
+    action.run(&to("b@example.com"), delivery()).await.result.unwrap();
+    assert_eq!(server.accepted().last().unwrap().about["recipients"], json!(["b@example.com"]));
+    server.kill();
+    let lost = action.run(&to("a@example.com"), delivery()).await.result.unwrap_err();
+    assert!(lost.is_transient() && lost.problem.status.is_none(), "{lost}");
+    server.start_again();
+    action.run(&to("a@example.com"), delivery()).await.result.unwrap();
+}
+
+/// A server that says this to every connection and every line.
+async fn odd(says: &'static [&'static str]) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                for line in says {
+                    if stream.write_all(line.as_bytes()).await.is_err() {
+                        return;
+                    }
+                    match stream.read(&mut [0; 4096]).await {
+                        Ok(0) | Err(_) => return,
+                        Ok(_) => count.fetch_add(1, Ordering::SeqCst),
+                    };
+                }
+            });
+        }
+    });
+    (port, heard)
+}
+
+#[tokio::test]
+async fn what_is_said_in_plain_text_counts_for_nothing_after_the_upgrade() {
+    let says = &["220 hi\r\n", "250-hi\r\n250 STARTTLS\r\n", "220 go\r\n250-localhost\r\n250 AUTH PLAIN\r\n"];
+    let (port, heard) = odd(says).await;
+    let injected = failure(&action(starttls(port), json!({})).await).await;
+    assert!(injected.is_transient() && injected.problem.message.contains("more in plain text"), "{injected}");
+    assert_eq!(heard.load(Ordering::SeqCst), 2, "something was sent after the injection");
+}
+
+#[tokio::test]
+async fn servers_that_do_not_keep_to_the_protocol_are_told() {
+    for (says, expected) in [
+        (&["HTTP/1.1 400 Bad Request\r\n"][..], "does not speak SMTP"),
+        (&["554 go away\r\n"], "go away"),
+        (&["220 hi\r\n", "250-x\r\n250-y\r\n250 z\r\n"], "does not offer STARTTLS"),
+        (&["\u{0}\u{0}\u{0}\r\n"], "does not speak SMTP"),
+    ] {
+        let (port, _) = odd(says).await;
+        let failed = failure(&action(starttls(port), json!({})).await).await;
+        assert!(failed.problem.message.contains(expected), "{says:?}: {failed}");
+    }
+    // A line that never ends.
+    let endless: &'static str = "2".repeat(600_000).leak();
+    for (encryption, expected) in
+        [(SmtpEncryption::Starttls, "does not speak SMTP"), (SmtpEncryption::None, "too long")]
+    {
+        let (port, _) = odd(vec![endless].leak()).await;
+        let failed =
+            failure(&action(SmtpSettings::new("localhost", port, encryption), json!({})).await).await;
+        assert!(failed.is_transient() && failed.problem.message.contains(expected), "{failed}");
+    }
+}
+
+#[tokio::test]
+async fn mail_is_granted_by_recipients_or_by_name_and_a_missing_password_is_told_at_once() {
+    let server = SmtpServer::start();
+    let absent = plain(&server).with_login("shop", "ABSENT");
+    let told = try_action(absent, json!({})).await.map(drop).unwrap_err();
+    assert_eq!(told, "there is no password `ABSENT` for the mail server (put ABSENT into the test)");
+
+    // A plugin whose schema marks no recipients has to be granted it by name.
+    let services =
+        crate::redis::host(&[("r", aftercommit_runtime::RedisSettings::from_url("redis://h").unwrap())]);
+    let smtp = host(plain(&server)).services.smtp;
+    let services = RuntimeSettings { services: ServiceSettings { smtp, ..services.services }, ..services };
+    let runtime = runtime_with(services, &[]);
+    let guest = runtime.load("s", ComponentSource::File(component("test/services")), None).await.unwrap();
+    let mail =
+        |grants: Value| json!({"to": ["a@example.com"], "subject": "s", "text": "t", "grants": grants});
+    let denied = try_configure(&guest, mail(json!({}))).await.unwrap();
+    let got = crate::fixture::details(&run(&denied).await);
+    assert_eq!(got["error"], "denied", "{got}");
+    assert!(got["message"].as_str().unwrap().contains("mail = true"), "{got}");
+    let granted = try_configure(&guest, mail(json!({"mail": true}))).await.unwrap();
+    assert!(crate::fixture::details(&run(&granted).await)["message_id"].is_string());
+    assert_eq!(server.accepted().len(), 1);
+}
