@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aftercommit_plugin::{
-    FieldProblem,
+    FieldProblem, secrets,
     template::{Html, Text},
 };
 use schemars::JsonSchema;
@@ -68,10 +68,35 @@ impl Config {
             problems
                 .push(FieldProblem::new("/body_template", "write `body_template`, `html_template` or both"));
         }
+        for (field, text) in self.texts() {
+            if secrets::holds_handle(text) {
+                let message = "a secret is put into HTTP requests only, never into a mail";
+                problems.push(FieldProblem::new(format!("/{field}"), message));
+            }
+        }
         problems.extend(
             self.attachments.iter().enumerate().filter_map(|(at, attachment)| attachment.problem(at)),
         );
         problems
+    }
+
+    /// Every text of the mail, with the name of its field.
+    fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let lists = [("to", &self.to), ("cc", &self.cc), ("bcc", &self.bcc), ("reply_to", &self.reply_to)];
+        let lists = lists.into_iter().flat_map(|(field, list)| list.iter().map(move |text| (field, text)));
+        let from = self.from.iter().map(|text| ("from", &**text));
+        let text = self.body_template.iter().map(|text| ("body_template", &**text));
+        let html = self.html_template.iter().map(|html| ("html_template", &**html));
+        let headers = self.headers.values().map(|value| ("headers", &**value));
+        let attachments =
+            self.attachments.iter().flat_map(Attachment::texts).map(|text| ("attachments", text));
+        lists
+            .chain(from)
+            .chain([("subject", &*self.subject)])
+            .chain(text)
+            .chain(html)
+            .chain(headers)
+            .chain(attachments)
     }
 }
 
@@ -92,6 +117,16 @@ mod tests {
             {"filename":"a.txt","text_template":"x"},{"filename":"b.txt"},
             {"filename":"c.txt","text_template":"x","json_template":"{}"}]}"#;
         assert_eq!(pointers(attachments), ["/attachments/1", "/attachments/2"]);
+    }
+
+    #[test]
+    fn a_secret_is_no_part_of_a_mail() {
+        let handle = format!("acsecret{}", "0".repeat(48));
+        let json = format!(
+            r#"{{"to":["a@b.example","{handle}@b.example"],"subject":"{handle}","body_template":"x {handle}",
+                "headers":{{"X-A":"{handle}"}},"attachments":[{{"filename":"a","json_template":"{handle}"}}]}}"#
+        );
+        assert_eq!(pointers(&json), ["/to", "/subject", "/body_template", "/headers", "/attachments"]);
     }
 
     #[test]

@@ -18,6 +18,11 @@ impl Recipients {
         self.0.is_empty()
     }
 
+    /// As written.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Those that are not empty: a template may leave one out.
     pub(crate) fn written(self) -> Vec<String> {
         self.0.into_iter().filter(|mailbox| !mailbox.trim().is_empty()).collect()

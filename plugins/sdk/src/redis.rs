@@ -58,6 +58,7 @@ impl From<Content> for Argument {
 #[must_use]
 pub fn error_failure(text: &str) -> Failure {
     let kind = text.split(' ').next().unwrap_or_default();
+    let text: &str = &text.chars().filter(|letter| !letter.is_control()).take(500).collect::<String>();
     match kind {
         // The server will be ready, writable or reachable again.
         "LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "NOREPLICAS"

@@ -152,6 +152,54 @@ async fn values_are_escaped_in_html_and_can_not_add_headers() {
 }
 
 #[tokio::test]
+async fn a_text_can_not_smuggle_a_second_message() {
+    let server = SmtpServer::start();
+    let smuggled =
+        "\r\nMAIL FROM:<evil@example.net>\r\nRCPT TO:<evil@example.net>\r\nDATA\r\nSubject: x\r\n\r\nx";
+    let written = json!({
+        "body_template": "{{text}}", "html_template": "{{text}}", "attachments": [{"filename": "a", "text_template": "{{text}}"}],
+    });
+    let action = action(plain(&server), written).await;
+    let ends = ["\r\n.", "\n.", "\r.", "\r\n.\r", "\n.\n", "\r\n..", "\0\n."];
+    for end in ends {
+        let text = format!("before{end}{smuggled}");
+        action.run(&event(json!({"text": text, "total": 1})), delivery()).await.result.unwrap();
+    }
+    let accepted = server.accepted();
+    assert_eq!(accepted.len(), ends.len());
+    for (mail, end) in accepted.iter().zip(ends) {
+        assert_eq!(mail.about["recipients"], json!(["admin@example.com"]));
+        let text = format!("before{end}{smuggled}").replace("\r\n", "\n").replace('\r', "\n");
+        assert_eq!(parsed(mail).body("text/plain"), Some(text.as_str()), "{end:?}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_beyond_ascii_need_a_server_that_takes_them() {
+    let (modern, old) =
+        (SmtpServer::start(), SmtpServer::start_as(&json!({"tls": "none", "hide": ["SMTPUTF8"]})));
+    let to = json!({"to": "Jürgen <jürgen@example.com>"});
+    run(&action(plain(&modern), to.clone()).await).await.result.unwrap();
+    let accepted = modern.accepted();
+    assert_eq!(accepted[0].about["recipients"], json!(["jürgen@example.com"]));
+    assert_eq!(parsed(&accepted[0]).addresses("to"), ["Jürgen <jürgen@example.com>"]);
+    let refused = failure(&action(plain(&old), to).await).await;
+    assert_eq!((refused.class, refused.problem.code.as_str()), (FailureClass::Permanent, "invalid_message"));
+    assert!(refused.problem.message.contains("SMTPUTF8") && old.accepted().is_empty(), "{refused}");
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_mails() {
+    let server = SmtpServer::start();
+    let action = action(plain(&server), json!({})).await;
+    for _ in 0..40 {
+        run(&action).await.result.unwrap();
+    }
+    let accepted = server.accepted();
+    assert!(accepted.iter().all(|mail| mail.about["peer"] == accepted[0].about["peer"]));
+}
+
+#[tokio::test]
 async fn the_id_is_the_same_in_every_attempt_and_a_refused_message_reaches_nobody() {
     let server = SmtpServer::start();
     let to = |to: Value| json!({"to": to});

@@ -13,9 +13,9 @@ use lettre::{
 
 use super::{
     MailFault, Reply,
-    metered::Metered,
+    metered::{Metered, Room},
     settings::{SmtpEncryption, SmtpSettings},
-    starttls,
+    starttls, told,
 };
 use crate::{
     egress::{
@@ -32,7 +32,10 @@ const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 const GREETING: &[u8] = b"220 ready\r\n";
 
 /// A connection between two messages.
-pub(super) struct Connection(AsyncSmtpConnection);
+pub(super) struct Connection {
+    smtp: AsyncSmtpConnection,
+    room: Room,
+}
 
 impl Connection {
     /// Connects, encrypts, greets as `hello` and logs in.
@@ -54,31 +57,33 @@ impl Connection {
                 (Box::new(endpoint.encrypt(tls, stream).await.map_err(fault)?), GREETING)
             }
         };
-        let stream = Box::new(Metered::new(stream, peer, first));
+        let room = Room::new();
+        let stream = Box::new(Metered::new(stream, peer, first, room.clone()));
         let hello = ClientId::Domain(hello.to_owned());
-        let mut connection =
+        let mut smtp =
             AsyncSmtpConnection::connect_with_transport(stream, &hello).await.map_err(|error| of(&error))?;
         if let (Some((username, _)), Some(password)) = (&settings.login, password) {
-            if connection.server_info().get_auth_mechanism(&MECHANISMS).is_none() {
+            if smtp.server_info().get_auth_mechanism(&MECHANISMS).is_none() {
                 let message = "the server offers neither AUTH PLAIN nor AUTH LOGIN (`username` in [smtp])";
                 return Err(MailFault::Transient(Reply::connection(message)));
             }
             let credentials = Credentials::new(username.clone(), password.expose().to_owned());
-            connection.auth(&MECHANISMS, &credentials).await.map_err(|error| of(&error))?;
+            smtp.auth(&MECHANISMS, &credentials).await.map_err(|error| of(&error))?;
         }
-        Ok(Self(connection))
+        Ok(Self { smtp, room })
     }
 
     /// Whether the server is still there, with nothing left of a message before.
     pub(super) async fn is_ready(&mut self) -> bool {
-        self.0.command(Rset).await.is_ok()
+        self.room.renew();
+        self.smtp.command(Rset).await.is_ok()
     }
 
     /// Hands over one message to all its recipients or to none: if the server refuses one of them, the message is not
     /// sent. After an error the connection must not be used again.
     pub(super) async fn send(&mut self, envelope: &Envelope, message: &[u8]) -> Result<(), MailFault> {
         let mut parameters = Vec::new();
-        let info = self.0.server_info();
+        let info = self.smtp.server_info();
         let lacks = |extension: &str| {
             MailFault::InvalidMessage(format!("it needs {extension}, which the mail server does not offer"))
         };
@@ -95,10 +100,18 @@ impl Connection {
             }
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
-        self.0.command(Mail::new(envelope.from().cloned(), parameters)).await.map_err(|error| of(&error))?;
+        self.smtp
+            .command(Mail::new(envelope.from().cloned(), parameters))
+            .await
+            .map_err(|error| of(&error))?;
         let mut refused = Vec::new();
         for recipient in envelope.to() {
-            match self.0.command(Rcpt::new(recipient.clone(), Vec::new())).await.map_err(|error| of(&error)) {
+            match self
+                .smtp
+                .command(Rcpt::new(recipient.clone(), Vec::new()))
+                .await
+                .map_err(|error| of(&error))
+            {
                 Ok(_) => {}
                 // A refusal of this recipient; the others are asked too, so that all are told at once.
                 Err(MailFault::Transient(reply) | MailFault::Permanent(reply)) if reply.code != 0 => {
@@ -110,8 +123,8 @@ impl Connection {
         if let Some(fault) = refusal(&refused, envelope.to().len()) {
             return Err(fault);
         }
-        self.0.command(Data).await.map_err(|error| of(&error))?;
-        self.0.message(message).await.map_err(|error| of(&error))?;
+        self.smtp.command(Data).await.map_err(|error| of(&error))?;
+        self.smtp.message(message).await.map_err(|error| of(&error))?;
         Ok(())
     }
 }
@@ -133,18 +146,15 @@ fn refusal(refused: &[(&lettre::Address, Reply)], all: usize) -> Option<MailFaul
 
 /// What went wrong. Replies of the server are its own words; they are told, because they say what to do.
 fn of(error: &Error) -> MailFault {
-    let mut text = String::new();
+    let mut text = error.to_string();
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
     while let Some(inner) = cause {
         text = inner.to_string();
         cause = inner.source();
     }
-    if text.is_empty() {
-        text = error.to_string();
-    }
     match error.status() {
-        Some(code) => MailFault::of(u16::from(code), text),
-        None => MailFault::Transient(Reply::connection(text)),
+        Some(code) => MailFault::of(u16::from(code), told(&text)),
+        None => MailFault::Transient(Reply::connection(told(&text))),
     }
 }
 

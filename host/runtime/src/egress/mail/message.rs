@@ -8,8 +8,8 @@ use lettre::{
     Address, Message,
     address::Envelope,
     message::{
-        Attachment, Mailbox, MultiPart, SinglePart,
-        header::{ContentType, HeaderName, HeaderValue},
+        Attachment, Body, Mailbox, MultiPart, SinglePart,
+        header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
 };
 
@@ -137,19 +137,19 @@ impl Letter {
     fn body(&self, builder: lettre::message::MessageBuilder) -> Result<Message, String> {
         let built = match (&self.text, &self.html, self.attachments.is_empty()) {
             (None, None, true) => return Err("it has neither text nor HTML nor attachments".to_owned()),
-            (Some(text), None, true) => builder.singlepart(SinglePart::plain(text.clone())),
-            (None, Some(html), true) => builder.singlepart(SinglePart::html(html.clone())),
+            (Some(text), None, true) => builder.singlepart(SinglePart::plain(lines(text))),
+            (None, Some(html), true) => builder.singlepart(SinglePart::html(lines(html))),
             (Some(text), Some(html), true) => {
-                builder.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone()))
+                builder.multipart(MultiPart::alternative_plain_html(lines(text), lines(html)))
             }
             (text, html, false) => {
                 let mixed = MultiPart::mixed().build();
                 let mut mixed = match (text, html) {
                     (Some(text), Some(html)) => {
-                        mixed.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone()))
+                        mixed.multipart(MultiPart::alternative_plain_html(lines(text), lines(html)))
                     }
-                    (Some(text), None) => mixed.singlepart(SinglePart::plain(text.clone())),
-                    (None, Some(html)) => mixed.singlepart(SinglePart::html(html.clone())),
+                    (Some(text), None) => mixed.singlepart(SinglePart::plain(lines(text))),
+                    (None, Some(html)) => mixed.singlepart(SinglePart::html(lines(html))),
                     (None, None) => mixed,
                 };
                 for attachment in &self.attachments {
@@ -162,6 +162,18 @@ impl Letter {
     }
 }
 
+/// A text as a body: its lines end with CR and LF, whatever they ended with, since servers do not agree on what a lone one
+/// means (that is how mails are smuggled into others); and other control characters are encoded.
+fn lines(text: &str) -> Body {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let plain = text.chars().all(|letter| !letter.is_control() || matches!(letter, '\n' | '\t'));
+    if plain {
+        return Body::new(text);
+    }
+    Body::new_with_encoding(text, ContentTransferEncoding::QuotedPrintable)
+        .expect("every text can be written as quoted-printable")
+}
+
 impl Enclosure {
     fn part(&self) -> Result<SinglePart, String> {
         let filename = one_line("an attachment's name", &self.filename)?;
@@ -171,7 +183,10 @@ impl Enclosure {
         let media_type = one_line("an attachment's media type", &self.media_type)?;
         let media_type = ContentType::parse(&media_type)
             .map_err(|_| format!("`{}` is no media type such as text/csv", shown(&media_type)))?;
-        Ok(Attachment::new(filename).body(self.content.clone(), media_type))
+        // Always: left to itself, the mail crate sends ASCII as it is, with line ends that servers do not agree on.
+        let content = Body::new_with_encoding(self.content.clone(), ContentTransferEncoding::Base64)
+            .map_err(|_| "an attachment can not be written as base64".to_owned())?;
+        Ok(Attachment::new(filename).body(content, media_type))
     }
 }
 

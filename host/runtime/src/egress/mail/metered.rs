@@ -1,10 +1,14 @@
-//! The stream of an SMTP connection: what the server may send in one conversation is bounded, and a greeting that was
+//! The stream of an SMTP connection: what the server may send for one message is bounded, and a greeting that was
 //! read before an upgrade to TLS can be read once more by the client, which expects one.
 
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -13,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::egress::dial::Wire;
 
-/// Replies of one conversation are far smaller. Without a bound a server could send a line that never ends.
+/// Replies about one message are far smaller. Without a bound a server could send a line that never ends.
 const REPLY_BYTES: usize = 256 << 10;
 
 /// A bounded stream.
@@ -23,12 +27,28 @@ pub(super) struct Metered {
     peer: SocketAddr,
     /// Bytes that are read before those of the stream.
     first: &'static [u8],
-    room: usize,
+    room: Room,
+}
+
+/// How much the server may still send. Shared with whoever makes room for the next message: the stream itself belongs to
+/// the mail crate's client.
+#[derive(Clone, Debug)]
+pub(super) struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(AtomicUsize::new(REPLY_BYTES)))
+    }
+
+    /// For another message.
+    pub(super) fn renew(&self) {
+        self.0.store(REPLY_BYTES, Ordering::Relaxed);
+    }
 }
 
 impl Metered {
-    pub(super) fn new(stream: Box<dyn Wire>, peer: SocketAddr, first: &'static [u8]) -> Self {
-        Self { stream, peer, first, room: REPLY_BYTES }
+    pub(super) fn new(stream: Box<dyn Wire>, peer: SocketAddr, first: &'static [u8], room: Room) -> Self {
+        Self { stream, peer, first, room }
     }
 }
 
@@ -45,12 +65,14 @@ impl AsyncRead for Metered {
             self.first = later;
             return Poll::Ready(Ok(()));
         }
-        if self.room == 0 {
+        let room = self.room.0.load(Ordering::Relaxed);
+        if room == 0 {
             return Poll::Ready(Err(io::Error::other("the server's replies are too long")));
         }
         let before = out.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, out);
-        self.room = self.room.saturating_sub(out.filled().len() - before);
+        // Only one task reads, so nothing is lost between the two.
+        self.room.0.store(room.saturating_sub(out.filled().len() - before), Ordering::Relaxed);
         read
     }
 }
@@ -72,5 +94,28 @@ impl AsyncWrite for Metered {
 impl AsyncTokioStream for Metered {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_has_its_room_and_the_next_has_it_again() {
+        let (near, mut far) = tokio::io::duplex(2 * REPLY_BYTES);
+        far.write_all(&vec![b'2'; REPLY_BYTES + 1]).await.unwrap();
+        let room = Room::new();
+        let peer = SocketAddr::from(([127, 0, 0, 1], 25));
+        let mut stream = Metered::new(Box::new(near), peer, b"220 hi\r\n", room.clone());
+        let mut first = [0; 8];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"220 hi\r\n");
+        stream.read_exact(&mut vec![0; REPLY_BYTES]).await.unwrap();
+        assert!(stream.read(&mut first).await.is_err());
+        room.renew();
+        assert_eq!(stream.read(&mut first).await.unwrap(), 1);
     }
 }

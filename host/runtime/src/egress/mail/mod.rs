@@ -51,6 +51,13 @@ impl MailFault {
     }
 }
 
+/// Words of the server as they are told: short, and without what a terminal would obey.
+fn told(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(MAX_TOLD_CHARS).collect()
+}
+
+const MAX_TOLD_CHARS: usize = 500;
+
 /// The configured mail server and its connections.
 pub(crate) struct MailServer {
     settings: SmtpSettings,

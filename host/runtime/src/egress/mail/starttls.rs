@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{MailFault, Reply};
+use super::{MailFault, Reply, told};
 
 /// RFC 5321, 4.5.3.1.5 allows 512 bytes a line.
 const LINE_BYTES: u64 = 2048;
@@ -53,7 +53,7 @@ async fn expect(stream: &mut BufReader<TcpStream>, expected: u16) -> Result<Vec<
         if text.as_bytes().get(3) == Some(&b'-') {
             continue;
         }
-        return if code == expected { Ok(lines) } else { Err(MailFault::of(code, lines.join(" "))) };
+        return if code == expected { Ok(lines) } else { Err(MailFault::of(code, told(&lines.join(" ")))) };
     }
 }
 

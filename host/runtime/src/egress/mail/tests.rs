@@ -170,6 +170,33 @@ fn no_value_makes_a_header_a_part_or_a_recipient() {
 }
 
 #[test]
+fn a_text_can_not_end_the_message() {
+    let evil = "MAIL FROM:<evil@example.net>";
+    for end in ["\n.\n", "\r\n.\r\n", "\r.\r", "\n.\r\n", "\r\n.\r", "\r\n.\n", "\0\r.\r\n"] {
+        let text = format!("before{end}{evil}");
+        let (prepared, mail) = sent(&Letter {
+            text: Some(text.clone()),
+            html: Some(text.clone()),
+            attachments: vec![Enclosure {
+                filename: "a.txt".to_owned(),
+                media_type: "text/plain".to_owned(),
+                content: text.clone().into_bytes(),
+            }],
+            ..letter()
+        });
+        let bytes = &prepared.bytes;
+        for (at, byte) in bytes.iter().enumerate() {
+            let lone = (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
+                || (*byte == b'\n' && (at == 0 || bytes[at - 1] != b'\r'));
+            assert!(!lone, "half a line end at {at} for {end:?}: {}", String::from_utf8_lossy(bytes));
+        }
+        let expected = text.replace("\r\n", "\n").replace('\r', "\n");
+        assert_eq!(mail.body("text/plain"), Some(expected.as_str()), "{end:?}");
+        assert_eq!(mail.attachments().next().unwrap().text, text.replace("\r\n", "\n"), "{end:?}");
+    }
+}
+
+#[test]
 fn control_characters_are_refused_wherever_a_line_stands() {
     for control in ["\r", "\n", "\r\n", "\0", "\u{b}", "\u{c}", "\u{7f}", "\u{85}", "\u{2028}"] {
         let value = format!("a{control}b");
