@@ -62,6 +62,17 @@ async fn the_seed_form_deletes_the_key_on_the_only_connection() {
 }
 
 #[tokio::test]
+async fn the_examples_of_the_schema_load() {
+    let redis = RedisServer::start();
+    let action = action(host(Some(&redis), None), json!({"key_pattern": "k"})).await;
+    let examples = action.plugin().descriptor().config_schema["examples"].as_array().unwrap().clone();
+    assert!(examples.len() > 1);
+    for example in examples {
+        try_configure(action.plugin(), example).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_pattern_deletes_what_it_matches_in_bounded_steps() {
     let redis = RedisServer::start();
     let keys: Vec<String> = (0..2500).flat_map(|n| [format!("order:7:{n}"), "x".to_owned()]).collect();
@@ -224,7 +235,7 @@ async fn failures_have_the_class_of_the_readme() {
 #[tokio::test]
 async fn a_scan_ends_within_its_budget_and_tells_how_far_it_came() {
     let redis = RedisServer::start();
-    // A million empty keys of other names, made by the server itself.
+    // Keys of other names, made by the server itself; one a step takes far more than the time there is.
     let made = redis.ask(&["EVAL", "for i = 1, 300000 do redis.call('SET', 'other:' .. i, '') end", "0"]);
     assert_eq!(made, "");
     let written = json!({

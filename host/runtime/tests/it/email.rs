@@ -10,7 +10,8 @@ use std::{
 
 use aftercommit_core::{Failure, FailureClass};
 use aftercommit_runtime::{
-    ComponentSource, ConfiguredAction, RuntimeSettings, ServiceSettings, SmtpEncryption, SmtpSettings,
+    ComponentSource, ConfiguredAction, Runtime, RuntimeSettings, ServiceSettings, SmtpEncryption,
+    SmtpSettings,
 };
 use aftercommit_tests::{Accepted, Certificate, Mail, SmtpServer, SmtpTls};
 use serde_json::{Value, json};
@@ -37,10 +38,13 @@ fn starttls(port: u16) -> SmtpSettings {
 }
 
 async fn try_action(smtp: SmtpSettings, more: Value) -> Result<ConfiguredAction, String> {
+    try_action_of(&runtime_with(host(smtp), &SECRETS), more).await
+}
+
+async fn try_action_of(runtime: &Runtime, more: Value) -> Result<ConfiguredAction, String> {
     let mut written =
         json!({"to": "admin@example.com", "subject": "Order", "body_template": "Order {{total}}"});
     written.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let runtime = runtime_with(host(smtp), &SECRETS);
     let plugin = runtime.load("email", ComponentSource::File(component("email")), None).await.unwrap();
     try_configure(&plugin, written).await.map_err(|error| error.to_string())
 }
@@ -84,6 +88,17 @@ async fn the_seed_form_is_sent_after_starttls_and_login() {
         assert_eq!(message.header("message-id"), Some(format!("<{id}>").as_str()));
         assert_eq!(message.body("text/plain"), Some("Order 150"));
         assert_eq!(message.addresses("from"), ["Shop <shop@example.org>"]);
+    }
+}
+
+#[tokio::test]
+async fn the_examples_of_the_schema_load() {
+    let smtp = SmtpSettings::new("localhost", 1, SmtpEncryption::None);
+    let action = action(smtp, json!({})).await;
+    let examples = action.plugin().descriptor().config_schema["examples"].as_array().unwrap().clone();
+    assert!(!examples.is_empty());
+    for example in examples {
+        try_configure(action.plugin(), example).await.unwrap();
     }
 }
 
@@ -286,12 +301,15 @@ async fn nothing_is_sent_without_the_protection_that_is_asked_for() {
 #[tokio::test]
 async fn a_server_that_closes_dies_or_hangs_costs_one_attempt_at_most() {
     let mut server = SmtpServer::start();
-    let action = action(plain(&server), json!({"to": "{{to}}", "timeout_ms": 500})).await;
+    // Both use the same connections; only what hangs has little time.
+    let runtime = runtime_with(host(plain(&server)), &SECRETS);
+    let action = try_action_of(&runtime, json!({"to": "{{to}}"})).await.unwrap();
+    let short = try_action_of(&runtime, json!({"to": "hang@example.com", "timeout_ms": 500})).await.unwrap();
     let to = |to: &str| event(json!({"to": to, "total": 1}));
     action.run(&to("a@example.com"), delivery()).await.result.unwrap();
     server.close_connections();
     action.run(&to("a@example.com"), delivery()).await.result.unwrap();
-    let hanging = action.run(&to("hang@example.com"), delivery()).await.result.unwrap_err();
+    let hanging = failure(&short).await;
     assert!(hanging.is_transient(), "{hanging}");
     action.run(&to("b@example.com"), delivery()).await.result.unwrap();
     assert_eq!(server.accepted().last().unwrap().about["recipients"], json!(["b@example.com"]));

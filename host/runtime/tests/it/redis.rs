@@ -184,6 +184,28 @@ async fn one_connection_serves_many_calls_and_one_that_the_server_closed_none() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_share_few_connections_and_each_gets_its_own_reply() {
+    let server = RedisServer::start();
+    let mut settings = at(&server.url());
+    settings.max_connections = 2;
+    let client = Client::of(settings);
+    let words: Vec<String> = (0..40).flat_map(|n| [format!("k{n}"), format!("v{n}")]).collect();
+    let words: Vec<&str> = std::iter::once("MSET").chain(words.iter().map(String::as_str)).collect();
+    assert_eq!(server.ask(&words), "OK");
+    let mut actions = Vec::new();
+    for n in 0..40 {
+        actions.push(client.action("default", &["GET", &format!("k{n}")]).await);
+    }
+    let replies = futures::future::join_all(actions.iter().map(run)).await;
+    for (n, attempt) in replies.iter().enumerate() {
+        assert_eq!(details(attempt)["reply"][0]["text"], format!("v{n}"));
+    }
+    let clients = server.ask(&["CLIENT", "LIST", "TYPE", "normal"]);
+    // The two, and the one that asks.
+    assert!(clients.lines().count() <= 3, "{clients}");
+}
+
 #[tokio::test]
 async fn a_server_that_comes_back_is_used_again() {
     let mut server = RedisServer::start();
@@ -249,6 +271,8 @@ async fn a_reply_that_comes_too_late_is_never_another_commands() {
     };
     assert!(timed_out, "{attempt:?}");
     late.notify_one();
+    // The same connections, and all the time that a busy machine may need.
+    let client = Client { runtime: client.runtime, more: json!({"grants": {"redis": ["cache"]}}) };
     assert_eq!(client.ask(&["GET", "second"]).await["reply"][0]["integer"], 2);
     assert_eq!(server.connections.load(Ordering::SeqCst), 2);
 }
