@@ -256,6 +256,28 @@ async fn the_id_is_the_same_in_every_attempt_and_a_refused_message_reaches_nobod
 }
 
 #[tokio::test]
+async fn nothing_of_a_refused_message_is_left_on_its_connection() {
+    let server = SmtpServer::start();
+    let written = json!({"to": "{{to}}", "cc": "{{cc}}"});
+    let action = action(plain(&server), written).await;
+    let mail = |to: &str, cc: &str| event(json!({"to": to, "cc": cc, "total": 1}));
+    for (to, cc) in [("first@example.com", "refused@example.com"), ("full@example.com", "second@example.com")]
+    {
+        action.run(&mail("a@example.com", ""), delivery()).await.result.unwrap();
+        action.run(&mail(to, cc), delivery()).await.result.unwrap_err();
+        action.run(&mail("b@example.com", ""), delivery()).await.result.unwrap();
+    }
+    let accepted = server.accepted();
+    let recipients: Vec<&Value> = accepted.iter().map(|mail| &mail.about["recipients"]).collect();
+    let (a, b) = (json!(["a@example.com"]), json!(["b@example.com"]));
+    assert_eq!(recipients, [&a, &b, &a, &b]);
+    assert!(
+        accepted.iter().all(|mail| mail.about["peer"] == accepted[0].about["peer"]),
+        "the connection was not kept"
+    );
+}
+
+#[tokio::test]
 async fn nothing_is_sent_without_the_protection_that_is_asked_for() {
     let certificate = Certificate::new();
     let ca = || Some(fs::read(certificate.ca()).unwrap());
