@@ -12,4 +12,5 @@ mod receiver;
 mod redis;
 mod requests;
 mod secrets;
+mod smtp;
 mod wasi;
