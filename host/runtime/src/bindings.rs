@@ -8,6 +8,8 @@ wasmtime::component::bindgen!({
         "aftercommit:action/secrets.access-token": async | trappable,
         "aftercommit:action/mail.send": async | trappable,
         "aftercommit:action/redis.execute": async | trappable,
+        "aftercommit:action/memcached.delete": async | trappable,
+        "aftercommit:action/memcached.set": async | trappable,
         "aftercommit:action/template.render": async | trappable,
         default: trappable,
     },

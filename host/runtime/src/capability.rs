@@ -21,11 +21,14 @@ pub enum Need {
     Mail,
     /// Commands to a Redis server.
     Redis,
+    /// Keys of a Memcached server.
+    Memcached,
 }
 
 impl Need {
     /// All needs.
-    pub const ALL: [Self; 5] = [Self::Http, Self::Secrets, Self::Reveal, Self::Mail, Self::Redis];
+    pub const ALL: [Self; 6] =
+        [Self::Http, Self::Secrets, Self::Reveal, Self::Mail, Self::Redis, Self::Memcached];
 
     /// The name in a descriptor.
     #[must_use]
@@ -36,6 +39,7 @@ impl Need {
             Self::Reveal => "secrets.reveal",
             Self::Mail => "mail",
             Self::Redis => "redis",
+            Self::Memcached => "memcached",
         }
     }
 
@@ -124,9 +128,15 @@ pub(crate) struct Grants {
     pub secrets: Vec<String>,
     /// Secrets whose text the plugin may read.
     pub reveal: Vec<String>,
+    /// The host's mail server.
+    pub mail: bool,
+    /// Redis connections by name.
+    pub redis: Vec<String>,
+    /// Memcached connections by name.
+    pub memcached: Vec<String>,
 }
 
-const KEYS: [&str; 4] = ["http", "private_network", "secrets", "reveal"];
+const KEYS: [&str; 7] = ["http", "private_network", "secrets", "reveal", "mail", "redis", "memcached"];
 
 impl Grants {
     /// Reads `grants` as written.
@@ -141,6 +151,12 @@ impl Grants {
                 "http" => grants.http = list(key, value, &mut problems, str::parse),
                 "secrets" => grants.secrets = list(key, value, &mut problems, |name| Ok(name.to_owned())),
                 "reveal" => grants.reveal = list(key, value, &mut problems, |name| Ok(name.to_owned())),
+                "redis" => grants.redis = list(key, value, &mut problems, |name| Ok(name.to_owned())),
+                "memcached" => grants.memcached = list(key, value, &mut problems, |name| Ok(name.to_owned())),
+                "mail" => match value {
+                    Value::Bool(granted) => grants.mail = *granted,
+                    _ => problems.push(ConfigProblem::new("/grants/mail", "must be true or false")),
+                },
                 "private_network" => grants.private_network = private_network(value, &mut problems),
                 other => problems.push(ConfigProblem::unknown_key("/grants", other, KEYS)),
             }
@@ -228,11 +244,17 @@ pub struct Effective {
     pub secrets: Vec<String>,
     /// Names of the secrets that may be read; empty unless `secrets.reveal` is declared.
     pub reveal: Vec<String>,
+    /// Whether mail may be sent over the host's server; false unless `mail` is declared.
+    pub mail: bool,
+    /// Names of the Redis connections, in order; empty unless `redis` is declared.
+    pub redis: Vec<String>,
+    /// Names of the Memcached connections, in order; empty unless `memcached` is declared.
+    pub memcached: Vec<String>,
 }
 
 impl Effective {
     /// Intersects what was declared with what was granted. `literal` are the origins that the configuration names
-    /// itself, `named` the secrets that it names.
+    /// itself, `named` the secrets that it names. What it names of the host's servers is in the grants already.
     pub(crate) fn of(needs: Needs, grants: &Grants, literal: &[Origin], named: &[String]) -> Self {
         let http = needs.has(Need::Http);
         let mut origins: Vec<Origin> =
@@ -248,8 +270,29 @@ impl Effective {
             private_network: if http { grants.private_network.clone() } else { PrivateNetwork::Denied },
             secrets,
             reveal: if needs.has(Need::Reveal) { grants.reveal.clone() } else { Vec::new() },
+            mail: needs.has(Need::Mail) && grants.mail,
+            redis: names(needs.has(Need::Redis), &grants.redis),
+            memcached: names(needs.has(Need::Memcached), &grants.memcached),
         }
     }
+}
+
+/// Granted names in order, each once.
+fn names(declared: bool, granted: &[String]) -> Vec<String> {
+    let mut names = if declared { granted.to_vec() } else { Vec::new() };
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The connection that is meant when none is named: `default`, or else the only one.
+pub(crate) const DEFAULT_CONNECTION: &str = "default";
+
+/// The granted connection that a plugin asks for.
+pub(crate) fn granted_connection<'g>(granted: &'g [String], asked: &str) -> Option<&'g str> {
+    let named = granted.iter().find(|name| *name == asked);
+    let only = || granted.first().filter(|_| asked == DEFAULT_CONNECTION && granted.len() == 1);
+    named.or_else(only).map(String::as_str)
 }
 
 #[cfg(test)]
@@ -302,14 +345,33 @@ mod tests {
             private_network: PrivateNetwork::Granted,
             secrets: vec!["B".into()],
             reveal: vec!["B".into()],
+            mail: true,
+            redis: vec!["b".into(), "a".into(), "b".into()],
+            memcached: vec!["c".into()],
         };
         let literal = [origin("https://a.example")];
         let none = Effective::of(Needs::default(), &grants, &literal, &[]);
         assert!(none.origins.is_empty() && none.reveal.is_empty());
         assert_eq!(none.private_network, PrivateNetwork::Denied);
+        assert!(!none.mail && none.redis.is_empty() && none.memcached.is_empty());
+        let services = Needs::default().with(Need::Mail).with(Need::Redis);
+        let services = Effective::of(services, &grants, &[], &[]);
+        assert!(services.mail && services.memcached.is_empty());
+        assert_eq!(services.redis, ["a", "b"]);
         let http = Effective::of(Needs::default().with(Need::Http), &grants, &literal, &["A".into()]);
         assert_eq!(http.origins.len(), 2);
         assert_eq!(http.secrets, ["A", "B"]);
         assert!(http.reveal.is_empty());
+    }
+
+    #[test]
+    fn the_default_connection_is_the_only_one_or_the_one_called_so() {
+        let granted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(granted_connection(&granted(&["a"]), "default"), Some("a"));
+        assert_eq!(granted_connection(&granted(&["a", "default"]), "default"), Some("default"));
+        assert_eq!(granted_connection(&granted(&["a", "b"]), "default"), None);
+        assert_eq!(granted_connection(&granted(&["a", "b"]), "b"), Some("b"));
+        assert_eq!(granted_connection(&granted(&["a"]), "b"), None);
+        assert_eq!(granted_connection(&[], "default"), None);
     }
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::{
     action::ConfiguredAction,
-    capability::{Effective, Grants, Need, Needs, Origin},
+    capability::{Effective, Grants, Origin},
+    connections::{lacking, with_configured},
     default_destinations,
     egress::{Decided, Permit, Who},
     guest::Phase,
@@ -25,7 +26,6 @@ use crate::{
     rendering::ConfigText,
     schema::Marks,
     secrets::{Handles, fetch, place_handles, resolve_secret_names},
-    settings::Provides,
     templates::Template,
 };
 
@@ -36,17 +36,20 @@ impl Plugin {
         action: &ActionConfig,
         observer: &str,
     ) -> Result<ConfiguredAction, ConfigureError> {
-        let written = self.check_written(action)?;
+        let Written { limits, grants } = self.check_written(action)?;
         let mut config = resolve_secret_names(&self.loaded.schema, &action.config)?;
         default_destinations::fill(&self.loaded.schema, &mut config, self.builtin)?;
         let marks = self.loaded.schema.marks(&config);
         let secrets = fetch(self.runtime.secrets.as_ref(), &config)?;
         let literal = literal_origins(&config, &marks, &secrets)?;
-        let destination = literal.first().map(Origin::to_string);
         let names: Vec<String> = secrets.keys().cloned().collect();
-        let effective = Effective::of(self.descriptor().needs, &written.grants, &literal, &names);
+        let (needs, services) = (self.descriptor().needs, &self.runtime.settings.services);
+        let grants = with_configured(grants, needs, &self.loaded.schema, &config, &marks, services)?;
+        let effective = Effective::of(needs, &grants, &literal, &names);
+        self.check_mail_password(&effective)?;
+        let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
         let handles = Handles::default();
-        let config = place_handles(config, &marks, &secrets, &literal, &written.grants, &handles);
+        let config = place_handles(config, &marks, &secrets, &literal, &grants, &handles);
         let templates = compile_templates(&config, &marks, &action.config)?;
 
         let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
@@ -64,7 +67,7 @@ impl Plugin {
         });
         self.check(&config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
-        Ok(ConfiguredAction::new(Arc::clone(self), permit, Arc::new(written.limits), text, destination))
+        Ok(ConfiguredAction::new(Arc::clone(self), permit, Arc::new(limits), text, destination))
     }
 
     /// Everything that can be said before any secret is read.
@@ -92,9 +95,22 @@ impl Plugin {
                     Grants::default()
                 },
             );
-        problems.extend(lacking(self.descriptor().needs, self.runtime.settings.provides));
+        problems.extend(lacking(self.descriptor().needs, &self.runtime.settings.services));
         problems.extend(self.loaded.schema.problems(&Value::Object(action.config.clone())));
         if problems.is_empty() { Ok(Written { limits, grants }) } else { Err(ConfigureError { problems }) }
+    }
+
+    /// A password that is not there is told when the action loads, not with the first mail.
+    fn check_mail_password(&self, effective: &Effective) -> Result<(), ConfigureError> {
+        let smtp = self.runtime.settings.services.smtp.as_ref().filter(|_| effective.mail);
+        let Some(name) = smtp.and_then(|smtp| smtp.password_secret()) else { return Ok(()) };
+        let problem = match self.runtime.secrets.secret(name) {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => ConfigProblem::new("", format!("there is no password `{name}` for the mail server"))
+                .help(self.runtime.secrets.place(name)),
+            Err(error) => ConfigProblem::new("", error.to_string()),
+        };
+        Err(problem.into())
     }
 
     /// The plugin's own `check`.
@@ -135,23 +151,16 @@ impl Plugin {
     }
 }
 
+/// The one server that an action without URLs uses.
+fn server(effective: &Effective) -> Option<String> {
+    let redis = effective.redis.first().map(|name| format!("redis.{name}"));
+    let memcached = || effective.memcached.first().map(|name| format!("memcached.{name}"));
+    redis.or_else(memcached).or_else(|| effective.mail.then(|| "smtp".to_owned()))
+}
+
 struct Written {
     limits: Limits,
     grants: Grants,
-}
-
-/// Needs that this host can not meet, whatever is granted.
-fn lacking(needs: Needs, provides: Provides) -> Vec<ConfigProblem> {
-    [(Need::Mail, provides.mail, "SMTP server"), (Need::Redis, provides.redis, "Redis connection")]
-        .into_iter()
-        .filter(|(need, provided, _)| needs.has(*need) && !provided)
-        .map(|(need, _, what)| {
-            ConfigProblem::new(
-                "",
-                format!("the plugin needs `{}`, and this host provides no {what}", need.as_str()),
-            )
-        })
-        .collect()
 }
 
 /// Compiles every text with something to render that the schema marks as a template.
@@ -184,18 +193,4 @@ fn compile_templates(
         }
     }
     if problems.is_empty() { Ok(templates) } else { Err(ConfigureError { problems }) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_service_that_the_host_lacks_is_told() {
-        let needs = Needs::default().with(Need::Mail).with(Need::Http);
-        let told = lacking(needs, Provides { redis: true, ..Provides::default() });
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0].message, "the plugin needs `mail`, and this host provides no SMTP server");
-        assert!(lacking(needs, Provides { mail: true, redis: false }).is_empty());
-    }
 }

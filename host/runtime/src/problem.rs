@@ -25,6 +25,12 @@ impl ConfigProblem {
         self
     }
 
+    /// The same at another place.
+    pub(crate) fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = pointer.into();
+        self
+    }
+
     /// A key that is not known at `pointer`, with the nearest of those that are.
     pub(crate) fn unknown_key<'a>(
         pointer: &str,

@@ -16,7 +16,7 @@ use crate::{
     cache::CompileCache,
     capability::Effective,
     descriptor::Descriptor,
-    egress::{Clients, Decided, Egress, Permit, Who},
+    egress::{Clients, Decided, Egress, Permit, Services, Who},
     engine::{self, EngineError},
     guest::{Call, Guest, Phase},
     hostapi::{LogSink, ProviderTokens, Tokens},
@@ -64,12 +64,13 @@ impl Runtime {
         let linker = linking::linker(&engine).map_err(|error| EngineError::Engine(format!("{error:#}")))?;
         let cache = settings.cache_dir.as_deref().and_then(|folder| CompileCache::open(folder, &engine));
         let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?;
+        let services = Services::new(&settings.services, &settings.extra_ca_pem, &secrets)?;
         let shared = Shared {
             running: Semaphore::new(settings.max_instances.max(1) as usize),
             warm: Arc::new(Semaphore::new(settings.max_warm_instances as usize)),
             engine,
             ticker,
-            egress: Arc::new(Egress { clients, clock, provider_tokens: ProviderTokens::default() }),
+            egress: Arc::new(Egress { clients, services, clock, provider_tokens: ProviderTokens::default() }),
             secrets,
             linker,
             cache,

@@ -27,6 +27,16 @@ pub(crate) struct Marks {
     pub(crate) secret_env: Option<String>,
     /// `x-secret-body`.
     pub(crate) secret_body: bool,
+    /// `x-recipient`.
+    pub(crate) recipient: bool,
+}
+
+/// A field that names a connection of the host's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ConnectionField {
+    pub(crate) name: String,
+    /// The kind of connection, or the name of the field beside it that says the kind.
+    pub(crate) kind: String,
 }
 
 /// Schemas nest no deeper; configurations are walked no deeper.
@@ -133,6 +143,21 @@ impl ConfigSchema {
         }
     }
 
+    /// The fields of the configuration itself that are marked `x-connection`.
+    pub(crate) fn connection_fields(&self) -> Vec<ConnectionField> {
+        let fields = self.document.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let marked = fields.filter_map(|(name, schema)| {
+            let kind = schema.get("x-connection")?.as_str()?.to_owned();
+            Some(ConnectionField { name: name.clone(), kind })
+        });
+        marked.collect()
+    }
+
+    /// What the schema says a field of the configuration itself is when it is left out.
+    pub(crate) fn default_text(&self, field: &str) -> Option<&str> {
+        self.document.get("properties")?.get(field)?.get("default")?.as_str()
+    }
+
     fn walk(
         &self,
         schema: &Value,
@@ -194,6 +219,7 @@ impl Marks {
         self.template = self.template.or(other.template);
         self.egress |= other.egress;
         self.secret_body |= other.secret_body;
+        self.recipient |= other.recipient;
         self.secret_env = self.secret_env.take().or(other.secret_env);
     }
 }
@@ -206,6 +232,7 @@ fn read_marks(keywords: &serde_json::Map<String, Value>) -> Marks {
         egress: set("x-egress"),
         secret_env: text("x-secret-env").map(str::to_owned),
         secret_body: set("x-secret-body"),
+        recipient: set("x-recipient"),
     }
 }
 

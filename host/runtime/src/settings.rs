@@ -1,8 +1,11 @@
 //! What the embedding program decides once for all plugins.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use crate::limits::Limits;
+use crate::{
+    egress::{MemcachedSettings, RedisSettings, SmtpSettings},
+    limits::Limits,
+};
 
 /// Settings of a [`Runtime`](crate::Runtime). Every field has a default.
 #[derive(Clone, Debug)]
@@ -22,17 +25,19 @@ pub struct RuntimeSettings {
     pub extra_ca_pem: Vec<Vec<u8>>,
     /// `User-Agent` of requests that carry none.
     pub user_agent: String,
-    /// Capabilities that depend on what the host was configured with.
-    pub provides: Provides,
+    /// Servers that actions may use when they are granted.
+    pub services: ServiceSettings,
 }
 
-/// Capabilities that a host may lack. An action whose plugin needs one that is lacking does not load.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Provides {
-    /// An SMTP server.
-    pub mail: bool,
-    /// At least one Redis connection.
-    pub redis: bool,
+/// Servers that actions may use when they are granted. An action that needs one that is not here does not load.
+#[derive(Clone, Default, Debug)]
+pub struct ServiceSettings {
+    /// The mail server.
+    pub smtp: Option<SmtpSettings>,
+    /// Redis servers by the name of their connection.
+    pub redis: BTreeMap<String, RedisSettings>,
+    /// Memcached servers by the name of their connection.
+    pub memcached: BTreeMap<String, MemcachedSettings>,
 }
 
 impl Default for RuntimeSettings {
@@ -46,7 +51,7 @@ impl Default for RuntimeSettings {
             defaults: Limits::default(),
             extra_ca_pem: Vec::new(),
             user_agent: concat!("aftercommit/", env!("CARGO_PKG_VERSION")).to_owned(),
-            provides: Provides::default(),
+            services: ServiceSettings::default(),
         }
     }
 }

@@ -48,7 +48,11 @@ pub(crate) const PLUGIN: &str = "aftercommit:action/plugin";
 
 /// Package, version prefix, interfaces.
 const PROVIDED: [(&str, &str, &[&str]); 8] = [
-    ("aftercommit:action", "1.", &["model", "log", "clock", "http", "secrets", "mail", "redis", "template"]),
+    (
+        "aftercommit:action",
+        "1.",
+        &["model", "log", "clock", "http", "secrets", "mail", "redis", "memcached", "template"],
+    ),
     ("wasi:http", "0.2.", &["types", "outgoing-handler"]),
     ("wasi:io", "0.2.", &["error", "poll", "streams"]),
     ("wasi:clocks", "0.2.", &["monotonic-clock", "wall-clock"]),

@@ -17,6 +17,7 @@ pub mod observers;
 pub mod output;
 pub mod pipeline;
 pub mod plugins;
+mod services;
 pub mod source;
 pub mod testing;
 pub mod wiring;

@@ -16,6 +16,7 @@ use crate::{
     config::{Config, DatabaseConfig, without_password},
     error::{Error, Result},
     plugins::Catalog,
+    services,
 };
 
 /// Opens the database. With `create`, a missing SQLite file is made.
@@ -42,6 +43,7 @@ pub fn open_catalog(config: &Config) -> Result<Catalog> {
     let settings = RuntimeSettings {
         cache_dir: config.runtime.cache_dir.clone().or_else(default_cache_dir),
         max_instances: u32::try_from(config.dispatch.max_concurrency).unwrap_or(u32::MAX),
+        services: services::settings(config)?,
         ..RuntimeSettings::default()
     };
     let runtime = Runtime::new(settings, secrets(config), clock)

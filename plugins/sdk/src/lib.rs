@@ -8,8 +8,11 @@ mod event;
 pub mod http;
 mod json;
 pub mod log;
+pub mod mail;
+pub mod memcached;
 mod outcome;
 mod plugin;
+pub mod redis;
 mod schema;
 pub mod secrets;
 pub mod template;
@@ -24,7 +27,7 @@ pub use plugin::{Need, Plugin};
 /// What a plugin's main file needs.
 pub mod prelude {
     pub use crate::{
-        Delivery, Event, Failure, FieldProblem, JsonObject, Need, Outcome, Plugin, clock, http, log, secrets,
-        template,
+        Delivery, Event, Failure, FieldProblem, JsonObject, Need, Outcome, Plugin, clock, http, log, mail,
+        memcached, redis, secrets, template,
     };
 }

@@ -42,6 +42,8 @@ pub enum Need {
     Mail,
     /// Commands to a Redis server.
     Redis,
+    /// Keys of a Memcached server.
+    Memcached,
 }
 
 impl Need {
@@ -54,6 +56,7 @@ impl Need {
             Self::RevealSecrets => "secrets.reveal",
             Self::Mail => "mail",
             Self::Redis => "redis",
+            Self::Memcached => "memcached",
         }
     }
 }

@@ -63,3 +63,4 @@ rendered!(
     "A template of Slack's Block Kit: JSON whose strings are mrkdwn; `&`, `<` and `>` of values are escaped, then as JSON."
 );
 rendered!(Slack, "slack", "A template of Slack's mrkdwn: `&`, `<` and `>` of values are escaped.");
+rendered!(Glob, "glob", "A template of a pattern as Redis has it: values match only themselves.");

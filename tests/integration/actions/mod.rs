@@ -1,10 +1,13 @@
-//! Actions against servers that check each request by its vendor's published contract and answer as the vendor does: one
+//! The built-in actions as their example files show them, by a real host, towards what people really run; where that
+//! can not be had, against servers that check each request by its vendor's published contract and answer as the vendor does: one
 //! case of each with the real program and its example file, and the tables of failures through the built component.
 
 mod apns;
+mod cache;
 mod certificate;
 mod component;
 mod elasticsearch;
+mod email;
 mod example;
 mod fcm;
 mod meilisearch;

@@ -35,7 +35,7 @@ impl Clients {
     pub(crate) fn new(user_agent: &str, extra_ca_pem: &[Vec<u8>]) -> Result<Self, EngineError> {
         // Fails when the program has installed a provider before; that one is then used.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let tls = Arc::new(Tls { extra: extra_roots(extra_ca_pem)?, config: OnceLock::new() });
+        let tls = Arc::new(Tls::new(extra_ca_pem)?);
         Ok(Self { tls, user_agent: user_agent.to_owned(), by_grants: Mutex::default() })
     }
 
@@ -90,13 +90,19 @@ impl Client {
 
 /// One TLS configuration for all clients, made when the first of them connects: reading the platform's roots takes
 /// milliseconds.
-struct Tls {
+#[derive(Debug)]
+pub(super) struct Tls {
     extra: Vec<CertificateDer<'static>>,
     config: OnceLock<rustls::ClientConfig>,
 }
 
 impl Tls {
-    fn config(&self) -> &rustls::ClientConfig {
+    /// Trusts the platform's authorities and these (PEM).
+    pub(super) fn new(extra_ca_pem: &[Vec<u8>]) -> Result<Self, EngineError> {
+        Ok(Self { extra: extra_roots(extra_ca_pem)?, config: OnceLock::new() })
+    }
+
+    pub(super) fn config(&self) -> &rustls::ClientConfig {
         self.config.get_or_init(|| {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -150,27 +156,34 @@ impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let private_network = self.private_network.clone();
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
-                .await
-                .map_err(|error| Unresolved(error.to_string()))?
-                .collect();
-            let mut range = None;
-            let permitted: Vec<SocketAddr> = found
-                .into_iter()
-                .filter(|address| match private_network.permits(address.ip()) {
-                    Ok(()) => true,
-                    Err(special) => {
-                        range = Some(special);
-                        false
-                    }
-                })
-                .collect();
-            match (permitted.is_empty(), range) {
-                (false, _) => Ok(Box::new(permitted.into_iter()) as Addrs),
-                (true, Some(range)) => Err(OnlySpecial { range }.into()),
-                (true, None) => Err(Unresolved("it has no address".to_owned()).into()),
+            let permitted = resolve(name.as_str(), 0, &private_network).await?;
+            Ok(Box::new(permitted.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// The addresses of a name (or of an address, written out) that may be connected to; at least one. Who calls this
+/// connects to exactly these.
+pub(super) async fn resolve(
+    name: &str,
+    port: u16,
+    private_network: &PrivateNetwork,
+) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    let found = tokio::net::lookup_host((name, port)).await.map_err(|error| Unresolved(error.to_string()))?;
+    let mut range = None;
+    let permitted: Vec<SocketAddr> = found
+        .filter(|address| match private_network.permits(address.ip()) {
+            Ok(()) => true,
+            Err(special) => {
+                range = Some(special);
+                false
             }
         })
+        .collect();
+    match (permitted.is_empty(), range) {
+        (false, _) => Ok(permitted),
+        (true, Some(range)) => Err(OnlySpecial { range }.into()),
+        (true, None) => Err(Unresolved("it has no address".to_owned()).into()),
     }
 }
 

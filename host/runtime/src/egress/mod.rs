@@ -1,13 +1,20 @@
-//! The one way out: every request of every plugin, by the buffered import or by wasi:http, is decided and sent here.
+//! The one way out: every request of every plugin, by the buffered import or by wasi:http, and every use of a configured
+//! server (mail, Redis, Memcached), is decided and made here.
 //!
 //! This module knows nothing of WebAssembly.
 
 mod address;
 mod client;
 mod decision;
+mod dial;
 mod exchange;
+mod mail;
+mod memcached;
+mod pool;
+mod redis;
 mod request;
 mod retry_after;
+mod services;
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,7 +22,14 @@ use aftercommit_core::Clock;
 use bytes::Bytes;
 
 pub(crate) use client::{Client, Clients};
+pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply};
+pub use mail::{SmtpEncryption, SmtpSettings};
+pub(crate) use memcached::MemcachedFault;
+pub use memcached::MemcachedSettings;
+pub use redis::RedisSettings;
+pub(crate) use redis::{RedisFault, Reply as RedisReply};
 pub(crate) use request::{Decided, forbidden_header};
+pub(crate) use services::Services;
 
 use crate::{
     capability::Effective,
@@ -26,6 +40,7 @@ use crate::{
 /// Sends requests for actions.
 pub(crate) struct Egress {
     pub(crate) clients: Clients,
+    pub(crate) services: Services,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) provider_tokens: ProviderTokens,
 }

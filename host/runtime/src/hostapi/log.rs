@@ -52,6 +52,11 @@ struct State {
 const LAST_ERROR_CHARS: usize = 500;
 
 impl LogSink {
+    /// Id of the delivery that the lines belong to.
+    pub(crate) fn delivery(&self) -> &str {
+        &self.delivery
+    }
+
     pub(crate) fn new(who: Arc<Who>, delivery: String, max_lines: u64, max_bytes: u64) -> Arc<Self> {
         Arc::new(Self { who, delivery, max_lines, max_bytes, state: Mutex::default() })
     }

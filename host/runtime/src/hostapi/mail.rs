@@ -1,17 +1,63 @@
-//! `mail`: this host has no SMTP server yet, and says so.
+//! `mail`: from the guest's records to the egress and back.
 
 use crate::{
-    bindings::aftercommit::action::mail::{Host, MailError, Message},
-    capability::Need,
-    guest::Guest,
+    bindings::aftercommit::action::{
+        mail::{self, Host, MailError},
+        model::Content,
+    },
+    egress::{Enclosure, Letter, MailFault, MailReply},
+    guest::{Guest, Phase},
 };
 
 impl Host for Guest {
-    async fn send(&mut self, _: Message) -> wasmtime::Result<Result<String, MailError>> {
+    async fn send(&mut self, message: mail::Message) -> wasmtime::Result<Result<String, MailError>> {
         self.call.host_call()?;
-        if !self.call.permit.effective.needs.has(Need::Mail) {
-            return Ok(Err(MailError::Denied("the plugin does not declare that it needs `mail`".to_owned())));
+        if self.call.phase != Phase::Run {
+            return Ok(Err(MailError::Denied("mail is sent during `run` only".to_owned())));
         }
-        Ok(Err(MailError::NotConfigured("this host has no SMTP server".to_owned())))
+        self.call.waited = true;
+        let call = &self.call;
+        let letter = Letter::from(message);
+        let sent = call.egress.mail(&call.permit, &letter, call.log.delivery(), call.bounds()).await;
+        Ok(sent.map_err(MailError::from))
+    }
+}
+
+impl From<mail::Message> for Letter {
+    fn from(message: mail::Message) -> Self {
+        let attachments = message.attachments.into_iter().map(|attachment| Enclosure {
+            filename: attachment.filename,
+            media_type: attachment.media_type,
+            content: match attachment.content {
+                Content::Text(text) => text.into_bytes(),
+                Content::Bytes(bytes) => bytes,
+            },
+        });
+        Self {
+            sender: message.sender,
+            to: message.to,
+            cc: message.cc,
+            bcc: message.bcc,
+            reply_to: message.reply_to,
+            subject: message.subject,
+            text: message.text,
+            html: message.html,
+            headers: message.headers,
+            attachments: attachments.collect(),
+            message_id: message.message_id,
+        }
+    }
+}
+
+impl From<MailFault> for MailError {
+    fn from(fault: MailFault) -> Self {
+        let reply = |reply: MailReply| mail::Reply { code: reply.code, message: reply.message };
+        match fault {
+            MailFault::InvalidMessage(why) => Self::InvalidMessage(why),
+            MailFault::Denied(why) => Self::Denied(why),
+            MailFault::NotConfigured(why) => Self::NotConfigured(why),
+            MailFault::Transient(said) => Self::Transient(reply(said)),
+            MailFault::Permanent(said) => Self::Permanent(reply(said)),
+        }
     }
 }

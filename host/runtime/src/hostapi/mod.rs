@@ -5,6 +5,7 @@ mod http;
 mod jwt;
 mod log;
 mod mail;
+mod memcached;
 mod provider_token;
 mod redis;
 mod secrets;

@@ -1,27 +1,59 @@
-//! `redis`: this host has no Redis connection yet, and says so.
+//! `redis`: from the guest's words to the egress and back.
 
 use crate::{
     bindings::aftercommit::action::{
         model::Content,
         redis::{Host, Node, RedisError},
     },
-    capability::Need,
-    guest::Guest,
+    egress::{RedisFault, RedisReply},
+    guest::{Guest, Phase},
+    hostapi::content_bytes,
 };
 
 impl Host for Guest {
     async fn execute(
         &mut self,
         connection: String,
-        _: String,
-        _: Vec<Content>,
+        command: String,
+        arguments: Vec<Content>,
     ) -> wasmtime::Result<Result<Vec<Node>, RedisError>> {
         self.call.host_call()?;
-        if !self.call.permit.effective.needs.has(Need::Redis) {
-            return Ok(Err(RedisError::Denied(
-                "the plugin does not declare that it needs `redis`".to_owned(),
-            )));
+        if self.call.phase != Phase::Run {
+            return Ok(Err(RedisError::Denied("commands are sent during `run` only".to_owned())));
         }
-        Ok(Err(RedisError::NotConfigured(format!("this host has no Redis connection `{connection}`"))))
+        self.call.waited = true;
+        let call = &self.call;
+        let arguments: Vec<&[u8]> = arguments.iter().map(content_bytes).collect();
+        let reply = call.egress.redis(&call.permit, &connection, &command, &arguments, call.bounds()).await;
+        Ok(reply.map(|nodes| nodes.into_iter().map(Node::from).collect()).map_err(RedisError::from))
+    }
+}
+
+impl From<RedisReply> for Node {
+    fn from(reply: RedisReply) -> Self {
+        match reply {
+            RedisReply::Nil => Self::Nil,
+            RedisReply::Status(text) => Self::Status(text),
+            RedisReply::Error(text) => Self::Error(text),
+            RedisReply::Integer(number) => Self::Integer(number),
+            RedisReply::Data(bytes) => Self::Data(match String::from_utf8(bytes.into()) {
+                Ok(text) => Content::Text(text),
+                Err(error) => Content::Bytes(error.into_bytes()),
+            }),
+            RedisReply::Array(length) => Self::Array(length),
+        }
+    }
+}
+
+impl From<RedisFault> for RedisError {
+    fn from(fault: RedisFault) -> Self {
+        match fault {
+            RedisFault::Denied(why) => Self::Denied(why),
+            RedisFault::NotConfigured(why) => Self::NotConfigured(why),
+            RedisFault::Connect(why) => Self::Connect(why),
+            RedisFault::Timeout => Self::Timeout,
+            RedisFault::TooLarge(limit) => Self::ReplyTooLarge(limit),
+            RedisFault::Protocol(why) => Self::Protocol(why),
+        }
     }
 }

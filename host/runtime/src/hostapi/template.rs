@@ -45,6 +45,7 @@ impl From<template::Escaping> for Escaping {
             template::Escaping::Url => Self::Url,
             template::Escaping::Slack => Self::Slack,
             template::Escaping::SlackJson => Self::SlackJson,
+            template::Escaping::Glob => Self::Glob,
         }
     }
 }

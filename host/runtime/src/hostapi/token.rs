@@ -139,7 +139,7 @@ mod tests {
     use crate::{
         bindings::aftercommit::action::secrets::{ClientCredentials, ServiceAccount},
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
-        egress::{Clients, Decided, Egress, Permit, Who},
+        egress::{Clients, Decided, Egress, Permit, Services, Who},
         guest::Phase,
         hostapi::{LogSink, ProviderTokens},
         limits::Limits,
@@ -205,6 +205,7 @@ mod tests {
             permit,
             egress: Arc::new(Egress {
                 clients,
+                services: Services::default(),
                 clock: clock.clone(),
                 provider_tokens: ProviderTokens::default(),
             }),

@@ -17,11 +17,13 @@ pub(crate) enum Escaping {
     Slack,
     /// JSON whose strings Slack reads as message text (Block Kit): as `Slack`, then as `Json`.
     SlackJson,
+    /// A pattern of Redis: `* ? [ ] ^ -` and backslashes stand for themselves, so data can not match more than itself.
+    Glob,
 }
 
 impl Escaping {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Json, Self::Html, Self::Text, Self::Url, Self::Slack, Self::SlackJson];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Json, Self::Html, Self::Text, Self::Url, Self::Slack, Self::SlackJson, Self::Glob];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -31,6 +33,7 @@ impl Escaping {
             Self::Url => "url",
             Self::Slack => "slack",
             Self::SlackJson => "slack-json",
+            Self::Glob => "glob",
         }
     }
 
@@ -63,6 +66,14 @@ impl Escaping {
                         '\'' if self == Self::Html => out.push_str("&#39;"),
                         letter => out.push(letter),
                     }
+                }
+            }
+            Self::Glob => {
+                for letter in text.chars() {
+                    if matches!(letter, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+                        out.push('\\');
+                    }
+                    out.push(letter);
                 }
             }
             Self::Url => {
@@ -109,10 +120,18 @@ mod tests {
             (Escaping::Url, "a%22b%5Cc%3Cd%3E%26%27e%2F%01%C3%A9%0A"),
             (Escaping::Slack, "a\"b\\c&lt;d&gt;&amp;'e/\u{1}é\n"),
             (Escaping::SlackJson, "a\\\"b\\\\c&lt;d&gt;&amp;'e/\\u0001é\\n"),
+            (Escaping::Glob, "a\"b\\\\c<d>&'e/\u{1}é\n"),
         ] {
             let mut out = String::new();
             escaping.escape_into(text, &mut out);
             assert_eq!(out, expected, "{escaping:?}");
         }
+    }
+
+    #[test]
+    fn a_value_is_no_pattern() {
+        let mut out = String::new();
+        Escaping::Glob.escape_into("*?[a-z]^x{y}", &mut out);
+        assert_eq!(out, "\\*\\?\\[a\\-z\\]\\^x{y}");
     }
 }

@@ -23,7 +23,8 @@ pub(super) const HELPERS: [&str; 17] = [
 
 /// The engine for an escaping. Templates are not kept in it.
 pub(super) fn registry(escaping: Escaping) -> &'static Handlebars<'static> {
-    static REGISTRIES: LazyLock<[Handlebars<'static>; 6]> = LazyLock::new(|| Escaping::ALL.map(build));
+    const COUNT: usize = Escaping::ALL.len();
+    static REGISTRIES: LazyLock<[Handlebars<'static>; COUNT]> = LazyLock::new(|| Escaping::ALL.map(build));
     &REGISTRIES[Escaping::ALL.iter().position(|known| *known == escaping).unwrap_or_default()]
 }
 

@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cache;
 mod configuring;
+mod email;
 mod fixture;
 mod limits;
 mod loading;
 mod receiver;
+mod redis;
 mod requests;
 mod secrets;
+mod smtp;
 mod wasi;

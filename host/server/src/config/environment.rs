@@ -1,5 +1,5 @@
-//! Environment variables over the file: `DATABASE_URL`, `AFTERCOMMIT_<SECTION>_<KEY>` and
-//! `AFTERCOMMIT_REDIS_<NAME>_URL`.
+//! Environment variables over the file: `DATABASE_URL`, `AFTERCOMMIT_<SECTION>_<KEY>`, `AFTERCOMMIT_REDIS_<NAME>_URL` and
+//! `AFTERCOMMIT_MEMCACHED_<NAME>_URL`.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ impl Environment {
             put(&mut document.root, "database.url", url, "DATABASE_URL");
         }
         for (name, value) in self.0.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
-            let path = known.get(name).cloned().or_else(|| redis_path(name));
+            let path = known.get(name).cloned().or_else(|| connection_path(name));
             match path {
                 Some(path) if !value.is_empty() => put(&mut document.root, &path, value, name),
                 None if name != LOG_LEVEL => strangers.push(name.clone()),
@@ -85,9 +85,11 @@ fn variable_of(path: &str) -> String {
 }
 
 /// `AFTERCOMMIT_REDIS_CACHE_URL` is `redis.cache.url`.
-fn redis_path(variable: &str) -> Option<String> {
-    let name = variable.strip_prefix("AFTERCOMMIT_REDIS_")?.strip_suffix("_URL")?;
-    (!name.is_empty()).then(|| format!("redis.{}.url", name.to_ascii_lowercase()))
+fn connection_path(variable: &str) -> Option<String> {
+    ["redis", "memcached"].into_iter().find_map(|kind| {
+        let name = variable.strip_prefix(&format!("{}_", variable_of(kind)))?.strip_suffix("_URL")?;
+        (!name.is_empty()).then(|| format!("{kind}.{}.url", name.to_ascii_lowercase()))
+    })
 }
 
 fn put(root: &mut Node, path: &str, value: &str, variable: &str) {

@@ -10,6 +10,7 @@ mod dispatch;
 mod environment;
 mod file;
 mod intake;
+mod memcached;
 mod observers;
 mod plugins;
 mod redis;
@@ -28,6 +29,7 @@ pub use dispatch::DispatchConfig;
 pub use environment::Environment;
 pub use file::{DEFAULT_FILE, Loaded, load};
 pub use intake::IntakeConfig;
+pub use memcached::MemcachedConfig;
 pub use observers::ObserversConfig;
 pub use plugins::{PluginConfig, PluginSource};
 pub use redis::RedisConfig;
@@ -63,6 +65,8 @@ pub struct Config {
     pub smtp: Option<SmtpConfig>,
     /// `[redis.NAME]`
     pub redis: BTreeMap<String, RedisConfig>,
+    /// `[memcached.NAME]`
+    pub memcached: BTreeMap<String, MemcachedConfig>,
     /// `[plugins.NAME]`
     pub plugins: BTreeMap<String, PluginConfig>,
 }
@@ -75,8 +79,8 @@ impl Config {
         if findings.is_empty() { Ok(config) } else { Err(document.report(findings.into_problems())) }
     }
 
-    /// Every key of the file with its path, `intake.batch_size`; those of `[redis.NAME]` and `[plugins.NAME]` only for
-    /// the names in `document`.
+    /// Every key of the file with its path, `intake.batch_size`; those of `[redis.NAME]`, `[memcached.NAME]` and `[plugins.NAME]` only
+    /// for the names in `document`.
     #[must_use]
     pub fn known_keys(document: &Document) -> Vec<String> {
         let findings = Findings::default();
@@ -98,6 +102,11 @@ impl Config {
             runtime: RuntimeConfig::read(root.section("runtime")),
             smtp: SmtpConfig::read(root.section("smtp")),
             redis: root.named("redis").into_iter().map(|(name, it)| (name, RedisConfig::read(it))).collect(),
+            memcached: root
+                .named("memcached")
+                .into_iter()
+                .map(|(name, it)| (name, MemcachedConfig::read(it)))
+                .collect(),
             plugins: root
                 .named("plugins")
                 .into_iter()
@@ -142,7 +151,8 @@ mod tests {
     fn the_reference_has_every_key_and_its_examples_are_valid() {
         let document = with_examples();
         let config = Config::resolve(&document).unwrap_or_else(|report| panic!("{report}"));
-        assert!(config.smtp.is_some() && !config.redis.is_empty() && config.plugins.len() > 1);
+        assert!(config.smtp.is_some() && !config.redis.is_empty() && !config.memcached.is_empty());
+        assert!(config.plugins.len() > 1);
         let written = |path: &str| {
             path.split('.').try_fold(&document.root, |node: &Node, key| match &node.content {
                 Content::Table(entries) => {
@@ -188,6 +198,23 @@ mod tests {
     #[test]
     fn bad_toml_is_shown_with_its_line() {
         insta::assert_snapshot!(parse("[intake]\nbatch_size = = 5\n").unwrap_err());
+    }
+
+    #[test]
+    fn servers_that_are_not_ones_are_told_at_their_place() {
+        let wrong = "[redis.a]\nurl = \"redis://:hunter2@h/x\"\n[redis.b]\n[memcached.c]\nurl = \"c:11211\"\n\
+                     [smtp]\nhost = \"h\"\nfrom = \"nobody\"\npassword_env = \"P\"\n";
+        let told = parse(wrong).unwrap_err();
+        for expected in [
+            "redis.a.url: what follows the host is not the number of a database",
+            "redis.b: `url` is missing",
+            "memcached.c.url: ",
+            "smtp.from: `nobody` is not one address",
+            "smtp: `username` is missing",
+        ] {
+            assert!(told.contains(expected), "{told}");
+        }
+        assert!(!told.contains("hunter2"), "{told}");
     }
 
     #[test]

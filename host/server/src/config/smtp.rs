@@ -1,5 +1,9 @@
 //! `[smtp]`: the mail server of the `email` action.
 
+use std::path::PathBuf;
+
+use aftercommit_runtime::{SmtpEncryption, SmtpSettings};
+
 use crate::document::Section;
 
 /// `[smtp]`
@@ -13,10 +17,14 @@ pub struct SmtpConfig {
     pub tls: SmtpTls,
     /// Who logs in; without one, nobody does.
     pub username: Option<String>,
-    /// Name of the environment variable that holds the password.
+    /// Name of the secret that holds the password: an environment variable, or a file of `[secrets]`.
     pub password_env: Option<String>,
     /// The sender of mails that name none.
     pub from: Option<String>,
+    /// Certificates (PEM) trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Connections at the same time; more mails wait.
+    pub max_connections: u32,
 }
 
 /// How the connection to the mail server is protected.
@@ -55,6 +63,8 @@ impl SmtpConfig {
             username: section.text("username"),
             password_env: section.text("password_env"),
             from: section.text("from"),
+            ca_file: section.text("ca_file").map(PathBuf::from),
+            max_connections: section.whole("max_connections", 8, 1..=1000),
         };
         let present = section.is_present();
         if present && host.is_none() {
@@ -63,7 +73,31 @@ impl SmtpConfig {
         if config.username.is_some() && config.password_env.is_none() {
             section.missing("password_env", "the environment variable that holds the password of `username`");
         }
+        if config.username.is_none() && config.password_env.is_some() {
+            section.missing("username", "who logs in with the password of `password_env`");
+        }
+        if let Err(why) = config.settings() {
+            section.problem("from", why);
+        }
         section.finish();
         present.then_some(config)
+    }
+
+    /// The server as the runtime takes it, without the certificates of `ca_file`.
+    pub fn settings(&self) -> Result<SmtpSettings, String> {
+        let encryption = match self.tls {
+            SmtpTls::Starttls => SmtpEncryption::Starttls,
+            SmtpTls::Implicit => SmtpEncryption::Implicit,
+            SmtpTls::None => SmtpEncryption::None,
+        };
+        let mut settings = SmtpSettings::new(&self.host, self.port, encryption);
+        if let (Some(username), Some(password)) = (&self.username, &self.password_env) {
+            settings = settings.with_login(username, password);
+        }
+        settings.max_connections = self.max_connections;
+        match &self.from {
+            Some(from) => settings.with_from(from),
+            None => Ok(settings),
+        }
     }
 }

@@ -1,0 +1,178 @@
+//! One connection to the mail server: encrypted as configured, logged in, one message at a time.
+
+use lettre::{
+    address::Envelope,
+    transport::smtp::{
+        Error,
+        authentication::{Credentials, Mechanism},
+        client::AsyncSmtpConnection,
+        commands::{Data, Mail, Rcpt, Rset},
+        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
+    },
+};
+
+use super::{
+    MailFault, Reply,
+    metered::{Metered, Room},
+    settings::{SmtpEncryption, SmtpSettings},
+    starttls, told,
+};
+use crate::{
+    egress::{
+        client::Tls,
+        dial::{DialError, Wire},
+    },
+    secrets::Secret,
+};
+
+/// In the order of preference; both send the password as it is, so only TLS protects it.
+const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+
+/// What the client of the mail crate takes for the greeting, when that was read before the upgrade to TLS.
+const GREETING: &[u8] = b"220 ready\r\n";
+
+/// A connection between two messages.
+pub(super) struct Connection {
+    smtp: AsyncSmtpConnection,
+    room: Room,
+}
+
+impl Connection {
+    /// Connects, encrypts, greets as `hello` and logs in.
+    pub(super) async fn open(
+        settings: &SmtpSettings,
+        tls: &Tls,
+        hello: &str,
+        password: Option<&Secret>,
+    ) -> Result<Self, MailFault> {
+        let endpoint = &settings.endpoint;
+        let fault = |error: DialError| MailFault::Transient(Reply::connection(error.0));
+        let stream = endpoint.connect().await.map_err(fault)?;
+        let peer = stream.peer_addr().map_err(|error| fault(DialError(error.to_string())))?;
+        let (stream, first): (Box<dyn Wire>, &'static [u8]) = match settings.encryption {
+            SmtpEncryption::None => (Box::new(stream), b""),
+            SmtpEncryption::Implicit => (Box::new(endpoint.encrypt(tls, stream).await.map_err(fault)?), b""),
+            SmtpEncryption::Starttls => {
+                let stream = starttls::ask(stream, hello).await?;
+                (Box::new(endpoint.encrypt(tls, stream).await.map_err(fault)?), GREETING)
+            }
+        };
+        let room = Room::new();
+        let stream = Box::new(Metered::new(stream, peer, first, room.clone()));
+        let hello = ClientId::Domain(hello.to_owned());
+        let mut smtp =
+            AsyncSmtpConnection::connect_with_transport(stream, &hello).await.map_err(|error| of(&error))?;
+        if let (Some((username, _)), Some(password)) = (&settings.login, password) {
+            if smtp.server_info().get_auth_mechanism(&MECHANISMS).is_none() {
+                let message = "the server offers neither AUTH PLAIN nor AUTH LOGIN (`username` in [smtp])";
+                return Err(MailFault::Transient(Reply::connection(message)));
+            }
+            let credentials = Credentials::new(username.clone(), password.expose().to_owned());
+            smtp.auth(&MECHANISMS, &credentials).await.map_err(|error| of(&error))?;
+        }
+        Ok(Self { smtp, room })
+    }
+
+    /// Whether the server is still there, with nothing left of a message before.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        self.room.renew();
+        self.smtp.command(Rset).await.is_ok()
+    }
+
+    /// Hands over one message to all its recipients or to none: if the server refuses one of them, the message is not
+    /// sent. After an error the connection must not be used again.
+    pub(super) async fn send(&mut self, envelope: &Envelope, message: &[u8]) -> Result<(), MailFault> {
+        let mut parameters = Vec::new();
+        let info = self.smtp.server_info();
+        let lacks = |extension: &str| {
+            MailFault::InvalidMessage(format!("it needs {extension}, which the mail server does not offer"))
+        };
+        let addresses = envelope.from().into_iter().chain(envelope.to());
+        if addresses.into_iter().any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
+            if !info.supports_feature(Extension::SmtpUtfEight) {
+                return Err(lacks("SMTPUTF8 (an address has letters beyond ASCII)"));
+            }
+            parameters.push(MailParameter::SmtpUtfEight);
+        }
+        if !message.is_ascii() {
+            if !info.supports_feature(Extension::EightBitMime) {
+                return Err(lacks("8BITMIME"));
+            }
+            parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+        }
+        self.smtp
+            .command(Mail::new(envelope.from().cloned(), parameters))
+            .await
+            .map_err(|error| of(&error))?;
+        let mut refused = Vec::new();
+        for recipient in envelope.to() {
+            match self
+                .smtp
+                .command(Rcpt::new(recipient.clone(), Vec::new()))
+                .await
+                .map_err(|error| of(&error))
+            {
+                Ok(_) => {}
+                // A refusal of this recipient; the others are asked too, so that all are told at once.
+                Err(MailFault::Transient(reply) | MailFault::Permanent(reply)) if reply.code != 0 => {
+                    refused.push((recipient, reply));
+                }
+                Err(broken) => return Err(broken),
+            }
+        }
+        if let Some(fault) = refusal(&refused, envelope.to().len()) {
+            return Err(fault);
+        }
+        self.smtp.command(Data).await.map_err(|error| of(&error))?;
+        self.smtp.message(message).await.map_err(|error| of(&error))?;
+        Ok(())
+    }
+}
+
+/// Permanent if any recipient is refused for ever: then no attempt can send the message.
+fn refusal(refused: &[(&lettre::Address, Reply)], all: usize) -> Option<MailFault> {
+    let worst = refused.iter().max_by_key(|(_, reply)| reply.code)?;
+    let names: Vec<String> = refused
+        .iter()
+        .map(|(recipient, reply)| format!("{recipient} ({} {})", reply.code, reply.message))
+        .collect();
+    let message = format!(
+        "{} of {all} recipients were refused, the message is sent to none: {}",
+        refused.len(),
+        names.join(", ")
+    );
+    Some(MailFault::of(worst.1.code, message))
+}
+
+/// What went wrong. Replies of the server are its own words; they are told, because they say what to do.
+fn of(error: &Error) -> MailFault {
+    let mut text = error.to_string();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    match error.status() {
+        Some(code) => MailFault::of(u16::from(code), told(&text)),
+        None => MailFault::Transient(Reply::connection(told(&text))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_permanent_refusal_makes_the_whole_permanent() {
+        let address = |text: &str| text.parse::<lettre::Address>().unwrap();
+        let (a, b) = (address("a@example.com"), address("b@example.com"));
+        let reply = |code| Reply { code, message: "no".to_owned() };
+        assert_eq!(refusal(&[], 2), None);
+        let both = refusal(&[(&a, reply(450)), (&b, reply(550))], 3).unwrap();
+        let MailFault::Permanent(told) = both else { panic!("{both:?}") };
+        assert_eq!(told.code, 550);
+        assert!(told.message.starts_with("2 of 3 recipients were refused"), "{}", told.message);
+        assert!(told.message.contains("a@example.com (450 no), b@example.com (550 no)"), "{}", told.message);
+        assert!(matches!(refusal(&[(&a, reply(450))], 2), Some(MailFault::Transient(_))));
+    }
+}

@@ -1,0 +1,139 @@
+//! E-mail: messages of guests over the mail server that the operator configured.
+
+mod connection;
+mod message;
+mod metered;
+mod settings;
+mod starttls;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::SystemTime};
+
+use tokio::time::{Instant, timeout_at};
+
+pub(crate) use message::{Enclosure, Letter};
+pub use settings::{SmtpEncryption, SmtpSettings};
+
+use super::{Bounds, client::Tls, pool::Pool};
+use crate::{engine::EngineError, secrets::SecretProvider};
+use connection::Connection;
+
+/// A reply of the mail server (RFC 5321, 4.2); code 0 when there was none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Reply {
+    pub(crate) code: u16,
+    pub(crate) message: String,
+}
+
+impl Reply {
+    fn connection(message: impl Into<String>) -> Self {
+        Self { code: 0, message: message.into() }
+    }
+}
+
+/// Why a message was not sent. Texts never hold a secret.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum MailFault {
+    InvalidMessage(String),
+    Denied(String),
+    NotConfigured(String),
+    /// 4yz, or no connection (code 0).
+    Transient(Reply),
+    /// 5yz.
+    Permanent(Reply),
+}
+
+impl MailFault {
+    fn of(code: u16, message: impl Into<String>) -> Self {
+        let reply = Reply { code, message: message.into() };
+        if code >= 500 { Self::Permanent(reply) } else { Self::Transient(reply) }
+    }
+}
+
+/// Words of the server as they are told: short, and without what a terminal would obey.
+fn told(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(MAX_TOLD_CHARS).collect()
+}
+
+const MAX_TOLD_CHARS: usize = 500;
+
+/// The configured mail server and its connections.
+pub(crate) struct MailServer {
+    settings: SmtpSettings,
+    tls: Tls,
+    pool: Pool<Connection>,
+    secrets: Arc<dyn SecretProvider>,
+}
+
+impl MailServer {
+    pub(super) fn new(
+        settings: SmtpSettings,
+        extra_ca_pem: &[Vec<u8>],
+        secrets: Arc<dyn SecretProvider>,
+    ) -> Result<Self, EngineError> {
+        let ca: Vec<Vec<u8>> = extra_ca_pem.iter().chain(&settings.extra_ca_pem).cloned().collect();
+        Ok(Self { tls: Tls::new(&ca)?, pool: Pool::new(settings.max_connections), settings, secrets })
+    }
+
+    /// Sends a message; gives its id, without angle brackets, once the server has taken it.
+    pub(super) async fn send(
+        &self,
+        letter: &Letter,
+        delivery: &str,
+        now: SystemTime,
+        bounds: Bounds,
+    ) -> Result<String, MailFault> {
+        let prepared =
+            letter.prepare(self.settings.from.as_ref(), delivery, now).map_err(MailFault::InvalidMessage)?;
+        let sent = timeout_at(Instant::from_std(bounds.deadline), self.exchange(&prepared)).await;
+        sent.unwrap_or_else(|_| Err(self.silent()))?;
+        Ok(prepared.message_id)
+    }
+
+    fn silent(&self) -> MailFault {
+        let message = format!("{}: no answer in time", self.settings.endpoint);
+        MailFault::Transient(Reply::connection(message))
+    }
+
+    async fn exchange(&self, prepared: &message::Prepared) -> Result<(), MailFault> {
+        let place = self.pool.place().await;
+        let mut connection = loop {
+            let Some(mut kept) = place.kept() else { break self.open(prepared).await? };
+            // Asked before the message, so that one the server has closed costs nothing.
+            if kept.is_ready().await {
+                break kept;
+            }
+        };
+        let ended = connection.send(&prepared.envelope, &prepared.bytes).await;
+        // A server that refuses a message takes the next one; one that says 421 is about to close (RFC 5321, 3.8).
+        let sound = match &ended {
+            Ok(()) | Err(MailFault::InvalidMessage(_)) => true,
+            Err(MailFault::Transient(reply) | MailFault::Permanent(reply)) => !matches!(reply.code, 0 | 421),
+            Err(_) => false,
+        };
+        if sound {
+            place.keep(connection);
+        }
+        ended
+    }
+
+    async fn open(&self, prepared: &message::Prepared) -> Result<Connection, MailFault> {
+        let password = match self.settings.password_secret() {
+            None => None,
+            Some(name) => {
+                let found =
+                    self.secrets.secret(name).map_err(|error| MailFault::NotConfigured(error.to_string()))?;
+                let absent = || {
+                    let place = self.secrets.place(name);
+                    MailFault::NotConfigured(format!(
+                        "there is no password `{name}` for the mail server ({place})"
+                    ))
+                };
+                Some(found.ok_or_else(absent)?)
+            }
+        };
+        // RFC 5321, 4.1.1.1 wants a name; the sender's domain is the one that is certainly there.
+        Connection::open(&self.settings, &self.tls, &prepared.domain, password.as_ref()).await
+    }
+}

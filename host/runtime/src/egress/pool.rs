@@ -1,0 +1,75 @@
+//! Connections kept for the next call. A connection belongs to one call at a time, and only a call that came to its end
+//! gives it back: one that fails, or is dropped in the middle, closes it. So no reply is ever read by another call.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// An unused connection is closed after that. Servers close theirs after minutes (RFC 5321, 4.5.3.2.7: five).
+const IDLE: Duration = Duration::from_mins(1);
+
+/// Connections to one server.
+#[derive(Debug)]
+pub(super) struct Pool<C> {
+    places: Semaphore,
+    idle: Mutex<Vec<(C, Instant)>>,
+}
+
+/// The right to one connection; free again when dropped.
+pub(super) struct Place<'p, C> {
+    pool: &'p Pool<C>,
+    _place: SemaphorePermit<'p>,
+}
+
+impl<C> Pool<C> {
+    /// A pool of at most so many connections.
+    pub(super) fn new(max_connections: u32) -> Self {
+        Self { places: Semaphore::new(max_connections.max(1) as usize), idle: Mutex::default() }
+    }
+
+    /// Waits until there is room for another connection.
+    pub(super) async fn place(&self) -> Place<'_, C> {
+        let place = self.places.acquire().await.expect("the semaphore is never closed");
+        Place { pool: self, _place: place }
+    }
+
+    fn with_idle<T>(&self, look: impl FnOnce(&mut Vec<(C, Instant)>) -> T) -> T {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(_, since)| since.elapsed() < IDLE);
+        look(&mut idle)
+    }
+}
+
+impl<C> Place<'_, C> {
+    /// The connection that was used last, if one is kept. It may have been closed by the server meanwhile.
+    pub(super) fn kept(&self) -> Option<C> {
+        self.pool.with_idle(Vec::pop).map(|(connection, _)| connection)
+    }
+
+    /// Keeps a connection on which nothing is under way.
+    pub(super) fn keep(self, connection: C) {
+        self.pool.with_idle(|idle| idle.push((connection, Instant::now())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_free_again_and_only_what_was_given_back_is_kept() {
+        let pool = Pool::new(1);
+        let place = pool.place().await;
+        assert_eq!(place.kept(), None::<u8>);
+        place.keep(7);
+        let place = pool.place().await;
+        assert_eq!(place.kept(), Some(7));
+        // A second one would be one too many.
+        assert!(pool.places.try_acquire().is_err());
+        drop(place);
+        assert_eq!(pool.place().await.kept(), None, "what was taken and not given back is gone");
+    }
+}

@@ -1,0 +1,162 @@
+//! The configuration, and what its schema can not say of it.
+
+use std::collections::BTreeMap;
+
+use aftercommit_plugin::{
+    FieldProblem, secrets,
+    template::{Html, Text},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{
+    attachment::Attachment,
+    recipients::{Recipients, receives},
+};
+
+/// What is written beside `type = "email"`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({
+    "to": "admin@example.com", "subject": "New Order", "body_template": "Order {{entity_id}} has been placed"
+}))]
+pub(crate) struct Config {
+    /// Recipients: an address, or a list of addresses; each may be a template, and one that renders empty is left out.
+    #[serde(default)]
+    #[schemars(transform = receives)]
+    pub(crate) to: Recipients,
+    /// Recipients of a copy, whom all recipients see.
+    #[serde(default)]
+    #[schemars(transform = receives)]
+    pub(crate) cc: Recipients,
+    /// Recipients of a copy, whom no other recipient sees.
+    #[serde(default)]
+    #[schemars(transform = receives)]
+    pub(crate) bcc: Recipients,
+    /// The sender. By default `from` of the host's mail server.
+    #[schemars(example = "Shop <shop@example.com>")]
+    pub(crate) from: Option<Text>,
+    /// Where answers go to, instead of the sender.
+    #[serde(default)]
+    pub(crate) reply_to: Recipients,
+    /// The subject: one line.
+    #[schemars(example = "Order {{entity_id}} is on its way")]
+    pub(crate) subject: Text,
+    /// The mail as plain text.
+    #[schemars(example = "Order {{entity_id}} has been placed")]
+    pub(crate) body_template: Option<Text>,
+    /// The mail as HTML. With both, programs show the one they can.
+    #[schemars(example = "<p>Order <b>{{entity_id}}</b> has been placed</p>")]
+    pub(crate) html_template: Option<Html>,
+    /// Further headers.
+    #[serde(default)]
+    #[schemars(example = serde_json::json!({"X-Priority": "1"}))]
+    pub(crate) headers: BTreeMap<String, Text>,
+    /// Attachments made from templates.
+    #[serde(default)]
+    pub(crate) attachments: Vec<Attachment>,
+}
+
+impl Config {
+    /// Everything that is wrong with it; templates stand as written.
+    pub(crate) fn problems(&self) -> Vec<FieldProblem> {
+        let mut problems = Vec::new();
+        if self.to.is_empty() && self.cc.is_empty() && self.bcc.is_empty() {
+            problems.push(FieldProblem::new("/to", "write a recipient, here or in `cc` or `bcc`"));
+        }
+        if self.body_template.is_none() && self.html_template.is_none() {
+            problems
+                .push(FieldProblem::new("/body_template", "write `body_template`, `html_template` or both"));
+        }
+        for (field, text) in self.texts() {
+            if secrets::holds_handle(text) {
+                let message = "a secret is put into HTTP requests only, never into a mail";
+                problems.push(FieldProblem::new(format!("/{field}"), message));
+            }
+        }
+        problems.extend(
+            self.attachments.iter().enumerate().filter_map(|(at, attachment)| attachment.problem(at)),
+        );
+        problems
+    }
+
+    /// Every text of the mail, with the name of its field.
+    fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let lists = [("to", &self.to), ("cc", &self.cc), ("bcc", &self.bcc), ("reply_to", &self.reply_to)];
+        let lists = lists.into_iter().flat_map(|(field, list)| list.iter().map(move |text| (field, text)));
+        let from = self.from.iter().map(|text| ("from", &**text));
+        let text = self.body_template.iter().map(|text| ("body_template", &**text));
+        let html = self.html_template.iter().map(|html| ("html_template", &**html));
+        let headers = self.headers.values().map(|value| ("headers", &**value));
+        let attachments =
+            self.attachments.iter().flat_map(Attachment::texts).map(|text| ("attachments", text));
+        lists
+            .chain(from)
+            .chain([("subject", &*self.subject)])
+            .chain(text)
+            .chain(html)
+            .chain(headers)
+            .chain(attachments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pointers(json: &str) -> Vec<String> {
+        let config: Config = serde_json::from_str(json).expect("a configuration");
+        config.problems().into_iter().map(|problem| problem.pointer).collect()
+    }
+
+    #[test]
+    fn a_recipient_a_body_and_one_template_an_attachment_are_needed() {
+        assert_eq!(pointers(r#"{"bcc":"a@b.example","subject":"s","html_template":"h"}"#), [""; 0]);
+        assert_eq!(pointers(r#"{"subject":"s"}"#), ["/to", "/body_template"]);
+        let attachments = r#"{"to":"a@b.example","subject":"s","body_template":"b","attachments":[
+            {"filename":"a.txt","text_template":"x"},{"filename":"b.txt"},
+            {"filename":"c.txt","text_template":"x","json_template":"{}"}]}"#;
+        assert_eq!(pointers(attachments), ["/attachments/1", "/attachments/2"]);
+    }
+
+    #[test]
+    fn a_secret_is_no_part_of_a_mail() {
+        let handle = format!("acsecret{}", "0".repeat(48));
+        let json = format!(
+            r#"{{"to":["a@b.example","{handle}@b.example"],"subject":"{handle}","body_template":"x {handle}",
+                "headers":{{"X-A":"{handle}"}},"attachments":[{{"filename":"a","json_template":"{handle}"}}]}}"#
+        );
+        assert_eq!(pointers(&json), ["/to", "/subject", "/body_template", "/headers", "/attachments"]);
+    }
+
+    #[test]
+    fn the_schema_carries_the_marks_and_knows_all_keys() {
+        let schema = serde_json::to_value(schemars::schema_for!(Config)).expect("JSON");
+        let fields = &schema["properties"];
+        assert_eq!(schema["additionalProperties"], false);
+        for field in ["to", "cc", "bcc"] {
+            assert_eq!(
+                (&fields[field]["x-template"], &fields[field]["x-recipient"]),
+                (&"text".into(), &true.into())
+            );
+            assert_eq!(fields[field]["items"]["x-recipient"], true);
+        }
+        assert_eq!(
+            fields["reply_to"].get("x-recipient").or(fields["reply_to"]["items"].get("x-recipient")),
+            None
+        );
+        assert_eq!(fields["html_template"]["x-template"], "html");
+        assert_eq!(fields["headers"]["additionalProperties"]["x-template"], "text");
+        assert_eq!(fields["attachments"]["items"]["properties"]["json_template"]["x-template"], "json");
+        assert_eq!(schema["required"], serde_json::json!(["subject"]));
+        assert_eq!(schema.get("$defs"), None);
+        let undescribed: Vec<_> = fields
+            .as_object()
+            .expect("fields")
+            .iter()
+            .filter(|(_, field)| field.get("description").is_none())
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(undescribed, [""; 0]);
+    }
+}
