@@ -17,7 +17,7 @@ use crate::{
     delivery::noop,
     figure::{self, Figure},
     memory::resident_mib,
-    postgres::Postgres,
+    postgres::{Postgres, hold_snapshot},
     shop::{Shop, delivered},
 };
 
@@ -50,7 +50,7 @@ async fn held_snapshot(server: &Postgres) {
     for _ in 0..WINDOWS_BEFORE {
         before.add(application.rate(&host).await);
     }
-    let snapshot = server.hold_snapshot(&shop.url());
+    let snapshot = hold_snapshot(&shop.url());
     for window in 0..WINDOWS_HELD {
         let rate = application.rate(&host).await;
         if window < WINDOWS_HELD / 2 { &mut first } else { &mut last }.add(rate);

@@ -109,16 +109,6 @@ impl Postgres {
         rate.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// Holds a snapshot of this database until it is dropped.
-    pub(crate) fn hold_snapshot(&self, url: &str) -> Client {
-        let url = url.to_owned();
-        on_thread(move || {
-            let mut client = Client::connect(&url);
-            client.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM orders");
-            client
-        })
-    }
-
     /// The URL of a new, empty database.
     pub(crate) fn url(&self) -> String {
         self.cluster.url(&self.create())
@@ -151,6 +141,16 @@ impl Database for Fresh {
         let url = self.url.clone();
         on_thread(move || Box::new(Client::connect(&url)))
     }
+}
+
+/// Holds a snapshot of a database until it is dropped.
+pub(crate) fn hold_snapshot(url: &str) -> Client {
+    let url = url.to_owned();
+    on_thread(move || {
+        let mut client = Client::connect(&url);
+        client.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM orders");
+        client
+    })
 }
 
 /// A runtime can not be entered from a thread that drives another.
