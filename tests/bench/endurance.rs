@@ -60,8 +60,8 @@ async fn held_snapshot(server: &Postgres) {
     delivered(&host, rows).await;
     shop.check(host, rows).await;
     let before = Some(("before it", &before));
-    figure::print("no-op deliveries, snapshot held, minutes 1, 2", &first, before, None);
-    figure::print("the same, its second half", &last, before, Some("flat"));
+    figure::print("no-op deliveries, snapshot held, first half", &first, before, None);
+    figure::print("the same, second half", &last, before, Some("flat"));
 }
 
 /// A host that starts with a million rows in the inbox: its rate and its memory.
