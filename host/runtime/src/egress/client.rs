@@ -72,8 +72,11 @@ impl Client {
     }
 
     fn build(&self) -> Result<reqwest::Client, String> {
+        let mut tls = self.tls.config().clone();
+        // RFC 7301; APNs speaks HTTP/2 only.
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls.config().clone())
+            .tls_backend_preconfigured(tls)
             .user_agent(&self.user_agent)
             .dns_resolver(Arc::new(GuardedResolver { private_network: self.private_network.clone() }))
             .no_proxy()
@@ -89,7 +92,7 @@ impl Client {
 }
 
 /// One TLS configuration for all clients, made when the first of them connects: reading the platform's roots takes
-/// milliseconds.
+/// milliseconds. It says whom to trust, and nothing of what is spoken then.
 #[derive(Debug)]
 pub(super) struct Tls {
     extra: Vec<CertificateDer<'static>>,
@@ -108,7 +111,7 @@ impl Tls {
             let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
                 .with_safe_default_protocol_versions()
                 .expect("ring supports the default versions of TLS");
-            let mut config = match Verifier::new_with_extra_roots(self.extra.iter().cloned(), provider) {
+            match Verifier::new_with_extra_roots(self.extra.iter().cloned(), provider) {
                 Ok(verifier) => builder
                     .dangerous()
                     .with_custom_certificate_verifier(Arc::new(verifier))
@@ -117,10 +120,7 @@ impl Tls {
                     tracing::error!(%error, "this system has no certificate authorities: every https request will fail");
                     builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
                 }
-            };
-            // RFC 7301; APNs speaks HTTP/2 only.
-            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-            config
+            }
         })
     }
 }
@@ -190,6 +190,14 @@ pub(super) async fn resolve(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_that_speak_something_else_are_not_offered_http() {
+        // As mail and Redis connect.
+        let clients = Clients::new("test", &[]).unwrap();
+        assert!(clients.of(&Effective::default()).http().is_ok());
+        assert!(clients.tls.config().alpn_protocols.is_empty());
+    }
 
     #[test]
     fn connections_are_shared_by_equal_grants_only() {
