@@ -13,7 +13,7 @@ pub mod memcached;
 mod outcome;
 mod plugin;
 pub mod redis;
-mod schema;
+pub mod schema;
 pub mod secrets;
 pub mod template;
 

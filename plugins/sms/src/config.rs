@@ -110,9 +110,6 @@ mod tests {
         );
         assert_eq!(fields["auth_token_env"]["x-secret-env"], "auth_token");
         assert_eq!(schema["required"], json!(["phone", "message_template"]));
-        for name in fields.keys() {
-            assert!(include_str!("../README.md").contains(&format!("`{name}`")), "the README has no {name}");
-        }
-        assert!(fields.values().all(|field| field["description"].is_string()), "{schema}");
+        assert_eq!(aftercommit_plugin::schema::undocumented::<Config>(include_str!("../README.md")), [""; 0]);
     }
 }

@@ -144,6 +144,7 @@ mod tests {
         assert_eq!(fields["headers"]["additionalProperties"]["x-template"], "text");
         assert_eq!(fields["body_template"]["x-template"], "json");
         assert_eq!(fields["signing_secret_env"]["x-secret-env"], "signing_secrets");
+        assert_eq!(aftercommit_plugin::schema::undocumented::<Config>(include_str!("../README.md")), [""; 0]);
         assert_eq!(schema.get("$defs"), None);
     }
 }
