@@ -1,8 +1,9 @@
 //! The records of aftercommit and what may happen to them: events, observers, deliveries, the legal moves between a
-//! delivery's states, and the arithmetic of retries.
+//! delivery's states, the arithmetic of retries, and what protects a destination.
 //!
 //! This crate is pure. It knows no database, no engine and no clock of its own: time and randomness are arguments.
 
+pub mod breaker;
 pub mod delivery;
 pub mod event;
 mod nearest;
@@ -11,10 +12,13 @@ pub mod observer;
 pub mod outcome;
 pub mod retry;
 pub mod time;
+pub mod token_bucket;
 
+pub use breaker::{Breaker, BreakerSettings, BreakerState};
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
 pub use nearest::nearest;
 pub use observer::{ActionConfig, BackoffStrategy, FailurePolicy, ObserverDefinition, Ordering, RetryConfig};
 pub use outcome::{AttemptResult, Failure, FailureClass, Outcome, Problem, Verdict};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use token_bucket::{Rate, TokenBucket};
