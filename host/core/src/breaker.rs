@@ -194,6 +194,7 @@ impl Breaker {
             return;
         }
         self.openings = 0;
+        self.until = Timestamp::from_micros(i64::MIN);
         let first = self.probes();
         if first < self.concurrency {
             self.enter(Phase::Recovering { limit: first, succeeded: 0 });
@@ -270,7 +271,10 @@ mod tests {
     fn zero_failures_means_never() {
         let mut breaker = Breaker::new(BreakerSettings { failures: 0, ..SETTINGS }, 8);
         assert!((0..1000).all(|_| !fail(&mut breaker, at(0))));
-        assert!(breaker.failed(0, at(0), Some(Duration::from_secs(2))), "it is left alone when it asks for it");
+        assert!(
+            breaker.failed(0, at(0), Some(Duration::from_secs(2))),
+            "it is left alone when it asks for it"
+        );
     }
 
     #[test]

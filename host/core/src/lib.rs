@@ -6,6 +6,7 @@
 pub mod breaker;
 pub mod delivery;
 pub mod event;
+pub mod evidence;
 mod nearest;
 pub mod number;
 pub mod observer;
@@ -17,6 +18,7 @@ pub mod token_bucket;
 pub use breaker::{Breaker, BreakerSettings, BreakerState};
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
+pub use evidence::{DestinationEvidence, EndpointEvidence};
 pub use nearest::nearest;
 pub use observer::{ActionConfig, BackoffStrategy, FailurePolicy, ObserverDefinition, Ordering, RetryConfig};
 pub use outcome::{AttemptResult, Failure, FailureClass, Outcome, Problem, Verdict};

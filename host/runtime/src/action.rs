@@ -66,6 +66,7 @@ pub struct ConfiguredAction {
     limits: Arc<Limits>,
     config: ConfigText,
     destination: String,
+    is_one_endpoint: bool,
     warm: WarmInstances,
 }
 
@@ -76,9 +77,10 @@ impl ConfiguredAction {
         limits: Arc<Limits>,
         config: ConfigText,
         destination: String,
+        is_one_endpoint: bool,
     ) -> Self {
         let warm = WarmInstances::new(limits.reuse, Arc::clone(&plugin.runtime.warm));
-        Self { plugin, permit, limits, config, destination, warm }
+        Self { plugin, permit, limits, config, destination, is_one_endpoint, warm }
     }
 
     /// Its plugin.
@@ -90,6 +92,11 @@ impl ConfiguredAction {
     /// the server of the host's that the action was granted, else plugin, observer and action.
     pub fn destination(&self) -> &str {
         &self.destination
+    }
+
+    /// Whether its configuration names its URLs in full, so that all events go to the same ones.
+    pub fn is_one_endpoint(&self) -> bool {
+        self.is_one_endpoint
     }
 
     /// What the action may do: declared by its plugin and granted.
