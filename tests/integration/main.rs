@@ -5,6 +5,7 @@
 mod actions;
 mod crash;
 mod delivery;
+mod destinations;
 mod host_process;
 mod lost;
 mod postgres;

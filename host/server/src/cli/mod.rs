@@ -4,6 +4,7 @@ mod capture;
 mod condition;
 mod deliveries;
 mod demo;
+mod destinations;
 mod dlq;
 mod events;
 mod failure;
@@ -64,6 +65,8 @@ enum Command {
     #[command(subcommand)]
     Deliveries(deliveries::Command),
     #[command(subcommand)]
+    Destinations(destinations::Command),
+    #[command(subcommand)]
     Dlq(dlq::Command),
     #[command(subcommand)]
     Condition(condition::Command),
@@ -108,6 +111,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Observers(command) => observers::run(&session, command).await,
         Command::Events(command) => events::run(&session, command).await,
         Command::Deliveries(command) => deliveries::run(&session, command).await,
+        Command::Destinations(command) => destinations::run(&session, command).await,
         Command::Dlq(command) => dlq::run(&session, command).await,
         Command::Condition(command) => condition::run(&session, &command),
         Command::Plugin(command) => plugin::run(&session, command).await,

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{Clock, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_core::{Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
 use aftercommit_runtime::{Attempt, DeliveryInfo, PreparedEvent, Usage};
-use aftercommit_store::{Backend, ClaimedDelivery, HostId, Lane};
+use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -14,8 +14,8 @@ use super::{
     clock::CommonClock,
     completer::{Done, Finished},
     conclusion::{conclude, conclude_gone},
-    counters::Counters,
-    destinations::Destinations,
+    counters::{Counters, add},
+    destinations::{Destinations, Endpoints, Turn},
     host::HostSettings,
     lookup::{Lookup, look_up},
     room::{Place, Reservation, Room},
@@ -33,6 +33,9 @@ pub(super) struct Dispatch {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) room: Room,
     pub(super) destinations: Arc<Destinations>,
+    pub(super) endpoints: Arc<Endpoints>,
+    /// What is held back has changed, and is to be written down.
+    pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
     pub(super) claimer: Arc<Notify>,
@@ -52,17 +55,27 @@ impl Dispatch {
         host: HostId,
         store: Arc<dyn Backend>,
         clock: Arc<CommonClock>,
-        settings: HostSettings,
+        settings: &HostSettings,
     ) -> (Arc<Self>, mpsc::Receiver<Finished>) {
         let (done, finished) = mpsc::channel(settings.channel_capacity);
-        let claimer = Arc::new(Notify::new());
+        let (claimer, holds) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let destinations = Destinations::new(
+            settings.destinations(),
+            Arc::<CommonClock>::clone(&clock),
+            Arc::clone(&claimer),
+            Arc::clone(&holds),
+        );
+        let endpoints =
+            Endpoints::new(settings.pause_after_refusals, Arc::clone(&holds), Arc::clone(&claimer));
         let dispatch = Self {
             host,
             store,
             clock,
             snapshot: Arc::default(),
             room: Room::new(settings.channel_capacity),
-            destinations: Arc::new(Destinations::new(settings.destination_bounds(), Arc::clone(&claimer))),
+            destinations: Arc::new(destinations),
+            endpoints: Arc::new(endpoints),
+            holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
             claimer,
@@ -135,17 +148,23 @@ impl Dispatch {
     }
 
     async fn take_turn(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {
-        let visit = self.destinations.get(action.destination()).enter();
-        let turn = async { (visit.turn().await, self.slots.acquire().await) };
-        let Some((_turn, slot)) = self.stop.run_until_cancelled(turn).await else {
+        let mut visit = self.destinations.get(action.destination()).enter();
+        let turn = self.stop.run_until_cancelled(visit.turn(&self.slots)).await.flatten();
+        // What is held back comes again when it is not: until then claims pass over it.
+        let Some(turn) = turn.filter(|_| !self.endpoints.is_paused(action)) else {
             return self.hand_back(delivery, None);
         };
-        let _slot = slot.expect("the semaphore is never closed");
         // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
-        Box::pin(self.run(delivery, event, action)).await
+        Box::pin(self.run(delivery, event, action, &turn)).await
     }
 
-    async fn run(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {
+    async fn run(
+        &self,
+        delivery: &ClaimedDelivery,
+        event: &PreparedEvent,
+        action: &Action,
+        turn: &Turn<'_, '_>,
+    ) -> Done {
         let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
         let started_at = self.clock.now();
         let info = DeliveryInfo {
@@ -154,7 +173,27 @@ impl Dispatch {
             max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
         };
         let attempt = configured.run(event, info).await;
+        self.heed(action, &attempt, turn);
         Done::Ended(conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64()))
+    }
+
+    /// Learns from an attempt how its destination and its endpoint are.
+    fn heed(&self, action: &Action, attempt: &Attempt, turn: &Turn<'_, '_>) {
+        if turn.report(&attempt.result) {
+            add(&self.counters.held_back, 1);
+        }
+        let Err(failure) = &attempt.result else { return self.endpoints.took(action) };
+        let snapshot = self.snapshot.load();
+        let present = snapshot.action(&action.observer, &action.name);
+        // What was under way when its action was changed says nothing of the action as it is.
+        if !present.is_some_and(|present| std::ptr::eq(Arc::as_ptr(present), action)) {
+            return;
+        }
+        let evidence = EndpointEvidence::of(failure, action.is_one_endpoint());
+        let now = self.clock.now();
+        if self.endpoints.refused(action, evidence, &failure.problem, snapshot.revision, now) {
+            add(&self.counters.paused, 1);
+        }
     }
 
     /// The snapshot does not know the observer or the action. Dead, if the snapshot is up to date.
@@ -174,17 +213,6 @@ impl Dispatch {
     fn hand_back(&self, delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
         let not_before: Option<Timestamp> = pause.map(|pause| self.clock.now().plus(pause));
         Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before }
-    }
-
-    /// Deliveries that are not to be claimed now: their action can not run, or their destination has its share.
-    pub(super) fn held_lanes(&self) -> Vec<Lane> {
-        let snapshot = self.snapshot.load();
-        let full = self.destinations.full();
-        let actions = snapshot.entries().flat_map(|(name, _)| snapshot.actions(name));
-        actions
-            .filter(|action| action.configured.is_err() || full.contains(action.destination()))
-            .map(|action| Lane { observer: Arc::clone(&action.observer), action: Arc::clone(&action.name) })
-            .collect()
     }
 
     /// There may be something to claim.

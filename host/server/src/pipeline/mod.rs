@@ -10,6 +10,7 @@
 //! again only when the end of its delivery is durable. What a host owns and has no place for (an answer of the database
 //! was lost) `upkeep` frees. What is not guaranteed: that an action runs once only.
 
+mod claimable;
 mod claimer;
 mod clock;
 mod completer;

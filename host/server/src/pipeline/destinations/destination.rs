@@ -1,11 +1,10 @@
-//! How much goes to one destination at once, so that a slow one does not slow the others.
+//! One destination, and the deliveries to it that this host owns.
 //!
-//! Two bounds. How many deliveries run at once to one destination is fixed. How many of the host's places it holds
-//! depends on how fast it is: its share, or what it ended within the last moments if that is more, but never so much
-//! that nothing is left for others. So a fast destination works in whole batches, and one that hangs costs its share.
+//! How many of the host's places it holds depends on how fast it is: its share, or what it ended within the last moments if
+//! that is more, but never so much that nothing is left for others. So a fast destination works in whole batches, and one
+//! that hangs costs its share. One that is being tried, or has a rate, holds no more than it is about to let through.
 
 use std::{
-    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{
@@ -16,50 +15,41 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use aftercommit_core::{AttemptResult, Clock, DestinationEvidence, Timestamp};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+use super::{
+    Bounds, WINDOW,
+    gate::{Gate, Pass},
+    pacer::Pacer,
+};
 
 /// A destination may hold what it ends in this time: it is then worked off in the same time.
-const PACE: Duration = Duration::from_millis(100);
-
-/// How much may be held for one destination.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Deliveries that run at once.
-    pub(super) concurrency: usize,
-    /// Places that every destination may hold.
-    pub(super) share: usize,
-    /// Places that a fast destination may hold.
-    pub(super) most: usize,
-}
-
-/// All destinations that were seen, by name.
-pub(super) struct Destinations {
-    bounds: Bounds,
-    /// Told when a destination that was full has room again.
-    room: Arc<Notify>,
-    /// Who waits until there is less to do for the fast ones.
-    eased: Arc<Eased>,
-    known: Mutex<HashMap<String, Arc<Destination>>>,
-}
+pub(super) const PACE: Duration = Duration::from_millis(100);
 
 /// One destination.
-pub(super) struct Destination {
-    slots: Arc<Semaphore>,
+pub(in crate::pipeline) struct Destination {
+    name: String,
+    bounds: Bounds,
+    gate: Gate,
+    pacer: Option<Pacer>,
+    clock: Arc<dyn Clock>,
     owned: AtomicUsize,
+    /// Of those, the ones that wait for their turn.
+    waiting: AtomicUsize,
     ended: AtomicUsize,
     pace: Mutex<Pace>,
     /// How many of the host's places it may hold, when that was looked at last.
     bound: AtomicUsize,
-    bounds: Bounds,
     room: Arc<Notify>,
     eased: Arc<Eased>,
 }
 
 /// Tells who waits, if anyone does, that a destination has room for many again.
 #[derive(Default)]
-struct Eased {
-    is_waited_for: AtomicBool,
-    told: Notify,
+pub(super) struct Eased {
+    pub(super) is_waited_for: AtomicBool,
+    pub(super) told: Notify,
 }
 
 /// How many deliveries a destination ends in [`PACE`]: in the last such time that was looked at.
@@ -69,75 +59,95 @@ struct Pace {
     each: usize,
 }
 
+/// What a destination takes now, if not just what comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::pipeline) enum Standing {
+    /// It holds its share of the host's places.
+    Full,
+    /// It has room for so many, and whoever brings it more has to take them back.
+    Narrow(usize),
+    /// Nothing before this time.
+    Held(Timestamp),
+}
+
 /// One delivery to a destination, owned by this host: running or waiting for its turn.
-pub(super) struct Visit(Arc<Destination>);
+pub(in crate::pipeline) struct Visit {
+    destination: Arc<Destination>,
+    is_waiting: bool,
+}
 
-impl Destinations {
-    pub(super) fn new(bounds: Bounds, room: Arc<Notify>) -> Self {
-        Self { bounds, room, eased: Arc::default(), known: Mutex::default() }
-    }
-
-    /// The destination of this name.
-    pub(super) fn get(&self, name: &str) -> Arc<Destination> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(destination) = known.get(name) {
-            return Arc::clone(destination);
-        }
-        let destination = Arc::new(Destination {
-            slots: Arc::new(Semaphore::new(self.bounds.concurrency)),
-            owned: AtomicUsize::new(0),
-            ended: AtomicUsize::new(0),
-            pace: Mutex::new(Pace { since: Instant::now(), ended_then: 0, each: 0 }),
-            bound: AtomicUsize::new(self.bounds.share),
-            bounds: self.bounds,
-            room: Arc::clone(&self.room),
-            eased: Arc::clone(&self.eased),
-        });
-        known.insert(name.to_owned(), Arc::clone(&destination));
-        destination
-    }
-
-    /// How much may be taken at once. While a fast destination is nearly full, waits until it has room for many again, or
-    /// for as long as it takes to see that it is not fast any more. What is taken beyond its room would be written
-    /// down, to be claimed and read a second time.
-    pub(super) async fn ease(&self) -> usize {
-        let eased = self.eased.told.notified();
-        // Before the look: what ends after it tells.
-        self.eased.is_waited_for.store(true, SeqCst);
-        let mut room = self.room_of_the_fast();
-        if room == 0 {
-            // It may hang from now on; then others must not wait for it.
-            let _ = tokio::time::timeout(PACE, eased).await;
-            room = self.room_of_the_fast();
-        }
-        self.eased.is_waited_for.store(false, SeqCst);
-        if room == 0 { usize::MAX } else { room }
-    }
-
-    /// The least room of the fast destinations; 0 when one has no room for many.
-    fn room_of_the_fast(&self) -> usize {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let room_of = |destination: &Arc<Destination>| {
-            let room = destination.room();
-            let bound = destination.bound.load(Relaxed);
-            let is_fast = bound > self.bounds.share;
-            is_fast.then_some(if room < bound - bound / 4 * 3 { 0 } else { room })
-        };
-        known.values().filter_map(room_of).min().unwrap_or(usize::MAX)
-    }
-
-    /// The names of those that have no room.
-    pub(super) fn full(&self) -> HashSet<String> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = known.iter().filter(|(_, destination)| destination.room() == 0);
-        full.map(|(name, _)| name.clone()).collect()
-    }
+/// A visit whose turn it is.
+pub(in crate::pipeline) struct Turn<'v, 's> {
+    destination: &'v Destination,
+    pass: Pass,
+    #[expect(dead_code, reason = "held, not read")]
+    slot: SemaphorePermit<'s>,
 }
 
 impl Destination {
+    pub(super) fn new(
+        name: &str,
+        bounds: Bounds,
+        gate: Gate,
+        pacer: Option<Pacer>,
+        clock: Arc<dyn Clock>,
+        room: Arc<Notify>,
+        eased: Arc<Eased>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            bounds,
+            gate,
+            pacer,
+            clock,
+            owned: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+            pace: Mutex::new(Pace { since: Instant::now(), ended_then: 0, each: 0 }),
+            bound: AtomicUsize::new(bounds.share),
+            room,
+            eased,
+        }
+    }
+
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(super) const fn pacer(&self) -> Option<&Pacer> {
+        self.pacer.as_ref()
+    }
+
     /// How many more of the host's places it may hold.
-    pub(super) fn room(&self) -> usize {
-        self.room_at(Instant::now())
+    pub(in crate::pipeline) fn room(&self) -> usize {
+        match self.standing() {
+            None => self.bound.load(Relaxed).saturating_sub(self.owned.load(SeqCst)),
+            Some(Standing::Narrow(room)) => room,
+            Some(Standing::Full | Standing::Held(_)) => 0,
+        }
+    }
+
+    /// What it takes now; none when it just takes what comes.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        let room = self.room_at(Instant::now());
+        if let Some((limit, under_way, until)) = self.gate.narrowed(self.clock.now()) {
+            self.bound.store(limit, Relaxed);
+            let room = room.min(limit.saturating_sub(under_way + self.waiting.load(Relaxed)));
+            return Some(until.map_or(Standing::Narrow(room), Standing::Held));
+        }
+        if let Some(pacer) = &self.pacer {
+            let window = window(pacer);
+            self.bound.fetch_min(window, Relaxed);
+            return Some(Standing::Narrow(room.min(window.saturating_sub(self.owned.load(SeqCst)))));
+        }
+        (room == 0).then_some(Standing::Full)
+    }
+
+    /// The room of one that is fast: 0 when it has none for many.
+    pub(super) fn room_if_fast(&self) -> Option<usize> {
+        let room = self.room();
+        let bound = self.bound.load(Relaxed);
+        (bound > self.bounds.share).then_some(if room < bound - bound / 4 * 3 { 0 } else { room })
     }
 
     fn room_at(&self, now: Instant) -> usize {
@@ -149,10 +159,21 @@ impl Destination {
     }
 
     /// Enters one more delivery.
-    pub(super) fn enter(self: &Arc<Self>) -> Visit {
+    pub(in crate::pipeline) fn enter(self: &Arc<Self>) -> Visit {
         self.owned.fetch_add(1, Relaxed);
-        Visit(Arc::clone(self))
+        self.waiting.fetch_add(1, Relaxed);
+        Visit { destination: Arc::clone(self), is_waiting: true }
     }
+}
+
+/// What comes in the time of a window, at least one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, which is as good"
+)]
+fn window(pacer: &Pacer) -> usize {
+    ((pacer.rate().per_sec * WINDOW.as_secs_f64()).ceil() as usize).max(1)
 }
 
 impl Pace {
@@ -168,15 +189,51 @@ impl Pace {
 }
 
 impl Visit {
-    /// Waits for its turn.
-    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.0.slots).acquire_owned().await.expect("the semaphore is never closed")
+    /// Waits for its turn: at its destination, then for one of `slots`, which all share. None when the destination is held
+    /// back: then the delivery is to be handed back.
+    pub(in crate::pipeline) async fn turn<'s>(&mut self, slots: &'s Semaphore) -> Option<Turn<'_, 's>> {
+        let destination = &*self.destination;
+        let pass = destination.gate.pass().await?;
+        let slot = match &destination.pacer {
+            #[expect(clippy::expect_used, reason = "nobody closes it")]
+            None => slots.acquire().await.expect("the semaphore is never closed"),
+            Some(pacer) => pacer.pace(slots, &destination.clock).await,
+        };
+        if destination.gate.is_void(&pass) {
+            return None;
+        }
+        self.is_waiting = false;
+        destination.waiting.fetch_sub(1, Relaxed);
+        Some(Turn { destination, pass, slot })
+    }
+}
+
+impl Turn<'_, '_> {
+    /// What came of the visit. Whether the destination is held back now because of it.
+    pub(in crate::pipeline) fn report(&self, result: &AttemptResult) -> bool {
+        let evidence = DestinationEvidence::of(result);
+        let problem = result.as_ref().err().map(|failure| &failure.problem);
+        let destination = self.destination;
+        let held = destination.gate.report(&self.pass, evidence, problem, destination.clock.now());
+        if let (true, Some(problem)) = (held, problem) {
+            tracing::warn!(
+                destination = destination.name,
+                code = problem.code,
+                http_status = problem.status,
+                "the destination is held back: {}",
+                problem.message
+            );
+        }
+        held
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let destination = &self.0;
+        let destination = &self.destination;
+        if self.is_waiting {
+            destination.waiting.fetch_sub(1, Relaxed);
+        }
         destination.ended.fetch_add(1, Relaxed);
         let left = destination.owned.fetch_sub(1, SeqCst) - 1;
         // On the way down and while some are left to run: the next come many at a time, and in time. The bound moves, so
@@ -192,62 +249,8 @@ impl Drop for Visit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn destinations() -> Destinations {
-        Destinations::new(Bounds { concurrency: 2, share: 4, most: 12 }, Arc::default())
-    }
-
-    #[test]
-    fn one_that_ends_nothing_holds_its_share() {
-        let slow = destinations().get("slow");
-        let visits: Vec<_> = (0..3).map(|_| slow.enter()).collect();
-        assert_eq!(slow.room(), 1);
-        assert_eq!(slow.room_at(Instant::now() + 10 * PACE), 1);
-        drop(visits);
-        assert_eq!(slow.room(), 4);
-    }
-
-    #[test]
-    fn a_fast_one_holds_what_it_ends_but_never_all() {
-        let fast = destinations().get("fast");
-        let started = Instant::now();
-        let end = |count| (0..count).for_each(|_| drop(fast.enter()));
-        end(8);
-        assert_eq!(fast.room_at(started + PACE + Duration::from_millis(1)), 7);
-        end(100);
-        assert_eq!(fast.room_at(started + 3 * PACE), 12);
-        assert_eq!(fast.room_at(started + 6 * PACE), 4, "it has ended nothing for a while");
-    }
-
-    #[tokio::test]
-    async fn a_fast_one_that_is_full_is_waited_for_until_it_has_room_for_many() {
-        let destinations = destinations();
-        let slow = destinations.get("slow");
-        let _visits: Vec<_> = (0..4).map(|_| slow.enter()).collect();
-        assert_eq!(destinations.ease().await, usize::MAX, "it is full, and not fast");
-        let fast = destinations.get("fast");
-        (0..100).for_each(|_| drop(fast.enter()));
-        fast.room_at(Instant::now() + PACE);
-        assert_eq!(destinations.ease().await, 12);
-        let mut visits: Vec<_> = (0..10).map(|_| fast.enter()).collect();
-        let ease = destinations.ease();
-        tokio::pin!(ease);
-        assert!(futures::poll!(&mut ease).is_pending());
-        visits.truncate(9);
-        assert_eq!(futures::poll!(&mut ease), std::task::Poll::Ready(3));
-    }
-
-    #[tokio::test]
-    async fn who_waits_for_room_is_told_before_the_last_has_ended() {
-        let destinations = destinations();
-        let destination = destinations.get("d");
-        let mut visits: Vec<_> = (0..4).map(|_| destination.enter()).collect();
-        let told = || tokio::time::timeout(Duration::from_millis(1), destinations.room.notified());
-        visits.pop();
-        assert!(told().await.is_err());
-        visits.pop();
-        assert!(told().await.is_ok());
+impl Destination {
+    pub(super) fn room_then(&self, now: Instant) -> usize {
+        self.room_at(now)
     }
 }
