@@ -157,8 +157,8 @@ impl ConfiguredAction {
             runtime.call(Phase::Run, Arc::clone(&self.permit), Arc::clone(&self.limits), Arc::clone(&log));
         // Told from within, because a timeout drops the instance.
         let used = Mutex::new(Usage::default());
-        let mut memory_refused = false;
-        let ended = within(Duration::from_millis(self.limits.timeout_ms), async {
+        let (cpu, mut memory_refused) = (Arc::clone(&call.cpu), false);
+        let ended = within(Duration::from_millis(self.limits.timeout_ms), &cpu, async {
             let mut instance = match self.warm.take() {
                 Some(mut kept) => {
                     kept.instance.renew(call);
@@ -174,7 +174,6 @@ impl ConfiguredAction {
             let guest = store.data();
             memory_refused = guest.memory.refused;
             *used.lock().unwrap_or_else(PoisonError::into_inner) = Usage {
-                cpu_ms: u64::try_from(runtime.ticker.span(guest.call.ticks).as_millis()).unwrap_or(u64::MAX),
                 memory_bytes: guest.memory.used_bytes(),
                 host_calls: guest.call.host_calls,
                 ..Usage::default()
@@ -198,7 +197,8 @@ impl ConfiguredAction {
         };
         let (log_lines, log_dropped) = log.counts();
         let usage = used.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Attempt { result, usage: Usage { wall: started.elapsed(), log_lines, log_dropped, ..usage } }
+        let cpu_ms = u64::try_from(cpu.used().as_millis()).unwrap_or(u64::MAX);
+        Attempt { result, usage: Usage { wall: started.elapsed(), cpu_ms, log_lines, log_dropped, ..usage } }
     }
 }
 

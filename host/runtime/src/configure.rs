@@ -118,8 +118,8 @@ impl Plugin {
         let limits = Arc::new(describe_limits());
         let log = LogSink::new(Arc::clone(&permit.who), String::new(), limits.log_lines, limits.log_bytes);
         let call = self.runtime.call(Phase::Check, Arc::clone(permit), Arc::clone(&limits), Arc::clone(&log));
-        let mut memory_refused = false;
-        let said = within(Duration::from_millis(limits.timeout_ms), async {
+        let (cpu, mut memory_refused) = (Arc::clone(&call.cpu), false);
+        let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
             let mut instance = Instance::fresh(&self.loaded.pre, call).await?;
             let said =
                 instance.exports.aftercommit_action_plugin().call_check(&mut instance.store, config).await;

@@ -13,6 +13,7 @@ mod cache;
 mod capability;
 mod configure;
 mod connections;
+mod cpu;
 mod default_destinations;
 mod descriptor;
 mod egress;

@@ -15,6 +15,7 @@ use crate::{
     bindings::ActionPre,
     cache::CompileCache,
     capability::Effective,
+    cpu::CpuMeter,
     descriptor::Descriptor,
     egress::{Clients, Decided, Egress, Permit, Services, Who},
     engine::{self, EngineError},
@@ -139,8 +140,8 @@ impl Shared {
         });
         let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log));
-        let mut refused = false;
-        let said = within(Duration::from_millis(limits.timeout_ms), async {
+        let (cpu, mut refused) = (Arc::clone(&call.cpu), false);
+        let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
             let mut instance = Instance::fresh(&pre, call).await?;
             let said = instance.exports.aftercommit_action_plugin().call_describe(&mut instance.store).await;
             refused = instance.store.data().memory.refused;
@@ -179,10 +180,8 @@ impl Shared {
             permit,
             egress: Arc::clone(&self.egress),
             deadline: Instant::now() + Duration::from_millis(limits.timeout_ms),
-            max_ticks: self.ticker.ticks(Duration::from_millis(limits.cpu_ms)),
-            ticks: 0,
+            cpu: Arc::new(CpuMeter::new(Duration::from_millis(limits.cpu_ms), self.ticker.period())),
             host_calls: 0,
-            waited: false,
             limits,
             log,
         }

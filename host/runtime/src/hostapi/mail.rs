@@ -15,7 +15,6 @@ impl Host for Guest {
         if self.call.phase != Phase::Run {
             return Ok(Err(MailError::Denied("mail is sent during `run` only".to_owned())));
         }
-        self.call.waited = true;
         let call = &self.call;
         let letter = Letter::from(message);
         let sent = call.egress.mail(&call.permit, &letter, call.log.delivery(), call.bounds()).await;

@@ -19,7 +19,6 @@ impl Host for Guest {
         if self.call.phase == Phase::Describe {
             return Ok(Err("templates are not rendered during `describe`".to_owned()));
         }
-        self.call.waited = true;
         let max_bytes = self.call.limits.rendered_bytes;
         // On a thread of its own: a guest's template may take long, and the template parser refuses to work on a
         // guest's stack, because it can not see where that ends.

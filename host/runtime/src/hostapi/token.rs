@@ -174,6 +174,7 @@ mod tests {
                     .await
                     .unwrap();
             }
+        cpu::CpuMeter,
         });
         (origin, seen)
     }
@@ -212,8 +213,7 @@ mod tests {
             limits: Arc::new(Limits::default()),
             log: LogSink::new(who, String::new(), 1, 1),
             deadline: Instant::now() + Duration::from_secs(5),
-            max_ticks: 1,
-            ticks: 0,
+            cpu: Arc::new(CpuMeter::new(Duration::from_secs(1), Duration::from_millis(5))),
             host_calls: 0,
             waited: false,
         };
