@@ -32,6 +32,7 @@ mod rendering;
 mod result;
 mod runtime;
 mod schema;
+mod schema_size;
 mod secrets;
 mod settings;
 mod templates;

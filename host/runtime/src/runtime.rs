@@ -159,7 +159,10 @@ impl Shared {
             });
             LoadError::Describe { why: failure.problem.message }
         })?;
-        let (descriptor, schema) = Descriptor::read(said)?;
+        // A schema takes its time to compile.
+        let (descriptor, schema) = tokio::task::spawn_blocking(move || Descriptor::read(said))
+            .await
+            .map_err(|error| LoadError::Describe { why: format!("its answer can not be read: {error}") })??;
         let loaded = Arc::new(Loaded { pre, descriptor, schema, compiled });
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, loaded| loaded.strong_count() > 0);
