@@ -21,6 +21,7 @@ use crate::{
     limits::{Limits, MAX_TIMEOUT_MS},
     loading::describe_limits,
     origins::literal_origins,
+    plain::plain,
     plugin::Plugin,
     problem::{ConfigProblem, ConfigureError},
     rendering::ConfigText,
@@ -131,7 +132,7 @@ impl Plugin {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(problems)) => problems
                 .into_iter()
-                .map(|problem| ConfigProblem::new(problem.pointer, problem.message))
+                .map(|problem| ConfigProblem::new(plain(&problem.pointer), plain(&problem.message)))
                 .collect(),
             Err(ended) => {
                 let failure = ended.failure(&Circumstances {

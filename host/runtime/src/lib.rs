@@ -26,6 +26,7 @@ mod limits;
 mod linking;
 mod loading;
 mod origins;
+mod plain;
 mod plugin;
 mod problem;
 mod rendering;
