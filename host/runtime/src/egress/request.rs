@@ -96,7 +96,15 @@ impl Permit {
 
     /// Decides on where a redirect leads.
     pub(super) fn redirected(&self, url: Url, secret: bool) -> Result<Target, EgressError> {
-        let shown = if secret { "the redirect's URL".to_owned() } else { shown(&url) };
+        // Many servers repeat the path and the query that they were asked for.
+        let decoded: Vec<u8> = percent_encoding::percent_decode_str(url.as_str()).collect();
+        let mut carried = self.handles.found_in(url.as_str().as_bytes());
+        carried.extend(self.handles.found_in(&decoded));
+        let shown = if secret || !carried.is_empty() {
+            "the redirect's URL (not shown, it holds a secret)".to_owned()
+        } else {
+            shown(&url)
+        };
         let origin = self.decide(&url, &shown)?;
         Ok(Target { url, origin, shown: shown.into() })
     }
@@ -105,6 +113,9 @@ impl Permit {
     /// holds a secret or credentials stays behind.
     pub(super) fn hop(
         &self,
+        for entry in carried {
+            entry.check(&origin).map_err(|refused| self.refused(&shown, &refused))?;
+        }
         request: &Request,
         method: Method,
         target: Target,
