@@ -38,7 +38,7 @@ pub struct DeliveryInfo {
 pub struct Usage {
     /// From start to end, waiting for a free instance not counted.
     pub wall: Duration,
-    /// CPU time of the guest, in whole ticks.
+    /// CPU time of the guest and of the host's functions that it called.
     pub cpu_ms: u64,
     /// Memory of the guest at the end.
     pub memory_bytes: u64,
@@ -117,6 +117,14 @@ impl ConfiguredAction {
         };
         let sent = self.plugin.runtime.egress.send(&self.permit, &request, bounds).await;
         sent.map(|response| response.status).map_err(|error| error.to_string())
+    }
+
+    /// Decides on a request and puts its secrets in, without sending it: what that costs is measured with it.
+    #[doc(hidden)]
+    pub fn prepare_natively(&self, url: &str, headers: &[(String, String)]) -> Result<usize, String> {
+        let request =
+            egress::Request { url: url.to_owned(), headers: headers.to_vec(), ..egress::Request::default() };
+        self.permit.prepare(&request).map_err(|error| error.to_string())
     }
 
     /// Runs the action once. Never fails itself: whatever happens is an attempt's result.
