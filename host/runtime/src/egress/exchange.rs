@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Bounds, Egress, EgressError, Permit, Request, Response,
-    client::{OnlySpecial, Unresolved},
     decision::private_reason,
+    names::{OnlySpecial, Unresolved},
     request::{Hop, method},
     retry_after,
 };

@@ -10,11 +10,14 @@ mod dial;
 mod exchange;
 mod mail;
 mod memcached;
+mod names;
 mod pool;
 mod redis;
 mod request;
 mod retry_after;
 mod services;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Instant};
 
