@@ -4,13 +4,19 @@
 
 mod cache;
 mod configuring;
+mod egress;
 mod email;
 mod fixture;
+mod heard;
+mod hostile;
 mod limits;
 mod loading;
+mod own_process;
 mod receiver;
 mod redis;
 mod requests;
 mod secrets;
 mod smtp;
 mod wasi;
+mod whole_memory;
+mod wire;
