@@ -65,7 +65,7 @@ pub(super) async fn refused(plugin: &str, written: Value) -> String {
     }
 }
 
-fn built(plugin: &str) -> PathBuf {
+pub(crate) fn built(plugin: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/dist/{plugin}.wasm"));
     assert!(path.exists(), "{} is missing: run `cargo xtask plugins` first", path.display());
     path

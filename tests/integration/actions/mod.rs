@@ -17,6 +17,8 @@ mod typesense;
 mod versions;
 mod vonage;
 
+pub(crate) use component::built;
+
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_tests::{Answer, Received};
 
