@@ -120,14 +120,7 @@ impl Dispatch {
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
-                Done::Ended(conclude(
-                    &delivery,
-                    &action,
-                    attempt,
-                    self.clock.now(),
-                    self.clock.now(),
-                    fastrand::f64(),
-                ))
+                conclude(&delivery, &action, attempt, self.clock.now(), self.clock.now(), fastrand::f64())
             }
             Lookup::Gone(problem) => self.gone(&delivery, problem, snapshot.revision).await,
             Lookup::Wait => self.hand_back(&delivery, Some(WAIT)),
@@ -154,15 +147,13 @@ impl Dispatch {
             max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
         };
         let attempt = configured.run(event, info).await;
-        Done::Ended(conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64()))
+        conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64())
     }
 
     /// The snapshot does not know the observer or the action. Dead, if the snapshot is up to date.
     async fn gone(&self, delivery: &ClaimedDelivery, problem: Problem, revision: i64) -> Done {
         match self.store.revision().await {
-            Ok(present) if present == revision => {
-                Done::Ended(conclude_gone(delivery, problem, self.clock.now()))
-            }
+            Ok(present) if present == revision => conclude_gone(delivery, problem, self.clock.now()),
             Ok(_) => {
                 self.reload.notify_one();
                 self.hand_back(delivery, Some(WAIT))
@@ -180,8 +171,8 @@ impl Dispatch {
     pub(super) fn held_lanes(&self) -> Vec<Lane> {
         let snapshot = self.snapshot.load();
         let full = self.destinations.full();
-        let actions = snapshot.entries().flat_map(|(name, _)| snapshot.actions(name));
-        actions
+        snapshot
+            .all_actions()
             .filter(|action| action.configured.is_err() || full.contains(action.destination()))
             .map(|action| Lane { observer: Arc::clone(&action.observer), action: Arc::clone(&action.name) })
             .collect()
