@@ -9,7 +9,7 @@ use aftercommit_runtime::ConfiguredAction;
 
 use crate::{
     error::{Error, Result},
-    plugins::{Catalog, join_grants, layer_limits},
+    plugins::{Catalog, join_grants, layer_limits, share_config},
 };
 
 /// One action of an observer.
@@ -119,6 +119,7 @@ async fn configure(observer: &str, written: &ActionConfig, catalog: &Catalog) ->
     let plugin = catalog.plugin(&written.plugin).await?;
     let definition = catalog.definition(&written.plugin);
     let mut action = written.clone();
+    share_config(&mut action.config, definition.and_then(|plugin| plugin.config.as_ref()));
     action.grants = join_grants(action.grants.as_ref(), definition.and_then(|plugin| plugin.grants.as_ref()));
     action.limits =
         layer_limits(action.limits.as_ref(), definition.and_then(|plugin| plugin.limits.as_ref()));
