@@ -12,6 +12,7 @@ mod example;
 mod fcm;
 mod log;
 mod meilisearch;
+mod opensearch;
 mod reference;
 mod slack;
 mod twilio;
