@@ -6,6 +6,7 @@ mod cluster;
 mod guarded;
 mod mail;
 mod memcached_server;
+mod on_port;
 mod opensearch_server;
 mod receiver;
 mod redis_server;
