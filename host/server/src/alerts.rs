@@ -6,7 +6,7 @@ use aftercommit_core::{Alert, DeliveryId, EntityEvent, Failure, Timestamp, alert
 
 use crate::observers::Action;
 
-/// A delivery that failed for good, of an observer that has an alert action.
+/// A delivery that failed for good, of an observer that alerts.
 pub(crate) struct Untold {
     observer: Arc<str>,
     action: Arc<str>,
@@ -15,19 +15,19 @@ pub(crate) struct Untold {
     attempt: u32,
     failure: Failure,
     event: Arc<EntityEvent>,
-    interval: Duration,
+    /// None where the observer has no action that tells a person: then the log does.
+    interval: Option<Duration>,
 }
 
 impl Untold {
-    /// None where the observer has no alert action.
     pub(crate) fn of(
         action: &Action,
         delivery_id: DeliveryId,
         attempt: u32,
         failure: &Failure,
         event: &Arc<EntityEvent>,
-    ) -> Option<Self> {
-        Some(Self {
+    ) -> Self {
+        Self {
             observer: Arc::clone(&action.observer),
             action: Arc::clone(&action.name),
             action_type: Arc::clone(&action.plugin),
@@ -35,8 +35,8 @@ impl Untold {
             attempt,
             failure: failure.clone(),
             event: Arc::clone(event),
-            interval: action.policy.alert_interval?,
-        })
+            interval: action.policy.alert_interval,
+        }
     }
 }
 
@@ -50,9 +50,10 @@ struct Told {
 }
 
 impl Alerts {
-    /// The event that tells of a failure; none if another was told in this span of time.
+    /// The event that tells of a failure; none if another was told in this span of time, or no action tells.
     pub(crate) fn raise(&mut self, untold: &Untold, now: Timestamp) -> Option<EntityEvent> {
-        let span = alert_span(now, untold.interval);
+        let interval = untold.interval?;
+        let span = alert_span(now, interval);
         let suppressed = match self.0.get_mut(&untold.observer) {
             Some(told) if told.span == span => {
                 told.suppressed += 1;
@@ -74,7 +75,7 @@ impl Alerts {
             event: &untold.event,
             suppressed,
         };
-        Some(alert.into_event(now, untold.interval))
+        Some(alert.into_event(now, interval))
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
             attempt: 3,
             failure: Failure::new(FailureClass::Permanent, Problem::new("gone", "gone")),
             event: Arc::clone(&event),
-            interval: Duration::from_secs(60),
+            interval: Some(Duration::from_secs(60)),
         };
         let mut alerts = Alerts::default();
         let mut raise = |observer: &str, secs: i64| {

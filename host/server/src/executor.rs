@@ -182,7 +182,7 @@ impl ObserverExecutor {
         let Some(alert_action) = self.alert_actions.get(&action.observer) else { return };
         let id = DeliveryId::of(event.event().id, &action.observer, &action.name);
         let failed = Arc::new(event.event().clone());
-        let Some(untold) = Untold::of(action, id, ended.attempt, &ended.failure, &failed) else { return };
+        let untold = Untold::of(action, id, ended.attempt, &ended.failure, &failed);
         let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(alert) = alerts.raise(&untold, self.clock.now()) else { return };
         drop(alerts);

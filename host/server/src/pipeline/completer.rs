@@ -85,6 +85,7 @@ async fn write(dispatch: &Dispatch, done: Vec<Done>, alerts: &mut Alerts, patien
     for done in done {
         match done {
             Done::Ended { completion, untold } => {
+                add(&dispatch.counters.alerts, usize::from(untold.is_some()));
                 let alert = untold.and_then(|untold| alerts.raise(&untold, dispatch.clock.now()));
                 // First: a host that ends in between has told of what it will do once more, not kept it to itself.
                 if let Some(alert) = alert {

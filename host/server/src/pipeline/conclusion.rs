@@ -30,7 +30,7 @@ pub(super) fn conclude(
     report(delivery, &attempt, &verdict, duration);
     let untold = match (&verdict, &attempt.result) {
         (Verdict::Failed { alert: true }, Err(failure)) => {
-            Untold::of(action, delivery.id, delivery.attempt, failure, &delivery.event)
+            Some(Box::new(Untold::of(action, delivery.id, delivery.attempt, failure, &delivery.event)))
         }
         _ => None,
     };
@@ -54,7 +54,7 @@ pub(super) fn conclude(
         plugin_digest: plugin.map(|plugin| Arc::from(plugin.digest())),
     };
     let completion = Completion { id: delivery.id, attempt: delivery.attempt, end, record };
-    Done::Ended { completion, untold: untold.map(Box::new) }
+    Done::Ended { completion, untold }
 }
 
 /// The end of a delivery whose observer or action was removed.
