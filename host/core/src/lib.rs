@@ -17,6 +17,8 @@ pub use alert::{Alert, alert_of, alert_span};
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
 pub use nearest::nearest;
-pub use observer::{ActionConfig, BackoffStrategy, FailurePolicy, ObserverDefinition, Ordering, RetryConfig};
+pub use observer::{
+    ActionConfig, BackoffStrategy, BatchConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig,
+};
 pub use outcome::{AttemptResult, Failure, FailureClass, Outcome, Problem, Verdict};
 pub use time::{Clock, SystemClock, Timestamp};

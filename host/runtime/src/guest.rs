@@ -32,6 +32,8 @@ pub(crate) struct Call {
     pub(crate) max_ticks: u64,
     pub(crate) ticks: u64,
     pub(crate) host_calls: u64,
+    /// How many deliveries it is for; more than one in a batch.
+    pub(crate) deliveries: usize,
     /// The guest waited for the host: the tick that was due meanwhile is not its own.
     pub(crate) waited: bool,
 }

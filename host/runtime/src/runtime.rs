@@ -12,7 +12,6 @@ use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
 use crate::{
-    bindings::ActionPre,
     cache::CompileCache,
     capability::Effective,
     descriptor::Descriptor,
@@ -22,7 +21,7 @@ use crate::{
     hostapi::{LogSink, ProviderTokens, Tokens},
     invocation::{Circumstances, Instance, within},
     limits::Limits,
-    linking,
+    linking::{self, Linked},
     loading::{self, Compiled, ComponentSource, LoadError},
     plugin::{Loaded, Plugin},
     secrets::{Handles, SecretProvider},
@@ -122,10 +121,7 @@ impl Shared {
 
     /// Links a component and asks it what it is.
     async fn describe(&self, name: &str, compiled: Compiled) -> Result<Arc<Loaded>, LoadError> {
-        let pre = self
-            .linker
-            .instantiate_pre(&compiled.component)
-            .and_then(ActionPre::new)
+        let linked = Linked::new(&self.linker, &compiled.component, compiled.exports_batch)
             .map_err(|error| loading::unlinkable(&compiled, &self.engine, &error))?;
         let limits = Arc::new(loading::describe_limits());
         let who = Arc::new(Who { plugin: name.to_owned(), ..Who::default() });
@@ -141,7 +137,8 @@ impl Shared {
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log));
         let mut refused = false;
         let said = within(Duration::from_millis(limits.timeout_ms), async {
-            let mut instance = Instance::fresh(&pre, call).await?;
+            let mut instance = Instance::fresh(&linked, call).await?;
+            instance.find_batch(&linked)?;
             let said = instance.exports.aftercommit_action_plugin().call_describe(&mut instance.store).await;
             refused = instance.store.data().memory.refused;
             said
@@ -159,7 +156,7 @@ impl Shared {
             LoadError::Describe { why: failure.problem.message }
         })?;
         let (descriptor, schema) = Descriptor::read(said)?;
-        let loaded = Arc::new(Loaded { pre, descriptor, schema, compiled });
+        let loaded = Arc::new(Loaded { linked, descriptor, schema, compiled });
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, loaded| loaded.strong_count() > 0);
         all.insert(loaded.compiled.digest.clone(), Arc::downgrade(&loaded));
@@ -182,6 +179,7 @@ impl Shared {
             max_ticks: self.ticker.ticks(Duration::from_millis(limits.cpu_ms)),
             ticks: 0,
             host_calls: 0,
+            deliveries: 1,
             waited: false,
             limits,
             log,

@@ -8,8 +8,8 @@ use std::{
 
 use aftercommit_core::{ActionConfig, DeliveryId, EntityEvent, EventKind, SystemClock};
 use aftercommit_runtime::{
-    Attempt, ComponentSource, ConfigureError, ConfiguredAction, DeliveryInfo, PreparedEvent, Runtime,
-    RuntimeSettings, Secret, SecretError, SecretProvider,
+    Attempt, BatchItem, ComponentSource, ConfigureError, ConfiguredAction, DeliveryInfo, PreparedEvent,
+    Runtime, RuntimeSettings, Secret, SecretError, SecretProvider,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -87,6 +87,13 @@ impl Action {
     /// One attempt for an event and a delivery's id.
     pub(super) async fn attempt(&self, event: &PreparedEvent, id: Uuid) -> Attempt {
         self.0.run(event, DeliveryInfo { id: DeliveryId(id), attempt: 1, max_attempts: 3 }).await
+    }
+
+    /// One attempt for each of these events, in one call.
+    pub(super) async fn run_batch(&self, events: &[PreparedEvent]) -> Vec<Attempt> {
+        let delivery = || DeliveryInfo { id: DeliveryId(Uuid::now_v7()), attempt: 1, max_attempts: 3 };
+        let items: Vec<_> = events.iter().map(|event| BatchItem { event, delivery: delivery() }).collect();
+        self.0.run_batch(&items).await
     }
 
     /// The origins that it may send to.

@@ -7,6 +7,7 @@ mod cache;
 mod certificate;
 mod component;
 mod elasticsearch;
+mod elasticsearch_bulk;
 mod email;
 mod example;
 mod fcm;

@@ -215,6 +215,7 @@ mod tests {
             max_ticks: 1,
             ticks: 0,
             host_calls: 0,
+            deliveries: 1,
             waited: false,
         };
         (call, handle)

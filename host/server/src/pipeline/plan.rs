@@ -30,10 +30,11 @@ impl IntakePlan {
             return true;
         }
         let name = action.destination();
+        let room_now = || self.destinations.of(action).room();
         let mut rooms = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         let room = match rooms.get_mut(name) {
             Some(room) => room,
-            None => rooms.entry(name.to_owned()).or_insert_with(|| self.destinations.get(name).room()),
+            None => rooms.entry(name.to_owned()).or_insert_with(room_now),
         };
         let full = *room == 0;
         *room = room.saturating_sub(1);
