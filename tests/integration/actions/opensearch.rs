@@ -12,6 +12,7 @@ use super::{
     elasticsearch::event,
     example::{PRIVATE, example, shop},
 };
+use crate::{shop::Shop, sqlite_file::SqliteFile};
 
 /// Ids of the documents that a query finds, in order.
 async fn found(server: &OpenSearchServer, query: &str) -> Vec<String> {
@@ -26,6 +27,14 @@ async fn found(server: &OpenSearchServer, query: &str) -> Vec<String> {
     ids
 }
 
+async fn delivered(shop: &Shop<SqliteFile>) {
+    shop.eventually(Duration::from_mins(1), "everything is delivered", async |shop| {
+        shop.count("SELECT count(*) FROM observer_inbox").await == 0
+            && shop.count("SELECT count(*) FROM observer_deliveries").await == 0
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_found_is_what_the_table_has() {
     let server = OpenSearchServer::start();
@@ -35,16 +44,32 @@ async fn what_is_found_is_what_the_table_has() {
     shop.sql("INSERT INTO orders VALUES (1, 'pending', 1.5), (2, 'pending', 20), (3, 'pending', 300)").await;
     shop.sql("UPDATE orders SET status = 'shipped' WHERE id > 1").await;
     shop.sql("DELETE FROM orders WHERE id = 3").await;
-    shop.eventually(Duration::from_mins(1), "everything is delivered", async |shop| {
-        shop.count("SELECT count(*) FROM observer_inbox").await == 0
-            && shop.count("SELECT count(*) FROM observer_deliveries").await == 0
-    })
-    .await;
+    delivered(&shop).await;
     assert!(host.stop());
     assert_eq!(shop.json(&["dlq", "list"]), json!([]));
     assert_eq!(found(&server, "status:pending").await, ["order_1"]);
     assert_eq!(found(&server, "status:shipped").await, ["order_2"]);
     assert_eq!(found(&server, "total:%3E10").await, ["order_2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bulks_leave_what_the_table_has() {
+    let server = OpenSearchServer::start();
+    let more = format!("engine = \"opensearch\"\nbatch = {{ max_items = 40, max_wait_ms = 50 }}\n{PRIVATE}");
+    let observers = example("search", &[("api_key_env", more)]);
+    let shop = shop(&observers, &[("SEARCH_URL", server.url()), ("SEARCH_API_KEY", "unused")]).await;
+    let host = shop.start_host();
+    shop.sql(
+        "WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 150)
+         INSERT INTO orders SELECT id, 'pending', id FROM n",
+    )
+    .await;
+    shop.sql("UPDATE orders SET status = 'shipped' WHERE id <= 100; DELETE FROM orders WHERE id <= 10").await;
+    delivered(&shop).await;
+    assert!(host.stop());
+    assert_eq!(shop.json(&["dlq", "list"]), json!([]));
+    assert_eq!(found(&server, "status:shipped").await.len(), 90);
+    assert_eq!(found(&server, "status:pending").await.len(), 50);
 }
 
 #[tokio::test]
