@@ -3,6 +3,7 @@
 //!
 //! This crate is pure. It knows no database, no engine and no clock of its own: time and randomness are arguments.
 
+pub mod alert;
 pub mod delivery;
 pub mod event;
 mod nearest;
@@ -12,9 +13,12 @@ pub mod outcome;
 pub mod retry;
 pub mod time;
 
+pub use alert::{Alert, alert_of, alert_span};
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
 pub use nearest::nearest;
-pub use observer::{ActionConfig, BackoffStrategy, FailurePolicy, ObserverDefinition, Ordering, RetryConfig};
+pub use observer::{
+    ActionConfig, BackoffStrategy, BatchConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig,
+};
 pub use outcome::{AttemptResult, Failure, FailureClass, Outcome, Problem, Verdict};
 pub use time::{Clock, SystemClock, Timestamp};

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use aftercommit_core::ActionConfig;
+use aftercommit_core::{ActionConfig, BatchConfig};
 use serde_json::Value;
 
 use crate::{
     action::ConfiguredAction,
     capability::{Effective, Grants, Origin},
-    connections::{lacking, with_configured},
+    connections::{self, lacking},
     default_destinations,
     egress::{Decided, Permit, Who},
     guest::Phase,
@@ -45,7 +45,8 @@ impl Plugin {
         let literal = literal_origins(&config, &marks, &secrets)?;
         let names: Vec<String> = secrets.keys().cloned().collect();
         let (needs, services) = (self.descriptor().needs, &self.runtime.settings.services);
-        let grants = with_configured(grants, needs, &self.loaded.schema, &config, &marks, services)?;
+        let host = connections::Host { services, trusted: self.builtin };
+        let grants = connections::with_configured(grants, needs, &self.loaded.schema, &config, &marks, host)?;
         let effective = Effective::of(needs, &grants, &literal, &names);
         self.check_mail_password(&effective)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
@@ -68,7 +69,8 @@ impl Plugin {
         });
         self.check(&config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
-        Ok(ConfiguredAction::new(Arc::clone(self), permit, Arc::new(limits), text, destination))
+        let limits = Arc::new(limits);
+        Ok(ConfiguredAction::new(Arc::clone(self), permit, limits, action.batch, text, destination))
     }
 
     /// Everything that can be said before any secret is read.
@@ -89,6 +91,9 @@ impl Plugin {
                     .push(ConfigProblem::new("/timeout_ms", format!("must be from 1 to {MAX_TIMEOUT_MS}")));
             }
         }
+        if let Some(batch) = &action.batch {
+            problems.extend(self.batch_problems(batch));
+        }
         let grants =
             action.grants.as_ref().map_or_else(|| Ok(Grants::default()), Grants::read).unwrap_or_else(
                 |more| {
@@ -99,6 +104,15 @@ impl Plugin {
         problems.extend(lacking(self.descriptor().needs, &self.runtime.settings.services));
         problems.extend(self.loaded.schema.problems(&Value::Object(action.config.clone())));
         if problems.is_empty() { Ok(Written { limits, grants }) } else { Err(ConfigureError { problems }) }
+    }
+
+    fn batch_problems(&self, batch: &BatchConfig) -> Vec<ConfigProblem> {
+        if self.exports_batch() {
+            let wrong = batch.problems().into_iter();
+            return wrong.map(|(key, why)| ConfigProblem::new(format!("/batch/{key}"), why)).collect();
+        }
+        let message = format!("`{}` takes one delivery at a time: it does not export `run-batch`", self.name);
+        vec![ConfigProblem::new("/batch", message).help("leave `batch` out")]
     }
 
     /// A password that is not there is told when the action loads, not with the first mail.
@@ -121,7 +135,7 @@ impl Plugin {
         let call = self.runtime.call(Phase::Check, Arc::clone(permit), Arc::clone(&limits), Arc::clone(&log));
         let (cpu, mut memory_refused) = (Arc::clone(&call.cpu), false);
         let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
-            let mut instance = Instance::fresh(&self.loaded.pre, call).await?;
+            let mut instance = Instance::fresh(&self.loaded.linked, call).await?;
             let said =
                 instance.exports.aftercommit_action_plugin().call_check(&mut instance.store, config).await;
             memory_refused = instance.store.data().memory.refused;

@@ -31,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) deadline: Instant,
     pub(crate) cpu: Arc<CpuMeter>,
     pub(crate) host_calls: u64,
+    /// How many deliveries it is for; more than one in a batch.
+    pub(crate) deliveries: usize,
 }
 
 /// The host ends a call.

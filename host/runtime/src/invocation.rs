@@ -3,32 +3,63 @@
 use std::{future::Future, time::Duration};
 
 use aftercommit_core::{Failure, FailureClass, Problem};
-use wasmtime::{Store, Trap, component::ResourceTableError};
+use wasmtime::{
+    Store, Trap,
+    component::{self, ResourceTableError},
+};
 use wasmtime_wasi::I32Exit;
 
 use crate::{
-    bindings::{Action, ActionPre},
+    bindings::{Action, aftercommit::action::model},
+    calling::Asked,
     cpu::CpuMeter,
     guest::{Call, Guest, HostStop, MAX_RESOURCES},
+    linking::Linked,
 };
 
 /// An instance of a component and its store.
 pub(crate) struct Instance {
     pub(crate) store: Store<Guest>,
     pub(crate) exports: Action,
+    component: component::Instance,
 }
+
+/// What a guest said of one delivery.
+pub(crate) type Said = Result<model::Outcome, model::Failure>;
 
 impl Instance {
     /// A fresh instance. Its first call is `call`.
-    pub(crate) async fn fresh(pre: &ActionPre<Guest>, call: Call) -> wasmtime::Result<Self> {
+    pub(crate) async fn fresh(linked: &Linked, call: Call) -> wasmtime::Result<Self> {
         let transfer_bytes = call.limits.transfer_bytes();
-        let mut store = Store::new(pre.engine(), Guest::new(call));
+        let mut store = Store::new(linked.engine(), Guest::new(call));
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(transfer_bytes);
         store.epoch_deadline_callback(|store| Ok(store.data().call.cpu.tick()));
         store.set_epoch_deadline(1);
-        let exports = pre.instantiate_async(&mut store).await?;
-        Ok(Self { store, exports })
+        let (component, exports) = linked.instantiate(&mut store).await?;
+        Ok(Self { store, exports, component })
+    }
+
+    /// Whether its optional export is of the right form, if it has one.
+    pub(crate) fn find_batch(&mut self, linked: &Linked) -> wasmtime::Result<()> {
+        linked.batch(&mut self.store, &self.component).map(|_| ())
+    }
+
+    /// Asks it; the answers are in the order of the deliveries, and may be too few or too many.
+    pub(crate) async fn ask(&mut self, linked: &Linked, asked: Asked<'_>) -> wasmtime::Result<Vec<Said>> {
+        let Self { store, exports, component } = self;
+        match asked {
+            Asked::Run(event, delivery, config) => {
+                let said =
+                    exports.aftercommit_action_plugin().call_run(store, event, delivery, config).await?;
+                Ok(vec![said])
+            }
+            Asked::RunBatch(items) => {
+                let exports = linked.batch(&mut *store, component)?;
+                let exports = exports.expect("actions with `batch` are of plugins that export it");
+                exports.aftercommit_action_batch().call_run_batch(store, items).await
+            }
+        }
     }
 
     /// Makes a kept instance ready for another call.

@@ -12,7 +12,6 @@ use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
 use crate::{
-    bindings::ActionPre,
     cache::CompileCache,
     capability::Effective,
     cpu::CpuMeter,
@@ -23,7 +22,7 @@ use crate::{
     hostapi::{LogSink, ProviderTokens, Tokens},
     invocation::{Circumstances, Instance, within},
     limits::Limits,
-    linking,
+    linking::{self, Linked},
     loading::{self, Compiled, ComponentSource, LoadError},
     plugin::{Loaded, Plugin},
     secrets::{Handles, SecretProvider},
@@ -123,10 +122,7 @@ impl Shared {
 
     /// Links a component and asks it what it is.
     async fn describe(&self, name: &str, compiled: Compiled) -> Result<Arc<Loaded>, LoadError> {
-        let pre = self
-            .linker
-            .instantiate_pre(&compiled.component)
-            .and_then(ActionPre::new)
+        let linked = Linked::new(&self.linker, &compiled.component, compiled.exports_batch)
             .map_err(|error| loading::unlinkable(&compiled, &self.engine, &error))?;
         let limits = Arc::new(loading::describe_limits());
         let who = Arc::new(Who { plugin: name.to_owned(), ..Who::default() });
@@ -142,7 +138,8 @@ impl Shared {
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log));
         let (cpu, mut refused) = (Arc::clone(&call.cpu), false);
         let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
-            let mut instance = Instance::fresh(&pre, call).await?;
+            let mut instance = Instance::fresh(&linked, call).await?;
+            instance.find_batch(&linked)?;
             let said = instance.exports.aftercommit_action_plugin().call_describe(&mut instance.store).await;
             refused = instance.store.data().memory.refused;
             said
@@ -163,7 +160,7 @@ impl Shared {
         let (descriptor, schema) = tokio::task::spawn_blocking(move || Descriptor::read(said))
             .await
             .map_err(|error| LoadError::Describe { why: format!("its answer can not be read: {error}") })??;
-        let loaded = Arc::new(Loaded { pre, descriptor, schema, compiled });
+        let loaded = Arc::new(Loaded { linked, descriptor, schema, compiled });
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, loaded| loaded.strong_count() > 0);
         all.insert(loaded.compiled.digest.clone(), Arc::downgrade(&loaded));
@@ -185,6 +182,7 @@ impl Shared {
             deadline: Instant::now() + Duration::from_millis(limits.timeout_ms),
             cpu: Arc::new(CpuMeter::new(Duration::from_millis(limits.cpu_ms), self.ticker.period())),
             host_calls: 0,
+            deliveries: 1,
             limits,
             log,
         }

@@ -8,8 +8,8 @@ use std::{
 
 use aftercommit_core::{ActionConfig, DeliveryId, EntityEvent, EventKind, SystemClock};
 use aftercommit_runtime::{
-    Attempt, ComponentSource, ConfigureError, ConfiguredAction, DeliveryInfo, PreparedEvent, Runtime,
-    RuntimeSettings, Secret, SecretError, SecretProvider,
+    Attempt, BatchItem, ComponentSource, ConfigureError, ConfiguredAction, DeliveryInfo, PreparedEvent,
+    Runtime, RuntimeSettings, Secret, SecretError, SecretProvider,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -38,7 +38,7 @@ pub(super) async fn configure(
     extra_ca_pem: Vec<Vec<u8>>,
 ) -> Result<Action, ConfigureError> {
     let settings = RuntimeSettings {
-        cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")),
+        cache_dir: Some(compiled()),
         max_instances: 8,
         extra_ca_pem,
         ..RuntimeSettings::default()
@@ -65,6 +65,12 @@ pub(super) async fn refused(plugin: &str, written: Value) -> String {
     }
 }
 
+/// Where compiled plugins are kept: compiled once for all tests.
+pub(super) fn compiled() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
+}
+
+/// The component of a built-in plugin.
 pub(crate) fn built(plugin: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/dist/{plugin}.wasm"));
     assert!(path.exists(), "{} is missing: run `cargo xtask plugins` first", path.display());
@@ -81,6 +87,13 @@ impl Action {
     /// One attempt for an event and a delivery's id.
     pub(super) async fn attempt(&self, event: &PreparedEvent, id: Uuid) -> Attempt {
         self.0.run(event, DeliveryInfo { id: DeliveryId(id), attempt: 1, max_attempts: 3 }).await
+    }
+
+    /// One attempt for each of these events, in one call.
+    pub(super) async fn run_batch(&self, events: &[PreparedEvent]) -> Vec<Attempt> {
+        let delivery = || DeliveryInfo { id: DeliveryId(Uuid::now_v7()), attempt: 1, max_attempts: 3 };
+        let items: Vec<_> = events.iter().map(|event| BatchItem { event, delivery: delivery() }).collect();
+        self.0.run_batch(&items).await
     }
 
     /// The origins that it may send to.

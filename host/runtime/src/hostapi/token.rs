@@ -250,6 +250,7 @@ mod tests {
             deadline: Instant::now() + Duration::from_secs(5),
             cpu: Arc::new(CpuMeter::new(Duration::from_secs(1), Duration::from_millis(5))),
             host_calls: 0,
+            deliveries: 1,
         };
         (call, handle)
     }

@@ -18,6 +18,8 @@ use std::{
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use crate::observers::Action;
+
 /// A destination may hold what it ends in this time: it is then worked off in the same time.
 const PACE: Duration = Duration::from_millis(100);
 
@@ -48,6 +50,8 @@ pub(super) struct Destination {
     owned: AtomicUsize,
     ended: AtomicUsize,
     pace: Mutex<Pace>,
+    /// Places that it may hold however slow it is.
+    share: AtomicUsize,
     /// How many of the host's places it may hold, when that was looked at last.
     bound: AtomicUsize,
     bounds: Bounds,
@@ -77,8 +81,17 @@ impl Destinations {
         Self { bounds, room, eased: Arc::default(), known: Mutex::default() }
     }
 
+    /// The destination of an action.
+    pub(super) fn of(&self, action: &Action) -> Arc<Destination> {
+        let destination = self.get(action.destination());
+        if let Some(batch) = &action.written.batch {
+            destination.make_room_for(batch.max_items);
+        }
+        destination
+    }
+
     /// The destination of this name.
-    pub(super) fn get(&self, name: &str) -> Arc<Destination> {
+    fn get(&self, name: &str) -> Arc<Destination> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(destination) = known.get(name) {
             return Arc::clone(destination);
@@ -88,6 +101,7 @@ impl Destinations {
             owned: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
             pace: Mutex::new(Pace { since: Instant::now(), ended_then: 0, each: 0 }),
+            share: AtomicUsize::new(self.bounds.share),
             bound: AtomicUsize::new(self.bounds.share),
             bounds: self.bounds,
             room: Arc::clone(&self.room),
@@ -120,7 +134,7 @@ impl Destinations {
         let room_of = |destination: &Arc<Destination>| {
             let room = destination.room();
             let bound = destination.bound.load(Relaxed);
-            let is_fast = bound > self.bounds.share;
+            let is_fast = bound > destination.share.load(Relaxed);
             is_fast.then_some(if room < bound - bound / 4 * 3 { 0 } else { room })
         };
         known.values().filter_map(room_of).min().unwrap_or(usize::MAX)
@@ -141,11 +155,16 @@ impl Destination {
     }
 
     fn room_at(&self, now: Instant) -> usize {
-        let Bounds { share, most, .. } = self.bounds;
+        let (share, most) = (self.share.load(Relaxed), self.bounds.most);
         let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner).at(now, self.ended.load(Relaxed));
         let bound = pace.min(most).max(share);
         self.bound.store(bound, Relaxed);
         bound.saturating_sub(self.owned.load(SeqCst))
+    }
+
+    /// A batch can become full while another runs, as long as that leaves enough to the other destinations.
+    fn make_room_for(&self, max_items: u32) {
+        self.share.fetch_max((2 * max_items as usize).min(self.bounds.most), Relaxed);
     }
 
     /// Enters one more delivery.
@@ -168,6 +187,11 @@ impl Pace {
 }
 
 impl Visit {
+    /// A batch of so many is full: more can not be held for this destination.
+    pub(super) fn most_in_batch(&self, max_items: u32) -> usize {
+        (max_items as usize).min(self.0.bounds.most)
+    }
+
     /// Waits for its turn.
     pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
         Arc::clone(&self.0.slots).acquire_owned().await.expect("the semaphore is never closed")
@@ -182,7 +206,7 @@ impl Drop for Visit {
         // On the way down and while some are left to run: the next come many at a time, and in time. The bound moves, so
         // its half may be stepped over; the half of the share is not.
         let bound = destination.bound.load(Relaxed);
-        if left == bound / 2 || left == destination.bounds.share / 2 {
+        if left == bound / 2 || left == destination.share.load(Relaxed) / 2 {
             destination.room.notify_one();
         }
         if left <= bound / 4 * 3 && destination.eased.is_waited_for.load(SeqCst) {
@@ -219,6 +243,18 @@ mod tests {
         end(100);
         assert_eq!(fast.room_at(started + 3 * PACE), 12);
         assert_eq!(fast.room_at(started + 6 * PACE), 4, "it has ended nothing for a while");
+    }
+
+    #[test]
+    fn one_with_batches_holds_two_of_them_but_never_all() {
+        let batched = destinations().get("batched");
+        batched.make_room_for(3);
+        batched.make_room_for(1);
+        assert_eq!(batched.room(), 6);
+        batched.make_room_for(100);
+        assert_eq!(batched.room(), 12);
+        assert_eq!(batched.enter().most_in_batch(100), 12);
+        assert_eq!(batched.enter().most_in_batch(7), 7);
     }
 
     #[tokio::test]

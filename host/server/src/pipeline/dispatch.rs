@@ -3,19 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Clock, Failure, FailureClass, Problem, Timestamp};
-use aftercommit_runtime::{Attempt, DeliveryInfo, PreparedEvent, Usage};
+use aftercommit_runtime::{Attempt, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId, Lane};
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
 use super::{
+    batching::{self, Batches},
     clock::CommonClock,
     completer::{Done, Finished},
     conclusion::{conclude, conclude_gone},
     counters::Counters,
-    destinations::Destinations,
+    destinations::{Destinations, Visit},
     host::HostSettings,
     lookup::{Lookup, look_up},
     room::{Place, Reservation, Room},
@@ -23,7 +24,7 @@ use super::{
 use crate::observers::{Action, Snapshot};
 
 /// A delivery whose observer is disabled or does not load comes back after this.
-const WAIT: Duration = Duration::from_secs(1);
+pub(super) const WAIT: Duration = Duration::from_secs(1);
 
 /// What intake, claimer and completer share.
 pub(super) struct Dispatch {
@@ -33,6 +34,7 @@ pub(super) struct Dispatch {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) room: Room,
     pub(super) destinations: Arc<Destinations>,
+    pub(super) batches: Batches,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
     pub(super) claimer: Arc<Notify>,
@@ -44,6 +46,13 @@ pub(super) struct Dispatch {
     pub(super) stop: CancellationToken,
     /// What still runs is abandoned; its host is about to retire.
     pub(super) abandon: CancellationToken,
+}
+
+/// The right to run one call; free again when dropped.
+#[expect(dead_code, reason = "held, not read")]
+pub(super) struct Turn<'d> {
+    at_destination: OwnedSemaphorePermit,
+    in_all: SemaphorePermit<'d>,
 }
 
 impl Dispatch {
@@ -63,6 +72,7 @@ impl Dispatch {
             snapshot: Arc::default(),
             room: Room::new(settings.channel_capacity),
             destinations: Arc::new(Destinations::new(settings.destination_bounds(), Arc::clone(&claimer))),
+            batches: Batches::default(),
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
             claimer,
@@ -113,56 +123,65 @@ impl Dispatch {
         );
     }
 
-    async fn deliver(&self, delivery: ClaimedDelivery, event: &PreparedEvent) -> Done {
+    async fn deliver(&self, delivery: ClaimedDelivery, event: &Arc<PreparedEvent>) -> Done {
         let snapshot = self.snapshot.load_full();
         match look_up(&delivery, &snapshot) {
             Lookup::Run(action) => self.take_turn(&delivery, event, &action).await,
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
-                Done::Ended(conclude(
-                    &delivery,
-                    &action,
-                    attempt,
-                    self.clock.now(),
-                    self.clock.now(),
-                    fastrand::f64(),
-                ))
+                self.conclude(&delivery, &action, attempt, self.clock.now())
             }
             Lookup::Gone(problem) => self.gone(&delivery, problem, snapshot.revision).await,
             Lookup::Wait => self.hand_back(&delivery, Some(WAIT)),
         }
     }
 
-    async fn take_turn(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {
-        let visit = self.destinations.get(action.destination()).enter();
-        let turn = async { (visit.turn().await, self.slots.acquire().await) };
-        let Some((_turn, slot)) = self.stop.run_until_cancelled(turn).await else {
+    async fn take_turn(
+        &self,
+        delivery: &ClaimedDelivery,
+        event: &Arc<PreparedEvent>,
+        action: &Arc<Action>,
+    ) -> Done {
+        let visit = self.destinations.of(action).enter();
+        if batching::is_gathered(delivery, action) {
+            return self.run_together(delivery, event, action, &visit).await;
+        }
+        let Some(_turn) = self.stop.run_until_cancelled(self.turn(&visit)).await else {
             return self.hand_back(delivery, None);
         };
-        let _slot = slot.expect("the semaphore is never closed");
         // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
         Box::pin(self.run(delivery, event, action)).await
+    }
+
+    /// Waits for a turn at the destination, and then for one in all.
+    pub(super) async fn turn(&self, visit: &Visit) -> Turn<'_> {
+        let at_destination = visit.turn().await;
+        let in_all = self.slots.acquire().await.expect("the semaphore is never closed");
+        Turn { at_destination, in_all }
     }
 
     async fn run(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {
         let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
         let started_at = self.clock.now();
-        let info = DeliveryInfo {
-            id: delivery.id,
-            attempt: delivery.attempt,
-            max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
-        };
-        let attempt = configured.run(event, info).await;
-        Done::Ended(conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64()))
+        let attempt = configured.run(event, batching::info(delivery, action)).await;
+        self.conclude(delivery, action, attempt, started_at)
+    }
+
+    pub(super) fn conclude(
+        &self,
+        delivery: &ClaimedDelivery,
+        action: &Action,
+        attempt: Attempt,
+        started_at: Timestamp,
+    ) -> Done {
+        conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64())
     }
 
     /// The snapshot does not know the observer or the action. Dead, if the snapshot is up to date.
     async fn gone(&self, delivery: &ClaimedDelivery, problem: Problem, revision: i64) -> Done {
         match self.store.revision().await {
-            Ok(present) if present == revision => {
-                Done::Ended(conclude_gone(delivery, problem, self.clock.now()))
-            }
+            Ok(present) if present == revision => conclude_gone(delivery, problem, self.clock.now()),
             Ok(_) => {
                 self.reload.notify_one();
                 self.hand_back(delivery, Some(WAIT))
@@ -171,7 +190,7 @@ impl Dispatch {
         }
     }
 
-    fn hand_back(&self, delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
+    pub(super) fn hand_back(&self, delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
         let not_before: Option<Timestamp> = pause.map(|pause| self.clock.now().plus(pause));
         Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before }
     }
@@ -180,8 +199,8 @@ impl Dispatch {
     pub(super) fn held_lanes(&self) -> Vec<Lane> {
         let snapshot = self.snapshot.load();
         let full = self.destinations.full();
-        let actions = snapshot.entries().flat_map(|(name, _)| snapshot.actions(name));
-        actions
+        snapshot
+            .all_actions()
             .filter(|action| action.configured.is_err() || full.contains(action.destination()))
             .map(|action| Lane { observer: Arc::clone(&action.observer), action: Arc::clone(&action.name) })
             .collect()
