@@ -211,6 +211,25 @@ CREATE TABLE observer_quarantine (
 CREATE INDEX observer_quarantine_by_event ON observer_quarantine (event_seq);
 CREATE INDEX observer_quarantine_by_time ON observer_quarantine (quarantined_at);
 
+-- Destinations that are left alone for a while, and endpoints (one action of one observer) that are paused. Small: written
+-- when one is held back, deleted when it works again. To resume one, delete its row.
+CREATE TABLE observer_destinations (
+    kind        text NOT NULL CHECK (kind IN ('destination', 'endpoint')),
+    name        text NOT NULL,                     -- a destination: an origin, or a server such as redis.cache; else the observer
+    action      text NOT NULL,                     -- of an endpoint: name of the action within the observer; else ''
+    state       text NOT NULL CHECK (state IN ('open', 'throttled', 'paused')),
+    code        text NOT NULL,                     -- of the last failure, as in tb_observer_log
+    message     text NOT NULL,
+    http_status integer,
+    since       timestamptz NOT NULL,
+    until       timestamptz,                       -- then a few deliveries try it; null: until somebody acts
+    openings    integer NOT NULL,                  -- of a destination: since it worked last
+    lanes       json NOT NULL,                     -- [["observer", "action"], ..] whose deliveries wait
+    definition  text,                              -- of an endpoint: digest of its action; another one lifts the pause
+    revision    bigint,                            -- of an endpoint: observer_revision.revision then
+    PRIMARY KEY (kind, name, action)
+);
+
 -- The hosts that run.
 CREATE TABLE observer_hosts (
     id           uuid NOT NULL PRIMARY KEY,

@@ -182,6 +182,25 @@ CREATE TABLE observer_quarantine (
 
 CREATE INDEX observer_quarantine_by_time ON observer_quarantine (quarantined_at);
 
+-- Destinations that are left alone for a while, and endpoints (one action of one observer) that are paused. Small: written
+-- when one is held back, deleted when it works again. To resume one, delete its row.
+CREATE TABLE observer_destinations (
+    kind        TEXT NOT NULL CHECK (kind IN ('destination', 'endpoint')),
+    name        TEXT NOT NULL,                     -- a destination: an origin, or a server such as redis.cache; else the observer
+    action      TEXT NOT NULL,                     -- of an endpoint: name of the action within the observer; else ''
+    state       TEXT NOT NULL CHECK (state IN ('open', 'throttled', 'paused')),
+    code        TEXT NOT NULL,                     -- of the last failure, as in tb_observer_log
+    message     TEXT NOT NULL,
+    http_status INTEGER,
+    since       TEXT NOT NULL,
+    until       TEXT,                              -- then a few deliveries try it; null: until somebody acts
+    openings    INTEGER NOT NULL,                  -- of a destination: since it worked last
+    lanes       TEXT NOT NULL,                     -- JSON: [["observer", "action"], ..] whose deliveries wait
+    definition  TEXT,                              -- of an endpoint: digest of its action; another one lifts the pause
+    revision    INTEGER,                           -- of an endpoint: observer_revision.revision then
+    PRIMARY KEY (kind, name, action)
+) WITHOUT ROWID;
+
 -- The hosts that run.
 CREATE TABLE observer_hosts (
     id           TEXT NOT NULL PRIMARY KEY,

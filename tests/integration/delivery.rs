@@ -32,6 +32,8 @@ macro_rules! cases {
     };
 }
 
+pub(crate) use cases;
+
 cases! {
     what_fails_is_retried_then_dead_then_replayed_with_the_same_id: "",
     one_entity_in_order_though_the_first_attempts_fail: "",

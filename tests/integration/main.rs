@@ -6,6 +6,7 @@ mod actions;
 mod alerts;
 mod crash;
 mod delivery;
+mod destinations;
 mod host_process;
 mod lost;
 mod postgres;

@@ -1,24 +1,30 @@
 //! The records of aftercommit and what may happen to them: events, observers, deliveries, the legal moves between a
-//! delivery's states, and the arithmetic of retries.
+//! delivery's states, the arithmetic of retries, and what protects a destination.
 //!
 //! This crate is pure. It knows no database, no engine and no clock of its own: time and randomness are arguments.
 
 pub mod alert;
+pub mod breaker;
 pub mod delivery;
 pub mod event;
+pub mod evidence;
 mod nearest;
 pub mod number;
 pub mod observer;
 pub mod outcome;
 pub mod retry;
 pub mod time;
+pub mod token_bucket;
 
 pub use alert::{Alert, alert_of, alert_span};
+pub use breaker::{Breaker, BreakerSettings, BreakerState};
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
+pub use evidence::{DestinationEvidence, EndpointEvidence};
 pub use nearest::nearest;
 pub use observer::{
     ActionConfig, BackoffStrategy, BatchConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig,
 };
 pub use outcome::{AttemptResult, Failure, FailureClass, Outcome, Problem, Verdict};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use token_bucket::{Rate, TokenBucket};

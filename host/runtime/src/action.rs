@@ -31,6 +31,7 @@ pub struct ConfiguredAction {
     pub(crate) warm: WarmInstances,
     config: ConfigText,
     destination: String,
+    is_one_endpoint: bool,
 }
 
 impl ConfiguredAction {
@@ -41,9 +42,10 @@ impl ConfiguredAction {
         batch: Option<BatchConfig>,
         config: ConfigText,
         destination: String,
+        is_one_endpoint: bool,
     ) -> Self {
         let warm = WarmInstances::new(limits.reuse, Arc::clone(&plugin.runtime.warm));
-        Self { plugin, permit, limits, batch, warm, config, destination }
+        Self { plugin, permit, limits, batch, warm, config, destination, is_one_endpoint }
     }
 
     /// Its plugin.
@@ -55,6 +57,11 @@ impl ConfiguredAction {
     /// the server of the host's that the action was granted, else plugin, observer and action.
     pub fn destination(&self) -> &str {
         &self.destination
+    }
+
+    /// Whether its configuration names its URLs in full, so that all events go to the same ones.
+    pub fn is_one_endpoint(&self) -> bool {
+        self.is_one_endpoint
     }
 
     /// What the action may do: declared by its plugin and granted.

@@ -50,6 +50,7 @@ impl Plugin {
         let effective = Effective::of(needs, &grants, &literal, &names);
         self.check_mail_password(&effective)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
+        let is_one_endpoint = !literal.is_empty() && !has_templated_url(&config, &marks);
         let handles = Handles::default();
         let config = place_handles(config, &marks, &secrets, &literal, &grants, &handles);
         let templates = compile_templates(&config, &marks, &action.config)?;
@@ -69,8 +70,15 @@ impl Plugin {
         });
         self.check(&config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
-        let limits = Arc::new(limits);
-        Ok(ConfiguredAction::new(Arc::clone(self), permit, limits, action.batch, text, destination))
+        Ok(ConfiguredAction::new(
+            Arc::clone(self),
+            permit,
+            Arc::new(limits),
+            action.batch,
+            text,
+            destination,
+            is_one_endpoint,
+        ))
     }
 
     /// Everything that can be said before any secret is read.
@@ -164,6 +172,12 @@ impl Plugin {
         };
         Err(ConfigureError { problems })
     }
+}
+
+/// Whether each event may have a URL of its own.
+fn has_templated_url(config: &Value, marks: &BTreeMap<String, Marks>) -> bool {
+    let urls = marks.iter().filter(|(_, marks)| marks.egress);
+    urls.filter_map(|(pointer, _)| config.pointer(pointer)?.as_str()).any(Template::is_template)
 }
 
 /// The one server that an action without URLs uses.

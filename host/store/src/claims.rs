@@ -22,9 +22,9 @@ pub trait Claims: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>>;
 
-    /// When the next delivery can be claimed, if any is `ready` (then a time that has passed) or `waiting`. Cheap; may
-    /// name one that [`claim`](Claims::claim) then passes over.
-    async fn next_due(&self) -> Result<Option<Timestamp>>;
+    /// When the next delivery outside the lanes of `except` can be claimed, if any is `ready` (then a time that has
+    /// passed) or `waiting`. Cheap; may name one that [`claim`](Claims::claim) then passes over.
+    async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>>;
 
     /// Ends attempts, all in one transaction: each delivery that is still owned as (`host`, attempt) moves on, its
     /// attempt is logged, and what is dead is copied to the dead letter queue. Others are left as they are and

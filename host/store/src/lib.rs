@@ -8,6 +8,7 @@
 //! | [`Intake`] | intake: takes inbox rows, makes deliveries |
 //! | [`Claims`] | dispatch: claims, completes, hands back |
 //! | [`Hosts`] | upkeep: heartbeat, takeover |
+//! | [`Holds`] | dispatch: what is held back; `destinations`: shows, lifts |
 //! | [`Retention`] | upkeep: drops what is old |
 //! | [`Definitions`] | reload and `observers`: the table `tb_observer` |
 //! | [`Captures`] | `capture`: triggers on the application's tables |
@@ -28,6 +29,7 @@ pub mod definitions;
 pub mod deliveries;
 mod error;
 pub mod events;
+pub mod holds;
 pub mod hosts;
 pub mod intake;
 mod intake_batch;
@@ -47,6 +49,7 @@ pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
 pub use error::{Result, StoreError};
 pub use events::{EventFilter, EventHistory, EventPage, Events, QuarantinedRow};
+pub use holds::{Hold, HoldState, Holds, Lift, Target};
 pub use hosts::{HostId, HostRow, Hosts, TakenOver};
 pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
 pub use postgres::{PostgresOptions, PostgresStore};
@@ -60,6 +63,7 @@ pub trait Backend:
     Intake
     + Claims
     + Hosts
+    + Holds
     + Retention
     + Definitions
     + Captures
@@ -75,6 +79,7 @@ impl<T> Backend for T where
     T: Intake
         + Claims
         + Hosts
+        + Holds
         + Retention
         + Definitions
         + Captures

@@ -3,6 +3,7 @@
 mod body;
 mod config;
 mod event_type;
+mod gone;
 mod headers;
 mod signature;
 mod success;
@@ -49,7 +50,8 @@ impl Plugin for Webhook {
             request = request.json(body);
         }
 
-        let response = request.send()?.success_if(|status| config.is_success(status))?;
+        let response = request.send()?;
+        let response = response.success_if(|status| config.is_success(status)).map_err(gone::recognized)?;
         Ok(Outcome::new(summary(config.method, url, response.status)).with_status(response.status))
     }
 }

@@ -127,10 +127,13 @@ async fn the_destination_is_the_literal_origin() {
     let webhook = plugin("webhook").await;
     let action = configure(&webhook, json!({"url": "https://Example.com/a/{{entity_id}}"})).await;
     assert_eq!(action.destination(), "https://example.com");
+    assert!(!action.is_one_endpoint());
     let origins: Vec<String> = action.effective_grants().origins.iter().map(ToString::to_string).collect();
     assert_eq!(origins, ["https://example.com"]);
     let templated = configure(&webhook, json!({"url": "https://{{host}}/a"})).await;
     assert_eq!(templated.destination(), "webhook/test-observer/webhook");
+    assert!(!templated.is_one_endpoint());
+    assert!(configure(&webhook, json!({"url": "https://example.com/a"})).await.is_one_endpoint());
     assert!(templated.effective_grants().origins.is_empty());
 }
 

@@ -4,6 +4,7 @@ mod capture;
 mod condition;
 mod deliveries;
 mod demo;
+mod destinations;
 mod dlq;
 mod effective;
 mod events;
@@ -65,6 +66,8 @@ enum Command {
     #[command(subcommand)]
     Deliveries(deliveries::Command),
     #[command(subcommand)]
+    Destinations(destinations::Command),
+    #[command(subcommand)]
     Dlq(dlq::Command),
     #[command(subcommand)]
     Condition(condition::Command),
@@ -109,6 +112,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Observers(command) => observers::run(&session, command).await,
         Command::Events(command) => events::run(&session, command).await,
         Command::Deliveries(command) => deliveries::run(&session, command).await,
+        Command::Destinations(command) => destinations::run(&session, command).await,
         Command::Dlq(command) => dlq::run(&session, command).await,
         Command::Condition(command) => condition::run(&session, &command),
         Command::Plugin(command) => plugin::run(&session, command).await,

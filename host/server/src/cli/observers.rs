@@ -7,7 +7,7 @@ use std::{
 };
 
 use aftercommit_core::{Clock as _, ObserverDefinition, SystemClock, nearest};
-use aftercommit_store::{Applied, ObserverRow, ObserverTable, StoreError};
+use aftercommit_store::{Applied, Hold, ObserverRow, ObserverTable, StoreError, Target};
 use serde_json::{Value, json};
 
 use super::{
@@ -96,8 +96,11 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
             Ok(session.output.done(&json!({ "valid": true, "observers": observers.len() }), &text)?)
         }
         Command::List => {
-            let rows: Vec<Value> = table(session).await?.iter().map(listed).collect();
-            let columns = ["name", "entity_type", "event_kind", "enabled", "priority", "actions", "error"];
+            let store = session.store().await?;
+            let paused = paused(store.holds().await?);
+            let rows: Vec<Value> = store.load().await?.rows.iter().map(|row| listed(row, &paused)).collect();
+            let columns =
+                ["name", "entity_type", "event_kind", "enabled", "priority", "actions", "paused", "error"];
             Ok(session.output.list(&rows, &columns)?)
         }
         Command::Show { name } => show(session, &name).await,
@@ -207,8 +210,19 @@ async fn table(session: &Session) -> Result<Vec<ObserverRow>, Failure> {
     Ok(session.store().await?.load().await?.rows)
 }
 
+/// The actions whose endpoints are paused, by observer.
+fn paused(holds: Vec<Hold>) -> BTreeMap<String, Vec<String>> {
+    let mut paused = BTreeMap::<String, Vec<String>>::new();
+    for hold in holds {
+        if let Target::Endpoint(observer, action) = hold.target {
+            paused.entry(observer).or_default().push(action);
+        }
+    }
+    paused
+}
+
 /// A row for the list: what was written, short, and how it is.
-fn listed(row: &ObserverRow) -> Value {
+fn listed(row: &ObserverRow, paused: &BTreeMap<String, Vec<String>>) -> Value {
     let definition = row.definition.as_ref().ok();
     json!({
         "name": row.name,
@@ -220,6 +234,7 @@ fn listed(row: &ObserverRow) -> Value {
         "enabled": row.enabled,
         "priority": definition.map(|it| it.priority),
         "actions": definition.map(|it| (0..it.actions.len()).map(|at| it.action_name(at)).collect::<Vec<_>>()),
+        "paused": paused.get(&row.name),
         "error": error_of(row),
         "updated_at": row.updated_at,
     })

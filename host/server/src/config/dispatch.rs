@@ -11,6 +11,16 @@ pub struct DispatchConfig {
     pub max_concurrency: usize,
     /// Actions that run at once towards one destination.
     pub per_destination: usize,
+    /// Failures of one destination in a row after which it is left alone; 0: never.
+    pub breaker_failures: u32,
+    /// For how long at first. Doubles each time that it fails again.
+    pub breaker_open_ms: u64,
+    /// For how long at most, also when it asks for more.
+    pub breaker_max_open_ms: u64,
+    /// Actions at once that find out whether it works again.
+    pub breaker_probes: usize,
+    /// Refusals of one endpoint in a row after which it is paused; 0: never.
+    pub pause_after_refusals: u32,
     /// After so long without a heartbeat, others take a host's deliveries.
     pub lease_timeout_ms: u64,
     /// How long running actions may finish after a signal to stop.
@@ -28,7 +38,13 @@ impl DispatchConfig {
     /// Above this, what one host owns takes longer than a lease.
     const MAX_CHANNEL_CAPACITY: u64 = 100_000;
     /// Above this, instances alone need more memory than a host has.
-    const MAX_CONCURRENCY: u64 = 4096;
+    pub(super) const MAX_CONCURRENCY: u64 = 4096;
+    /// More than fit into the default of `per_destination` is trouble that goes on; fewer may be one bad moment.
+    const DEFAULT_BREAKER_FAILURES: u32 = 10;
+    /// Many credentials are put right within some failures; nobody mends anything within 20 dead letters.
+    const DEFAULT_PAUSE_AFTER_REFUSALS: u32 = 20;
+    /// A day.
+    const MAX_OPEN_MS: u64 = 86_400_000;
 
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let default = Self::default();
@@ -48,9 +64,30 @@ impl DispatchConfig {
                 default.per_destination,
                 1..=Self::MAX_CONCURRENCY,
             ),
+            breaker_failures: section.whole("breaker_failures", default.breaker_failures, 0..=1_000_000),
+            breaker_open_ms: section.whole("breaker_open_ms", default.breaker_open_ms, 1..=Self::MAX_OPEN_MS),
+            breaker_max_open_ms: section.whole(
+                "breaker_max_open_ms",
+                default.breaker_max_open_ms,
+                1..=Self::MAX_OPEN_MS,
+            ),
+            breaker_probes: section.whole(
+                "breaker_probes",
+                default.breaker_probes,
+                1..=Self::MAX_CONCURRENCY,
+            ),
+            pause_after_refusals: section.whole(
+                "pause_after_refusals",
+                default.pause_after_refusals,
+                0..=1_000_000,
+            ),
             lease_timeout_ms: section.whole("lease_timeout_ms", default.lease_timeout_ms, 100..=3_600_000),
             shutdown_grace_ms: section.whole("shutdown_grace_ms", default.shutdown_grace_ms, 0..=600_000),
         };
+        if config.breaker_max_open_ms < config.breaker_open_ms {
+            let message = format!("is less than `breaker_open_ms`, {}", config.breaker_open_ms);
+            section.problem("breaker_max_open_ms", message);
+        }
         section.finish();
         config
     }
@@ -62,6 +99,11 @@ impl Default for DispatchConfig {
             channel_capacity: Self::DEFAULT_CHANNEL_CAPACITY,
             max_concurrency: Self::DEFAULT_MAX_CONCURRENCY,
             per_destination: Self::DEFAULT_PER_DESTINATION,
+            breaker_failures: Self::DEFAULT_BREAKER_FAILURES,
+            breaker_open_ms: 1000,
+            breaker_max_open_ms: 300_000,
+            breaker_probes: 1,
+            pause_after_refusals: Self::DEFAULT_PAUSE_AFTER_REFUSALS,
             lease_timeout_ms: 30_000,
             shutdown_grace_ms: 10_000,
         }

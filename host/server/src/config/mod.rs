@@ -6,6 +6,7 @@
 
 mod admin;
 mod database;
+mod destinations;
 mod dispatch;
 mod environment;
 mod file;
@@ -25,6 +26,7 @@ use crate::document::{Document, Findings, Report, Section};
 
 pub use admin::AdminConfig;
 pub use database::{DatabaseConfig, without_password};
+pub use destinations::DestinationConfig;
 pub use dispatch::DispatchConfig;
 pub use environment::Environment;
 pub use file::{DEFAULT_FILE, Loaded, load};
@@ -51,6 +53,8 @@ pub struct Config {
     pub intake: IntakeConfig,
     /// `[dispatch]`
     pub dispatch: DispatchConfig,
+    /// `[destinations."NAME"]`, by the name that destinations have.
+    pub destinations: BTreeMap<String, DestinationConfig>,
     /// `[observers]`
     pub observers: ObserversConfig,
     /// `[admin]`
@@ -79,8 +83,8 @@ impl Config {
         if findings.is_empty() { Ok(config) } else { Err(document.report(findings.into_problems())) }
     }
 
-    /// Every key of the file with its path, `intake.batch_size`; those of `[redis.NAME]`, `[memcached.NAME]` and `[plugins.NAME]` only
-    /// for the names in `document`.
+    /// Every key of the file with its path, `intake.batch_size`; those of `[destinations.NAME]`, `[redis.NAME]`, `[memcached.NAME]`
+    /// and `[plugins.NAME]` only for the names in `document`.
     #[must_use]
     pub fn known_keys(document: &Document) -> Vec<String> {
         let findings = Findings::default();
@@ -91,10 +95,11 @@ impl Config {
     }
 
     fn read(mut root: Section<'_>) -> Self {
-        let config = Self {
+        let mut config = Self {
             database: DatabaseConfig::read(root.section("database")),
             intake: IntakeConfig::read(root.section("intake")),
             dispatch: DispatchConfig::read(root.section("dispatch")),
+            destinations: BTreeMap::new(),
             observers: ObserversConfig::read(root.section("observers")),
             admin: AdminConfig::read(root.section("admin")),
             retention: RetentionConfig::read(root.section("retention")),
@@ -116,8 +121,17 @@ impl Config {
                 })
                 .collect(),
         };
+        let destinations = root.named("destinations");
+        config.destinations = DestinationConfig::read_all(destinations, &config.servers());
         root.finish();
         config
+    }
+
+    /// The host's own servers, as destinations are named.
+    fn servers(&self) -> Vec<String> {
+        let redis = self.redis.keys().map(|name| format!("redis.{name}"));
+        let memcached = self.memcached.keys().map(|name| format!("memcached.{name}"));
+        redis.chain(memcached).chain(self.smtp.is_some().then(|| "smtp".to_owned())).collect()
     }
 }
 
@@ -152,29 +166,34 @@ mod tests {
         let document = with_examples();
         let config = Config::resolve(&document).unwrap_or_else(|report| panic!("{report}"));
         assert!(config.smtp.is_some() && !config.redis.is_empty() && !config.memcached.is_empty());
-        assert!(config.plugins.len() > 1);
+        assert!(config.plugins.len() > 1 && config.destinations.len() > 1);
         let written = |path: &str| {
-            path.split('.').try_fold(&document.root, |node: &Node, key| match &node.content {
-                Content::Table(entries) => {
-                    entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
-                }
-                _ => None,
-            })
+            // Names may have full stops of their own.
+            fn find<'n>(node: &'n Node, path: &str) -> Option<&'n Node> {
+                let Content::Table(entries) = &node.content else { return None };
+                entries.iter().find_map(|entry| {
+                    let rest = path.strip_prefix(&entry.key)?;
+                    if rest.is_empty() {
+                        Some(&entry.value)
+                    } else {
+                        find(&entry.value, rest.strip_prefix('.')?)
+                    }
+                })
+            }
+            find(&document.root, path)
         };
         let keys = Config::known_keys(&document);
-        // One plugin is enough to show a key.
-        let missing: Vec<_> = keys
-            .iter()
-            .filter(|path| written(path).is_none())
-            .filter(|path| {
-                !path.starts_with("plugins.")
-                    || !keys.iter().any(|other| {
-                        other.starts_with("plugins.")
-                            && other.rsplit('.').next() == path.rsplit('.').next()
-                            && written(other).is_some()
-                    })
+        // One plugin, or destination, is enough to show a key.
+        let last = |path: &str| path.rsplit('.').next().map(str::to_owned);
+        let shown_elsewhere = |path: &str| {
+            ["plugins.", "destinations."].into_iter().filter(|kind| path.starts_with(kind)).any(|kind| {
+                keys.iter().any(|other| {
+                    other.starts_with(kind) && last(other) == last(path) && written(other).is_some()
+                })
             })
-            .collect();
+        };
+        let missing: Vec<_> =
+            keys.iter().filter(|path| written(path).is_none() && !shown_elsewhere(path)).collect();
         assert_eq!(missing, Vec::<&String>::new());
         assert!(keys.len() > 25, "{keys:?}");
     }
@@ -224,6 +243,27 @@ mod tests {
             login("mail.example.com").unwrap_err().contains("would go to mail.example.com in plain text")
         );
         assert!(login("127.0.0.1").is_ok());
+    }
+
+    #[test]
+    fn destinations_are_origins_or_servers_of_the_file() {
+        let text = "[redis.cache]\nurl = \"redis://h\"\n[destinations.\"redis.cache\"]\nmax_concurrency = 2\n\
+                    [destinations.\"https://api.example.com\"]\nrate_per_sec = 2.5\nburst = 4\n";
+        let read = parse(text).unwrap().destinations;
+        assert_eq!(read["redis.cache"].max_concurrency, Some(2));
+        let rate = read["https://api.example.com"].rate().unwrap();
+        assert_eq!((rate.per_sec, rate.burst), (2.5, 4));
+    }
+
+    #[test]
+    fn wrong_destinations_are_told_each_at_its_place() {
+        let text = "[redis.cache]\nurl = \"redis://h\"\n\
+                    [destinations.\"redis.cahce\"]\nmax_concurrency = 2\n\
+                    [destinations.\"https://API.example.com/\"]\nrate_per_sec = 1\n\
+                    [destinations.\"https://api.example.com/v1\"]\nrate_per_sec = 1\n\
+                    [destinations.\"https://a.example\"]\nrate = 1\nburst = 2\nmax_concurrency = 0\n\
+                    [destinations.\"https://b.example\"]\nrate_per_sec = 0\n";
+        insta::assert_snapshot!(parse(text).unwrap_err());
     }
 
     #[test]

@@ -104,6 +104,11 @@ impl<'a> Section<'a> {
         self.findings.add(Problem::new(self.path.clone(), message).at(self.place.clone()));
     }
 
+    /// Reports a problem of the table itself.
+    pub fn refuse(&self, message: impl Into<String>) {
+        self.findings.add(Problem::new(self.path.clone(), message).at(self.place.clone()));
+    }
+
     /// Like [`problem`](Section::problem) for a value that may hold a secret: points at the key, and the line is not
     /// shown.
     pub fn secret_problem(&self, key: &str, message: impl Into<String>) {

@@ -6,6 +6,9 @@ use aftercommit_core::{
     ActionConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig, outcome::Rules,
 };
 use aftercommit_runtime::ConfiguredAction;
+use aftercommit_store::Lane;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::digest::{SHA256, digest};
 
 use crate::{
     error::{Error, Result},
@@ -106,6 +109,25 @@ impl Action {
             written,
             policy,
         }
+    }
+
+    /// Its deliveries, as the store names them.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        Lane { observer: Arc::clone(&self.observer), action: Arc::clone(&self.name) }
+    }
+
+    /// Of the action as written: another definition has another one.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let written = serde_json::to_vec(&self.written).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, &written))
+    }
+
+    /// Whether all its events go to the same URLs.
+    #[must_use]
+    pub fn is_one_endpoint(&self) -> bool {
+        self.configured.as_ref().is_ok_and(ConfiguredAction::is_one_endpoint)
     }
 
     /// What deliveries to the same place share: they are bounded together.

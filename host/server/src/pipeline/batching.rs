@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use aftercommit_core::{Clock as _, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_core::{Clock as _, DestinationEvidence, Failure, FailureClass, Problem, Timestamp};
 use aftercommit_runtime::{Attempt, BatchItem, DeliveryInfo, PreparedEvent, Usage};
 use aftercommit_store::ClaimedDelivery;
 use tokio::sync::{Notify, oneshot};
@@ -121,7 +121,7 @@ impl Dispatch {
         delivery: &ClaimedDelivery,
         event: &Arc<PreparedEvent>,
         action: &Arc<Action>,
-        visit: &Visit,
+        visit: &mut Visit,
     ) -> Done {
         let batch = action.written.batch.unwrap_or_default();
         let (tell, told) = oneshot::channel();
@@ -144,14 +144,11 @@ impl Dispatch {
         }
     }
 
-    async fn see_through(&self, batch: &Arc<Batch>, visit: &Visit, max_wait: Duration) {
-        let turn = async {
-            self.fill(batch, max_wait).await;
-            self.turn(visit).await
-        };
-        let turn = self.stop.run_until_cancelled(turn).await;
+    async fn see_through(&self, batch: &Arc<Batch>, visit: &mut Visit, max_wait: Duration) {
+        let filled = self.stop.run_until_cancelled(self.fill(batch, max_wait)).await;
+        let turn = if filled.is_some() { self.turn(visit, &batch.action).await } else { None };
         let members = self.batches.close(batch);
-        let (Some(_turn), Ok(configured)) = (&turn, &batch.action.configured) else {
+        let (Some(turn), Ok(configured)) = (&turn, &batch.action.configured) else {
             let pause = turn.is_some().then_some(WAIT);
             for member in members {
                 let _ = member.tell.send(Told::NotStarted(pause));
@@ -162,6 +159,10 @@ impl Dispatch {
         let items: Vec<BatchItem<'_>> =
             members.iter().map(|member| BatchItem { event: &member.event, delivery: member.info }).collect();
         let attempts = configured.run_batch(&items).await;
+        // One call, and one thing that it says of where it went: the best of what its deliveries say.
+        if let Some(best) = attempts.iter().min_by_key(|attempt| badness(attempt)) {
+            self.heed(&batch.action, best, turn);
+        }
         for (member, attempt) in members.into_iter().zip(attempts) {
             // Who waited is gone only when the host gives up what it owns.
             let _ = member.tell.send(Told::Ran(Box::new(attempt), started_at));
@@ -179,6 +180,16 @@ impl Dispatch {
             () = tokio::time::sleep(max_wait) => {}
             () = short => {}
         }
+    }
+}
+
+/// How bad an attempt is for its destination.
+fn badness(attempt: &Attempt) -> u8 {
+    match (&attempt.result, DestinationEvidence::of(&attempt.result)) {
+        (Ok(_), _) => 0,
+        (Err(_), DestinationEvidence::Up) => 1,
+        (Err(_), DestinationEvidence::Down { .. }) => 2,
+        (Err(_), DestinationEvidence::None) => 3,
     }
 }
 

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Clock as _, Timestamp};
+use aftercommit_store::{Lane, Result};
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch::Dispatch, patience::Patience};
+use super::{claimable::Claimable, dispatch::Dispatch, patience::Patience, room::Reservation};
 
 /// Nothing may ring for work that other processes make (a replay, another host's takeover); it is looked for this often.
 const POLL: Duration = Duration::from_millis(500);
@@ -36,30 +37,64 @@ pub(super) async fn run(dispatch: Arc<Dispatch>, batch_size: usize, stop: Cancel
     }
 }
 
-/// Claims while full batches come; returns when the next delivery is due.
+/// Claims while full batches come; returns when there may be more to claim.
 async fn claim_all(
     dispatch: &Arc<Dispatch>,
     batch_size: usize,
     stop: &CancellationToken,
-) -> aftercommit_store::Result<Option<Timestamp>> {
+) -> Result<Option<Timestamp>> {
     loop {
-        let next = dispatch.store.next_due().await?;
+        let next = dispatch.store.next_due(&[]).await?;
         if next.is_none_or(|at| at > dispatch.clock.now()) {
             return Ok(next);
         }
         // Only the wait is given up when the host stops: what was claimed is always started or handed back.
-        let Some(reservation) = stop.run_until_cancelled(dispatch.room.reserve(batch_size)).await else {
-            return Ok(None);
-        };
-        let held = dispatch.held_lanes();
-        let wanted = reservation.len();
-        let claimed = dispatch.store.claim(dispatch.host, wanted, &held, dispatch.clock.now()).await?;
-        let count = claimed.len();
-        dispatch.start(claimed, reservation);
-        if count < wanted {
-            return dispatch.store.next_due().await;
+        let reserve = |wanted| stop.run_until_cancelled(dispatch.room.reserve(wanted));
+        let Some(reservation) = reserve(batch_size).await else { return Ok(None) };
+        let claimable = Claimable::now(dispatch);
+        let mut claimed = claim(dispatch, claimable.except(), reservation).await?;
+        let is_full = claimed.is_full;
+        claimed.until(claimable.until);
+        for (room, lanes) in &claimable.narrow {
+            let Some(reservation) = reserve(*room).await else { return Ok(None) };
+            claimed.until(claim(dispatch, &claimable.all_but(lanes), reservation).await?.next);
+        }
+        if !is_full {
+            return Ok(claimed.next);
         }
     }
+}
+
+/// What a claim found.
+struct Claimed {
+    /// As much as was wanted.
+    is_full: bool,
+    /// When there is more to claim, as far as it is known.
+    next: Option<Timestamp>,
+}
+
+impl Claimed {
+    /// Something else may be claimed then.
+    fn until(&mut self, at: Option<Timestamp>) {
+        self.next = self.next.into_iter().chain(at).min();
+    }
+}
+
+/// Claims once, for all lanes but these.
+async fn claim(dispatch: &Arc<Dispatch>, except: &[Lane], reservation: Reservation) -> Result<Claimed> {
+    if !except.is_empty() {
+        // What waits in lanes that are passed over does not cost the writer.
+        let next = dispatch.store.next_due(except).await?;
+        if next.is_none_or(|at| at > dispatch.clock.now()) {
+            return Ok(Claimed { is_full: false, next });
+        }
+    }
+    let wanted = reservation.len();
+    let claimed = dispatch.store.claim(dispatch.host, wanted, except, dispatch.clock.now()).await?;
+    let is_full = claimed.len() >= wanted;
+    dispatch.start(claimed, reservation);
+    let next = if is_full { None } else { dispatch.store.next_due(except).await? };
+    Ok(Claimed { is_full, next })
 }
 
 fn pause_until(next: Option<Timestamp>, now: Timestamp) -> Duration {

@@ -84,7 +84,7 @@ mod tests {
     async fn host(store: &Arc<dyn Backend>, own: Arc<dyn Clock>) -> Arc<Dispatch> {
         let clock = Arc::new(CommonClock::new(own));
         let (dispatch, _) =
-            Dispatch::new(HostId::random(), Arc::clone(store), clock, HostSettings::default());
+            Dispatch::new(HostId::random(), Arc::clone(store), clock, &HostSettings::default());
         let now = dispatch.clock.set_by(&**store).await.unwrap();
         store.register(dispatch.host, "box", now).await.unwrap();
         dispatch

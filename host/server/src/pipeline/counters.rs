@@ -44,6 +44,10 @@ counters! {
     stale,
     /// Deliveries handed back unstarted.
     handed_back,
+    /// Times that a destination was held back: it failed too often in a row, or asked for it.
+    held_back,
+    /// Endpoints that were paused.
+    paused,
     /// Deliveries freed from hosts that were gone.
     taken_over,
     /// Deliveries freed that this host owned and did not know of, or whose end it could not write.

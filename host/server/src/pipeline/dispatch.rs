@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{Clock, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_core::{Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
 use aftercommit_runtime::{Attempt, PreparedEvent, Usage};
-use aftercommit_store::{Backend, ClaimedDelivery, HostId, Lane};
+use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
@@ -15,8 +15,8 @@ use super::{
     clock::CommonClock,
     completer::{Done, Finished},
     conclusion::{conclude, conclude_gone},
-    counters::Counters,
-    destinations::{Destinations, Visit},
+    counters::{Counters, add},
+    destinations::{Destinations, Endpoints, Turn, Visit},
     host::HostSettings,
     lookup::{Lookup, look_up},
     room::{Place, Reservation, Room},
@@ -34,7 +34,10 @@ pub(super) struct Dispatch {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) room: Room,
     pub(super) destinations: Arc<Destinations>,
+    pub(super) endpoints: Arc<Endpoints>,
     pub(super) batches: Batches,
+    /// What is held back has changed, and is to be written down.
+    pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
     pub(super) claimer: Arc<Notify>,
@@ -48,31 +51,34 @@ pub(super) struct Dispatch {
     pub(super) abandon: CancellationToken,
 }
 
-/// The right to run one call; free again when dropped.
-#[expect(dead_code, reason = "held, not read")]
-pub(super) struct Turn<'d> {
-    at_destination: OwnedSemaphorePermit,
-    in_all: SemaphorePermit<'d>,
-}
-
 impl Dispatch {
     /// One that owns nothing yet, and where the completer hears what it is done with.
     pub(super) fn new(
         host: HostId,
         store: Arc<dyn Backend>,
         clock: Arc<CommonClock>,
-        settings: HostSettings,
+        settings: &HostSettings,
     ) -> (Arc<Self>, mpsc::Receiver<Finished>) {
         let (done, finished) = mpsc::channel(settings.channel_capacity);
-        let claimer = Arc::new(Notify::new());
+        let (claimer, holds) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let destinations = Destinations::new(
+            settings.destinations(),
+            Arc::<CommonClock>::clone(&clock),
+            Arc::clone(&claimer),
+            Arc::clone(&holds),
+        );
+        let endpoints =
+            Endpoints::new(settings.pause_after_refusals, Arc::clone(&holds), Arc::clone(&claimer));
         let dispatch = Self {
             host,
             store,
             clock,
             snapshot: Arc::default(),
             room: Room::new(settings.channel_capacity),
-            destinations: Arc::new(Destinations::new(settings.destination_bounds(), Arc::clone(&claimer))),
+            destinations: Arc::new(destinations),
+            endpoints: Arc::new(endpoints),
             batches: Batches::default(),
+            holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
             claimer,
@@ -143,28 +149,35 @@ impl Dispatch {
         event: &Arc<PreparedEvent>,
         action: &Arc<Action>,
     ) -> Done {
-        let visit = self.destinations.of(action).enter();
+        let mut visit = self.destinations.of(action).enter();
         if batching::is_gathered(delivery, action) {
-            return self.run_together(delivery, event, action, &visit).await;
+            return self.run_together(delivery, event, action, &mut visit).await;
         }
-        let Some(_turn) = self.stop.run_until_cancelled(self.turn(&visit)).await else {
+        let Some(turn) = self.turn(&mut visit, action).await else {
             return self.hand_back(delivery, None);
         };
         // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
-        Box::pin(self.run(delivery, event, action)).await
+        Box::pin(self.run(delivery, event, action, &turn)).await
     }
 
-    /// Waits for a turn at the destination, and then for one in all.
-    pub(super) async fn turn(&self, visit: &Visit) -> Turn<'_> {
-        let at_destination = visit.turn().await;
-        let in_all = self.slots.acquire().await.expect("the semaphore is never closed");
-        Turn { at_destination, in_all }
+    /// Waits for a turn at the destination and for one in all. None when the host stops, or when the destination or the
+    /// endpoint is held back: what is held back comes again when it is not, until then claims pass over it.
+    pub(super) async fn turn<'v>(&self, visit: &'v mut Visit, action: &Action) -> Option<Turn<'v, '_>> {
+        let turn = self.stop.run_until_cancelled(visit.turn(&self.slots)).await.flatten()?;
+        (!self.endpoints.is_paused(action)).then_some(turn)
     }
 
-    async fn run(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {
+    async fn run(
+        &self,
+        delivery: &ClaimedDelivery,
+        event: &PreparedEvent,
+        action: &Action,
+        turn: &Turn<'_, '_>,
+    ) -> Done {
         let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
         let started_at = self.clock.now();
         let attempt = configured.run(event, batching::info(delivery, action)).await;
+        self.heed(action, &attempt, turn);
         self.conclude(delivery, action, attempt, started_at)
     }
 
@@ -176,6 +189,25 @@ impl Dispatch {
         started_at: Timestamp,
     ) -> Done {
         conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64())
+    }
+
+    /// Learns from an attempt how its destination and its endpoint are.
+    pub(super) fn heed(&self, action: &Action, attempt: &Attempt, turn: &Turn<'_, '_>) {
+        if turn.report(&attempt.result) {
+            add(&self.counters.held_back, 1);
+        }
+        let Err(failure) = &attempt.result else { return self.endpoints.took(action) };
+        let snapshot = self.snapshot.load();
+        let present = snapshot.action(&action.observer, &action.name);
+        // What was under way when its action was changed says nothing of the action as it is.
+        if !present.is_some_and(|present| std::ptr::eq(Arc::as_ptr(present), action)) {
+            return;
+        }
+        let evidence = EndpointEvidence::of(failure, action.is_one_endpoint());
+        let now = self.clock.now();
+        if self.endpoints.refused(action, evidence, &failure.problem, snapshot.revision, now) {
+            add(&self.counters.paused, 1);
+        }
     }
 
     /// The snapshot does not know the observer or the action. Dead, if the snapshot is up to date.
@@ -193,17 +225,6 @@ impl Dispatch {
     pub(super) fn hand_back(&self, delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
         let not_before: Option<Timestamp> = pause.map(|pause| self.clock.now().plus(pause));
         Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before }
-    }
-
-    /// Deliveries that are not to be claimed now: their action can not run, or their destination has its share.
-    pub(super) fn held_lanes(&self) -> Vec<Lane> {
-        let snapshot = self.snapshot.load();
-        let full = self.destinations.full();
-        snapshot
-            .all_actions()
-            .filter(|action| action.configured.is_err() || full.contains(action.destination()))
-            .map(|action| Lane { observer: Arc::clone(&action.observer), action: Arc::clone(&action.name) })
-            .collect()
     }
 
     /// There may be something to claim.

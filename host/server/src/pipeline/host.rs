@@ -1,8 +1,8 @@
 //! A host: starts the tasks of the pipeline and stops them again.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use aftercommit_core::Clock;
+use aftercommit_core::{BreakerSettings, Clock};
 use aftercommit_store::{Backend, HostId, TransactionCount};
 use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
@@ -13,16 +13,21 @@ use super::{
     clock::CommonClock,
     completer,
     counters::{Counters, Health},
-    destinations::Bounds,
+    destinations,
     dispatch::Dispatch,
     intake,
     room::Room,
     upkeep,
 };
-use crate::{config::Config, error::Result, observers::Snapshot, plugins::Catalog};
+use crate::{
+    config::{Config, DestinationConfig},
+    error::Result,
+    observers::Snapshot,
+    plugins::Catalog,
+};
 
 /// How a host works. [`Default`] is what the configuration file's defaults say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HostSettings {
     /// Inbox rows taken in one transaction.
     pub batch_size: usize,
@@ -34,6 +39,12 @@ pub struct HostSettings {
     pub max_concurrency: usize,
     /// Actions that run at once towards one destination.
     pub per_destination: usize,
+    /// When a destination is left alone, and for how long.
+    pub breaker: BreakerSettings,
+    /// Refusals of one endpoint in a row after which it is paused; 0: never.
+    pub pause_after_refusals: u32,
+    /// Destinations with bounds of their own, by name.
+    pub destinations: BTreeMap<String, DestinationConfig>,
     /// A host without a heartbeat for so long is taken for dead.
     pub lease_timeout: Duration,
     /// How long running actions may take to end when the host stops.
@@ -61,6 +72,14 @@ impl From<&Config> for HostSettings {
             channel_capacity: config.dispatch.channel_capacity,
             max_concurrency: config.dispatch.max_concurrency,
             per_destination: config.dispatch.per_destination,
+            breaker: BreakerSettings {
+                failures: config.dispatch.breaker_failures,
+                open: Duration::from_millis(config.dispatch.breaker_open_ms),
+                max_open: Duration::from_millis(config.dispatch.breaker_max_open_ms),
+                probes: config.dispatch.breaker_probes,
+            },
+            pause_after_refusals: config.dispatch.pause_after_refusals,
+            destinations: config.destinations.clone(),
             lease_timeout: Duration::from_millis(config.dispatch.lease_timeout_ms),
             shutdown_grace: Duration::from_millis(config.dispatch.shutdown_grace_ms),
             reload_interval: Duration::from_secs(config.observers.reload_interval_secs),
@@ -71,12 +90,15 @@ impl From<&Config> for HostSettings {
 }
 
 impl HostSettings {
-    /// How much of the host one destination may hold. Its share of the places is its share of the concurrency; a fast
-    /// one may hold more, and leaves a quarter to the others.
-    pub(super) fn destination_bounds(&self) -> Bounds {
-        let concurrency = self.per_destination;
-        let share = (self.channel_capacity * concurrency / self.max_concurrency).max(concurrency);
-        Bounds { concurrency, share, most: (self.channel_capacity / 4 * 3).max(share) }
+    /// What destinations are bounded by.
+    pub(super) fn destinations(&self) -> destinations::Settings {
+        destinations::Settings {
+            channel_capacity: self.channel_capacity,
+            max_concurrency: self.max_concurrency,
+            per_destination: self.per_destination,
+            breaker: self.breaker,
+            named: self.destinations.clone(),
+        }
     }
 }
 
@@ -97,6 +119,7 @@ pub struct Host {
     /// Intake, claimer, reload, takeover, retention: they end when the host is told to stop.
     duties: TaskTracker,
     completer: JoinHandle<()>,
+    holds: JoinHandle<()>,
     heartbeat: JoinHandle<()>,
 }
 
@@ -114,7 +137,7 @@ impl Host {
         let clock = Arc::new(CommonClock::new(clock));
         store.register(id, &name, clock.set_by(&*store).await?).await?;
 
-        let (dispatch, finished) = Dispatch::new(id, Arc::clone(&store), Arc::clone(&clock), settings);
+        let (dispatch, finished) = Dispatch::new(id, Arc::clone(&store), Arc::clone(&clock), &settings);
         let reload = upkeep::Reload {
             host: id,
             store: Arc::clone(&store),
@@ -125,11 +148,14 @@ impl Host {
             claimer: Arc::clone(&dispatch.claimer),
         };
         reload.now().await?;
+        // Before anything is taken or claimed.
+        upkeep::follow_holds(&dispatch).await?;
 
         let (last, retired) = (CancellationToken::new(), CancellationToken::new());
         let beat = settings.lease_timeout / 3;
-        let duties = start_duties(&dispatch, reload, settings);
+        let duties = start_duties(&dispatch, reload, &settings);
         let completer = tokio::spawn(completer::run(Arc::clone(&dispatch), finished, last.clone()));
+        let holds = tokio::spawn(upkeep::holds(Arc::clone(&dispatch), last.clone()));
         let heartbeat = tokio::spawn(upkeep::heartbeat(Arc::clone(&dispatch), name, beat, retired.clone()));
         Ok(Self {
             id,
@@ -145,6 +171,7 @@ impl Host {
             deliveries: dispatch.tasks.clone(),
             duties,
             completer,
+            holds,
             heartbeat,
         })
     }
@@ -191,6 +218,7 @@ impl Host {
         // The heartbeat goes on until the last completion is written: until then this host owns deliveries.
         self.last.cancel();
         let _ = self.completer.await;
+        let _ = self.holds.await;
         self.retired.cancel();
         let _ = self.heartbeat.await;
         self.store.retire(self.id).await?;
@@ -203,7 +231,7 @@ impl Host {
     }
 }
 
-fn start_duties(dispatch: &Arc<Dispatch>, reload: upkeep::Reload, settings: HostSettings) -> TaskTracker {
+fn start_duties(dispatch: &Arc<Dispatch>, reload: upkeep::Reload, settings: &HostSettings) -> TaskTracker {
     let duties = TaskTracker::new();
     let stop = &dispatch.stop;
     let intake = intake::Settings { batch_size: settings.batch_size, poll_interval: settings.poll_interval };

@@ -57,7 +57,11 @@ async fn take(
     let limit = limit.min(reservation.len());
     let request =
         TakeRequest { host: dispatch.host, limit, own: reservation.len(), now: dispatch.clock.now() };
-    let plan = Arc::new(IntakePlan::new(dispatch.snapshot.load_full(), Arc::clone(&dispatch.destinations)));
+    let plan = Arc::new(IntakePlan::new(
+        dispatch.snapshot.load_full(),
+        Arc::clone(&dispatch.destinations),
+        Arc::clone(&dispatch.endpoints),
+    ));
     let mut taken = dispatch.store.take(request, plan).await?;
     add(&dispatch.counters.events, taken.events);
     add(&dispatch.counters.condition_errors, taken.condition_errors);

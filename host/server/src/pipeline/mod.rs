@@ -12,6 +12,7 @@
 //! was lost) `upkeep` frees. What is not guaranteed: that an action runs once only.
 
 mod batching;
+mod claimable;
 mod claimer;
 mod clock;
 mod completer;

@@ -8,25 +8,31 @@ use std::{
 use aftercommit_core::{DeliveryId, EntityEvent, Ordering, alert_of};
 use aftercommit_store::{ConditionError, NewDelivery, Plan, Planned};
 
-use super::destinations::Destinations;
+use super::destinations::{Destinations, Endpoints};
 use crate::observers::{Action, Snapshot};
 
 /// Plans the deliveries of one batch of events.
 pub(super) struct IntakePlan {
     snapshot: Arc<Snapshot>,
     destinations: Arc<Destinations>,
+    endpoints: Arc<Endpoints>,
     /// How many more deliveries of the batch each destination has room for.
     room: Mutex<HashMap<String, usize>>,
 }
 
 impl IntakePlan {
-    pub(super) fn new(snapshot: Arc<Snapshot>, destinations: Arc<Destinations>) -> Self {
-        Self { snapshot, destinations, room: Mutex::default() }
+    pub(super) fn new(
+        snapshot: Arc<Snapshot>,
+        destinations: Arc<Destinations>,
+        endpoints: Arc<Endpoints>,
+    ) -> Self {
+        Self { snapshot, destinations, endpoints, room: Mutex::default() }
     }
 
-    /// Whether the delivery should not be owned at once: its action can not run, or its destination has its share.
+    /// Whether the delivery should not be owned at once: its action can not run or is paused, or its destination has
+    /// its share or is held back.
     fn holds_back(&self, action: &Action) -> bool {
-        if action.configured.is_err() {
+        if action.configured.is_err() || self.endpoints.is_paused(action) {
             return true;
         }
         let name = action.destination();

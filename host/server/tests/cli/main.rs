@@ -4,6 +4,7 @@
 
 mod captures;
 mod conditions;
+mod destinations;
 mod files;
 mod hosting;
 mod pages;

@@ -54,7 +54,7 @@ pub(super) async fn passes_over_disabled_observers_until_they_are_enabled(fixtur
     fixture.complete(&taken.owned, &End::Retry { at: at(1) }).await;
     fixture.store.set_enabled("a", false, at(1)).await.unwrap();
     assert_eq!(fixture.claim(10, at(5)).await.len(), 0, "neither the waiting nor the ready one");
-    assert_eq!(fixture.store.next_due().await.unwrap(), None, "nothing to wake up for");
+    assert_eq!(fixture.store.next_due(&[]).await.unwrap(), None, "nothing to wake up for");
     fixture.database.sql("UPDATE tb_observer SET enabled = TRUE WHERE name = 'a'").await;
     assert_eq!(numbers(&fixture.claim(10, at(5)).await), [1, 2]);
 }
@@ -71,16 +71,37 @@ pub(super) async fn counts_attempts_when_claimed(fixture: Fixture) {
 }
 
 pub(super) async fn says_when_the_next_is_due(fixture: Fixture) {
-    assert_eq!(fixture.store.next_due().await.unwrap(), None);
+    assert_eq!(fixture.store.next_due(&[]).await.unwrap(), None);
     fixture.emit(1..=3).await;
     let owned = fixture.take(2, &[Target::new("watcher")]).await.owned;
-    assert!(fixture.store.next_due().await.unwrap().unwrap() <= at(0), "one is ready");
+    assert!(fixture.store.next_due(&[]).await.unwrap().unwrap() <= at(0), "one is ready");
     let last = fixture.claim(1, at(0)).await;
-    assert_eq!(fixture.store.next_due().await.unwrap(), None, "all run");
+    assert_eq!(fixture.store.next_due(&[]).await.unwrap(), None, "all run");
     fixture.complete(&owned[..1], &End::Retry { at: at(90) }).await;
     fixture.complete(&owned[1..], &End::Retry { at: at(60) }).await;
     fixture.complete(&last, &End::Retry { at: at(70) }).await;
-    assert_eq!(fixture.store.next_due().await.unwrap(), Some(at(60)));
+    assert_eq!(fixture.store.next_due(&[]).await.unwrap(), Some(at(60)));
+}
+
+pub(super) async fn says_when_the_next_of_the_other_lanes_is_due(fixture: Fixture) {
+    let lane = |observer: &str| Lane { observer: observer.into(), action: "hook".into() };
+    fixture.emit(1..=2).await;
+    let owned = fixture.take(6, &[Target::new("a"), Target::new("b"), Target::new("c")]).await.owned;
+    for (delivery, due) in owned.iter().zip([10, 20, 30, 40, 50, 60]) {
+        fixture.complete(std::slice::from_ref(delivery), &End::Retry { at: at(due) }).await;
+    }
+    let next = async |except: &[&str]| {
+        let except: Vec<_> = except.iter().map(|observer| lane(observer)).collect();
+        fixture.store.next_due(&except).await.unwrap()
+    };
+    assert_eq!(next(&["b"]).await, Some(at(10)));
+    assert_eq!(next(&["a"]).await, Some(at(20)));
+    assert_eq!(next(&["a", "b"]).await, Some(at(30)));
+    assert_eq!(next(&["a", "b", "c", "d"]).await, None);
+    fixture.emit([3]).await;
+    fixture.take(0, &[Target::new("b")]).await;
+    assert!(next(&["a"]).await.unwrap() <= at(0), "one is ready");
+    assert_eq!(next(&["b"]).await, Some(at(10)), "that one is passed over");
 }
 
 pub(super) async fn a_success_ends_the_delivery_and_is_logged(fixture: Fixture) {
@@ -190,7 +211,7 @@ pub(super) async fn a_release_can_wait(fixture: Fixture) {
     let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
     fixture.store.release(fixture.host, vec![(owned[0].id, 1)], Some(at(30))).await.unwrap();
     assert_eq!(fixture.claim(1, at(29)).await.len(), 0);
-    assert_eq!(fixture.store.next_due().await.unwrap(), Some(at(30)));
+    assert_eq!(fixture.store.next_due(&[]).await.unwrap(), Some(at(30)));
     assert_eq!(fixture.claim(1, at(30)).await[0].attempt, 1);
 }
 

@@ -11,6 +11,7 @@ mod definitions;
 mod deliveries;
 mod events;
 mod fixture;
+mod holds;
 mod hosts;
 mod intake;
 mod model;
@@ -92,6 +93,7 @@ pub const CASES: &[Case] = cases! {
         passes_over_disabled_observers_until_they_are_enabled,
         counts_attempts_when_claimed,
         says_when_the_next_is_due,
+        says_when_the_next_of_the_other_lanes_is_due,
         a_success_ends_the_delivery_and_is_logged,
         a_retry_waits_for_its_time,
         a_failure_ends_the_delivery_without_a_dead_letter,
@@ -125,6 +127,13 @@ pub const CASES: &[Case] = cases! {
         frees_what_its_host_does_not_know_of,
         an_earlier_attempt_is_not_the_present_one,
         what_is_known_stays,
+    }
+    holds {
+        holds_are_listed_as_they_were_written,
+        of_two_openings_the_later_end_stays,
+        of_two_pauses_the_first_reason_stays,
+        lifts_only_what_it_may,
+        counts_what_waits_by_lane,
     }
     definitions {
         applies_and_loads_the_same,

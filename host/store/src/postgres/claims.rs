@@ -115,6 +115,38 @@ SELECT CASE
     ELSE (SELECT next_attempt_at FROM observer_deliveries
           WHERE state = 'waiting' AND NOT blocked AND NOT paused ORDER BY next_attempt_at LIMIT 1)
     END AS due";
+    /// Steps from lane to lane as `claim_ready_by_lane` does; of each it reads the first.
+    NEXT_DUE_BY_LANE = "-- next_due_by_lane
+WITH RECURSIVE ready (observer, action) AS (
+    (SELECT observer, action FROM observer_deliveries
+     WHERE state = 'ready' AND NOT blocked AND NOT paused ORDER BY observer, action LIMIT 1)
+    UNION ALL
+    SELECT next.observer, next.action
+    FROM ready CROSS JOIN LATERAL (
+        SELECT observer, action FROM observer_deliveries
+        WHERE state = 'ready' AND NOT blocked AND NOT paused AND (observer, action) > (ready.observer, ready.action)
+        ORDER BY observer, action LIMIT 1) AS next
+), waiting (observer, action) AS (
+    (SELECT observer, action FROM observer_deliveries
+     WHERE state = 'waiting' AND NOT blocked AND NOT paused ORDER BY observer, action LIMIT 1)
+    UNION ALL
+    SELECT next.observer, next.action
+    FROM waiting CROSS JOIN LATERAL (
+        SELECT observer, action FROM observer_deliveries
+        WHERE state = 'waiting' AND NOT blocked AND NOT paused AND (observer, action) > (waiting.observer, waiting.action)
+        ORDER BY observer, action LIMIT 1) AS next
+)
+SELECT CASE
+    WHEN EXISTS (SELECT 1 FROM ready WHERE (observer, action) NOT IN (SELECT * FROM unnest($1::text[], $2::text[])))
+    THEN to_timestamp(0)
+    ELSE (SELECT min(first.next_attempt_at)
+          FROM waiting CROSS JOIN LATERAL (
+              SELECT next_attempt_at FROM observer_deliveries
+              WHERE state = 'waiting' AND NOT blocked AND NOT paused AND observer = waiting.observer
+                AND action = waiting.action
+              ORDER BY next_attempt_at LIMIT 1) AS first
+          WHERE (observer, action) NOT IN (SELECT * FROM unnest($1::text[], $2::text[])))
+    END AS due";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries AS d
 SET state = CASE WHEN $4::timestamptz IS NULL THEN 'ready' ELSE 'waiting' END, next_attempt_at = $4, owner = NULL,
@@ -141,9 +173,15 @@ impl Claims for PostgresStore {
             .await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>> {
+    async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
         let mut session = self.inner.connections.read().await?;
-        let due: Option<At> = NEXT_DUE.call().value(&mut session).await?;
+        let (observers, actions) = names(except);
+        let call = if except.is_empty() {
+            NEXT_DUE.call()
+        } else {
+            NEXT_DUE_BY_LANE.call().bind(observers).bind(actions)
+        };
+        let due: Option<At> = call.value(&mut session).await?;
         Ok(due.map(|At(at)| at))
     }
 
@@ -207,6 +245,11 @@ async fn claim(
     Ok(claimed)
 }
 
+/// As the statements take lanes: their observers, and their actions.
+fn names(lanes: &[Lane]) -> (Vec<&str>, Vec<&str>) {
+    lanes.iter().map(|lane| (&*lane.observer, &*lane.action)).unzip()
+}
+
 /// A delivery that was claimed; its event is not read yet.
 struct Owned {
     id: Uuid,
@@ -230,8 +273,7 @@ async fn own(
     except: &[Lane],
     now: Timestamp,
 ) -> Result<Vec<Owned>> {
-    let observers: Vec<&str> = except.iter().map(|lane| &*lane.observer).collect();
-    let actions: Vec<&str> = except.iter().map(|lane| &*lane.action).collect();
+    let (observers, actions) = names(except);
     let due = if except.is_empty() {
         CLAIM_DUE.call().bind_limit(limit).bind(host.0).bind_time(now)
     } else {

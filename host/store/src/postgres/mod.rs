@@ -23,6 +23,7 @@ mod doorbell;
 mod event_row;
 mod events;
 mod failure;
+mod holds;
 mod hosts;
 mod intake;
 mod locks;
@@ -141,6 +142,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         doorbell::STATEMENTS,
         event_row::STATEMENTS,
         events::STATEMENTS,
+        holds::STATEMENTS,
         hosts::STATEMENTS,
         intake::STATEMENTS,
         locks::STATEMENTS,

@@ -22,9 +22,10 @@ SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger' AND name IN
 }
 
 /// The tables of this program. To capture them would make events of events.
-const OWN_TABLES: [&str; 15] = [
+const OWN_TABLES: [&str; 16] = [
     "observer_captures",
     "observer_deliveries",
+    "observer_destinations",
     "observer_dlq_history",
     "observer_dlq_items",
     "observer_events",

@@ -13,7 +13,8 @@ use super::{
     statement::{Record, rows_as_json, statements},
 };
 use crate::{
-    ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, intake_batch::Rejected,
+    ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, holds::lanes_to_json,
+    intake_batch::Rejected,
 };
 
 /// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
@@ -108,6 +109,40 @@ SELECT CASE
     ELSE (SELECT min(next_attempt_at) FROM observer_deliveries
           WHERE state = 'waiting' AND blocked = 0 AND paused = 0)
     END AS due";
+    /// Steps from lane to lane as `claim_ready_by_lane` does; of each it reads the first.
+    NEXT_DUE_BY_LANE = "-- next_due_by_lane
+WITH RECURSIVE ready (observer, action) AS (
+    SELECT * FROM (SELECT observer, action FROM observer_deliveries
+                   WHERE state = 'ready' AND blocked = 0 AND paused = 0 ORDER BY observer, action LIMIT 1)
+    UNION ALL
+    SELECT next.observer, next.action
+    FROM ready CROSS JOIN observer_deliveries AS next ON next.id = coalesce(
+        (SELECT id FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND paused = 0
+             AND observer = ready.observer AND action > ready.action ORDER BY action LIMIT 1),
+        (SELECT id FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND paused = 0
+             AND observer > ready.observer ORDER BY observer, action LIMIT 1))
+), waiting (observer, action) AS (
+    SELECT * FROM (SELECT observer, action FROM observer_deliveries
+                   WHERE state = 'waiting' AND blocked = 0 AND paused = 0 ORDER BY observer, action LIMIT 1)
+    UNION ALL
+    SELECT next.observer, next.action
+    FROM waiting CROSS JOIN observer_deliveries AS next ON next.id = coalesce(
+        (SELECT id FROM observer_deliveries WHERE state = 'waiting' AND blocked = 0 AND paused = 0
+             AND observer = waiting.observer AND action > waiting.action ORDER BY action LIMIT 1),
+        (SELECT id FROM observer_deliveries WHERE state = 'waiting' AND blocked = 0 AND paused = 0
+             AND observer > waiting.observer ORDER BY observer, action LIMIT 1))
+)
+SELECT CASE
+    WHEN EXISTS (SELECT 1 FROM ready
+                 WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)))
+    THEN '1970-01-01T00:00:00.000000Z'
+    ELSE (SELECT min((SELECT next_attempt_at FROM observer_deliveries AS d
+                      WHERE d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.observer = waiting.observer
+                        AND d.action = waiting.action
+                      ORDER BY d.next_attempt_at LIMIT 1))
+          FROM waiting
+          WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)))
+    END AS due";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries
 SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, owner = NULL, attempts = attempts - 1
@@ -148,11 +183,16 @@ impl Claims for SqliteStore {
             .await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>> {
+    async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
+        let call = if except.is_empty() {
+            NEXT_DUE.call()
+        } else {
+            NEXT_DUE_BY_LANE.call().bind(lanes_to_json(except))
+        };
         self.inner
             .connections
             .read(move |connection| {
-                let due = NEXT_DUE.call().optional(connection)?;
+                let due = call.optional(connection)?;
                 due.map_or(Ok(None), |record| record.parse_optional("due"))
             })
             .await
@@ -199,8 +239,7 @@ impl SqliteStore {
 
 /// What is to be claimed, in order: what is due, then what is ready.
 fn candidates(connection: &Connection, limit: usize, except: &[Lane], now: Timestamp) -> Result<Vec<Record>> {
-    let except: Vec<_> = except.iter().map(|lane| (&*lane.observer, &*lane.action)).collect();
-    let lanes = rows_as_json(&except);
+    let lanes = lanes_to_json(except);
     let due = if except.is_empty() {
         CLAIM_DUE.call().bind_limit(limit).bind_time(now)
     } else {
@@ -290,6 +329,16 @@ mod tests {
                     "USING INDEX observer_deliveries_ready_by_lane (observer=? AND action>?)",
                     "USING INDEX observer_deliveries_ready_by_lane (observer>?)",
                     "USING INDEX observer_deliveries_ready_by_lane (observer=? AND action=?)",
+                ],
+            ),
+            (
+                NEXT_DUE_BY_LANE,
+                &[
+                    "USING INDEX observer_deliveries_ready_by_lane (observer=? AND action>?)",
+                    "USING INDEX observer_deliveries_ready_by_lane (observer>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer=? AND action>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer=? AND action=?)",
                 ],
             ),
         ] {

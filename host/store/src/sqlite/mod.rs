@@ -18,6 +18,7 @@ mod doorbell;
 mod event_row;
 mod events;
 mod failure;
+mod holds;
 mod hosts;
 mod intake;
 mod liveness;
@@ -109,6 +110,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         definitions::STATEMENTS,
         deliveries::STATEMENTS,
         events::STATEMENTS,
+        holds::STATEMENTS,
         hosts::STATEMENTS,
         intake::STATEMENTS,
         retention::STATEMENTS,

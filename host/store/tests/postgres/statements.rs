@@ -68,6 +68,12 @@ async fn claims_read_their_own_indexes() {
             &["deliveries_ready_by_lane ", "ROW(observer, action) > ROW("],
         ),
         ("next_due", "text", "NULL".to_owned(), &[]),
+        (
+            "next_due_by_lane",
+            "text[], text[]",
+            "'{o1}', '{a}'".to_owned(),
+            &["deliveries_ready_by_lane ", "deliveries_due_by_lane ", "ROW(observer, action) > ROW("],
+        ),
         ("owned_deliveries", "uuid", uuid.to_owned(), &["deliveries_running"]),
         ("lock_keys_of", "uuid[]", format!("ARRAY[{uuid}]::uuid[]"), &["deliveries_pkey", "One-Time Filter"]),
         ("live_keys", "text[]", "'{k1}'".to_owned(), &["deliveries_ordered"]),

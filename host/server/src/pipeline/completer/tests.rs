@@ -51,7 +51,7 @@ impl Running {
         let store: Arc<dyn Backend> = Arc::new(store);
         let clock = Arc::new(CommonClock::new(Arc::new(SystemClock)));
         let (dispatch, finished) =
-            Dispatch::new(HostId::random(), Arc::clone(&store), clock, HostSettings::default());
+            Dispatch::new(HostId::random(), Arc::clone(&store), clock, &HostSettings::default());
         let now = dispatch.clock.now();
         store.register(dispatch.host, "box", now).await.unwrap();
         for n in 0..events {

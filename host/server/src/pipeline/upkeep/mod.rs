@@ -2,11 +2,13 @@
 //! day take the same path. One file a duty.
 
 pub(super) mod heartbeat;
+mod holds;
 mod reload;
 mod retention;
 pub(super) mod takeover;
 
 pub(super) use heartbeat::heartbeat;
+pub(super) use holds::{follow_holds, holds};
 pub(super) use reload::{Reload, reload};
 pub(super) use retention::{RetentionSettings, retention};
 pub(super) use takeover::takeover;

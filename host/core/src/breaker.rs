@@ -1,0 +1,450 @@
+//! The circuit breaker of one destination: a pure state machine.
+//!
+//! ```text
+//! closed ── failures in a row, or a Retry-After ──▶ open ── its time is over ──▶ half open ── a probe succeeds ──▶ recovering
+//!    ▲                                               ▲              a probe fails │                                     │ │
+//!    │                                               └────────────────────────────┴──────────────── a call fails ──────┘ │
+//!    └──────────────────────────── as many calls as ever are let through at once ────────────────────────────────────────┘
+//! ```
+//!
+//! It says how many calls may be under way at once ([`Breaker::limit`]) and hears how they ended; who counts the calls
+//! is none of its business. The names are those of Hystrix and resilience4j; that failures are counted in a row, and that
+//! the open time grows with every opening up to a bound, is as in Envoy's outlier detection (`consecutive_5xx`,
+//! `base_ejection_time`, `max_ejection_time`). Recovery starts slowly and doubles, as TCP does.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BreakerSettings {
+    /// It opens after so many failures in a row; 0: never, except when the destination asks to be left alone.
+    pub failures: u32,
+    /// How long it is open at first. Doubles with every opening until the destination has recovered.
+    pub open: Duration,
+    /// How long it is open at most, also when the destination asks for more.
+    pub max_open: Duration,
+    /// Calls at once while it is half open; 0 counts as 1.
+    pub probes: usize,
+}
+
+/// The breaker of one destination.
+#[derive(Clone, Debug)]
+pub struct Breaker {
+    settings: BreakerSettings,
+    /// Calls at once while it is closed.
+    concurrency: usize,
+    phase: Phase,
+    /// Openings since it was closed last.
+    openings: u32,
+    /// The end of the last opening.
+    until: Timestamp,
+    generation: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Closed { failures: u32 },
+    Open,
+    HalfOpen,
+    Recovering { limit: usize, succeeded: usize },
+}
+
+/// Where a breaker stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BreakerState {
+    /// All is well.
+    Closed,
+    /// No calls.
+    Open,
+    /// A few calls find out whether the destination works again.
+    HalfOpen,
+    /// It works again; more calls are let through step by step.
+    Recovering,
+}
+
+impl Breaker {
+    /// A closed one, for a destination that takes `concurrency` calls at once.
+    #[must_use]
+    pub fn new(settings: BreakerSettings, concurrency: usize) -> Self {
+        let phase = Phase::Closed { failures: 0 };
+        let until = Timestamp::from_micros(i64::MIN);
+        Self { settings, concurrency: concurrency.max(1), phase, openings: 0, until, generation: 0 }
+    }
+
+    /// Where it stands. Whether an open one is open still is found out by [`look`](Self::look).
+    #[must_use]
+    pub const fn state(&self) -> BreakerState {
+        match self.phase {
+            Phase::Closed { .. } => BreakerState::Closed,
+            Phase::Open => BreakerState::Open,
+            Phase::HalfOpen => BreakerState::HalfOpen,
+            Phase::Recovering { .. } => BreakerState::Recovering,
+        }
+    }
+
+    /// How many calls of the present generation may be under way at once.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        match self.phase {
+            Phase::Closed { .. } => self.concurrency,
+            Phase::Open => 0,
+            Phase::HalfOpen => self.probes(),
+            Phase::Recovering { limit, .. } => limit,
+        }
+    }
+
+    /// Calls that begin now belong to this generation. What became of those of another says nothing of the destination as
+    /// it is now, and is passed over.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Until when it is open, or was the last time.
+    #[must_use]
+    pub const fn until(&self) -> Timestamp {
+        self.until
+    }
+
+    /// How often it opened since it was closed last.
+    #[must_use]
+    pub const fn openings(&self) -> u32 {
+        self.openings
+    }
+
+    /// Whether a success changes nothing.
+    #[must_use]
+    pub const fn is_calm(&self) -> bool {
+        matches!(self.phase, Phase::Closed { failures: 0 })
+    }
+
+    /// Becomes half open when the open time is over. A time far ahead of what this breaker ever waits for (a clock was set
+    /// back) counts as over.
+    pub fn look(&mut self, now: Timestamp) {
+        let is_over = now >= self.until || self.until.since(now) > self.settings.max_open;
+        if self.phase == Phase::Open && is_over {
+            self.enter(Phase::HalfOpen);
+        }
+    }
+
+    /// A call reached the destination, and was not turned away for the destination's sake.
+    pub fn succeeded(&mut self, generation: u64) {
+        if generation != self.generation {
+            return;
+        }
+        let (limit, succeeded) = match self.phase {
+            Phase::Closed { .. } => {
+                self.phase = Phase::Closed { failures: 0 };
+                return;
+            }
+            Phase::Open => return,
+            Phase::HalfOpen => (self.probes(), 1),
+            Phase::Recovering { limit, succeeded } => (limit, succeeded + 1),
+        };
+        let (limit, succeeded) = if succeeded >= limit { (limit * 2, 0) } else { (limit, succeeded) };
+        if limit < self.concurrency {
+            self.phase = Phase::Recovering { limit, succeeded };
+        } else {
+            // The same generation: what is under way counts on.
+            self.phase = Phase::Closed { failures: 0 };
+            self.openings = 0;
+        }
+    }
+
+    /// A call failed by the destination's fault. With `retry_after`, it asked to be left alone for so long. Whether this
+    /// opened the breaker.
+    pub fn failed(&mut self, generation: u64, now: Timestamp, retry_after: Option<Duration>) -> bool {
+        if generation != self.generation {
+            return false;
+        }
+        let asked = retry_after.filter(|asked| !asked.is_zero());
+        match (&mut self.phase, asked) {
+            (Phase::Open, _) => return false,
+            // The destination knows best; this is no growing trouble, so the open time does not grow.
+            (_, Some(asked)) => self.until = now.plus(asked.min(self.settings.max_open)),
+            (Phase::Closed { failures }, None) => {
+                *failures = failures.saturating_add(1);
+                if self.settings.failures == 0 || *failures < self.settings.failures {
+                    return false;
+                }
+                self.open_longer(now);
+            }
+            (Phase::HalfOpen | Phase::Recovering { .. }, None) => self.open_longer(now),
+        }
+        self.enter(Phase::Open);
+        true
+    }
+
+    /// Another host opened its own until then. Whether this changed anything: only a later end does.
+    pub fn open_until(&mut self, until: Timestamp, openings: u32) -> bool {
+        if until <= self.until {
+            return false;
+        }
+        self.until = until;
+        self.openings = self.openings.max(openings);
+        self.enter(Phase::Open);
+        true
+    }
+
+    /// The destination works again, says a person or another host: calls are let through step by step.
+    pub fn resume(&mut self) {
+        if self.state() == BreakerState::Closed {
+            return;
+        }
+        self.openings = 0;
+        self.until = Timestamp::from_micros(i64::MIN);
+        let first = self.probes();
+        if first < self.concurrency {
+            self.enter(Phase::Recovering { limit: first, succeeded: 0 });
+        } else {
+            self.enter(Phase::Closed { failures: 0 });
+        }
+    }
+
+    fn probes(&self) -> usize {
+        self.settings.probes.clamp(1, self.concurrency)
+    }
+
+    fn open_longer(&mut self, now: Timestamp) {
+        let doublings = 1_u32.checked_shl(self.openings).unwrap_or(u32::MAX);
+        let open = self.settings.open.saturating_mul(doublings).min(self.settings.max_open);
+        self.openings = self.openings.saturating_add(1);
+        self.until = now.plus(open);
+    }
+
+    /// Goes on with calls of its own.
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.generation += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SETTINGS: BreakerSettings = BreakerSettings {
+        failures: 3,
+        open: Duration::from_secs(1),
+        max_open: Duration::from_secs(10),
+        probes: 1,
+    };
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_micros(millis * 1000)
+    }
+
+    /// One that has opened at the beginning of time.
+    fn opened() -> Breaker {
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        for _ in 0..3 {
+            breaker.failed(0, at(0), None);
+        }
+        assert_eq!((breaker.state(), breaker.limit(), breaker.until()), (BreakerState::Open, 0, at(1000)));
+        breaker
+    }
+
+    fn fail(breaker: &mut Breaker, now: Timestamp) -> bool {
+        breaker.failed(breaker.generation(), now, None)
+    }
+
+    fn succeed(breaker: &mut Breaker) {
+        breaker.succeeded(breaker.generation());
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_a_success_between_does_not() {
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        assert!(!fail(&mut breaker, at(0)) && !fail(&mut breaker, at(0)));
+        assert!(!breaker.is_calm());
+        succeed(&mut breaker);
+        assert!(breaker.is_calm());
+        assert!(!fail(&mut breaker, at(0)) && !fail(&mut breaker, at(0)) && fail(&mut breaker, at(0)));
+        assert_eq!(breaker.state(), BreakerState::Open);
+    }
+
+    #[test]
+    fn zero_failures_means_never() {
+        let mut breaker = Breaker::new(BreakerSettings { failures: 0, ..SETTINGS }, 8);
+        assert!((0..1000).all(|_| !fail(&mut breaker, at(0))));
+        assert!(
+            breaker.failed(0, at(0), Some(Duration::from_secs(2))),
+            "it is left alone when it asks for it"
+        );
+    }
+
+    #[test]
+    fn after_its_time_a_probe_decides() {
+        let mut breaker = opened();
+        breaker.look(at(999));
+        assert_eq!(breaker.state(), BreakerState::Open);
+        breaker.look(at(1000));
+        assert_eq!((breaker.state(), breaker.limit()), (BreakerState::HalfOpen, 1));
+        assert!(fail(&mut breaker, at(1500)));
+        assert_eq!(breaker.until(), at(3500), "the second time is twice as long");
+    }
+
+    #[test]
+    fn the_open_time_grows_to_its_bound() {
+        let mut breaker = opened();
+        let mut spans = Vec::new();
+        for _ in 0..5 {
+            let now = breaker.until();
+            breaker.look(now);
+            fail(&mut breaker, now);
+            spans.push(breaker.until().since(now).as_secs());
+        }
+        assert_eq!(spans, [2, 4, 8, 10, 10]);
+    }
+
+    #[test]
+    fn recovery_doubles_with_each_round_of_successes() {
+        let mut breaker = opened();
+        breaker.look(at(1000));
+        let mut limits = Vec::new();
+        while breaker.state() != BreakerState::Closed {
+            limits.push(breaker.limit());
+            succeed(&mut breaker);
+        }
+        assert_eq!(limits, [1, 2, 2, 4, 4, 4, 4]);
+        assert_eq!((breaker.limit(), breaker.openings()), (8, 0));
+    }
+
+    #[test]
+    fn a_failure_while_recovering_opens_it_again() {
+        let mut breaker = opened();
+        breaker.look(at(1000));
+        succeed(&mut breaker);
+        assert_eq!(breaker.state(), BreakerState::Recovering);
+        assert!(fail(&mut breaker, at(1000)));
+        assert_eq!(breaker.until(), at(3000));
+    }
+
+    #[test]
+    fn retry_after_is_followed_and_bounded() {
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        assert!(breaker.failed(0, at(0), Some(Duration::from_secs(7))));
+        assert_eq!((breaker.until(), breaker.openings()), (at(7000), 0));
+        breaker.look(at(7000));
+        assert!(breaker.failed(breaker.generation(), at(7000), Some(Duration::from_hours(1000))));
+        assert_eq!(breaker.until(), at(17_000));
+        let mut none = Breaker::new(SETTINGS, 8);
+        assert!(!none.failed(0, at(0), Some(Duration::ZERO)), "no time at all is a failure like others");
+    }
+
+    #[test]
+    fn what_began_before_it_opened_says_nothing() {
+        let mut breaker = opened();
+        breaker.look(at(1000));
+        breaker.succeeded(0);
+        assert!(!breaker.failed(0, at(1000), Some(Duration::from_secs(5))));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    }
+
+    #[test]
+    fn another_hosts_opening_counts_if_it_lasts_longer() {
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        assert!(breaker.open_until(at(5000), 3));
+        assert!(!breaker.open_until(at(5000), 3), "it is known");
+        assert!(!breaker.open_until(at(4000), 9));
+        breaker.look(at(5000));
+        fail(&mut breaker, at(5000));
+        assert_eq!(breaker.until(), at(13_000), "the fourth opening");
+    }
+
+    #[test]
+    fn a_person_can_resume_it() {
+        let mut breaker = opened();
+        breaker.resume();
+        assert_eq!((breaker.state(), breaker.limit()), (BreakerState::Recovering, 1));
+        let mut alone = Breaker::new(SETTINGS, 1);
+        alone.open_until(at(5), 1);
+        alone.resume();
+        assert_eq!(alone.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_hold_it_for_ever() {
+        let mut breaker = opened();
+        breaker.look(at(-1_000_000));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Pass(u32),
+        Succeed { stale: bool },
+        Fail { stale: bool, retry_after_ms: Option<u64> },
+        Adopt(u32),
+        Resume,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            (0..20_000_u32).prop_map(Step::Pass),
+            any::<bool>().prop_map(|stale| Step::Succeed { stale }),
+            (any::<bool>(), proptest::option::of(0..100_000_u64))
+                .prop_map(|(stale, retry_after_ms)| Step::Fail { stale, retry_after_ms }),
+            (0..20_000_u32).prop_map(Step::Adopt),
+            Just(Step::Resume),
+        ];
+        proptest::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn it_keeps_its_bounds_and_always_finds_back(
+            failures in 0..5_u32, probes in 0..5_usize, concurrency in 1..20_usize, steps in steps(),
+        ) {
+            let settings = BreakerSettings { failures, probes, ..SETTINGS };
+            let mut breaker = Breaker::new(settings, concurrency);
+            let mut now = at(0);
+            for step in steps {
+                let generation = breaker.generation();
+                let of = |stale: bool| if stale { generation.wrapping_sub(1) } else { generation };
+                let before = (breaker.state(), breaker.limit());
+                match step {
+                    Step::Pass(millis) => now = now.plus(Duration::from_millis(u64::from(millis))),
+                    Step::Succeed { stale } => breaker.succeeded(of(stale)),
+                    Step::Fail { stale, retry_after_ms } => {
+                        let opened = breaker.failed(of(stale), now, retry_after_ms.map(Duration::from_millis));
+                        prop_assert_eq!(opened, breaker.generation() != generation);
+                        prop_assert!(!(stale && opened));
+                        prop_assert!(!opened || breaker.until() > now);
+                    }
+                    Step::Adopt(millis) => {
+                        breaker.open_until(now.plus(Duration::from_millis(u64::from(millis.min(10_000)))), 1);
+                    }
+                    Step::Resume => breaker.resume(),
+                }
+                if matches!(step, Step::Succeed { stale: true } | Step::Fail { stale: true, .. }) {
+                    prop_assert_eq!((breaker.state(), breaker.limit()), before);
+                }
+                breaker.look(now);
+                let limit = breaker.limit();
+                match breaker.state() {
+                    BreakerState::Closed => prop_assert_eq!(limit, concurrency),
+                    BreakerState::Open => {
+                        prop_assert_eq!(limit, 0);
+                        prop_assert!(breaker.until() > now);
+                        prop_assert!(breaker.until().since(now) <= settings.max_open);
+                    }
+                    BreakerState::HalfOpen => prop_assert_eq!(limit, probes.clamp(1, concurrency)),
+                    BreakerState::Recovering => prop_assert!((1..concurrency).contains(&limit)),
+                }
+            }
+            breaker.look(now.plus(settings.max_open));
+            let mut successes = 0;
+            while breaker.state() != BreakerState::Closed {
+                succeed(&mut breaker);
+                successes += 1;
+                prop_assert!(successes <= 2 * concurrency);
+            }
+            prop_assert!(breaker.is_calm() || successes == 0);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What the end of an attempt says of the destination it went to, and of the endpoint there.
+//!
+//! A *destination* is a server; it is up or down. An *endpoint* is what one action calls there; it may be gone, or refuse
+//! the action, while others of the same server are well.
+
+use std::time::Duration;
+
+use crate::outcome::{AttemptResult, Failure, FailureClass};
+
+/// The code of a permanent failure by which a plugin says that its endpoint is gone for good, and nothing will ever work
+/// there again.
+pub const ENDPOINT_GONE: &str = "endpoint_gone";
+
+/// The code by which a plugin says that one recipient of many (a device) is gone: it says nothing of the others.
+const UNREGISTERED: &str = "unregistered";
+
+/// Failures that may pass and are the plugin's or the host's own: it recursed too deep, used too much time, found no free
+/// instance; in a batch, also what else ends a call.
+const NOT_ITS_FAULT: [&str; 8] = [
+    "plugin_trap",
+    "plugin_abi",
+    "cpu_limit",
+    "memory_limit",
+    "host_call_limit",
+    "result_too_large",
+    "no_instance",
+    "host_lost",
+];
+
+/// Status codes that turn the action away, whatever it brings: credentials, rights, payment (RFC 9110, 15.5; for mail
+/// RFC 4954, 6).
+const TURNS_AWAY: [u16; 7] = [401, 402, 403, 407, 530, 534, 535];
+
+/// Status codes that say that there is nothing to call at this URL.
+const NOTHING_THERE: [u16; 3] = [404, 405, 410];
+
+/// What an attempt says of its destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DestinationEvidence {
+    /// It answered, and took the request or refused it for good.
+    Up,
+    /// No answer, or one that says that it can not answer now.
+    Down {
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// It may not have been asked at all.
+    None,
+}
+
+/// What a failed attempt says of its endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndpointEvidence {
+    /// It turned the action away. Once may be chance.
+    Refused,
+    /// It is gone.
+    Gone,
+    /// Nothing.
+    None,
+}
+
+impl DestinationEvidence {
+    /// Of the end of an attempt.
+    #[must_use]
+    pub fn of(result: &AttemptResult) -> Self {
+        let Err(failure) = result else { return Self::Up };
+        match failure.class {
+            FailureClass::Transient | FailureClass::Throttled => {
+                if NOT_ITS_FAULT.contains(&&*failure.problem.code) {
+                    Self::None
+                } else {
+                    Self::Down { retry_after: failure.retry_after }
+                }
+            }
+            FailureClass::Permanent | FailureClass::Misconfigured => {
+                if failure.problem.status.is_some() {
+                    Self::Up
+                } else {
+                    Self::None
+                }
+            }
+        }
+    }
+}
+
+impl EndpointEvidence {
+    /// Of a failed attempt. `is_one` when the action's configuration names its URL in full: a template makes many endpoints of
+    /// it, and then an address that is gone is one of many.
+    #[must_use]
+    pub fn of(failure: &Failure, is_one: bool) -> Self {
+        let Failure { class, problem, .. } = failure;
+        match class {
+            FailureClass::Transient | FailureClass::Throttled => return Self::None,
+            FailureClass::Permanent | FailureClass::Misconfigured => {}
+        }
+        let says = |codes: &[u16]| problem.status.is_some_and(|status| codes.contains(&status));
+        match &*problem.code {
+            UNREGISTERED => Self::None,
+            ENDPOINT_GONE if is_one => Self::Gone,
+            _ if says(&TURNS_AWAY) || (is_one && says(&NOTHING_THERE)) => Self::Refused,
+            _ => Self::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Outcome, Problem};
+
+    fn failed(class: FailureClass, code: &str, status: Option<u16>) -> Failure {
+        Failure::new(class, Problem { status, ..Problem::new(code, "made for a test") })
+    }
+
+    #[test]
+    fn a_destination_is_down_when_it_does_not_answer() {
+        use DestinationEvidence::{Down, None as Nothing, Up};
+        use FailureClass::{Misconfigured, Permanent, Throttled, Transient};
+        assert_eq!(DestinationEvidence::of(&Ok(Outcome::default())), Up);
+        let down = Down { retry_after: None };
+        for (class, code, status, expected) in [
+            (Transient, "connect", None, down),
+            (Transient, "timeout", None, down),
+            (Transient, "http_status", Some(503), down),
+            (Throttled, "http_status", Some(429), down),
+            (Transient, "plugin_trap", None, Nothing),
+            (Transient, "cpu_limit", None, Nothing),
+            (Permanent, "http_status", Some(400), Up),
+            (Misconfigured, "unauthorized", Some(401), Up),
+            (Permanent, "template", None, Nothing),
+            (Misconfigured, "http_denied", None, Nothing),
+        ] {
+            assert_eq!(
+                DestinationEvidence::of(&Err(failed(class, code, status))),
+                expected,
+                "{code} {status:?}"
+            );
+        }
+        let asked = Failure {
+            retry_after: Some(Duration::from_secs(3)),
+            ..Failure::new(Throttled, Problem::new("http_status", "later"))
+        };
+        let expected = Down { retry_after: Some(Duration::from_secs(3)) };
+        assert_eq!(DestinationEvidence::of(&Err(asked)), expected);
+    }
+
+    #[test]
+    fn an_endpoint_is_gone_or_refuses_where_it_is_one() {
+        use EndpointEvidence::{Gone, None as Nothing, Refused};
+        use FailureClass::{Misconfigured, Permanent, Transient};
+        for (class, code, status, one, many) in [
+            (Permanent, "endpoint_gone", Some(410), Gone, Nothing),
+            (Permanent, "unregistered", Some(410), Nothing, Nothing),
+            (Permanent, "unregistered", Some(404), Nothing, Nothing),
+            (Permanent, "http_status", Some(404), Refused, Nothing),
+            (Permanent, "http_status", Some(401), Refused, Refused),
+            (Misconfigured, "smtp_auth", Some(535), Refused, Refused),
+            (Permanent, "http_status", Some(400), Nothing, Nothing),
+            (Permanent, "http_status", Some(422), Nothing, Nothing),
+            (Permanent, "http_denied", None, Nothing, Nothing),
+            (Transient, "http_status", Some(503), Nothing, Nothing),
+        ] {
+            let failure = failed(class, code, status);
+            assert_eq!(EndpointEvidence::of(&failure, true), one, "{code} {status:?}");
+            assert_eq!(EndpointEvidence::of(&failure, false), many, "{code} {status:?}, a templated URL");
+        }
+    }
+}

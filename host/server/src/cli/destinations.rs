@@ -1,0 +1,102 @@
+//! `destinations`: what is held back, and why.
+
+use std::collections::HashMap;
+
+use aftercommit_core::{Clock as _, SystemClock, Timestamp, nearest};
+use aftercommit_store::{Hold, HoldState, Lane, Lift};
+use serde_json::{Value, json};
+
+use super::{
+    failure::{Failure, Outcome},
+    session::Session,
+};
+
+/// Look at destinations that are left alone and endpoints that are paused, and resume them
+///
+/// A destination is a server: an origin such as `https://api.example.com`, or a server of the host's such as `redis.cache`. An
+/// endpoint is one action of one observer. While one is held back its deliveries wait, and no attempt is counted.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List what is held back: since when, why, until when, and how many deliveries wait for it
+    ///
+    /// `open`: it failed too often in a row. `throttled`: it asked to be left alone (Retry-After). `half_open`: that time is
+    /// over, and the next deliveries find out whether it works again. `paused`: an endpoint is gone or refuses, until you
+    /// resume it or change its action. What works is not listed.
+    #[command(after_help = "\
+Examples:
+  aftercommit destinations list
+  aftercommit destinations list --output json | jq -r '.[] | select(.state == \"paused\") | .name'")]
+    List,
+    /// Let deliveries through again, step by step
+    ///
+    /// All of them or, if one is not held back, none. Running hosts follow within a second or so.
+    #[command(after_help = "\
+Examples:
+  aftercommit destinations resume https://api.example.com
+  aftercommit destinations resume order-shipped/webhook")]
+    Resume {
+        /// As `destinations list` names them: a destination, or OBSERVER/ACTION
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+}
+
+pub(super) async fn run(session: &Session, command: Command) -> Outcome {
+    let store = session.store().await?;
+    let holds = store.holds().await?;
+    match command {
+        Command::List => {
+            let waiting: HashMap<Lane, u64> = store.waiting().await?.into_iter().collect();
+            let now = SystemClock.now();
+            let rows: Vec<Value> = holds.iter().map(|hold| listed(hold, &waiting, now)).collect();
+            let columns = ["name", "kind", "state", "waiting", "since", "until", "reason"];
+            Ok(session.output.list(&rows, &columns)?)
+        }
+        Command::Resume { names } => {
+            let chosen =
+                names.iter().map(|name| find(name, &holds)).collect::<Result<Vec<&Hold>, Failure>>()?;
+            for hold in chosen {
+                store.lift(hold.target.clone(), Lift::Always).await?;
+            }
+            let items: Vec<Value> =
+                names.iter().map(|name| json!({ "name": name, "state": "resumed" })).collect();
+            let text: Vec<String> = names.iter().map(|name| format!("{name} is resumed")).collect();
+            Ok(session.output.done(&items, &text.join("\n"))?)
+        }
+    }
+}
+
+/// A row for the list.
+fn listed(hold: &Hold, waiting: &HashMap<Lane, u64>, now: Timestamp) -> Value {
+    let is_over = hold.until.is_some_and(|until| until <= now);
+    let state = match hold.state {
+        HoldState::Open | HoldState::Throttled if is_over => "half_open",
+        state => state.as_str(),
+    };
+    let waiting: u64 = hold.lanes.iter().filter_map(|lane| waiting.get(lane)).sum();
+    json!({
+        "name": hold.target.to_string(),
+        "kind": hold.target.kind(),
+        "state": state,
+        "waiting": waiting,
+        "since": hold.since,
+        "until": hold.until,
+        "openings": hold.openings,
+        "code": hold.code,
+        "http_status": hold.http_status,
+        "reason": hold.message,
+    })
+}
+
+fn find<'h>(name: &str, holds: &'h [Hold]) -> Result<&'h Hold, Failure> {
+    let names: Vec<String> = holds.iter().map(|hold| hold.target.to_string()).collect();
+    let found = names.iter().position(|other| other == name);
+    found.map(|position| &holds[position]).ok_or_else(|| {
+        let hint = match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None if names.is_empty() => ": nothing is held back".to_owned(),
+            None => "; `aftercommit destinations list` names what is".to_owned(),
+        };
+        Failure::failed(format!("no destination or endpoint `{name}` is held back{hint}"))
+    })
+}

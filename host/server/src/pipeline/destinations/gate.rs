@@ -1,0 +1,247 @@
+//! Lets deliveries through to one destination: its slots, and the circuit breaker that decides how many there are.
+//!
+//! A period is the time between two changes of the breaker that make what was under way before irrelevant. Each has slots of
+//! its own: when the breaker opens, those of the period are closed, and whoever waits for one is turned away at once. So
+//! what is let through at once is what the semaphore has, and a delivery pays for the breaker with one look.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Acquire, Release},
+    },
+};
+
+use aftercommit_core::{Breaker, BreakerSettings, BreakerState, DestinationEvidence, Problem, Timestamp};
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// The gate of one destination.
+pub(in crate::pipeline) struct Gate {
+    period: ArcSwap<Period>,
+    /// The number of the present period.
+    generation: AtomicU64,
+    /// Whether the breaker has to hear of successes, and to be asked for its state.
+    is_uneasy: AtomicBool,
+    guard: Mutex<Guard>,
+    changed: Arc<Notify>,
+    room: Arc<Notify>,
+}
+
+struct Period {
+    generation: u64,
+    slots: Arc<Semaphore>,
+}
+
+struct Guard {
+    breaker: Breaker,
+    /// Slots that the present period was given.
+    granted: usize,
+    reason: Option<Reason>,
+    /// What is known here is to be written down.
+    is_unwritten: bool,
+    /// It is written down that the destination is held back.
+    is_written: bool,
+}
+
+/// Why and since when a destination is held back.
+#[derive(Clone, Debug)]
+pub(in crate::pipeline) struct Reason {
+    pub(in crate::pipeline) problem: Problem,
+    /// It asked for it.
+    pub(in crate::pipeline) is_asked: bool,
+    pub(in crate::pipeline) since: Timestamp,
+    pub(in crate::pipeline) until: Timestamp,
+    pub(in crate::pipeline) openings: u32,
+}
+
+/// What is to be written down.
+#[derive(Clone, Debug)]
+pub(in crate::pipeline) enum Change {
+    /// It is held back.
+    Held(Reason),
+    /// It works again.
+    Works,
+}
+
+/// The right to call the destination once; its slot is free again when this is dropped.
+pub(super) struct Pass {
+    generation: u64,
+    #[expect(dead_code, reason = "held, not read")]
+    slot: OwnedSemaphorePermit,
+}
+
+impl Gate {
+    pub(super) fn new(
+        settings: BreakerSettings,
+        concurrency: usize,
+        changed: Arc<Notify>,
+        room: Arc<Notify>,
+    ) -> Self {
+        let breaker = Breaker::new(settings, concurrency);
+        let (generation, granted) = (breaker.generation(), breaker.limit());
+        let guard = Guard { breaker, granted, reason: None, is_unwritten: false, is_written: false };
+        let period = Period { generation, slots: Arc::new(Semaphore::new(granted)) };
+        Self {
+            period: ArcSwap::from_pointee(period),
+            generation: AtomicU64::new(generation),
+            is_uneasy: AtomicBool::new(false),
+            guard: Mutex::new(guard),
+            changed,
+            room,
+        }
+    }
+
+    /// Waits for a slot. None when the destination is held back.
+    pub(super) async fn pass(&self) -> Option<Pass> {
+        let period = self.period.load_full();
+        let slot = Arc::clone(&period.slots).acquire_owned().await.ok()?;
+        Some(Pass { generation: period.generation, slot })
+    }
+
+    /// Whether the pass was given before the destination was held back.
+    pub(super) fn is_void(&self, pass: &Pass) -> bool {
+        pass.generation != self.generation.load(Acquire)
+    }
+
+    /// How many may be let through in all while it is not just open to everybody, how many of them are, and until when it
+    /// is held back.
+    pub(super) fn narrowed(&self, now: Timestamp) -> Option<(usize, usize, Option<Timestamp>)> {
+        if !self.is_uneasy.load(Acquire) {
+            return None;
+        }
+        let mut guard = self.lock();
+        guard.breaker.look(now);
+        self.settle(&mut guard);
+        let limit = guard.breaker.limit();
+        match guard.breaker.state() {
+            BreakerState::Closed => None,
+            BreakerState::Open => Some((0, 0, Some(guard.breaker.until()))),
+            BreakerState::HalfOpen | BreakerState::Recovering => {
+                let free = self.period.load().slots.available_permits();
+                Some((limit, guard.granted.saturating_sub(free), None))
+            }
+        }
+    }
+
+    /// What the call said of the destination; `problem` is why, when it failed. Whether this held the destination back.
+    pub(super) fn report(
+        &self,
+        pass: &Pass,
+        evidence: DestinationEvidence,
+        problem: Option<&Problem>,
+        now: Timestamp,
+    ) -> bool {
+        match evidence {
+            DestinationEvidence::None => false,
+            DestinationEvidence::Up => {
+                if self.is_uneasy.load(Acquire) {
+                    self.succeeded(pass);
+                }
+                false
+            }
+            DestinationEvidence::Down { retry_after } => {
+                let mut guard = self.lock();
+                let opened = guard.breaker.failed(pass.generation, now, retry_after);
+                if opened {
+                    guard.reason = problem.map(|problem| Reason {
+                        problem: problem.clone(),
+                        is_asked: retry_after.is_some_and(|asked| !asked.is_zero()),
+                        since: now,
+                        until: guard.breaker.until(),
+                        openings: guard.breaker.openings(),
+                    });
+                    guard.is_unwritten = true;
+                    self.changed.notify_one();
+                }
+                self.settle(&mut guard);
+                opened
+            }
+        }
+    }
+
+    fn succeeded(&self, pass: &Pass) {
+        let mut guard = self.lock();
+        let before = guard.breaker.state();
+        guard.breaker.succeeded(pass.generation);
+        if before != BreakerState::Closed && guard.breaker.state() == BreakerState::Closed {
+            guard.is_unwritten = true;
+            guard.reason = None;
+            self.changed.notify_one();
+        }
+        self.settle(&mut guard);
+    }
+
+    /// What is to be written down, once.
+    pub(super) fn change(&self) -> Option<Change> {
+        let mut guard = self.lock();
+        if !std::mem::take(&mut guard.is_unwritten) {
+            return None;
+        }
+        guard.is_written = guard.breaker.state() != BreakerState::Closed;
+        match &guard.reason {
+            Some(reason) if guard.is_written => Some(Change::Held(reason.clone())),
+            _ => Some(Change::Works),
+        }
+    }
+
+    /// What was to be written down was not.
+    pub(super) fn not_written(&self) {
+        self.lock().is_unwritten = true;
+    }
+
+    /// Follows what is written down: until when the destination is held back and how often it was, or that it is not.
+    pub(super) fn follow(&self, name: &str, written: Option<(Timestamp, u32)>) {
+        let mut guard = self.lock();
+        // What this host found out goes first.
+        if guard.is_unwritten {
+            return;
+        }
+        match written {
+            Some((until, openings)) => {
+                guard.is_written = true;
+                if guard.breaker.open_until(until, openings) {
+                    tracing::warn!(destination = name, %until, "the destination is held back, as it is written down");
+                }
+            }
+            None if std::mem::take(&mut guard.is_written)
+                && guard.breaker.state() != BreakerState::Closed =>
+            {
+                tracing::warn!(destination = name, "the destination is resumed");
+                guard.breaker.resume();
+            }
+            None => {}
+        }
+        self.settle(&mut guard);
+    }
+
+    /// Gives slots as the breaker says.
+    fn settle(&self, guard: &mut Guard) {
+        let (limit, generation) = (guard.breaker.limit(), guard.breaker.generation());
+        let period = self.period.load();
+        if period.generation == generation {
+            let more = limit.saturating_sub(guard.granted);
+            if more > 0 {
+                period.slots.add_permits(more);
+                guard.granted = limit;
+                self.room.notify_one();
+            }
+        } else {
+            let slots = Semaphore::new(limit);
+            if limit == 0 {
+                slots.close();
+            }
+            self.generation.store(generation, Release);
+            self.period.store(Arc::new(Period { generation, slots: Arc::new(slots) }));
+            guard.granted = limit;
+            // After the next period is there: who is turned away finds it.
+            period.slots.close();
+            self.room.notify_one();
+        }
+        self.is_uneasy.store(!guard.breaker.is_calm(), Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Guard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

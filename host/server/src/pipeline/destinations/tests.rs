@@ -1,0 +1,276 @@
+//! What destinations let through, in the time of a test.
+
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicI64, Ordering::Relaxed},
+    time::Instant,
+};
+
+use aftercommit_core::{AttemptResult, Failure, FailureClass, Outcome, Problem};
+use futures::poll;
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// Stands still unless it is moved.
+#[derive(Default)]
+struct StoppedClock(AtomicI64);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Relaxed))
+    }
+}
+
+impl StoppedClock {
+    fn pass(&self, span: Duration) {
+        self.0.fetch_add(i64::try_from(span.as_micros()).unwrap(), Relaxed);
+    }
+}
+
+struct Test {
+    destinations: Destinations,
+    clock: Arc<StoppedClock>,
+    slots: Semaphore,
+}
+
+const DELIVERED: AttemptResult = Ok(Outcome { summary: String::new(), status: None, details: None });
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn test() -> Test {
+    let breaker = BreakerSettings { failures: 2, open: SECOND, max_open: 10 * SECOND, probes: 1 };
+    let rate = DestinationConfig { rate_per_sec: Some(10.0), ..DestinationConfig::default() };
+    let narrow = DestinationConfig { max_concurrency: Some(1), ..DestinationConfig::default() };
+    let settings = Settings {
+        channel_capacity: 16,
+        max_concurrency: 8,
+        per_destination: 2,
+        breaker,
+        named: BTreeMap::from([("rated".to_owned(), rate), ("one".to_owned(), narrow)]),
+    };
+    let clock = Arc::<StoppedClock>::default();
+    let destinations = Destinations::new(settings, clock.clone(), Arc::default(), Arc::default());
+    Test { destinations, clock, slots: Semaphore::new(100) }
+}
+
+fn unavailable(retry_after: Option<Duration>) -> AttemptResult {
+    let problem = Problem { status: Some(503), ..Problem::new("http_status", "not now") };
+    Err(Failure { retry_after, ..Failure::new(FailureClass::Transient, problem) })
+}
+
+impl Test {
+    /// One delivery, from its beginning to its end; none when it is turned away.
+    async fn deliver(&self, name: &str, result: AttemptResult) -> Option<bool> {
+        let mut visit = self.destinations.get(name).enter();
+        let turn = visit.turn(&self.slots).await?;
+        Some(turn.report(&result))
+    }
+
+    fn standing(&self, name: &str) -> Option<Standing> {
+        self.destinations.standings().get(name).copied()
+    }
+}
+
+#[test]
+fn one_that_ends_nothing_holds_its_share() {
+    let slow = test().destinations.get("slow");
+    let visits: Vec<_> = (0..3).map(|_| slow.enter()).collect();
+    assert_eq!(slow.room(), 1);
+    assert_eq!(slow.room_then(Instant::now() + 10 * PACE), 1);
+    drop(visits);
+    assert_eq!(slow.room(), 4);
+}
+
+#[test]
+fn a_fast_one_holds_what_it_ends_but_never_all() {
+    let fast = test().destinations.get("fast");
+    let started = Instant::now();
+    let end = |count| (0..count).for_each(|_| drop(fast.enter()));
+    end(8);
+    assert_eq!(fast.room_then(started + PACE + Duration::from_millis(1)), 7);
+    end(100);
+    assert_eq!(fast.room_then(started + 3 * PACE), 12);
+    assert_eq!(fast.room_then(started + 6 * PACE), 4, "it has ended nothing for a while");
+}
+
+#[tokio::test]
+async fn a_fast_one_that_is_full_is_waited_for_until_it_has_room_for_many() {
+    let destinations = test().destinations;
+    let slow = destinations.get("slow");
+    let _visits: Vec<_> = (0..4).map(|_| slow.enter()).collect();
+    assert_eq!(destinations.ease().await, usize::MAX, "it is full, and not fast");
+    let fast = destinations.get("fast");
+    (0..100).for_each(|_| drop(fast.enter()));
+    fast.room_then(Instant::now() + PACE);
+    assert_eq!(destinations.ease().await, 12);
+    let mut visits: Vec<_> = (0..10).map(|_| fast.enter()).collect();
+    let ease = destinations.ease();
+    tokio::pin!(ease);
+    assert!(poll!(&mut ease).is_pending());
+    visits.truncate(9);
+    assert_eq!(poll!(&mut ease), std::task::Poll::Ready(3));
+}
+
+#[tokio::test]
+async fn who_waits_for_room_is_told_before_the_last_has_ended() {
+    let destinations = test().destinations;
+    let destination = destinations.get("d");
+    let mut visits: Vec<_> = (0..4).map(|_| destination.enter()).collect();
+    let told = || tokio::time::timeout(Duration::from_millis(1), destinations.room.notified());
+    visits.pop();
+    assert!(told().await.is_err());
+    visits.pop();
+    assert!(told().await.is_ok());
+}
+
+#[tokio::test]
+async fn one_that_fails_is_left_alone_then_probed_then_let_recover() {
+    let test = test();
+    assert_eq!(test.deliver("d", unavailable(None)).await, Some(false));
+    assert_eq!(test.standing("d"), None);
+    assert_eq!(test.deliver("d", unavailable(None)).await, Some(true));
+    let until = test.clock.now().plus(SECOND);
+    assert_eq!((test.standing("d"), test.destinations.get("d").room()), (Some(Standing::Held(until)), 0));
+    assert_eq!(test.deliver("d", DELIVERED).await, None, "it is turned away");
+    assert_eq!(test.deliver("other", DELIVERED).await, Some(false));
+
+    test.clock.pass(SECOND);
+    assert_eq!(test.standing("d"), Some(Standing::Narrow(1)));
+    let destination = test.destinations.get("d");
+    let (mut probe, mut next) = (destination.enter(), destination.enter());
+    assert_eq!(test.standing("d"), Some(Standing::Narrow(0)));
+    let probing = probe.turn(&test.slots).await.unwrap();
+    let mut waits = pin!(next.turn(&test.slots));
+    assert!(poll!(&mut waits).is_pending(), "one probe at once");
+    probing.report(&DELIVERED);
+    assert!(waits.await.is_some(), "it works: the next goes at once");
+    assert_eq!(test.standing("d"), None);
+}
+
+#[tokio::test]
+async fn who_waits_for_its_turn_is_turned_away_when_the_destination_fails() {
+    let test = test();
+    let destination = test.destinations.get("d");
+    let mut visits: Vec<_> = (0..3).map(|_| destination.enter()).collect();
+    let mut last = visits.pop().unwrap();
+    let mut turns = Vec::new();
+    for visit in &mut visits {
+        turns.push(visit.turn(&test.slots).await.unwrap());
+    }
+    let mut waits = pin!(last.turn(&test.slots));
+    assert!(poll!(&mut waits).is_pending());
+    for turn in &turns {
+        turn.report(&unavailable(None));
+    }
+    assert!(waits.await.is_none());
+}
+
+#[tokio::test]
+async fn a_slot_that_comes_after_the_destination_failed_is_not_used() {
+    let test = Test { slots: Semaphore::new(1), ..test() };
+    let taken = test.slots.acquire().await.unwrap();
+    let destination = test.destinations.get("d");
+    let mut visit = destination.enter();
+    let mut waits = pin!(visit.turn(&test.slots));
+    assert!(poll!(&mut waits).is_pending());
+    test.destinations.follow(&[opened_elsewhere(5)]);
+    drop(taken);
+    assert!(waits.await.is_none());
+}
+
+#[tokio::test]
+async fn retry_after_holds_the_destination_for_as_long() {
+    let test = test();
+    let until = test.clock.now().plus(7 * SECOND);
+    assert_eq!(test.deliver("d", unavailable(Some(7 * SECOND))).await, Some(true));
+    assert_eq!(test.standing("d"), Some(Standing::Held(until)));
+    let changes = test.destinations.changes();
+    assert!(matches!(&changes[..], [(name, Change::Held(reason))] if name == "d" && reason.is_asked));
+}
+
+/// The destination `d`, held back for so many seconds.
+fn opened_elsewhere(secs: u64) -> Hold {
+    Hold {
+        target: Target::Destination("d".to_owned()),
+        state: aftercommit_store::HoldState::Open,
+        code: "http_status".to_owned(),
+        message: "not now".to_owned(),
+        http_status: Some(503),
+        since: Timestamp::from_micros(0),
+        until: Some(Timestamp::from_micros(0).plus(Duration::from_secs(secs))),
+        openings: 1,
+        lanes: Vec::new(),
+        definition: None,
+    }
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_followed_and_what_is_resumed_comes_back_slowly() {
+    let test = test();
+    test.destinations.follow(&[opened_elsewhere(5)]);
+    assert!(matches!(test.standing("d"), Some(Standing::Held(_))));
+    test.destinations.follow(&[opened_elsewhere(5)]);
+    assert_eq!(test.destinations.changes().len(), 0, "what was read is not written again");
+    test.destinations.follow(&[]);
+    assert_eq!(test.standing("d"), Some(Standing::Narrow(1)));
+    assert_eq!(test.deliver("d", DELIVERED).await, Some(false));
+    assert_eq!(test.standing("d"), None);
+}
+
+#[tokio::test]
+async fn what_is_not_written_yet_is_not_taken_for_resumed() {
+    let test = test();
+    test.deliver("d", unavailable(Some(5 * SECOND))).await;
+    test.destinations.follow(&[]);
+    assert!(matches!(test.standing("d"), Some(Standing::Held(_))));
+    assert_eq!(test.destinations.changes().len(), 1);
+    test.destinations.not_written("d");
+    test.destinations.follow(&[]);
+    assert!(matches!(test.standing("d"), Some(Standing::Held(_))));
+    assert_eq!(test.destinations.changes().len(), 1, "it is tried again");
+    test.destinations.follow(&[]);
+    assert_eq!(test.standing("d"), Some(Standing::Narrow(1)), "now somebody has resumed it");
+}
+
+#[tokio::test]
+async fn one_that_works_again_is_written_down_once() {
+    let test = test();
+    test.deliver("one", unavailable(Some(SECOND))).await;
+    assert_eq!(test.destinations.changes().len(), 1);
+    test.clock.pass(SECOND);
+    assert_eq!(test.standing("one"), Some(Standing::Narrow(1)));
+    test.deliver("one", DELIVERED).await;
+    let changes = test.destinations.changes();
+    assert!(matches!(&changes[..], [(_, Change::Works)]), "{changes:?}");
+    assert_eq!(test.destinations.changes().len(), 0);
+}
+
+#[tokio::test]
+async fn a_rate_is_kept_from_an_empty_bucket_on() {
+    let test = test();
+    let destination = test.destinations.get("rated");
+    assert_eq!(destination.room(), 4, "no more than its share, and no more than a second's worth");
+    let mut visit = destination.enter();
+    let mut waits = pin!(visit.turn(&test.slots));
+    assert!(poll!(&mut waits).is_pending(), "the bucket begins empty");
+    test.clock.pass(Duration::from_millis(100));
+    assert!(waits.await.is_some());
+    let mut next = destination.enter();
+    let mut waits = pin!(next.turn(&test.slots));
+    assert!(poll!(&mut waits).is_pending(), "one every 100 ms");
+    test.destinations.share_rates(4);
+    assert_eq!(test.standing("rated"), Some(Standing::Narrow(1)), "a second has 3 of a quarter of the rate");
+}
+
+#[test]
+fn one_with_batches_holds_two_of_them_but_never_all() {
+    let batched = test().destinations.get("batched");
+    batched.make_room_for(3);
+    batched.make_room_for(1);
+    assert_eq!(batched.room(), 6);
+    batched.make_room_for(100);
+    assert_eq!(batched.room(), 12);
+    assert_eq!(batched.enter().most_in_batch(100), 12);
+    assert_eq!(batched.enter().most_in_batch(7), 7);
+}

@@ -1,0 +1,129 @@
+//! Keeps the table of what is held back and this host's memory of it together: writes down what this host found out, and
+//! takes over what other hosts and people wrote.
+
+use std::{sync::Arc, time::Duration};
+
+use aftercommit_core::Clock as _;
+use aftercommit_store::{Hold, HoldState, Lift, Result, Target};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    observers::Snapshot,
+    pipeline::{
+        destinations::{Change, Reason},
+        dispatch::Dispatch,
+        patience::Patience,
+    },
+};
+
+/// How often the table is looked at: it is small, and nearly always empty.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Writes and follows until `last` says that no delivery runs any more: when something changed here, and every [`POLL`]. What
+/// can not be written is tried again; at the end, once.
+pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: CancellationToken) {
+    let mut patience = Patience::new("holds");
+    loop {
+        let look = async {
+            write(&dispatch).await?;
+            follow_holds(&dispatch).await
+        };
+        let pause = match look.await {
+            Ok(()) => {
+                patience.reset();
+                POLL
+            }
+            Err(error) => patience.failed(&error),
+        };
+        let wait = async {
+            tokio::select! {
+                () = dispatch.holds.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        };
+        if last.run_until_cancelled(wait).await.is_none() {
+            if let Err(error) = write(&dispatch).await {
+                tracing::error!(%error, "what this host found out of destinations last is not written down");
+            }
+            return;
+        }
+    }
+}
+
+/// Writes down what this host found out.
+async fn write(dispatch: &Dispatch) -> Result<()> {
+    let mut result = Ok(());
+    for (name, change) in dispatch.destinations.changes() {
+        let target = Target::Destination(name.clone());
+        let written = match change {
+            Change::Held(reason) => dispatch.store.hold(hold(dispatch, target, reason)).await,
+            Change::Works => {
+                tracing::info!(destination = name, "the destination works again");
+                dispatch.store.lift(target, Lift::OverAt(dispatch.clock.now())).await.map(drop)
+            }
+        };
+        if written.is_err() {
+            dispatch.destinations.not_written(&name);
+            result = written;
+        }
+    }
+    result?;
+    for hold in dispatch.endpoints.unwritten() {
+        let target = hold.target.clone();
+        dispatch.store.hold(hold).await?;
+        dispatch.endpoints.written(&target);
+    }
+    Ok(())
+}
+
+/// Takes over what is written down, and lifts the pauses of actions that are not what they were.
+pub(in crate::pipeline) async fn follow_holds(dispatch: &Dispatch) -> Result<()> {
+    let mut holds = dispatch.store.holds().await?;
+    let snapshot = dispatch.snapshot.load_full();
+    for hold in holds.extract_if(.., |hold| is_outdated(hold, &snapshot)) {
+        tracing::warn!(endpoint = %hold.target, "its action was changed or removed: it is not paused any more");
+        dispatch.store.lift(hold.target, Lift::Before(snapshot.revision)).await?;
+    }
+    dispatch.destinations.follow(&holds);
+    dispatch.endpoints.follow(&holds);
+    if dispatch.destinations.have_rates() {
+        dispatch.destinations.share_rates(dispatch.store.hosts().await?.len());
+    }
+    Ok(())
+}
+
+/// Whether the endpoint was paused for another definition of its action than the present one.
+fn is_outdated(hold: &Hold, snapshot: &Snapshot) -> bool {
+    let (Target::Endpoint(observer, action), Some((digest, revision))) = (&hold.target, &hold.definition)
+    else {
+        return false;
+    };
+    // A host that has not read the present observers yet decides nothing.
+    if snapshot.revision <= *revision {
+        return false;
+    }
+    match (snapshot.entry(observer), snapshot.action(observer, action)) {
+        (_, Some(action)) => action.digest() != *digest,
+        // It may be there, and does not load.
+        (Some(entry), None) => entry.error.is_none(),
+        (None, None) => true,
+    }
+}
+
+fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
+    let snapshot = dispatch.snapshot.load();
+    let actions = snapshot.entries().flat_map(|(name, _)| snapshot.actions(name));
+    let lanes = actions.filter(|action| target == Target::Destination(action.destination().to_owned()));
+    Hold {
+        lanes: lanes.map(|action| action.lane()).collect(),
+        target,
+        state: if reason.is_asked { HoldState::Throttled } else { HoldState::Open },
+        code: reason.problem.code,
+        message: reason.problem.message,
+        http_status: reason.problem.status,
+        since: reason.since,
+        until: Some(reason.until),
+        openings: reason.openings,
+        definition: None,
+    }
+}

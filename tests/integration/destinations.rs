@@ -1,0 +1,251 @@
+//! Destinations that fail, ask for a pause or have a rate, and endpoints that are gone, on either database: what they get,
+//! what waits, and that nothing is lost or counted meanwhile.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use aftercommit_tests::{Answer, Received, Receiver};
+use serde_json::{Value, json};
+
+use crate::{
+    delivery::cases,
+    host_process::HostProcess,
+    shop::{Database, Shop, webhook},
+};
+
+const SOON: Duration = Duration::from_mins(1);
+
+/// One request at once, so that what the first is answered decides of the others. A host that was killed is missed soon.
+const ONE_BY_ONE: &str = "[dispatch]\nper_destination = 1\nlease_timeout_ms = 1000\n";
+
+const BREAKER: &str = "[dispatch]\nper_destination = 8\nbreaker_failures = 3\nbreaker_open_ms = 100\n";
+
+/// Longer than any test: it ends when it is resumed.
+const LATER_SECS: &str = "250";
+
+/// Without a breaker, a receiver would be asked again a hundred times a second, by each delivery.
+const IMPATIENT: &str = "retry = { max_attempts = 1000, initial_delay_ms = 10, max_delay_ms = 10 }";
+
+/// By itself, a delivery that was throttled waits ten times this at most: here it is the destination that waits.
+const BRIEF: &str = "retry = { max_attempts = 3, initial_delay_ms = 10, max_delay_ms = 20 }";
+
+cases! {
+    retry_after_holds_the_whole_destination_and_no_other: super::ONE_BY_ONE,
+    one_that_fails_is_left_alone_then_probed_then_let_recover: super::BREAKER,
+    an_endpoint_that_is_gone_is_paused_alone_until_it_is_resumed: super::ONE_BY_ONE,
+    a_changed_action_is_not_paused_any_more: super::ONE_BY_ONE,
+    an_endpoint_that_refuses_again_and_again_is_paused: "[dispatch]\nper_destination = 1\npause_after_refusals = 3\n",
+    a_rate_is_kept: "",
+}
+
+/// Orders with these numbers, in one transaction.
+async fn order<D: Database>(shop: &Shop<D>, keys: std::ops::Range<u32>) {
+    let rows: Vec<String> = keys.map(|key| format!("({key}, 'pending', 1)")).collect();
+    shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(","))).await;
+}
+
+/// What is held back, once `wanted` finds it so.
+async fn listed<D: Database>(shop: &Shop<D>, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    shop.eventually(SOON, what, async |shop| wanted(&shop.json(&["destinations", "list"]))).await;
+    shop.json(&["destinations", "list"])
+}
+
+async fn nothing_left<D: Database>(shop: &Shop<D>) {
+    shop.eventually(SOON, "everything is delivered", async |shop| {
+        let left =
+            "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)";
+        shop.count(left).await == 0
+    })
+    .await;
+}
+
+fn at_path(received: &[Received], path: &str) -> usize {
+    received.iter().filter(|request| request.path == path).count()
+}
+
+async fn retry_after_holds_the_whole_destination_and_no_other<D: Database>(shop: Shop<D>) {
+    let other = Receiver::start().await;
+    let busy = &shop.receiver;
+    shop.observe(
+        &[
+            webhook("one", BRIEF, &busy.url("/one")),
+            webhook("two", BRIEF, &busy.url("/two")),
+            webhook("other", "", &other.url("/")),
+        ]
+        .concat(),
+    );
+    busy.respond(|_| Answer::status(503).header("retry-after", LATER_SECS));
+    let host = shop.start_host();
+    order(&shop, 1..21).await;
+    other.wait_for(20).await;
+    let held = listed(&shop, "both wait, and nobody owns them", |held| held[0]["waiting"] == 40).await;
+    assert_eq!(held.as_array().unwrap().len(), 1, "{held}");
+    assert_eq!((&held[0]["kind"], &held[0]["state"]), (&json!("destination"), &json!("throttled")));
+    assert_eq!((&held[0]["http_status"], &held[0]["name"]), (&json!(503), &json!(busy.url(""))));
+    assert_eq!(busy.count(), 1, "one answer speaks for the whole destination");
+    let attempted = "SELECT count(*) FROM observer_deliveries WHERE attempts > 0";
+    assert_eq!(shop.count(attempted).await, 1, "who waits makes no attempt");
+    let log = shop.host_log();
+    assert!(log.contains("the destination is held back"), "{log}");
+
+    host.kill();
+    let host = shop.start_host();
+    order(&shop, 21..31).await;
+    other.wait_for(30).await;
+    assert_eq!(busy.count(), 1, "a host that starts knows of it");
+
+    busy.respond(|_| Answer::status(200));
+    shop.run(&["destinations", "resume", &busy.url("")]);
+    nothing_left(&shop).await;
+    assert!(host.stop());
+    assert_eq!(shop.json(&["destinations", "list"]), json!([]));
+    assert_eq!((busy.count(), other.count()), (61, 30), "each once, and the one that was turned away");
+    assert_eq!(shop.count("SELECT max(attempt) FROM tb_observer_log").await, 2);
+    assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items").await, 0);
+}
+
+async fn one_that_fails_is_left_alone_then_probed_then_let_recover<D: Database>(shop: Shop<D>) {
+    const ORDERS: usize = 100;
+    const TAKES: Duration = Duration::from_millis(50);
+    shop.observe(&webhook("flaky", IMPATIENT, &shop.receiver.url("/")));
+    shop.receiver.respond(|_| Answer::status(503));
+    let host = shop.start_host();
+    order(&shop, 1..101).await;
+    let held = listed(&shop, "it was tried some times", |held| held[0]["openings"].as_u64() >= Some(4)).await;
+    assert_eq!(held[0]["code"], "http_status", "{held}");
+
+    // As many as were under way until the third failed, and a probe each time.
+    let failed = shop.receiver.count();
+    let openings = shop.json(&["destinations", "list"])[0]["openings"].as_u64().unwrap();
+    let most = 3 + 8 + usize::try_from(openings).unwrap() + 1;
+    assert!(failed <= most, "{failed} requests while it was left alone, with {openings} openings");
+
+    shop.receiver.respond(|_| Answer { after: TAKES, ..Answer::status(200) });
+    let received = shop.receiver.wait_until(SOON, |received| taken(received).len() >= ORDERS).await;
+    nothing_left(&shop).await;
+    assert!(host.stop());
+    let at: Vec<Instant> = taken(&received).iter().map(|request| request.at).collect();
+    assert!(at[1] - at[0] >= TAKES, "the second came before the first was answered");
+    assert!(at[3] - at[1] >= TAKES, "more than two at once after the first was answered");
+    let received = shop.receiver.received();
+    assert_eq!(taken(&received).len(), ORDERS, "each was taken once");
+    let attempts = shop.count("SELECT count(*) FROM tb_observer_log").await;
+    assert_eq!(usize::try_from(attempts).unwrap(), received.len(), "an attempt is a request");
+    assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items").await, 0);
+    assert_eq!(shop.json(&["destinations", "list"]), json!([]));
+}
+
+fn taken(received: &[Received]) -> Vec<&Received> {
+    received.iter().filter(|request| request.answered == 200).collect()
+}
+
+async fn an_endpoint_that_is_gone_is_paused_alone_until_it_is_resumed<D: Database>(shop: Shop<D>) {
+    let both =
+        webhook("gone", "", &shop.receiver.url("/gone")) + &webhook("well", "", &shop.receiver.url("/well"));
+    shop.observe(&both);
+    shop.receiver.respond(|request| Answer::status(if request.path == "/gone" { 410 } else { 200 }));
+    let host = shop.start_host();
+    order(&shop, 1..21).await;
+    shop.receiver.wait_until(SOON, |received| at_path(received, "/well") == 20).await;
+    let held = listed(&shop, "the others wait", |held| held[0]["waiting"] == 19).await;
+    assert_eq!(held.as_array().unwrap().len(), 1, "{held}");
+    assert_eq!((&held[0]["name"], &held[0]["kind"]), (&json!("gone/webhook"), &json!("endpoint")));
+    assert_eq!((&held[0]["state"], &held[0]["code"]), (&json!("paused"), &json!("endpoint_gone")));
+    assert!(held[0]["reason"].as_str().unwrap().contains("410"), "{held}");
+    assert_eq!(shop.json(&["observers", "list"])[0]["paused"], json!(["webhook"]));
+    let dead = "SELECT count(*) FROM observer_dlq_items";
+    assert_eq!(shop.count(dead).await, 1, "the one that was refused went its own way");
+
+    host.kill();
+    let host = shop.start_host();
+    order(&shop, 21..31).await;
+    shop.receiver.wait_until(SOON, |received| at_path(received, "/well") == 30).await;
+    assert_eq!(at_path(&shop.receiver.received(), "/gone"), 1, "a host that starts knows of it");
+
+    shop.receiver.respond(|_| Answer::status(200));
+    let unknown = shop.output(&["destinations", "resume", "gone/webhok"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("did you mean `gone/webhook`?"));
+    shop.run(&["destinations", "resume", "gone/webhook"]);
+    nothing_left(&shop).await;
+    assert!(host.stop());
+    assert_eq!(at_path(&shop.receiver.received(), "/gone"), 30, "what waited is delivered, each once");
+    assert_eq!(shop.count(dead).await, 1);
+    assert_eq!(shop.json(&["destinations", "list"]), json!([]));
+}
+
+async fn a_changed_action_is_not_paused_any_more<D: Database>(shop: Shop<D>) {
+    shop.observe(&webhook("moved", "", &shop.receiver.url("/old")));
+    shop.receiver.respond(|request| Answer::status(if request.path == "/old" { 410 } else { 200 }));
+    let host = shop.start_host();
+    order(&shop, 1..6).await;
+    listed(&shop, "the others wait", |held| held[0]["waiting"] == 4).await;
+    shop.observe(&webhook("moved", "", &shop.receiver.url("/new")));
+    shop.receiver.wait_until(SOON, |received| at_path(received, "/new") == 4).await;
+    nothing_left(&shop).await;
+    assert!(host.stop());
+    assert_eq!(shop.json(&["destinations", "list"]), json!([]));
+    assert_eq!(at_path(&shop.receiver.received(), "/old"), 1);
+}
+
+async fn an_endpoint_that_refuses_again_and_again_is_paused<D: Database>(shop: Shop<D>) {
+    let both = webhook("refused", "", &shop.receiver.url("/refused"))
+        + &webhook("odd", "", &shop.receiver.url("/odd/{{entity_id}}"));
+    shop.observe(&both);
+    // There is nothing at any of them; but each of the odd ones is another.
+    shop.receiver.respond(|request| Answer::status(if request.path == "/refused" { 401 } else { 404 }));
+    let host = shop.start_host();
+    order(&shop, 1..11).await;
+    let held = listed(&shop, "the rest waits", |held| held[0]["waiting"] == 7).await;
+    assert_eq!((held.as_array().unwrap().len(), &held[0]["name"]), (1, &json!("refused/webhook")), "{held}");
+    assert!(held[0]["reason"].as_str().unwrap().starts_with("3 times in a row: "), "{held}");
+    shop.receiver.wait_until(SOON, |received| received.len() == 3 + 10).await;
+    assert!(host.stop());
+    assert_eq!(shop.json(&["destinations", "list"])[0]["state"], "paused");
+}
+
+async fn a_rate_is_kept<D: Database>(shop: Shop<D>) {
+    const ORDERS: u32 = 21;
+    let config = fs::read_to_string(shop.path("aftercommit.toml")).unwrap();
+    let name = shop.receiver.url("");
+    shop.write("aftercommit.toml", &format!("{config}[destinations.\"{name}\"]\nrate_per_sec = 10\n"));
+    let other = Receiver::start().await;
+    shop.observe(&(webhook("rated", "", &shop.receiver.url("/")) + &webhook("free", "", &other.url("/"))));
+    let host = shop.start_host();
+    order(&shop, 0..ORDERS).await;
+    other.wait_for(21).await;
+    let received = shop.receiver.wait_for(21).await;
+    nothing_left(&shop).await;
+    assert!(host.stop());
+    // Tokens are 100 ms apart. A request may come late, and then the next seems early: half of the time is enough to tell.
+    let took = received[20].at - received[0].at;
+    assert!(took >= Duration::from_secs(1), "21 requests within {took:?}");
+    assert_eq!(shop.count("SELECT max(attempt) FROM tb_observer_log").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_tell_each_other_what_is_held_back() {
+    let shop = Shop::on_postgres("").await;
+    let other = Receiver::start().await;
+    shop.observe(&(webhook("busy", BRIEF, &shop.receiver.url("/")) + &webhook("other", "", &other.url("/"))));
+    shop.receiver.respond(|_| Answer::status(429).header("retry-after", LATER_SECS));
+    let hosts = [shop.start_host(), shop.start_host()];
+    order(&shop, 1..2).await;
+    shop.eventually(SOON, "both hosts know of it", async |shop| {
+        shop.host_log().matches("the destination is held back").count() == 2
+    })
+    .await;
+    // One was turned away, or found it out for itself before it read of it.
+    let turned_away = shop.receiver.count();
+    assert!(turned_away <= 2, "{turned_away}");
+    order(&shop, 2..102).await;
+    other.wait_for(101).await;
+    assert_eq!(shop.receiver.count(), turned_away, "neither host sends anything more");
+    shop.receiver.respond(|_| Answer::status(200));
+    shop.run(&["destinations", "resume", &shop.receiver.url("")]);
+    shop.all_done(SOON).await;
+    assert!(hosts.into_iter().all(HostProcess::stop));
+    assert_eq!(shop.receiver.count(), 101 + turned_away);
+}
