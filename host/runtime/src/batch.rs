@@ -4,7 +4,7 @@ use aftercommit_core::BatchConfig;
 
 use crate::{
     action::ConfiguredAction,
-    attempt::{Attempt, DeliveryInfo},
+    attempt::{Attempt, DeliveryInfo, Usage},
     bindings::{Item, aftercommit::action::model},
     calling::Asked,
     event::PreparedEvent,
@@ -42,7 +42,7 @@ impl ConfiguredAction {
             let config = match self.rendered(item.event) {
                 Ok(config) => config.into_owned(),
                 Err(failure) => {
-                    attempts[position] = Some(Attempt { result: Err(failure), usage: Default::default() });
+                    attempts[position] = Some(Attempt { result: Err(failure), usage: Usage::default() });
                     continue;
                 }
             };

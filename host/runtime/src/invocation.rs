@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use aftercommit_core::{Failure, FailureClass, Problem};
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, component};
 
 use crate::{
     bindings::{Action, aftercommit::action::model},
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Instance {
     pub(crate) store: Store<Guest>,
     pub(crate) exports: Action,
-    instance: wasmtime::component::Instance,
+    component: component::Instance,
 }
 
 /// What a guest said of one delivery.
@@ -31,18 +31,18 @@ impl Instance {
         store.set_hostcall_fuel(transfer_bytes);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
         store.set_epoch_deadline(1);
-        let (instance, exports) = linked.instantiate(&mut store).await?;
-        Ok(Self { store, exports, instance })
+        let (component, exports) = linked.instantiate(&mut store).await?;
+        Ok(Self { store, exports, component })
     }
 
     /// Whether its optional export is of the right form, if it has one.
     pub(crate) fn find_batch(&mut self, linked: &Linked) -> wasmtime::Result<()> {
-        linked.batch(&mut self.store, &self.instance).map(|_| ())
+        linked.batch(&mut self.store, &self.component).map(|_| ())
     }
 
     /// Asks it; the answers are in the order of the deliveries, and may be too few or too many.
     pub(crate) async fn ask(&mut self, linked: &Linked, asked: Asked<'_>) -> wasmtime::Result<Vec<Said>> {
-        let Self { store, exports, instance } = self;
+        let Self { store, exports, component } = self;
         match asked {
             Asked::Run(event, delivery, config) => {
                 let said =
@@ -50,7 +50,7 @@ impl Instance {
                 Ok(vec![said])
             }
             Asked::RunBatch(items) => {
-                let exports = linked.batch(&mut *store, instance)?;
+                let exports = linked.batch(&mut *store, component)?;
                 let exports = exports.expect("actions with `batch` are of plugins that export it");
                 exports.aftercommit_action_batch().call_run_batch(store, items).await
             }

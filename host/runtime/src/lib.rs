@@ -23,6 +23,7 @@ mod engine;
 mod event;
 mod guest;
 mod hostapi;
+mod identities;
 mod invocation;
 mod limits;
 mod linking;
