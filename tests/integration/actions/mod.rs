@@ -12,11 +12,14 @@ mod email;
 mod example;
 mod fcm;
 mod meilisearch;
+mod mutual_tls;
+mod oauth2;
 mod slack;
 mod twilio;
 mod typesense;
 mod versions;
 mod vonage;
+mod webhook;
 
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_tests::{Answer, Received};
