@@ -178,6 +178,23 @@ async fn what_was_gathered_and_not_started_is_handed_back_when_the_host_stops() 
     assert!(!shop.host_log().contains("the grace time is over"), "{}", shop.host_log());
 }
 
+/// Batches that would wait a minute for more hold all the places that there are; then they wait no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_that_wait_to_be_full_do_not_keep_places_from_others() {
+    let shop = Shop::open("[dispatch]\nchannel_capacity = 100\n").await;
+    let waiting = "batch = { max_items = 1000, max_wait_ms = 60000 }\n";
+    let others =
+        ["one", "two"].map(|name| webhook(name, "", &shop.receiver.url(&format!("/{name}"))) + waiting);
+    shop.observe(&(others.concat() + &webhook("quick", "", &shop.receiver.url("/quick"))));
+    let host = shop.start_host();
+    shop.sql(&insert(1..=400, "new")).await;
+    // Sooner than the first of those batches would start.
+    let quick =
+        |requests: &[Received]| requests.iter().filter(|request| request.path == "/quick").count() == 400;
+    shop.receiver.wait_until(Duration::from_secs(45), quick).await;
+    host.kill();
+}
+
 /// How often the host is killed while the writer works.
 const KILLS: usize = 8;
 

@@ -3,12 +3,15 @@
 
 use std::fs;
 
+use aftercommit_core::{EntityEvent, EventKind};
+use aftercommit_runtime::PreparedEvent;
 use aftercommit_tests::{Answer, Receiver};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
 use super::{
     certificate::Authority,
+    component::{action, told},
     example::{PRIVATE, example, logged},
 };
 use crate::shop::{SECRET, Shop};
@@ -64,4 +67,77 @@ async fn the_example_tells_many_at_once_and_books_each_with_a_certificate() {
     for secret in ["s3cret-of-the-client", "t0ken", "PRIVATE KEY", SECRET] {
         assert!(!shop.host_log().contains(secret), "{}", shop.host_log());
     }
+}
+
+#[tokio::test]
+async fn a_raw_body_is_signed_as_it_is_sent() {
+    let receiver = Receiver::start().await;
+    let written = json!({
+        "url": receiver.url("/lines"), "raw_body_template": "{{name}}\t{{name}}\r\n", "signing_secrets": ["${secret:S}"],
+        "grants": {"private_network": true},
+    });
+    let action = action("webhook", written, &[("S", SECRET)]).await;
+    let name = "O'Neil \"&\" Étape\n";
+    assert_eq!(told(&action.run(EventKind::Created, json!({"name": name})).await), "done");
+    let received = &receiver.received()[0];
+    assert_eq!(received.body, format!("{name}\t{name}\r\n").as_bytes());
+    assert_eq!(received.header("content-type"), "text/plain; charset=utf-8");
+    Webhook::new(SECRET).unwrap().verify(&received.body, &received.headers).unwrap();
+}
+
+#[tokio::test]
+async fn events_for_another_address_do_not_share_a_request() {
+    let receiver = Receiver::start().await;
+    receiver.respond(|request| Answer::status(if request.path == "/b" { 410 } else { 200 }));
+    let written = json!({
+        "url": receiver.url("/{{to}}"), "headers": {"X-Key": "{{key}}"}, "body_template": r#"{"n":{{n}}}"#, "batch": {},
+        "grants": {"private_network": true},
+    });
+    let action = action("webhook", written, &[]).await;
+    let event = |to: &str, key: &str, n: Value| {
+        let row = json!({"to": to, "key": key, "n": n});
+        PreparedEvent::new(EntityEvent::new(EventKind::Created, "Order", 7, row))
+    };
+    let events = [
+        event("a", "k", json!(1)),
+        event("b", "k", json!(2)),
+        event("a", "k", json!("no number")),
+        event("a", "l", json!(4)),
+        event("a", "k", json!(5)),
+    ];
+    let attempts = action.run_batch(&events).await;
+    let told: Vec<_> = attempts.iter().map(told).collect();
+    assert_eq!(told, ["done", "permanent: http_status", "permanent: invalid_body", "done", "done"]);
+    let sent: Vec<(String, String, Vec<i64>)> = receiver
+        .received()
+        .iter()
+        .map(|request| {
+            let elements: Vec<Value> = serde_json::from_slice(&request.body).unwrap();
+            let numbers = elements.iter().map(|element| element["n"].as_i64().unwrap()).collect();
+            (request.path.clone(), request.header("x-key").to_owned(), numbers)
+        })
+        .collect();
+    let request =
+        |path: &str, key: &str, numbers: &[i64]| (path.to_owned(), key.to_owned(), numbers.to_vec());
+    assert_eq!(sent, [request("/a", "k", &[1, 5]), request("/b", "k", &[2]), request("/a", "l", &[4])]);
+}
+
+/// A receiver that does not answer costs the requests after it, and not those before.
+#[tokio::test]
+async fn a_request_that_hangs_leaves_the_others_their_results() {
+    let receiver = Receiver::start().await;
+    receiver.respond(|request| Answer {
+        after: std::time::Duration::from_secs(if request.path == "/hangs" { 600 } else { 0 }),
+        ..Answer::status(200)
+    });
+    let written = json!({
+        "url": receiver.url("/{{to}}"), "batch": {}, "timeout_ms": 2000, "grants": {"private_network": true},
+    });
+    let action = action("webhook", written, &[]).await;
+    let event =
+        |to: &str| PreparedEvent::new(EntityEvent::new(EventKind::Created, "Order", 7, json!({"to": to})));
+    let attempts = action.run_batch(&[event("fine"), event("hangs"), event("late")]).await;
+    let told: Vec<_> = attempts.iter().map(told).collect();
+    assert_eq!(told, ["done", "transient: timeout", "transient: timeout"]);
+    assert_eq!(receiver.count(), 2, "nothing is begun that can not end");
 }
