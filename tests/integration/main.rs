@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
 mod actions;
+mod alerts;
 mod batch;
 mod crash;
 mod delivery;

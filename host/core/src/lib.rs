@@ -3,6 +3,7 @@
 //!
 //! This crate is pure. It knows no database, no engine and no clock of its own: time and randomness are arguments.
 
+pub mod alert;
 pub mod delivery;
 pub mod event;
 mod nearest;
@@ -12,6 +13,7 @@ pub mod outcome;
 pub mod retry;
 pub mod time;
 
+pub use alert::{Alert, alert_of, alert_span};
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
 pub use nearest::nearest;

@@ -25,6 +25,12 @@ pub struct ObserverDefinition {
     /// What to do with a delivery that failed for good.
     #[serde(default)]
     pub on_failure: FailurePolicy,
+    /// What tells a person of it where `on_failure` is `alert`; its deliveries' action is called `alert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<ActionConfig>,
+    /// No more than one alert in each span of so many seconds.
+    #[serde(default = "default_alert_interval")]
+    pub alert_interval_secs: u32,
     /// Whether deliveries for one entity wait for each other.
     #[serde(default)]
     pub ordering: Ordering,
@@ -50,6 +56,10 @@ const fn yes() -> bool {
     true
 }
 
+const fn default_alert_interval() -> u32 {
+    60
+}
+
 const fn default_priority() -> u16 {
     100
 }
@@ -57,6 +67,9 @@ const fn default_priority() -> u16 {
 impl ObserverDefinition {
     /// The greatest `priority`.
     pub const MAX_PRIORITY: u16 = 1000;
+
+    /// The name of the action that alerts.
+    pub const ALERT_ACTION: &str = "alert";
 
     /// An observer of all events that does nothing yet; everything else has its default.
     #[must_use]
@@ -67,6 +80,8 @@ impl ObserverDefinition {
             event_kind: None,
             condition: None,
             on_failure: FailurePolicy::default(),
+            alert: None,
+            alert_interval_secs: default_alert_interval(),
             ordering: Ordering::default(),
             enabled: true,
             priority: default_priority(),

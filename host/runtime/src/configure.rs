@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     action::ConfiguredAction,
     capability::{Effective, Grants, Origin},
-    connections::{lacking, with_configured},
+    connections::{self, lacking},
     default_destinations,
     egress::{Decided, Permit, Who},
     guest::Phase,
@@ -45,7 +45,8 @@ impl Plugin {
         let literal = literal_origins(&config, &marks, &secrets)?;
         let names: Vec<String> = secrets.keys().cloned().collect();
         let (needs, services) = (self.descriptor().needs, &self.runtime.settings.services);
-        let grants = with_configured(grants, needs, &self.loaded.schema, &config, &marks, services)?;
+        let host = connections::Host { services, trusted: self.builtin };
+        let grants = connections::with_configured(grants, needs, &self.loaded.schema, &config, &marks, host)?;
         let effective = Effective::of(needs, &grants, &literal, &names);
         self.check_mail_password(&effective)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));

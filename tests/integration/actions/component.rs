@@ -48,7 +48,7 @@ pub(super) async fn load(
     clock: Arc<dyn Clock>,
 ) -> Arc<Plugin> {
     let settings = RuntimeSettings {
-        cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")),
+        cache_dir: Some(compiled()),
         max_instances: 8,
         extra_ca_pem,
         ..RuntimeSettings::default()
@@ -79,7 +79,13 @@ pub(super) async fn refused(plugin: &str, written: Value) -> String {
     }
 }
 
-fn built(plugin: &str) -> PathBuf {
+/// Where compiled plugins are kept: compiled once for all tests.
+pub(super) fn compiled() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
+}
+
+/// The component of a built-in plugin.
+pub(super) fn built(plugin: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/dist/{plugin}.wasm"));
     assert!(path.exists(), "{} is missing: run `cargo xtask plugins` first", path.display());
     path

@@ -133,7 +133,7 @@ async fn indexing(server: &Receiver) -> Action {
 }
 
 /// An event of order 7 at a second.
-fn event(kind: EventKind, at_secs: i64, row: Value) -> PreparedEvent {
+pub(super) fn event(kind: EventKind, at_secs: i64, row: Value) -> PreparedEvent {
     let mut event = EntityEvent::new(kind, "Order", 7, row);
     event.occurred_at = Timestamp::from_micros(at_secs * 1_000_000 + 5);
     PreparedEvent::new(event)

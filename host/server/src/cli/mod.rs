@@ -5,6 +5,7 @@ mod condition;
 mod deliveries;
 mod demo;
 mod dlq;
+mod effective;
 mod events;
 mod failure;
 mod ids;

@@ -175,15 +175,13 @@ impl Dispatch {
         attempt: Attempt,
         started_at: Timestamp,
     ) -> Done {
-        Done::Ended(conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64()))
+        conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64())
     }
 
     /// The snapshot does not know the observer or the action. Dead, if the snapshot is up to date.
     async fn gone(&self, delivery: &ClaimedDelivery, problem: Problem, revision: i64) -> Done {
         match self.store.revision().await {
-            Ok(present) if present == revision => {
-                Done::Ended(conclude_gone(delivery, problem, self.clock.now()))
-            }
+            Ok(present) if present == revision => conclude_gone(delivery, problem, self.clock.now()),
             Ok(_) => {
                 self.reload.notify_one();
                 self.hand_back(delivery, Some(WAIT))
@@ -201,8 +199,8 @@ impl Dispatch {
     pub(super) fn held_lanes(&self) -> Vec<Lane> {
         let snapshot = self.snapshot.load();
         let full = self.destinations.full();
-        let actions = snapshot.entries().flat_map(|(name, _)| snapshot.actions(name));
-        actions
+        snapshot
+            .all_actions()
             .filter(|action| action.configured.is_err() || full.contains(action.destination()))
             .map(|action| Lane { observer: Arc::clone(&action.observer), action: Arc::clone(&action.name) })
             .collect()

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aftercommit_core::{DeliveryId, EntityEvent, Ordering};
+use aftercommit_core::{DeliveryId, EntityEvent, Ordering, alert_of};
 use aftercommit_store::{ConditionError, NewDelivery, Plan, Planned};
 
 use super::destinations::Destinations;
@@ -58,6 +58,11 @@ impl IntakePlan {
 impl Plan for IntakePlan {
     fn plan(&self, event: &EntityEvent) -> Planned {
         let mut planned = Planned::default();
+        if let Some(observer) = alert_of(event) {
+            let action = self.snapshot.alert(observer);
+            planned.deliveries.extend(action.map(|action| self.delivery(event, action)));
+            return planned;
+        }
         for watcher in self.snapshot.matcher().find(event) {
             match watcher.wants(event) {
                 Ok(false) => {}
