@@ -11,6 +11,7 @@ mod host_process;
 mod lost;
 mod postgres;
 mod readme;
+mod secrets;
 mod shop;
 mod sqlite_file;
 mod webhook;

@@ -84,6 +84,14 @@ impl ConfiguredAction {
         sent.map(|response| response.status).map_err(|error| error.to_string())
     }
 
+    /// Decides on a request and puts its secrets in, without sending it: what that costs is measured with it.
+    #[doc(hidden)]
+    pub fn prepare_natively(&self, url: &str, headers: &[(String, String)]) -> Result<usize, String> {
+        let request =
+            egress::Request { url: url.to_owned(), headers: headers.to_vec(), ..egress::Request::default() };
+        self.permit.prepare(&request).map_err(|error| error.to_string())
+    }
+
     /// Runs the action once; with `batch`, as a batch of one. Never fails itself: whatever happens is an attempt's result.
     pub async fn run(&self, event: &PreparedEvent, delivery: DeliveryInfo) -> Attempt {
         let mut attempts = if self.batch.is_some() {

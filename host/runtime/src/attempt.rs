@@ -20,7 +20,7 @@ pub struct DeliveryInfo {
 pub struct Usage {
     /// From start to end, waiting for a free instance not counted.
     pub wall: Duration,
-    /// CPU time of the guest, in whole ticks.
+    /// CPU time of the guest and of the host's functions that it called.
     pub cpu_ms: u64,
     /// Memory of the guest at the end.
     pub memory_bytes: u64,

@@ -65,8 +65,8 @@ impl ConfiguredAction {
         call.deliveries = count;
         // Told from within, because a timeout drops the instance.
         let used = Mutex::new(Usage::default());
-        let mut memory_refused = false;
-        let ended = within(Duration::from_millis(limits.timeout_ms), async {
+        let (cpu, mut memory_refused) = (Arc::clone(&call.cpu), false);
+        let ended = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
             let linked = &self.plugin.loaded.linked;
             let mut instance = match self.warm.take() {
                 Some(mut kept) => {
@@ -79,7 +79,6 @@ impl ConfiguredAction {
             let guest = instance.instance.store.data();
             memory_refused = guest.memory.refused;
             *used.lock().unwrap_or_else(PoisonError::into_inner) = Usage {
-                cpu_ms: u64::try_from(runtime.ticker.span(guest.call.ticks).as_millis()).unwrap_or(u64::MAX),
                 memory_bytes: guest.memory.used_bytes(),
                 host_calls: guest.call.host_calls,
                 ..Usage::default()
@@ -93,7 +92,8 @@ impl ConfiguredAction {
         .await;
         let (log_lines, log_dropped) = log.counts();
         let used = used.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let usage = Usage { wall: started.elapsed(), log_lines, log_dropped, ..used };
+        let cpu_ms = u64::try_from(cpu.used().as_millis()).unwrap_or(u64::MAX);
+        let usage = Usage { wall: started.elapsed(), cpu_ms, log_lines, log_dropped, ..used };
         let failure = match ended {
             Ok(said) if said.len() == count => {
                 let results = said.into_iter().map(|said| result::read(said, limits.result_bytes));

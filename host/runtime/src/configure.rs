@@ -22,6 +22,7 @@ use crate::{
     limits::{Limits, MAX_TIMEOUT_MS},
     loading::describe_limits,
     origins::literal_origins,
+    plain::plain,
     plugin::Plugin,
     problem::{ConfigProblem, ConfigureError},
     rendering::ConfigText,
@@ -140,8 +141,8 @@ impl Plugin {
         let limits = Arc::new(describe_limits());
         let log = LogSink::new(Arc::clone(&permit.who), String::new(), limits.log_lines, limits.log_bytes);
         let call = self.runtime.call(Phase::Check, Arc::clone(permit), Arc::clone(&limits), Arc::clone(&log));
-        let mut memory_refused = false;
-        let said = within(Duration::from_millis(limits.timeout_ms), async {
+        let (cpu, mut memory_refused) = (Arc::clone(&call.cpu), false);
+        let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
             let mut instance = Instance::fresh(&self.loaded.linked, call).await?;
             let said =
                 instance.exports.aftercommit_action_plugin().call_check(&mut instance.store, config).await;
@@ -153,7 +154,7 @@ impl Plugin {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(problems)) => problems
                 .into_iter()
-                .map(|problem| ConfigProblem::new(problem.pointer, problem.message))
+                .map(|problem| ConfigProblem::new(plain(&problem.pointer), plain(&problem.message)))
                 .collect(),
             Err(ended) => {
                 let failure = ended.failure(&Circumstances {

@@ -3,12 +3,17 @@
 use std::{future::Future, time::Duration};
 
 use aftercommit_core::{Failure, FailureClass, Problem};
-use wasmtime::{Store, Trap, component};
+use wasmtime::{
+    Store, Trap,
+    component::{self, ResourceTableError},
+};
+use wasmtime_wasi::I32Exit;
 
 use crate::{
     bindings::{Action, aftercommit::action::model},
     calling::Asked,
-    guest::{Call, Guest, HostStop},
+    cpu::CpuMeter,
+    guest::{Call, Guest, HostStop, MAX_RESOURCES},
     linking::Linked,
 };
 
@@ -29,7 +34,7 @@ impl Instance {
         let mut store = Store::new(linked.engine(), Guest::new(call));
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(transfer_bytes);
-        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
+        store.epoch_deadline_callback(|store| Ok(store.data().call.cpu.tick()));
         store.set_epoch_deadline(1);
         let (component, exports) = linked.instantiate(&mut store).await?;
         Ok(Self { store, exports, component })
@@ -73,12 +78,13 @@ pub(crate) enum Ended {
     Trapped(wasmtime::Error),
 }
 
-/// Waits for a call no longer than its budget.
+/// Waits for a call no longer than its budget, and measures it.
 pub(crate) async fn within<T>(
     budget: Duration,
+    cpu: &CpuMeter,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Ended> {
-    match tokio::time::timeout(budget, call).await {
+    match tokio::time::timeout(budget, cpu.measure(call)).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => Err(Ended::Trapped(error)),
         Err(_) => Err(Ended::Timeout),
@@ -123,6 +129,17 @@ impl Ended {
                 HostStop::NotNow(_) => (Permanent, "plugin_trap", stop.to_string()),
             };
         }
+        if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
+            let message = format!("holds more than {MAX_RESOURCES} resources of WASI at once");
+            return (Permanent, "resource_limit", message);
+        }
+        if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+            return (
+                Transient,
+                "plugin_trap",
+                trapped(&format!("exit with status {status}"), about.last_error),
+            );
+        }
         if error.is::<std::str::Utf8Error>() {
             return (Permanent, "plugin_abi", "the plugin handed over text that is not UTF-8".to_owned());
         }
@@ -158,6 +175,16 @@ fn other(error: &wasmtime::Error) -> (FailureClass, &'static str, String) {
     if cause.contains("fuel allocated for hostcalls") {
         let message = "the plugin handed over more than the host takes at once".to_owned();
         return (FailureClass::Permanent, "result_too_large", message);
+    }
+    if cause.contains("size of fields exceeds limit") {
+        let message =
+            "the total size of fields of one list of headers is more than the host keeps".to_owned();
+        return (FailureClass::Permanent, "resource_limit", message);
+    }
+    if cause.contains("handle limit exceeded") {
+        let message = "the plugin hands over, or keeps, more handles of resources than the host has room for"
+            .to_owned();
+        return (FailureClass::Permanent, "resource_limit", message);
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         let message = "no instance is free; raise the host's `max_instances`".to_owned();

@@ -14,6 +14,7 @@ use wasmtime::{Engine, component::Linker};
 use crate::{
     cache::CompileCache,
     capability::Effective,
+    cpu::CpuMeter,
     descriptor::Descriptor,
     egress::{Clients, Decided, Egress, Permit, Services, Who},
     engine::{self, EngineError},
@@ -136,8 +137,8 @@ impl Shared {
         });
         let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log));
-        let mut refused = false;
-        let said = within(Duration::from_millis(limits.timeout_ms), async {
+        let (cpu, mut refused) = (Arc::clone(&call.cpu), false);
+        let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
             let mut instance = Instance::fresh(&linked, call).await?;
             instance.find_batch(&linked)?;
             let said = instance.exports.aftercommit_action_plugin().call_describe(&mut instance.store).await;
@@ -156,7 +157,10 @@ impl Shared {
             });
             LoadError::Describe { why: failure.problem.message }
         })?;
-        let (descriptor, schema) = Descriptor::read(said)?;
+        // A schema takes its time to compile.
+        let (descriptor, schema) = tokio::task::spawn_blocking(move || Descriptor::read(said))
+            .await
+            .map_err(|error| LoadError::Describe { why: format!("its answer can not be read: {error}") })??;
         let loaded = Arc::new(Loaded { linked, descriptor, schema, compiled });
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, loaded| loaded.strong_count() > 0);
@@ -177,11 +181,9 @@ impl Shared {
             permit,
             egress: Arc::clone(&self.egress),
             deadline: Instant::now() + Duration::from_millis(limits.timeout_ms),
-            max_ticks: self.ticker.ticks(Duration::from_millis(limits.cpu_ms)),
-            ticks: 0,
+            cpu: Arc::new(CpuMeter::new(Duration::from_millis(limits.cpu_ms), self.ticker.period())),
             host_calls: 0,
             deliveries: 1,
-            waited: false,
             limits,
             log,
         }

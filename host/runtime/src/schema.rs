@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     problem::{ConfigProblem, escape},
+    schema_size::{self, PATTERN_BYTES},
     templates::Escaping,
 };
 
@@ -59,6 +60,7 @@ impl ConfigSchema {
         if depth(&document) > MAX_DEPTH * 2 {
             return Err(format!("is nested deeper than {}", MAX_DEPTH * 2));
         }
+        schema_size::check(&document)?;
         check_marks(&document)?;
         jsonschema::draft202012::meta::validate(&document)
             .map_err(|error| format!("is not valid at `{}`: {error}", error.instance_path()))?;
@@ -66,7 +68,7 @@ impl ConfigSchema {
             .with_draft(Draft::Draft202012)
             // No reference is ever fetched, and no pattern can run away.
             .offline()
-            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
+            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES))
             .build(&document)
             .map_err(|error| format!("is not valid: {error}"))?;
         Ok(Self { document, validator })

@@ -85,7 +85,7 @@ pub(super) fn compiled() -> PathBuf {
 }
 
 /// The component of a built-in plugin.
-pub(super) fn built(plugin: &str) -> PathBuf {
+pub(crate) fn built(plugin: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/dist/{plugin}.wasm"));
     assert!(path.exists(), "{} is missing: run `cargo xtask plugins` first", path.display());
     path

@@ -24,6 +24,8 @@ mod versions;
 mod vonage;
 mod webhook;
 
+pub(crate) use component::built;
+
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_tests::{Answer, Received};
 

@@ -3,12 +3,10 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::{
     client::Resumption,
     pki_types::{CertificateDer, pem::PemObject as _},
@@ -16,7 +14,10 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-use super::identity::{Fingerprint, Identity};
+use super::{
+    identity::{Fingerprint, Identity},
+    names::{GuardedResolver, Names, SystemNames},
+};
 use crate::{
     capability::{Effective, Origin, PrivateNetwork},
     engine::EngineError,
@@ -33,6 +34,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// All clients in use.
 pub(crate) struct Clients {
     tls: Arc<Tls>,
+    names: Arc<dyn Names>,
     user_agent: String,
     by_sharing: Mutex<HashMap<Sharing, Weak<Client>>>,
 }
@@ -42,7 +44,14 @@ impl Clients {
         // Fails when the program has installed a provider before; that one is then used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = Arc::new(Tls::new(extra_ca_pem)?);
-        Ok(Self { tls, user_agent: user_agent.to_owned(), by_sharing: Mutex::default() })
+        let (user_agent, names) = (user_agent.to_owned(), Arc::new(SystemNames));
+        Ok(Self { tls, names, user_agent, by_sharing: Mutex::default() })
+    }
+
+    /// The same with another way to look names up.
+    #[cfg(test)]
+    pub(super) fn with_names(self, names: Arc<dyn Names>) -> Self {
+        Self { names, ..self }
     }
 
     /// The client for a set of grants and a client certificate; made when it is first used to send.
@@ -58,6 +67,7 @@ impl Clients {
             private_network: effective.private_network.clone(),
             tls: Arc::clone(&self.tls),
             certified: identity.map(|identity| Arc::clone(&identity.certified)),
+            names: Arc::clone(&self.names),
             user_agent: self.user_agent.clone(),
             http: OnceLock::new(),
         });
@@ -71,6 +81,7 @@ pub(crate) struct Client {
     private_network: PrivateNetwork,
     tls: Arc<Tls>,
     certified: Option<Arc<CertifiedKey>>,
+    names: Arc<dyn Names>,
     user_agent: String,
     http: OnceLock<Result<reqwest::Client, String>>,
 }
@@ -82,6 +93,8 @@ impl Client {
 
     fn build(&self) -> Result<reqwest::Client, String> {
         let mut tls = self.tls.config().clone();
+        let resolver =
+            GuardedResolver { names: Arc::clone(&self.names), private_network: self.private_network.clone() };
         // RFC 7301; APNs speaks HTTP/2 only.
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if let Some(certified) = &self.certified {
@@ -92,7 +105,7 @@ impl Client {
         reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(&self.user_agent)
-            .dns_resolver(Arc::new(GuardedResolver { private_network: self.private_network.clone() }))
+            .dns_resolver(Arc::new(resolver))
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -147,58 +160,6 @@ fn extra_roots(all: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, EngineEr
         }
     }
     Ok(roots)
-}
-
-/// Resolves a name once and hands on only the addresses that may be connected to.
-struct GuardedResolver {
-    private_network: PrivateNetwork,
-}
-
-/// A name has only addresses in special ranges.
-#[derive(Debug, thiserror::Error)]
-#[error("the name resolves to an address in a special range ({range})")]
-pub(super) struct OnlySpecial {
-    pub(super) range: &'static str,
-}
-
-/// A name has no address.
-#[derive(Debug, thiserror::Error)]
-#[error("the name does not resolve: {0}")]
-pub(super) struct Unresolved(String);
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let private_network = self.private_network.clone();
-        Box::pin(async move {
-            let permitted = resolve(name.as_str(), 0, &private_network).await?;
-            Ok(Box::new(permitted.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// The addresses of a name (or of an address, written out) that may be connected to; at least one. Who calls this
-/// connects to exactly these.
-pub(super) async fn resolve(
-    name: &str,
-    port: u16,
-    private_network: &PrivateNetwork,
-) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
-    let found = tokio::net::lookup_host((name, port)).await.map_err(|error| Unresolved(error.to_string()))?;
-    let mut range = None;
-    let permitted: Vec<SocketAddr> = found
-        .filter(|address| match private_network.permits(address.ip()) {
-            Ok(()) => true,
-            Err(special) => {
-                range = Some(special);
-                false
-            }
-        })
-        .collect();
-    match (permitted.is_empty(), range) {
-        (false, _) => Ok(permitted),
-        (true, Some(range)) => Err(OnlySpecial { range }.into()),
-        (true, None) => Err(Unresolved("it has no address".to_owned()).into()),
-    }
 }
 
 #[cfg(test)]

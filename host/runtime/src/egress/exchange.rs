@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Bounds, Egress, EgressError, Permit, Request, Response,
-    client::{OnlySpecial, Unresolved},
     decision::private_reason,
+    names::{OnlySpecial, Unresolved},
     request::{Hop, method},
     retry_after,
 };
@@ -34,6 +34,7 @@ impl Egress {
         timeout_at(deadline, self.exchange(permit, request, bounds))
             .await
             .unwrap_or(Err(EgressError::Timeout))
+            .map_err(|error| error.without_secrets(permit))
     }
 
     async fn exchange(
@@ -89,6 +90,22 @@ impl Egress {
             None => (Bytes::new(), true),
         };
         Ok(Response { status, headers, body, truncated, retry_after_ms })
+    }
+}
+
+impl EgressError {
+    /// What a peer or a library says of a failure may repeat what was sent.
+    fn without_secrets(self, permit: &Permit) -> Self {
+        let told = |text| permit.handles.redact_text(text);
+        match self {
+            Self::InvalidRequest(why) => Self::InvalidRequest(told(why)),
+            Self::Denied(why) => Self::Denied(told(why)),
+            Self::Dns(why) => Self::Dns(told(why)),
+            Self::Connect(why) => Self::Connect(told(why)),
+            Self::Tls(why) => Self::Tls(told(why)),
+            Self::Protocol(why) => Self::Protocol(told(why)),
+            Self::Timeout => Self::Timeout,
+        }
     }
 }
 

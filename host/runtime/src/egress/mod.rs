@@ -11,11 +11,14 @@ mod exchange;
 mod identity;
 mod mail;
 mod memcached;
+mod names;
 mod pool;
 mod redis;
 mod request;
 mod retry_after;
 mod services;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Instant};
 

@@ -20,7 +20,6 @@ impl Host for Guest {
             let why = "in a batch each message has a message id of its own, made from its delivery's id";
             return Ok(Err(MailError::InvalidMessage(why.to_owned())));
         }
-        self.call.waited = true;
         let call = &self.call;
         let sent = call.egress.mail(&call.permit, &letter, call.log.delivery(), call.bounds()).await;
         Ok(sent.map_err(MailError::from))
