@@ -4,6 +4,7 @@
 
 mod actions;
 mod alerts;
+mod batch;
 mod crash;
 mod delivery;
 mod destinations;

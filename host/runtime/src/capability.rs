@@ -57,6 +57,10 @@ pub struct Origin {
 }
 
 impl Origin {
+    pub(crate) const fn is_https(&self) -> bool {
+        self.https
+    }
+
     /// The origin of an `http` or `https` URL.
     pub fn of(url: &Url) -> Option<Self> {
         let https = match url.scheme() {

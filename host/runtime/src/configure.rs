@@ -17,6 +17,7 @@ use crate::{
     egress::{Decided, Permit, Who},
     guest::Phase,
     hostapi::{LogSink, Tokens},
+    identities::identities,
     invocation::{Circumstances, Instance, within},
     limits::{Limits, MAX_TIMEOUT_MS},
     loading::describe_limits,
@@ -51,13 +52,19 @@ impl Plugin {
         self.check_mail_password(&effective)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
         let is_one_endpoint = !literal.is_empty() && !has_templated_url(&config, &marks);
+        let identities = identities(&config, &marks, &secrets)?;
         let handles = Handles::default();
         let config = place_handles(config, &marks, &secrets, &literal, &grants, &handles);
         let templates = compile_templates(&config, &marks, &action.config)?;
 
         let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
         let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });
-        let client = self.runtime.egress.clients.of(&effective);
+        let clients = &self.runtime.egress.clients;
+        let client = clients.of(&effective, None);
+        let identified = identities
+            .into_iter()
+            .map(|(origin, identity)| (origin, clients.of(&effective, Some(&identity))))
+            .collect();
         let destination =
             destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
         let permit = Arc::new(Permit {
@@ -65,6 +72,7 @@ impl Plugin {
             effective,
             handles,
             client,
+            identified,
             tokens: Tokens::default(),
             decided: Decided::default(),
         });

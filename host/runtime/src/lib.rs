@@ -24,6 +24,7 @@ mod engine;
 mod event;
 mod guest;
 mod hostapi;
+mod identities;
 mod invocation;
 mod limits;
 mod linking;

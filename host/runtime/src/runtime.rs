@@ -130,7 +130,8 @@ impl Shared {
             who: Arc::clone(&who),
             effective: Effective::default(),
             handles: Handles::default(),
-            client: self.egress.clients.of(&Effective::default()),
+            client: self.egress.clients.of(&Effective::default(), None),
+            identified: Vec::new(),
             tokens: Tokens::default(),
             decided: Decided::default(),
         });

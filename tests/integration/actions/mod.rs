@@ -13,6 +13,8 @@ mod example;
 mod fcm;
 mod log;
 mod meilisearch;
+mod mutual_tls;
+mod oauth2;
 mod opensearch;
 mod reference;
 mod slack;
@@ -20,6 +22,7 @@ mod twilio;
 mod typesense;
 mod versions;
 mod vonage;
+mod webhook;
 
 pub(crate) use component::built;
 

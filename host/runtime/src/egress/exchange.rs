@@ -170,7 +170,7 @@ async fn body(answer: &mut reqwest::Response, room: u64) -> Result<(Bytes, bool)
 }
 
 async fn send_one(permit: &Permit, hop: &Hop) -> Result<reqwest::Response, EgressError> {
-    let http = permit.client.http().map_err(|why| EgressError::Connect(why.to_owned()))?;
+    let http = permit.client(&hop.origin).http().map_err(|why| EgressError::Connect(why.to_owned()))?;
     let mut request = reqwest::Request::new(hop.method.clone(), hop.url.clone());
     let mut headers: HeaderMap = hop.headers.clone();
     headers.entry(header::ACCEPT).or_insert(header::HeaderValue::from_static("*/*"));
@@ -194,6 +194,10 @@ fn redirected_method(status: StatusCode, method: &Method) -> Method {
     }
 }
 
+/// How rustls begins to tell of an alert. With TLS 1.3 a client certificate is refused after the handshake, and HTTP/2
+/// hands on only the text of such an error.
+const ALERT: &str = "received fatal alert: ";
+
 /// What went wrong, without the URL, which may hold a secret.
 fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     let error = error.without_url();
@@ -216,6 +220,8 @@ fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     let text = format!("{}: {deepest}", hop.shown);
     if timeout && !connect {
         EgressError::Timeout
+    } else if deepest.starts_with(ALERT) {
+        EgressError::Tls(text)
     } else if connect {
         EgressError::Connect(text)
     } else {

@@ -95,7 +95,8 @@ fn egress(pair: &Pair, answers: &[&[&str]]) -> (Egress, Permit, Arc<Script>) {
     };
     let permit = Permit {
         who: Arc::<Who>::default(),
-        client: clients.of(&effective),
+        client: clients.of(&effective, None),
+        identified: Vec::new(),
         effective,
         handles: Handles::default(),
         tokens: Tokens::default(),

@@ -226,13 +226,14 @@ mod tests {
         let destinations = vec![origin.clone()];
         let handle =
             handles.issue(Entry { name: "S".into(), secret: Secret::new(secret), destinations, body: None });
-        let client = clients.of(&effective);
+        let client = clients.of(&effective, None);
         let who = Arc::<Who>::default();
         let permit = Arc::new(Permit {
             who: Arc::clone(&who),
             effective,
             handles,
             client,
+            identified: Vec::new(),
             tokens: Tokens::default(),
             decided: Decided::default(),
         });

@@ -20,7 +20,7 @@ async fn a_plugin_says_what_it_is() {
         "{:?}",
         plugin.imports()
     );
-    assert!(!plugin.exports_batch());
+    assert!(plugin.exports_batch());
     assert!(plugin.size_bytes() > 1000);
     let digest = plugin.digest().to_owned();
     // By its digest, from the cache, in another engine.
@@ -28,6 +28,8 @@ async fn a_plugin_says_what_it_is() {
     let plugin =
         again.load("hook", ComponentSource::File(component("webhook")), Some(&digest)).await.unwrap();
     assert_eq!(plugin.digest(), digest);
+    let one_by_one = runtime.load("noop", ComponentSource::File(component("test/noop")), None).await.unwrap();
+    assert!(!one_by_one.exports_batch());
 }
 
 #[tokio::test]

@@ -75,15 +75,9 @@ impl Batches {
     fn join(&self, action: &Arc<Action>, most: usize, member: Member) -> Option<Arc<Batch>> {
         let mut open = self.lock();
         let key = Arc::as_ptr(action).addr();
-        let (batch, is_first) = match open.get(&key) {
-            Some(batch) => (Arc::clone(batch), false),
-            None => {
-                let batch = Arc::new(Batch::of(action));
-                open.insert(key, Arc::clone(&batch));
-                (batch, true)
-            }
-        };
+        let batch = Arc::clone(open.entry(key).or_insert_with(|| Arc::new(Batch::of(action))));
         let mut members = batch.members();
+        let is_first = members.is_empty();
         members.push(member);
         if members.len() >= most {
             open.remove(&key);

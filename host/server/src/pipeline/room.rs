@@ -80,13 +80,12 @@ impl Room {
         let wanted = wanted.clamp(1, self.capacity);
         let least = (wanted / 4).max(1);
         let at_once = Arc::clone(&self.places).try_acquire_many_owned(count(least));
-        let mut permit = match at_once {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _waits = self.waiting.enter();
-                let permit = Arc::clone(&self.places).acquire_many_owned(count(least)).await;
-                permit.expect("the semaphore is never closed")
-            }
+        let mut permit = if let Ok(permit) = at_once {
+            permit
+        } else {
+            let _waits = self.waiting.enter();
+            let permit = Arc::clone(&self.places).acquire_many_owned(count(least)).await;
+            permit.expect("the semaphore is never closed")
         };
         let more = (wanted - least).min(self.places.available_permits());
         if let Ok(further) = Arc::clone(&self.places).try_acquire_many_owned(count(more)) {

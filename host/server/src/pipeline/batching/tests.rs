@@ -75,7 +75,7 @@ async fn the_last_of_several_attempts_runs_alone() {
     assert!(is_gathered(&delivery(4, 3), &action), "a replay begins anew");
     let mut once = Arc::into_inner(action).unwrap();
     once.policy.retry.max_attempts = 1;
-    assert_eq!(gathered(&once)[0], true, "the only attempt has no other");
+    assert!(gathered(&once)[0], "the only attempt has no other");
     once.policy.retry.max_attempts = 3;
     once.written.batch = None;
     assert_eq!(gathered(&once), [false; 3]);
