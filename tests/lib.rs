@@ -1,11 +1,13 @@
 //! What tests and benchmarks of several packages start for themselves: an HTTP receiver, and servers of PostgreSQL, Redis,
-//! Memcached and mail.
+//! Memcached, search and mail.
 
 mod certificate;
 mod cluster;
 mod guarded;
 mod mail;
 mod memcached_server;
+mod on_port;
+mod opensearch_server;
 mod receiver;
 mod redis_server;
 mod smtp_server;
@@ -14,6 +16,7 @@ pub use certificate::Certificate;
 pub use cluster::Cluster;
 pub use mail::{Mail, Part};
 pub use memcached_server::MemcachedServer;
+pub use opensearch_server::OpenSearchServer;
 pub use receiver::{Answer, Received, Receiver};
 pub use redis_server::RedisServer;
 pub use smtp_server::{Accepted, SmtpServer, SmtpTls};

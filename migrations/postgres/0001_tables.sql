@@ -97,6 +97,8 @@ CREATE TABLE tb_observer (
     event_kind  text,                              -- null: all
     condition   text,                              -- null: always
     on_failure  text NOT NULL DEFAULT 'dlq',       -- log, alert, dlq
+    alert       json,                              -- the action that tells a person, where on_failure is alert
+    alert_interval_secs integer NOT NULL DEFAULT 60, -- no more than one alert in so long
     ordering    text NOT NULL DEFAULT 'none',      -- none, per_entity
     enabled     boolean NOT NULL DEFAULT true,
     priority    integer NOT NULL DEFAULT 100,      -- 0 to 1000, higher first

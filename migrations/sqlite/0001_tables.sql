@@ -76,6 +76,8 @@ CREATE TABLE tb_observer (
     event_kind  TEXT,                              -- null: all
     condition   TEXT,                              -- null: always
     on_failure  TEXT NOT NULL DEFAULT 'dlq',       -- log, alert, dlq
+    alert       TEXT,                              -- JSON: the action that tells a person, where on_failure is alert
+    alert_interval_secs INTEGER NOT NULL DEFAULT 60, -- no more than one alert in so long
     ordering    TEXT NOT NULL DEFAULT 'none',      -- none, per_entity
     enabled     INTEGER NOT NULL DEFAULT 1,
     priority    INTEGER NOT NULL DEFAULT 100,      -- 0 to 1000, higher first

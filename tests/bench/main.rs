@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that can not be made ends")]
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded far below the precision of f64")]
 
+mod boundary;
 mod condition;
 mod database;
 mod delivery;
@@ -54,6 +55,9 @@ fn main() {
         }
         if wanted("webhook") {
             webhook::measure().await;
+        }
+        if wanted("boundary") {
+            boundary::measure().await;
         }
         if wanted("sqlite") {
             sqlite::measure().await;

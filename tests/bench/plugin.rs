@@ -19,22 +19,22 @@ const CALLS: usize = 5_000;
 const REQUESTS: usize = 1_000;
 
 /// Medians and the last percent of several rounds.
-struct Tail {
+pub(crate) struct Tail {
     p50: Figure,
     p99: Figure,
 }
 
 impl Tail {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { p50: Figure::new("us"), p99: Figure::new("us") }
     }
 
-    fn add(&mut self, spans: &mut [Duration]) {
+    pub(crate) fn add(&mut self, spans: &mut [Duration]) {
         self.p50.add(percentile(spans, 50).as_secs_f64() * 1e6);
         self.p99.add(percentile(spans, 99).as_secs_f64() * 1e6);
     }
 
-    fn print(&self, name: &str, what: &str, reference: &Self, target: Option<&str>) {
+    pub(crate) fn print(&self, name: &str, what: &str, reference: &Self, target: Option<&str>) {
         figure::print(&format!("{name}, p50"), &self.p50, Some((what, &reference.p50)), target);
         figure::print(&format!("{name}, p99"), &self.p99, Some((what, &reference.p99)), None);
     }

@@ -40,7 +40,7 @@ impl Shop {
         config.secrets.dir = Some(folder.path().to_owned());
         config.runtime.cache_dir = Some(folder.path().join("cache"));
         let noop = PluginSource::File(sample::component("test/noop"));
-        let noop = PluginConfig { source: noop, digest: None, grants: None, limits: None };
+        let noop = PluginConfig::new(noop);
         config.plugins.insert("noop".to_owned(), noop);
         Self { store, config, database, _secrets: folder }
     }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
 mod actions;
+mod alerts;
+mod batch;
 mod crash;
 mod delivery;
 mod destinations;
@@ -10,6 +12,7 @@ mod host_process;
 mod lost;
 mod postgres;
 mod readme;
+mod secrets;
 mod shop;
 mod sqlite_file;
 mod webhook;

@@ -50,6 +50,7 @@ pub(crate) fn for_tests() -> Result<()> {
     need("redis-server", "redis-server")?;
     need("memcached", "memcached")?;
     python_environment("aiosmtpd", AIOSMTPD, "")?;
+    python_environment("osmem-server", OSMEM_SERVER, "")?;
     if !has_postgres() {
         install(&["postgresql"])?;
     }
@@ -61,6 +62,9 @@ pub(crate) fn for_tests() -> Result<()> {
 
 /// An SMTP server that people run tests with, as its package of the Python index names it.
 const AIOSMTPD: &str = "aiosmtpd==1.4.*";
+
+/// A server that stands for OpenSearch in tests; its package carries the program.
+const OSMEM_SERVER: &str = "osmem-server==0.1.6";
 
 /// A Python environment of this repository, with one package of the Python index; made if it is not there. Returns its
 /// folder of programs. `instead` says what else would do.

@@ -15,8 +15,21 @@ pub const ENDPOINT_GONE: &str = "endpoint_gone";
 const UNREGISTERED: &str = "unregistered";
 
 /// Failures that may pass and are the plugin's or the host's own: it recursed too deep, used too much time, found no free
-/// instance.
-const NOT_ITS_FAULT: [&str; 3] = ["plugin_trap", "cpu_limit", "no_instance"];
+/// instance; in a batch, also what else ends a call.
+const NOT_ITS_FAULT: [&str; 8] = [
+    "plugin_trap",
+    "plugin_abi",
+    "cpu_limit",
+    "memory_limit",
+    "host_call_limit",
+    "result_too_large",
+    "no_instance",
+    "host_lost",
+];
+
+/// Status codes of a destination that is up, also where the failure is tried again: a batch was refused for one of its
+/// deliveries, and each is to be tried without the others.
+const REFUSES_A_PART: [u16; 4] = [400, 409, 413, 422];
 
 /// Status codes that turn the action away, whatever it brings: credentials, rights, payment (RFC 9110, 15.5; for mail
 /// RFC 4954, 6).
@@ -59,6 +72,8 @@ impl DestinationEvidence {
             FailureClass::Transient | FailureClass::Throttled => {
                 if NOT_ITS_FAULT.contains(&&*failure.problem.code) {
                     Self::None
+                } else if failure.problem.status.is_some_and(|status| REFUSES_A_PART.contains(&status)) {
+                    Self::Up
                 } else {
                     Self::Down { retry_after: failure.retry_after }
                 }
@@ -114,6 +129,7 @@ mod tests {
             (Transient, "timeout", None, down),
             (Transient, "http_status", Some(503), down),
             (Throttled, "http_status", Some(429), down),
+            (Transient, "http_status", Some(422), Up),
             (Transient, "plugin_trap", None, Nothing),
             (Transient, "cpu_limit", None, Nothing),
             (Permanent, "http_status", Some(400), Up),

@@ -3,6 +3,7 @@
 //!
 //! This crate is pure. It knows no database, no engine and no clock of its own: time and randomness are arguments.
 
+pub mod alert;
 pub mod breaker;
 pub mod delivery;
 pub mod event;
@@ -15,12 +16,15 @@ pub mod retry;
 pub mod time;
 pub mod token_bucket;
 
+pub use alert::{Alert, alert_of, alert_span};
 pub use breaker::{Breaker, BreakerSettings, BreakerState};
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
 pub use evidence::{DestinationEvidence, EndpointEvidence};
 pub use nearest::nearest;
-pub use observer::{ActionConfig, BackoffStrategy, FailurePolicy, ObserverDefinition, Ordering, RetryConfig};
+pub use observer::{
+    ActionConfig, BackoffStrategy, BatchConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig,
+};
 pub use outcome::{AttemptResult, Failure, FailureClass, Outcome, Problem, Verdict};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use token_bucket::{Rate, TokenBucket};

@@ -25,6 +25,12 @@ pub struct ObserverDefinition {
     /// What to do with a delivery that failed for good.
     #[serde(default)]
     pub on_failure: FailurePolicy,
+    /// What tells a person of it where `on_failure` is `alert`; its deliveries' action is called `alert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<ActionConfig>,
+    /// No more than one alert in each span of so many seconds.
+    #[serde(default = "default_alert_interval")]
+    pub alert_interval_secs: u32,
     /// Whether deliveries for one entity wait for each other.
     #[serde(default)]
     pub ordering: Ordering,
@@ -50,6 +56,10 @@ const fn yes() -> bool {
     true
 }
 
+const fn default_alert_interval() -> u32 {
+    60
+}
+
 const fn default_priority() -> u16 {
     100
 }
@@ -57,6 +67,9 @@ const fn default_priority() -> u16 {
 impl ObserverDefinition {
     /// The greatest `priority`.
     pub const MAX_PRIORITY: u16 = 1000;
+
+    /// The name of the action that alerts.
+    pub const ALERT_ACTION: &str = "alert";
 
     /// An observer of all events that does nothing yet; everything else has its default.
     #[must_use]
@@ -67,6 +80,8 @@ impl ObserverDefinition {
             event_kind: None,
             condition: None,
             on_failure: FailurePolicy::default(),
+            alert: None,
+            alert_interval_secs: default_alert_interval(),
             ordering: Ordering::default(),
             enabled: true,
             priority: default_priority(),
@@ -93,7 +108,7 @@ impl ObserverDefinition {
 
 /// One action: a plugin's name, what the host does for it, and the plugin's own configuration.
 ///
-/// `type`, `name`, `timeout_ms`, `retry`, `grants` and `limits` are the host's; every other key is the plugin's.
+/// `type`, `name`, `timeout_ms`, `retry`, `batch`, `grants` and `limits` are the host's; every other key is the plugin's.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
 pub struct ActionConfig {
@@ -105,6 +120,8 @@ pub struct ActionConfig {
     pub timeout_ms: Option<u64>,
     /// In the place of the observer's `retry`.
     pub retry: Option<RetryConfig>,
+    /// Several deliveries in one call, where the plugin can.
+    pub batch: Option<BatchConfig>,
     /// As written; the runtime reads it.
     pub grants: Option<Value>,
     /// As written; the runtime reads it.
@@ -115,7 +132,8 @@ pub struct ActionConfig {
 
 impl ActionConfig {
     /// The keys of an action that are not the plugin's.
-    pub const HOST_KEYS: [&'static str; 6] = ["type", "name", "timeout_ms", "retry", "grants", "limits"];
+    pub const HOST_KEYS: [&'static str; 7] =
+        ["type", "name", "timeout_ms", "retry", "batch", "grants", "limits"];
 
     /// An action of the given type, without configuration.
     ///
@@ -131,6 +149,7 @@ impl ActionConfig {
             name: None,
             timeout_ms: None,
             retry: None,
+            batch: None,
             grants: None,
             limits: None,
             config: Map::new(),
@@ -179,6 +198,7 @@ impl TryFrom<Map<String, Value>> for ActionConfig {
             name: take(&mut map, "name")?,
             timeout_ms: take(&mut map, "timeout_ms")?,
             retry: take(&mut map, "retry")?,
+            batch: take(&mut map, "batch")?,
             grants: map.remove("grants"),
             limits: map.remove("limits"),
             config: map,
@@ -194,6 +214,7 @@ impl From<ActionConfig> for Map<String, Value> {
             ("name", action.name.map(Value::String)),
             ("timeout_ms", action.timeout_ms.map(Value::from)),
             ("retry", action.retry.map(|retry| serde_json::json!(retry))),
+            ("batch", action.batch.map(|batch| serde_json::json!(batch))),
             ("grants", action.grants),
             ("limits", action.limits),
         ];
@@ -230,6 +251,42 @@ pub enum Ordering {
     None,
     /// They run one at a time, in the order of their events.
     PerEntity,
+}
+
+/// How many deliveries of an action run in one call, and how long they wait for each other. Each keeps its own outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchConfig {
+    /// A batch of so many starts at once; 1 to 1000.
+    pub max_items: u32,
+    /// A smaller one starts so long after its first delivery came; 0 to 60,000.
+    pub max_wait_ms: u64,
+}
+
+impl BatchConfig {
+    /// The greatest `max_items`: as many deliveries as a host owns by default.
+    pub const MAX_ITEMS: u32 = 1000;
+    /// The greatest `max_wait_ms`: a minute. What waits holds a place of its host.
+    pub const MAX_WAIT_MS: u64 = 60_000;
+
+    /// The keys whose values are out of range, each with what it must be.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if !(1..=Self::MAX_ITEMS).contains(&self.max_items) {
+            problems.push(("max_items", format!("must be from 1 to {}", Self::MAX_ITEMS)));
+        }
+        if self.max_wait_ms > Self::MAX_WAIT_MS {
+            problems.push(("max_wait_ms", format!("must be from 0 to {}", Self::MAX_WAIT_MS)));
+        }
+        problems
+    }
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self { max_items: 100, max_wait_ms: 100 }
+    }
 }
 
 /// When and how often to try again.
@@ -288,6 +345,23 @@ mod tests {
         assert_eq!(action.config.len(), 1);
         let again: ActionConfig = serde_json::from_value(serde_json::to_value(&action).unwrap()).unwrap();
         assert_eq!(again, action);
+    }
+
+    #[test]
+    fn a_batch_has_defaults_and_bounds() {
+        let read = |written: Value| serde_json::from_value::<BatchConfig>(written).unwrap();
+        assert_eq!(read(json!({})), BatchConfig { max_items: 100, max_wait_ms: 100 });
+        let action: ActionConfig =
+            serde_json::from_value(json!({"type": "log", "batch": {"max_items": 7}})).unwrap();
+        assert_eq!(action.batch, Some(BatchConfig { max_items: 7, max_wait_ms: 100 }));
+        assert_eq!(
+            serde_json::to_value(&action).unwrap()["batch"],
+            json!({"max_items": 7, "max_wait_ms": 100})
+        );
+        let wrong = |written| read(written).problems().iter().map(|(key, _)| *key).collect::<Vec<_>>();
+        assert_eq!(wrong(json!({"max_items": 1000, "max_wait_ms": 60_000})), [""; 0]);
+        assert_eq!(wrong(json!({"max_items": 0, "max_wait_ms": 60_001})), ["max_items", "max_wait_ms"]);
+        assert_eq!(wrong(json!({"max_items": 1001})), ["max_items"]);
     }
 
     #[test]

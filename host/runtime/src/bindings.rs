@@ -1,5 +1,7 @@
 //! What `bindgen!` makes of the WIT package. Functions that never wait are synchronous, which is cheaper for the guest.
 
+pub(crate) use batch::{BatchExport, BatchExportIndices, exports::aftercommit::action::batch::Item};
+
 wasmtime::component::bindgen!({
     path: "../../wit/action-1",
     world: "action",
@@ -15,3 +17,20 @@ wasmtime::component::bindgen!({
     },
     exports: { default: async },
 });
+
+/// The optional export, as a world of its own: an instance is asked for it only where it is called.
+mod batch {
+    wasmtime::component::bindgen!({
+        path: "../../wit/action-1",
+        inline: r"
+            package aftercommit:host;
+
+            world batch-export {
+                export aftercommit:action/batch@1.0.0;
+            }
+        ",
+        world: "aftercommit:host/batch-export",
+        with: { "aftercommit:action/model@1.0.0": super::aftercommit::action::model },
+        exports: { default: async },
+    });
+}

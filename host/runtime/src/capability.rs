@@ -57,6 +57,10 @@ pub struct Origin {
 }
 
 impl Origin {
+    pub(crate) const fn is_https(&self) -> bool {
+        self.https
+    }
+
     /// The origin of an `http` or `https` URL.
     pub fn of(url: &Url) -> Option<Self> {
         let https = match url.scheme() {
@@ -240,7 +244,7 @@ pub struct Effective {
     pub origins: Vec<Origin>,
     /// Special address ranges; denied unless `http` is declared.
     pub private_network: PrivateNetwork,
-    /// Names of the secrets granted.
+    /// Names of the secrets granted; empty unless `http`, `secrets` or `secrets.reveal` is declared.
     pub secrets: Vec<String>,
     /// Names of the secrets that may be read; empty unless `secrets.reveal` is declared.
     pub reveal: Vec<String>,
@@ -261,14 +265,14 @@ impl Effective {
             if http { literal.iter().chain(&grants.http).cloned().collect() } else { Vec::new() };
         origins.sort_unstable();
         origins.dedup();
-        let mut secrets: Vec<String> = named.iter().chain(&grants.secrets).cloned().collect();
-        secrets.sort_unstable();
-        secrets.dedup();
+        // Secrets leave in requests, or are worked with: a plugin that declares neither can not use one.
+        let uses = [Need::Http, Need::Secrets, Need::Reveal].into_iter().any(|need| needs.has(need));
+        let secrets: Vec<String> = named.iter().chain(&grants.secrets).cloned().collect();
         Self {
             needs,
             origins,
             private_network: if http { grants.private_network.clone() } else { PrivateNetwork::Denied },
-            secrets,
+            secrets: names(uses, &secrets),
             reveal: if needs.has(Need::Reveal) { grants.reveal.clone() } else { Vec::new() },
             mail: needs.has(Need::Mail) && grants.mail,
             redis: names(needs.has(Need::Redis), &grants.redis),
@@ -277,7 +281,7 @@ impl Effective {
     }
 }
 
-/// Granted names in order, each once.
+/// Granted names in order, each once, if what they are for was declared.
 fn names(declared: bool, granted: &[String]) -> Vec<String> {
     let mut names = if declared { granted.to_vec() } else { Vec::new() };
     names.sort_unstable();
@@ -351,7 +355,7 @@ mod tests {
         };
         let literal = [origin("https://a.example")];
         let none = Effective::of(Needs::default(), &grants, &literal, &[]);
-        assert!(none.origins.is_empty() && none.reveal.is_empty());
+        assert!(none.origins.is_empty() && none.reveal.is_empty() && none.secrets.is_empty());
         assert_eq!(none.private_network, PrivateNetwork::Denied);
         assert!(!none.mail && none.redis.is_empty() && none.memcached.is_empty());
         let services = Needs::default().with(Need::Mail).with(Need::Redis);

@@ -6,21 +6,23 @@ use std::{
     time::Duration,
 };
 
-use aftercommit_core::ActionConfig;
+use aftercommit_core::{ActionConfig, BatchConfig};
 use serde_json::Value;
 
 use crate::{
     action::ConfiguredAction,
     capability::{Effective, Grants, Origin},
-    connections::{lacking, with_configured},
+    connections::{self, lacking},
     default_destinations,
     egress::{Decided, Permit, Who},
     guest::Phase,
     hostapi::{LogSink, Tokens},
+    identities::identities,
     invocation::{Circumstances, Instance, within},
     limits::{Limits, MAX_TIMEOUT_MS},
     loading::describe_limits,
     origins::literal_origins,
+    plain::plain,
     plugin::Plugin,
     problem::{ConfigProblem, ConfigureError},
     rendering::ConfigText,
@@ -44,18 +46,25 @@ impl Plugin {
         let literal = literal_origins(&config, &marks, &secrets)?;
         let names: Vec<String> = secrets.keys().cloned().collect();
         let (needs, services) = (self.descriptor().needs, &self.runtime.settings.services);
-        let grants = with_configured(grants, needs, &self.loaded.schema, &config, &marks, services)?;
+        let host = connections::Host { services, trusted: self.builtin };
+        let grants = connections::with_configured(grants, needs, &self.loaded.schema, &config, &marks, host)?;
         let effective = Effective::of(needs, &grants, &literal, &names);
         self.check_mail_password(&effective)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
         let is_one_endpoint = !literal.is_empty() && !has_templated_url(&config, &marks);
+        let identities = identities(&config, &marks, &secrets)?;
         let handles = Handles::default();
         let config = place_handles(config, &marks, &secrets, &literal, &grants, &handles);
         let templates = compile_templates(&config, &marks, &action.config)?;
 
         let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
         let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });
-        let client = self.runtime.egress.clients.of(&effective);
+        let clients = &self.runtime.egress.clients;
+        let client = clients.of(&effective, None);
+        let identified = identities
+            .into_iter()
+            .map(|(origin, identity)| (origin, clients.of(&effective, Some(&identity))))
+            .collect();
         let destination =
             destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
         let permit = Arc::new(Permit {
@@ -63,6 +72,7 @@ impl Plugin {
             effective,
             handles,
             client,
+            identified,
             tokens: Tokens::default(),
             decided: Decided::default(),
         });
@@ -72,6 +82,7 @@ impl Plugin {
             Arc::clone(self),
             permit,
             Arc::new(limits),
+            action.batch,
             text,
             destination,
             is_one_endpoint,
@@ -96,6 +107,9 @@ impl Plugin {
                     .push(ConfigProblem::new("/timeout_ms", format!("must be from 1 to {MAX_TIMEOUT_MS}")));
             }
         }
+        if let Some(batch) = &action.batch {
+            problems.extend(self.batch_problems(batch));
+        }
         let grants =
             action.grants.as_ref().map_or_else(|| Ok(Grants::default()), Grants::read).unwrap_or_else(
                 |more| {
@@ -106,6 +120,15 @@ impl Plugin {
         problems.extend(lacking(self.descriptor().needs, &self.runtime.settings.services));
         problems.extend(self.loaded.schema.problems(&Value::Object(action.config.clone())));
         if problems.is_empty() { Ok(Written { limits, grants }) } else { Err(ConfigureError { problems }) }
+    }
+
+    fn batch_problems(&self, batch: &BatchConfig) -> Vec<ConfigProblem> {
+        if self.exports_batch() {
+            let wrong = batch.problems().into_iter();
+            return wrong.map(|(key, why)| ConfigProblem::new(format!("/batch/{key}"), why)).collect();
+        }
+        let message = format!("`{}` takes one delivery at a time: it does not export `run-batch`", self.name);
+        vec![ConfigProblem::new("/batch", message).help("leave `batch` out")]
     }
 
     /// A password that is not there is told when the action loads, not with the first mail.
@@ -126,9 +149,9 @@ impl Plugin {
         let limits = Arc::new(describe_limits());
         let log = LogSink::new(Arc::clone(&permit.who), String::new(), limits.log_lines, limits.log_bytes);
         let call = self.runtime.call(Phase::Check, Arc::clone(permit), Arc::clone(&limits), Arc::clone(&log));
-        let mut memory_refused = false;
-        let said = within(Duration::from_millis(limits.timeout_ms), async {
-            let mut instance = Instance::fresh(&self.loaded.pre, call).await?;
+        let (cpu, mut memory_refused) = (Arc::clone(&call.cpu), false);
+        let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
+            let mut instance = Instance::fresh(&self.loaded.linked, call).await?;
             let said =
                 instance.exports.aftercommit_action_plugin().call_check(&mut instance.store, config).await;
             memory_refused = instance.store.data().memory.refused;
@@ -139,7 +162,7 @@ impl Plugin {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(problems)) => problems
                 .into_iter()
-                .map(|problem| ConfigProblem::new(problem.pointer, problem.message))
+                .map(|problem| ConfigProblem::new(plain(&problem.pointer), plain(&problem.message)))
                 .collect(),
             Err(ended) => {
                 let failure = ended.failure(&Circumstances {

@@ -90,8 +90,9 @@ pub(crate) fn with_configured(
     schema: &ConfigSchema,
     config: &Value,
     marks: &BTreeMap<String, Marks>,
-    services: &ServiceSettings,
+    host: Host<'_>,
 ) -> Result<Grants, ConfigureError> {
+    let Host { services, trusted } = host;
     let mut problems = Vec::new();
     if grants.mail && services.smtp.is_none() {
         problems.push(ConfigProblem::new("/grants/mail", "this host has no SMTP server: `[smtp]`"));
@@ -110,7 +111,8 @@ pub(crate) fn with_configured(
         let Some(kind) = kind.filter(|kind| needs.has(kind.need())) else { continue };
         let name = match written(&field.name) {
             Some(name) => Ok(name),
-            None => implied(kind, services),
+            None => implied(kind, services)
+                .and_then(|name| if trusted { Ok(name) } else { Err(not_granted(kind, &field.name, name)) }),
         };
         let pointer = format!("/{}", crate::problem::escape(&field.name));
         match name.map(|name| (name, absent(kind, name, services))) {
@@ -119,6 +121,23 @@ pub(crate) fn with_configured(
         }
     }
     if problems.is_empty() { Ok(grants) } else { Err(ConfigureError { problems }) }
+}
+
+/// What the host has, and whether it may grant the implied connection: only to plugins that the program carries inside
+/// itself, because whoever wrote another one would grant it to himself.
+#[derive(Clone, Copy)]
+pub(crate) struct Host<'h> {
+    pub(crate) services: &'h ServiceSettings,
+    pub(crate) trusted: bool,
+}
+
+fn not_granted(kind: Kind, field: &str, name: &str) -> ConfigProblem {
+    let key = kind.key();
+    ConfigProblem::new(
+        "",
+        format!("is not written, and this plugin would use `[{key}.{name}]`, which nobody granted"),
+    )
+    .help(format!("write {field} = \"{name}\" to grant it"))
 }
 
 /// The connection that is meant when none is written: the one called `default`, or the only one.
@@ -191,7 +210,8 @@ mod tests {
         let (schema, needs) = (schema(), Need::ALL.into_iter().fold(Needs::default(), Needs::with));
         let marks = schema.marks(config);
         let grants = Grants::read(grants).unwrap();
-        with_configured(grants, needs, &schema, config, &marks, services).map_err(|error| error.to_string())
+        let host = Host { services, trusted: true };
+        with_configured(grants, needs, &schema, config, &marks, host).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -221,6 +241,22 @@ mod tests {
                 (got, expected) => panic!("{got:?}, not {expected:?}"),
             }
         }
+    }
+
+    #[test]
+    fn nothing_is_implied_for_a_plugin_of_others() {
+        let (schema, services) = (schema(), services(&["only"], &[]));
+        let granted = |config: &Value| {
+            let needs = Needs::default().with(Need::Redis);
+            let host = Host { services: &services, trusted: false };
+            with_configured(Grants::default(), needs, &schema, config, &schema.marks(config), host)
+        };
+        let told = granted(&json!({})).unwrap_err().to_string();
+        assert!(
+            told.contains("/connection: is not written") && told.contains("connection = \"only\""),
+            "{told}"
+        );
+        assert_eq!(granted(&json!({"connection": "only"})).unwrap().redis, ["only"]);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Descriptor {
         if said.version.len() > MAX_NAME_BYTES || semver::Version::parse(&said.version).is_err() {
             return Err(DescriptorError::Version(said.version.chars().take(MAX_NAME_BYTES).collect()));
         }
-        if said.summary.len() > MAX_SUMMARY_BYTES || said.summary.contains(['\n', '\r']) {
+        if said.summary.len() > MAX_SUMMARY_BYTES || said.summary.contains(char::is_control) {
             return Err(DescriptorError::Summary);
         }
         if said.config_schema.len() > MAX_SCHEMA_BYTES {

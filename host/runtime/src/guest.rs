@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wasmtime::{ResourceLimiter, UpdateDeadline, component::ResourceTable};
+use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::{
+    cpu::CpuMeter,
     egress::{Bounds, Egress, Permit},
     hostapi::{GuestRequests, LogSink},
     limits::Limits,
@@ -28,12 +29,10 @@ pub(crate) struct Call {
     pub(crate) limits: Arc<Limits>,
     pub(crate) log: Arc<LogSink>,
     pub(crate) deadline: Instant,
-    /// Ticks of CPU time that the guest may use, and has used.
-    pub(crate) max_ticks: u64,
-    pub(crate) ticks: u64,
+    pub(crate) cpu: Arc<CpuMeter>,
     pub(crate) host_calls: u64,
-    /// The guest waited for the host: the tick that was due meanwhile is not its own.
-    pub(crate) waited: bool,
+    /// How many deliveries it is for; more than one in a batch.
+    pub(crate) deliveries: usize,
 }
 
 /// The host ends a call.
@@ -58,14 +57,6 @@ impl Call {
 
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds { deadline: self.deadline, response_bytes: self.limits.response_bytes }
-    }
-
-    fn tick(&mut self) -> UpdateDeadline {
-        if std::mem::take(&mut self.waited) {
-            return UpdateDeadline::Continue(1);
-        }
-        self.ticks += 1;
-        if self.ticks > self.max_ticks { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) }
     }
 }
 
@@ -103,6 +94,13 @@ impl ResourceLimiter for MemoryMeter {
     }
 }
 
+/// Resources of WASI that the host holds for a guest at the same time: requests, streams, alarms, lists of headers.
+pub(crate) const MAX_RESOURCES: usize = 2048;
+/// One list of headers, as it stands in the host's memory.
+const MAX_HEADERS_BYTES: usize = 32 << 10;
+/// Random numbers at once: they are made without a pause.
+const MAX_RANDOM_BYTES: u64 = 1 << 20;
+
 /// The data of a guest's store.
 pub(crate) struct Guest {
     pub(crate) call: Call,
@@ -123,10 +121,6 @@ impl Guest {
         Self { call, memory: MemoryMeter { limit, ..MemoryMeter::default() }, wasi: None }
     }
 
-    pub(crate) fn tick(&mut self) -> UpdateDeadline {
-        self.call.tick()
-    }
-
     /// Made when first used: most guests never do, and it costs as much as instantiating them.
     fn wasi(&mut self) -> &mut Wasi {
         let log = &self.call.log;
@@ -135,12 +129,12 @@ impl Guest {
             let mut ctx = WasiCtx::builder();
             ctx.stdout(log.stream(false)).stderr(log.stream(true));
             ctx.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-            Box::new(Wasi {
-                ctx: ctx.build(),
-                table: ResourceTable::new(),
-                http: WasiHttpCtx::new(),
-                requests: GuestRequests::default(),
-            })
+            ctx.max_random_size(MAX_RANDOM_BYTES);
+            let mut table = ResourceTable::new();
+            table.set_max_capacity(MAX_RESOURCES);
+            let mut http = WasiHttpCtx::new();
+            http.set_field_size_limit(MAX_HEADERS_BYTES);
+            Box::new(Wasi { ctx: ctx.build(), table, http, requests: GuestRequests::default() })
         })
     }
 }

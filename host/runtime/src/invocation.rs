@@ -3,30 +3,63 @@
 use std::{future::Future, time::Duration};
 
 use aftercommit_core::{Failure, FailureClass, Problem};
-use wasmtime::{Store, Trap};
+use wasmtime::{
+    Store, Trap,
+    component::{self, ResourceTableError},
+};
+use wasmtime_wasi::I32Exit;
 
 use crate::{
-    bindings::{Action, ActionPre},
-    guest::{Call, Guest, HostStop},
+    bindings::{Action, aftercommit::action::model},
+    calling::Asked,
+    cpu::CpuMeter,
+    guest::{Call, Guest, HostStop, MAX_RESOURCES},
+    linking::Linked,
 };
 
 /// An instance of a component and its store.
 pub(crate) struct Instance {
     pub(crate) store: Store<Guest>,
     pub(crate) exports: Action,
+    component: component::Instance,
 }
+
+/// What a guest said of one delivery.
+pub(crate) type Said = Result<model::Outcome, model::Failure>;
 
 impl Instance {
     /// A fresh instance. Its first call is `call`.
-    pub(crate) async fn fresh(pre: &ActionPre<Guest>, call: Call) -> wasmtime::Result<Self> {
+    pub(crate) async fn fresh(linked: &Linked, call: Call) -> wasmtime::Result<Self> {
         let transfer_bytes = call.limits.transfer_bytes();
-        let mut store = Store::new(pre.engine(), Guest::new(call));
+        let mut store = Store::new(linked.engine(), Guest::new(call));
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(transfer_bytes);
-        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
+        store.epoch_deadline_callback(|store| Ok(store.data().call.cpu.tick()));
         store.set_epoch_deadline(1);
-        let exports = pre.instantiate_async(&mut store).await?;
-        Ok(Self { store, exports })
+        let (component, exports) = linked.instantiate(&mut store).await?;
+        Ok(Self { store, exports, component })
+    }
+
+    /// Whether its optional export is of the right form, if it has one.
+    pub(crate) fn find_batch(&mut self, linked: &Linked) -> wasmtime::Result<()> {
+        linked.batch(&mut self.store, &self.component).map(|_| ())
+    }
+
+    /// Asks it; the answers are in the order of the deliveries, and may be too few or too many.
+    pub(crate) async fn ask(&mut self, linked: &Linked, asked: Asked<'_>) -> wasmtime::Result<Vec<Said>> {
+        let Self { store, exports, component } = self;
+        match asked {
+            Asked::Run(event, delivery, config) => {
+                let said =
+                    exports.aftercommit_action_plugin().call_run(store, event, delivery, config).await?;
+                Ok(vec![said])
+            }
+            Asked::RunBatch(items) => {
+                let exports = linked.batch(&mut *store, component)?;
+                let exports = exports.expect("actions with `batch` are of plugins that export it");
+                exports.aftercommit_action_batch().call_run_batch(store, items).await
+            }
+        }
     }
 
     /// Makes a kept instance ready for another call.
@@ -45,12 +78,13 @@ pub(crate) enum Ended {
     Trapped(wasmtime::Error),
 }
 
-/// Waits for a call no longer than its budget.
+/// Waits for a call no longer than its budget, and measures it.
 pub(crate) async fn within<T>(
     budget: Duration,
+    cpu: &CpuMeter,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Ended> {
-    match tokio::time::timeout(budget, call).await {
+    match tokio::time::timeout(budget, cpu.measure(call)).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => Err(Ended::Trapped(error)),
         Err(_) => Err(Ended::Timeout),
@@ -95,6 +129,17 @@ impl Ended {
                 HostStop::NotNow(_) => (Permanent, "plugin_trap", stop.to_string()),
             };
         }
+        if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
+            let message = format!("holds more than {MAX_RESOURCES} resources of WASI at once");
+            return (Permanent, "resource_limit", message);
+        }
+        if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+            return (
+                Transient,
+                "plugin_trap",
+                trapped(&format!("exit with status {status}"), about.last_error),
+            );
+        }
         if error.is::<std::str::Utf8Error>() {
             return (Permanent, "plugin_abi", "the plugin handed over text that is not UTF-8".to_owned());
         }
@@ -130,6 +175,16 @@ fn other(error: &wasmtime::Error) -> (FailureClass, &'static str, String) {
     if cause.contains("fuel allocated for hostcalls") {
         let message = "the plugin handed over more than the host takes at once".to_owned();
         return (FailureClass::Permanent, "result_too_large", message);
+    }
+    if cause.contains("size of fields exceeds limit") {
+        let message =
+            "the total size of fields of one list of headers is more than the host keeps".to_owned();
+        return (FailureClass::Permanent, "resource_limit", message);
+    }
+    if cause.contains("handle limit exceeded") {
+        let message = "the plugin hands over, or keeps, more handles of resources than the host has room for"
+            .to_owned();
+        return (FailureClass::Permanent, "resource_limit", message);
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         let message = "no instance is free; raise the host's `max_instances`".to_owned();

@@ -2,17 +2,21 @@
 //!
 //! The way of an action: [`Runtime::load`] makes a [`Plugin`] of a component; [`Plugin::configure`] checks what an
 //! operator wrote and makes a [`ConfiguredAction`]; [`ConfiguredAction::run`] runs it for one event, in an instance of
-//! its own, and returns an [`Attempt`] whatever happens.
+//! its own, and returns an [`Attempt`] whatever happens. [`ConfiguredAction::run_batch`] does so for several events.
 //!
 //! This is the only crate that names the engine, and the only one from which plugins reach the network. It knows
 //! nothing of databases, of deliveries beyond their id, or of retries.
 
 mod action;
+mod attempt;
+mod batch;
 mod bindings;
 mod cache;
+mod calling;
 mod capability;
 mod configure;
 mod connections;
+mod cpu;
 mod default_destinations;
 mod descriptor;
 mod egress;
@@ -20,17 +24,20 @@ mod engine;
 mod event;
 mod guest;
 mod hostapi;
+mod identities;
 mod invocation;
 mod limits;
 mod linking;
 mod loading;
 mod origins;
+mod plain;
 mod plugin;
 mod problem;
 mod rendering;
 mod result;
 mod runtime;
 mod schema;
+mod schema_size;
 mod secrets;
 mod settings;
 mod templates;
@@ -38,7 +45,9 @@ mod ticker;
 mod warm;
 mod world;
 
-pub use action::{Attempt, ConfiguredAction, DeliveryInfo, Usage};
+pub use action::ConfiguredAction;
+pub use attempt::{Attempt, DeliveryInfo, Usage};
+pub use batch::BatchItem;
 pub use capability::{Effective, Need, Needs, Origin, PrivateNetwork};
 pub use descriptor::{Descriptor, DescriptorError};
 pub use egress::{MemcachedSettings, RedisSettings, SmtpEncryption, SmtpSettings};

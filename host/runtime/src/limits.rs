@@ -1,10 +1,11 @@
-//! The bounds of one attempt, as an operator writes them in `limits`.
+//! The bounds of one attempt, as an operator writes them in `limits`, and of a batch of them.
 
 use serde_json::Value;
 
 use crate::problem::ConfigProblem;
 
-/// Bounds of one attempt of one action. The defaults here are the documented ones.
+/// Bounds of one attempt of one action. The defaults here are the documented ones. In a batch, those of memory, CPU time
+/// and wall time hold for the call; the others for each of its deliveries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Memory of the guest, all its memories together. Default 64.
@@ -104,6 +105,17 @@ impl Limits {
             "rendered_bytes" => &mut self.rendered_bytes,
             "reuse" => &mut self.reuse,
             other => unreachable!("`{other}` is in BOUNDS and not here"),
+        }
+    }
+
+    /// The limits of a call for so many deliveries. What each delivery may do adds up; memory and time are the call's.
+    pub(crate) fn for_batch(&self, deliveries: usize) -> Self {
+        let times = |one: u64| one.saturating_mul(deliveries as u64);
+        Self {
+            host_calls: times(self.host_calls),
+            log_lines: times(self.log_lines),
+            log_bytes: times(self.log_bytes),
+            ..self.clone()
         }
     }
 

@@ -12,7 +12,8 @@ use crate::{
     secrets::{Part, Secret, names_secret, parts},
 };
 
-/// The origins that fields marked `x-egress` name in full: before any template, or as the start of a secret URL.
+/// The origins that fields marked `x-egress` name in full: before any template, or as the start of a secret URL. Those of
+/// fields of the configuration itself come first.
 pub(crate) fn literal_origins(
     config: &Value,
     marks: &BTreeMap<String, Marks>,
@@ -20,38 +21,49 @@ pub(crate) fn literal_origins(
 ) -> Result<Vec<Origin>, ConfigureError> {
     let mut origins = Vec::new();
     let mut problems = Vec::new();
-    for (pointer, _) in marks.iter().filter(|(_, marks)| marks.egress) {
+    let mut pointers: Vec<&String> =
+        marks.iter().filter(|(_, marks)| marks.egress).map(|(pointer, _)| pointer).collect();
+    pointers.sort_by_key(|pointer| pointer.matches('/').count());
+    for pointer in pointers {
         let Some(text) = config.pointer(pointer).and_then(Value::as_str) else { continue };
-        let named = parts(text).unwrap_or_default();
-        let secret = match named.first() {
-            Some(Part::Secret(name)) => secrets.get(*name),
-            _ => None,
-        };
-        let text = secret.map_or(text, Secret::expose);
-        let Some(start) = origin_part(text) else {
-            let what = if secret.is_some() {
-                "the secret is not an http or https URL"
-            } else {
-                "is not an http or https URL"
-            };
-            if !text.starts_with("{{") {
-                problems.push(
-                    ConfigProblem::new(pointer, what)
-                        .help("write it in full, such as https://example.com/path"),
-                );
-            }
-            continue;
-        };
-        // A host that a template or a secret completes is not granted by writing it.
-        if start.contains("{{") || names_secret(start) {
-            continue;
-        }
-        match Url::parse(start).ok().as_ref().and_then(Origin::of) {
-            Some(origin) => origins.push(origin),
-            None => problems.push(ConfigProblem::new(pointer, "its scheme, host or port is not one")),
+        match literal_origin(text, secrets) {
+            Ok(origin) => origins.extend(origin),
+            Err(problem) => problems.push(problem.at(pointer)),
         }
     }
     if problems.is_empty() { Ok(origins) } else { Err(ConfigureError { problems }) }
+}
+
+/// The origin that a text names in full, if it does.
+pub(crate) fn literal_origin(
+    text: &str,
+    secrets: &BTreeMap<String, Secret>,
+) -> Result<Option<Origin>, ConfigProblem> {
+    let named = parts(text).unwrap_or_default();
+    let secret = match named.first() {
+        Some(Part::Secret(name)) => secrets.get(*name),
+        _ => None,
+    };
+    let text = secret.map_or(text, Secret::expose);
+    let Some(start) = origin_part(text) else {
+        if text.starts_with("{{") {
+            return Ok(None);
+        }
+        let what = if secret.is_some() {
+            "the secret is not an http or https URL"
+        } else {
+            "is not an http or https URL"
+        };
+        return Err(ConfigProblem::new("", what).help("write it in full, such as https://example.com/path"));
+    };
+    // A host that a template or a secret completes is not granted by writing it.
+    if start.contains("{{") || names_secret(start) {
+        return Ok(None);
+    }
+    match Url::parse(start).ok().as_ref().and_then(Origin::of) {
+        Some(origin) => Ok(Some(origin)),
+        None => Err(ConfigProblem::new("", "its scheme, host or port is not one")),
+    }
 }
 
 /// Scheme and authority, as written.

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    bindings::ActionPre, descriptor::Descriptor, guest::Guest, loading::Compiled, runtime::Shared,
-    schema::ConfigSchema,
+    descriptor::Descriptor, linking::Linked, loading::Compiled, runtime::Shared, schema::ConfigSchema,
 };
 
 /// A component, ready to be instantiated; one for each digest.
 pub(crate) struct Loaded {
-    pub(crate) pre: ActionPre<Guest>,
+    pub(crate) linked: Linked,
     pub(crate) descriptor: Descriptor,
     pub(crate) schema: ConfigSchema,
     pub(crate) compiled: Compiled,

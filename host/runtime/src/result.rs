@@ -5,7 +5,7 @@ use std::time::Duration;
 use aftercommit_core::{AttemptResult, Failure, FailureClass, Outcome, Problem};
 use serde::de::IgnoredAny;
 
-use crate::bindings::aftercommit::action::model;
+use crate::{bindings::aftercommit::action::model, plain::plain};
 
 const MAX_CODE_BYTES: usize = 64;
 
@@ -25,7 +25,7 @@ pub(crate) fn read(said: Result<model::Outcome, model::Failure>, max_bytes: u64)
     }
     match said {
         Ok(outcome) => Ok(Outcome {
-            summary: outcome.summary,
+            summary: plain(&outcome.summary).into_owned(),
             status: outcome.status,
             details: outcome.details.filter(|details| is_object(details)),
         }),
@@ -73,7 +73,7 @@ fn problem(problem: model::Problem) -> Problem {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     // Codes become labels of metrics and columns of tables.
     let code = if word { problem.code } else { "plugin_error".to_owned() };
-    Problem { code, message: problem.message, status: problem.status }
+    Problem { code, message: plain(&problem.message).into_owned(), status: problem.status }
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
 use crate::{
-    bindings::ActionPre,
     cache::CompileCache,
     capability::Effective,
+    cpu::CpuMeter,
     descriptor::Descriptor,
     egress::{Clients, Decided, Egress, Permit, Services, Who},
     engine::{self, EngineError},
@@ -22,7 +22,7 @@ use crate::{
     hostapi::{LogSink, ProviderTokens, Tokens},
     invocation::{Circumstances, Instance, within},
     limits::Limits,
-    linking,
+    linking::{self, Linked},
     loading::{self, Compiled, ComponentSource, LoadError},
     plugin::{Loaded, Plugin},
     secrets::{Handles, SecretProvider},
@@ -122,10 +122,7 @@ impl Shared {
 
     /// Links a component and asks it what it is.
     async fn describe(&self, name: &str, compiled: Compiled) -> Result<Arc<Loaded>, LoadError> {
-        let pre = self
-            .linker
-            .instantiate_pre(&compiled.component)
-            .and_then(ActionPre::new)
+        let linked = Linked::new(&self.linker, &compiled.component, compiled.exports_batch)
             .map_err(|error| loading::unlinkable(&compiled, &self.engine, &error))?;
         let limits = Arc::new(loading::describe_limits());
         let who = Arc::new(Who { plugin: name.to_owned(), ..Who::default() });
@@ -133,15 +130,17 @@ impl Shared {
             who: Arc::clone(&who),
             effective: Effective::default(),
             handles: Handles::default(),
-            client: self.egress.clients.of(&Effective::default()),
+            client: self.egress.clients.of(&Effective::default(), None),
+            identified: Vec::new(),
             tokens: Tokens::default(),
             decided: Decided::default(),
         });
         let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log));
-        let mut refused = false;
-        let said = within(Duration::from_millis(limits.timeout_ms), async {
-            let mut instance = Instance::fresh(&pre, call).await?;
+        let (cpu, mut refused) = (Arc::clone(&call.cpu), false);
+        let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
+            let mut instance = Instance::fresh(&linked, call).await?;
+            instance.find_batch(&linked)?;
             let said = instance.exports.aftercommit_action_plugin().call_describe(&mut instance.store).await;
             refused = instance.store.data().memory.refused;
             said
@@ -158,8 +157,11 @@ impl Shared {
             });
             LoadError::Describe { why: failure.problem.message }
         })?;
-        let (descriptor, schema) = Descriptor::read(said)?;
-        let loaded = Arc::new(Loaded { pre, descriptor, schema, compiled });
+        // A schema takes its time to compile.
+        let (descriptor, schema) = tokio::task::spawn_blocking(move || Descriptor::read(said))
+            .await
+            .map_err(|error| LoadError::Describe { why: format!("its answer can not be read: {error}") })??;
+        let loaded = Arc::new(Loaded { linked, descriptor, schema, compiled });
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, loaded| loaded.strong_count() > 0);
         all.insert(loaded.compiled.digest.clone(), Arc::downgrade(&loaded));
@@ -179,10 +181,9 @@ impl Shared {
             permit,
             egress: Arc::clone(&self.egress),
             deadline: Instant::now() + Duration::from_millis(limits.timeout_ms),
-            max_ticks: self.ticker.ticks(Duration::from_millis(limits.cpu_ms)),
-            ticks: 0,
+            cpu: Arc::new(CpuMeter::new(Duration::from_millis(limits.cpu_ms), self.ticker.period())),
             host_calls: 0,
-            waited: false,
+            deliveries: 1,
             limits,
             log,
         }

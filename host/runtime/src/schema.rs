@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     problem::{ConfigProblem, escape},
+    schema_size::{self, PATTERN_BYTES},
     templates::Escaping,
 };
 
@@ -29,7 +30,14 @@ pub(crate) struct Marks {
     pub(crate) secret_body: bool,
     /// `x-recipient`.
     pub(crate) recipient: bool,
+    /// `x-tls-client-certificate`: the field with the URL that the certificate is for.
+    pub(crate) tls_certificate: Option<String>,
+    /// `x-tls-client-key`: the same for its key.
+    pub(crate) tls_key: Option<String>,
 }
+
+/// The marks of a client's certificate and key; their values are names of fields.
+const TLS_MARKS: [&str; 2] = ["x-tls-client-certificate", "x-tls-client-key"];
 
 /// A field that names a connection of the host's.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,6 +60,7 @@ impl ConfigSchema {
         if depth(&document) > MAX_DEPTH * 2 {
             return Err(format!("is nested deeper than {}", MAX_DEPTH * 2));
         }
+        schema_size::check(&document)?;
         check_marks(&document)?;
         jsonschema::draft202012::meta::validate(&document)
             .map_err(|error| format!("is not valid at `{}`: {error}", error.instance_path()))?;
@@ -59,7 +68,7 @@ impl ConfigSchema {
             .with_draft(Draft::Draft202012)
             // No reference is ever fetched, and no pattern can run away.
             .offline()
-            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
+            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES))
             .build(&document)
             .map_err(|error| format!("is not valid: {error}"))?;
         Ok(Self { document, validator })
@@ -221,6 +230,8 @@ impl Marks {
         self.secret_body |= other.secret_body;
         self.recipient |= other.recipient;
         self.secret_env = self.secret_env.take().or(other.secret_env);
+        self.tls_certificate = self.tls_certificate.take().or(other.tls_certificate);
+        self.tls_key = self.tls_key.take().or(other.tls_key);
     }
 }
 
@@ -233,6 +244,8 @@ fn read_marks(keywords: &serde_json::Map<String, Value>) -> Marks {
         secret_env: text("x-secret-env").map(str::to_owned),
         secret_body: set("x-secret-body"),
         recipient: set("x-recipient"),
+        tls_certificate: text(TLS_MARKS[0]).map(str::to_owned),
+        tls_key: text(TLS_MARKS[1]).map(str::to_owned),
     }
 }
 
@@ -247,6 +260,11 @@ fn check_marks(schema: &Value) -> Result<(), String> {
                 Some(other) => {
                     let known = Escaping::ALL.map(Escaping::as_str).join(", ");
                     return Err(format!("has the mark x-template with {other}; there are: {known}"));
+                }
+            }
+            for name in TLS_MARKS {
+                if !matches!(keywords.get(name), None | Some(Value::Object(_) | Value::String(_))) {
+                    return Err(format!("has the mark {name} without the name of a field"));
                 }
             }
             keywords.values().try_for_each(check_marks)
@@ -325,6 +343,7 @@ mod tests {
     fn a_wrong_mark_a_remote_reference_and_a_backtracking_pattern_are_refused() {
         for wrong in [
             json!({"type": "object", "properties": {"a": {"type": "string", "x-template": "jsn"}}}),
+            json!({"type": "object", "properties": {"a": {"type": "string", "x-tls-client-key": true}}}),
             json!({"type": "object", "properties": {"a": {"$ref": "https://example.com/schema.json"}}}),
             json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "(a)\\1"}}}),
         ] {

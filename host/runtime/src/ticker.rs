@@ -1,4 +1,4 @@
-//! The tick by which CPU time is measured: one thread an engine, and the only place that turns durations into ticks.
+//! The tick at which guests are looked at, wherever they are: one thread an engine. What they used is measured apart (`cpu.rs`).
 
 use std::{
     sync::{Arc, mpsc},
@@ -28,15 +28,9 @@ impl Ticker {
         Ok(Arc::new(Self { period, stop: Some(stop), thread: Some(thread) }))
     }
 
-    /// How many ticks a guest may use for `budget`; at least one, and one more because the first is already running.
-    pub(crate) fn ticks(&self, budget: Duration) -> u64 {
-        let ticks = budget.as_nanos().div_ceil(self.period.as_nanos().max(1));
-        u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)
-    }
-
-    /// What `ticks` used ticks are worth.
-    pub(crate) fn span(&self, ticks: u64) -> Duration {
-        self.period.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
+    /// Time between two ticks.
+    pub(crate) const fn period(&self) -> Duration {
+        self.period
     }
 }
 

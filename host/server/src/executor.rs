@@ -1,13 +1,20 @@
 //! Processes single events in the memory of the program that embeds it: match, condition, actions with their retries,
 //! dead letter queue. Nothing here is durable; for that, run a [`Host`](crate::Host).
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
-use aftercommit_core::{Clock, DeliveryId, EntityEvent, SystemClock, Verdict};
+use aftercommit_core::{
+    Clock, DeliveryId, EntityEvent, Failure, FailureClass, Problem, SystemClock, Verdict,
+};
 use aftercommit_runtime::{DeliveryInfo, EnvSecrets, PreparedEvent, Runtime, RuntimeSettings};
 use futures::future::join_all;
 
 use crate::{
+    alerts::{Alerts, Untold},
     dead_letter_queue::{DeadLetterQueue, DlqItem},
     error::{Error, Result},
     observers::{Action, EventMatcher},
@@ -20,6 +27,9 @@ pub struct ObserverExecutor {
     matcher: EventMatcher,
     /// By observer.
     actions: HashMap<Arc<str>, Vec<Action>>,
+    /// What alerts, by observer.
+    alert_actions: HashMap<Arc<str>, Action>,
+    alerts: Mutex<Alerts>,
     dlq: Arc<dyn DeadLetterQueue>,
     clock: Arc<dyn Clock>,
     catalog: Arc<Catalog>,
@@ -75,7 +85,7 @@ impl ObserverExecutor {
         catalog: Arc<Catalog>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let mut actions = HashMap::new();
+        let (mut actions, mut alert_actions) = (HashMap::new(), HashMap::new());
         for watcher in matcher.watchers() {
             let mut prepared = Vec::new();
             for position in 0..watcher.definition.actions.len() {
@@ -85,8 +95,13 @@ impl ObserverExecutor {
                 }
             }
             actions.insert(Arc::clone(&watcher.name), prepared);
+            match Action::prepare_alert(&watcher.definition, &catalog).await {
+                Some(Action { configured: Err(error), .. }) => return Err(error),
+                Some(action) => drop(alert_actions.insert(Arc::clone(&watcher.name), action)),
+                None => {}
+            }
         }
-        Ok(Self { matcher, actions, dlq, clock, catalog })
+        Ok(Self { matcher, actions, alert_actions, alerts: Mutex::default(), dlq, clock, catalog })
     }
 
     /// Runs every action that the event sets off; retries wait within this call.
@@ -136,32 +151,48 @@ impl ObserverExecutor {
         let action = Action::prepare(&definition, 0, &self.catalog).await;
         let end = match &action.configured {
             Ok(_) => self.attempts(&PreparedEvent::new(item.event.clone()), &action).await.err(),
-            Err(error) => Some((error.to_string(), Verdict::Dead)),
+            Err(error) => Some(not_configured(error)),
         };
         match end {
             None => self.dlq.mark_success(item.id).await.map(|()| true),
-            Some((error, _)) => self.dlq.mark_retry_failed(item.id, &error).await.map(|()| false),
+            Some(ended) => {
+                self.dlq.mark_retry_failed(item.id, &ended.failure.to_string()).await.map(|()| false)
+            }
         }
     }
 
     /// `None` when the action succeeded, else the error and whether it is a dead letter now.
     async fn run(&self, event: &PreparedEvent, action: &Action) -> Result<Option<(String, bool)>> {
-        let Err((error, verdict)) = self.attempts(event, action).await else { return Ok(None) };
-        let alert = matches!(verdict, Verdict::Failed { alert: true });
+        let Err(ended) = self.attempts(event, action).await else { return Ok(None) };
+        let alert = matches!(ended.verdict, Verdict::Failed { alert: true });
+        let error = ended.failure.to_string();
         tracing::error!(event_id = %event.event().id, observer = %action.observer, action = %action.name, alert, "{error}");
-        let dead = verdict == Verdict::Dead;
+        if alert {
+            self.alert(event, action, &ended).await;
+        }
+        let dead = ended.verdict == Verdict::Dead;
         if dead {
             self.dlq.push(event.event().clone(), action.written.clone(), error.clone()).await?;
         }
         Ok(Some((error, dead)))
     }
 
-    async fn attempts(
-        &self,
-        event: &PreparedEvent,
-        action: &Action,
-    ) -> std::result::Result<(), (String, Verdict)> {
-        let configured = action.configured.as_ref().map_err(|error| (error.to_string(), Verdict::Dead))?;
+    /// Tells a person, if the observer has an action for that and no one was told just now.
+    async fn alert(&self, event: &PreparedEvent, action: &Action, ended: &Ended) {
+        let Some(alert_action) = self.alert_actions.get(&action.observer) else { return };
+        let id = DeliveryId::of(event.event().id, &action.observer, &action.name);
+        let failed = Arc::new(event.event().clone());
+        let untold = Untold::of(action, id, ended.attempt, &ended.failure, &failed);
+        let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(alert) = alerts.raise(&untold, self.clock.now()) else { return };
+        drop(alerts);
+        if let Err(ended) = self.attempts(&PreparedEvent::new(alert), alert_action).await {
+            tracing::error!(observer = %action.observer, "the alert failed: {}", ended.failure);
+        }
+    }
+
+    async fn attempts(&self, event: &PreparedEvent, action: &Action) -> std::result::Result<(), Ended> {
+        let configured = action.configured.as_ref().map_err(not_configured)?;
         let max_attempts = action.policy.retry.max_attempts;
         for attempt in 1.. {
             let id = DeliveryId::of(event.event().id, &action.observer, &action.name);
@@ -172,9 +203,21 @@ impl ObserverExecutor {
             match (result, verdict) {
                 (Ok(_), _) => return Ok(()),
                 (Err(_), Verdict::Retry(at)) => tokio::time::sleep(at.since(now)).await,
-                (Err(failure), verdict) => return Err((failure.to_string(), verdict)),
+                (Err(failure), verdict) => return Err(Ended { attempt, failure, verdict }),
             }
         }
         unreachable!("the retry policy ends")
     }
+}
+
+/// How an action failed for good.
+struct Ended {
+    attempt: u32,
+    failure: Failure,
+    verdict: Verdict,
+}
+
+fn not_configured(error: &Error) -> Ended {
+    let failure = Failure::new(FailureClass::Misconfigured, Problem::new("configuration", error.to_string()));
+    Ended { attempt: 1, failure, verdict: Verdict::Dead }
 }

@@ -4,6 +4,7 @@
 //! Two ways to embed it. A [`Host`] is the whole durable pipeline over a database. An [`ObserverExecutor`] processes
 //! single events in memory; the program brings its own [`EventSource`] and [`DeadLetterQueue`].
 
+mod alerts;
 pub mod cli;
 pub mod config;
 pub mod dead_letter_queue;

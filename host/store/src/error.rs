@@ -60,6 +60,14 @@ pub enum StoreError {
     /// The request itself is wrong: an unknown table, a table without a key, a name that is taken.
     #[error("{0}")]
     Refused(String),
+    /// What is to be made is there already.
+    #[error("there is a {what} `{name}` already")]
+    Exists {
+        /// `event`, ..
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The role lacks rights in the database.
     #[error("{why}; {}", grant.as_ref().map_or_else(
         || "docs/postgresql.md lists the needed rights under \"Roles and rights\"".to_owned(),
@@ -106,6 +114,7 @@ impl StoreError {
             | Self::NotMigrated { .. }
             | Self::SchemaNewer { .. }
             | Self::Refused(_)
+            | Self::Exists { .. }
             | Self::NotFound { .. } => false,
         }
     }

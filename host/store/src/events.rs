@@ -10,7 +10,7 @@ use crate::{Result, deliveries::DeliveryRow};
 /// Emits, lists and shows events.
 #[async_trait]
 pub trait Events: Send + Sync {
-    /// Puts an event into the inbox, durably.
+    /// Puts an event into the inbox, durably. An id that is taken is [`StoreError::Exists`](crate::StoreError).
     async fn emit(&self, event: EntityEvent) -> Result<()>;
 
     /// The newest events first.

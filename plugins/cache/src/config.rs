@@ -32,7 +32,7 @@ pub(crate) struct Config {
     pub(crate) backend: Backend,
     /// Name of the connection in the host's configuration: `[redis.NAME]` or `[memcached.NAME]`. By default the one
     /// called `default`, or the only one.
-    #[schemars(extend("x-connection" = "backend"))]
+    #[schemars(extend("x-connection" = "backend"), example = &"sessions")]
     pub(crate) connection: Option<String>,
     /// About how many keys are looked at in one step when `key_pattern` is a pattern (`COUNT` of Redis's `SCAN`).
     #[serde(default = "scan_count")]

@@ -54,6 +54,7 @@ pub(crate) struct Config {
     pub(crate) headers: BTreeMap<String, Text>,
     /// Attachments made from templates.
     #[serde(default)]
+    #[schemars(example = serde_json::json!([{"filename": "{{entity_id}}.csv", "text_template": "{{id}},{{total}}"}]))]
     pub(crate) attachments: Vec<Attachment>,
 }
 

@@ -11,12 +11,15 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 struct Config {
     /// The line to write.
+    #[schemars(example = &"order {{entity_id}} is {{status}}")]
     message: template::Text,
     /// How important it is.
     #[serde(default)]
+    #[schemars(extend("default" = "info"))]
     level: Severity,
     /// Further fields of the line, by name. `event_id`, `entity_type`, `entity_id` and `event_kind` are always there.
     #[serde(default)]
+    #[schemars(example = BTreeMap::from([("total", "{{total}}")]))]
     fields: BTreeMap<String, template::Text>,
 }
 

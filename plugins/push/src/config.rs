@@ -26,9 +26,11 @@ pub(crate) struct Config {
     pub(crate) body_template: Option<Text>,
     /// What the app gets beside: names and values, which are templates.
     #[serde(default)]
+    #[schemars(example = serde_json::json!({"order_id": "{{entity_id}}"}))]
     pub(crate) data: BTreeMap<String, Text>,
     /// Who sends it.
     #[serde(default)]
+    #[schemars(extend("default" = "fcm"))]
     pub(crate) provider: Provider,
     /// Where the provider's API is. By default `https://fcm.googleapis.com` or `https://api.push.apple.com`.
     #[schemars(extend("x-egress" = true), example = &"https://api.sandbox.push.apple.com")]

@@ -21,6 +21,22 @@ pub trait BatchPlugin: Plugin {
     fn run_batch(items: Vec<BatchItem<Self::Config>>) -> Vec<Result<Outcome, Failure>>;
 }
 
+impl Failure {
+    /// This failure of a request that so many items share. What may be the fault of one of them (400, 409, 413, 422) is
+    /// transient for all: the host makes the last attempt of each alone, and that one tells.
+    #[must_use]
+    pub fn of_shared_request(self, items: usize) -> Self {
+        match self {
+            Self::Permanent(problem)
+                if items > 1 && matches!(problem.status, Some(400 | 409 | 413 | 422)) =>
+            {
+                Self::Transient(problem)
+            }
+            other => other,
+        }
+    }
+}
+
 /// What an item that was not answered for ends with.
 pub(crate) fn unanswered() -> Failure {
     Failure::transient("batch_result", "the plugin gave no result for this item of its batch")
@@ -41,6 +57,20 @@ pub(crate) fn fill(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_one_items_fault_is_no_end_for_the_others() {
+        let refused =
+            |status, items| Failure::permanent("x", "").with_status(status).of_shared_request(items);
+        for status in [400, 409, 413, 422] {
+            assert!(matches!(refused(status, 2), Failure::Transient(_)), "{status}");
+            assert!(matches!(refused(status, 1), Failure::Permanent(_)), "{status}");
+        }
+        for status in [401, 403, 404, 405, 410] {
+            assert!(matches!(refused(status, 2), Failure::Permanent(_)), "{status}");
+        }
+        assert!(matches!(Failure::permanent("x", "").of_shared_request(2), Failure::Permanent(_)));
+    }
 
     #[test]
     fn results_keep_their_places() {

@@ -95,7 +95,7 @@ fn body(operations: &[&Operation]) -> String {
 fn read(config: &Config, operations: &[&Operation], response: &Response) -> Results {
     let for_all = |failure: &Failure| operations.iter().map(|_| Err(failure.clone())).collect();
     if !(200..300).contains(&response.status) {
-        return for_all(&whole(config, response));
+        return for_all(&whole(config, response).of_shared_request(operations.len()));
     }
     let answer: Answer = match response.json() {
         Ok(answer) => answer,
@@ -157,6 +157,7 @@ mod tests {
             .into_iter()
             .map(|result| match result {
                 Ok(outcome) => outcome.summary,
+                Err(Failure::Transient(why)) if why.status == Some(413) => format!("transient {}", why.code),
                 Err(Failure::Throttled(delay)) => format!("{} after {}", delay.why.code, delay.after_ms),
                 Err(failure) => failure.problem().code.clone(),
             })
@@ -196,6 +197,8 @@ mod tests {
     #[test]
     fn a_request_that_is_refused_is_refused_for_each_item() {
         assert_eq!(answered(401, "{}", None), ["unauthorized"; 3]);
+        // Of a body that is too large each part may be small enough.
+        assert_eq!(answered(413, "{}", None), ["transient http_status"; 3]);
         assert_eq!(answered(429, "{}", Some(7)), ["http_status after 7"; 3]);
         assert_eq!(answered(200, "<html>", None), ["unexpected_response"; 3]);
     }

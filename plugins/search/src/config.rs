@@ -16,6 +16,7 @@ pub(crate) struct Config {
     pub(crate) id_template: Option<Text>,
     /// What runs there.
     #[serde(default)]
+    #[schemars(extend("default" = "elasticsearch"))]
     pub(crate) engine: Engine,
     /// Where the engine is. Either this or `url_env`.
     #[schemars(extend("x-egress" = true), example = &"https://search.example.com:9200")]
@@ -52,9 +53,11 @@ pub(crate) struct Config {
     #[schemars(extend("x-secret-env" = "token"), example = &"SEARCH_TOKEN")]
     #[expect(dead_code, reason = "the host has put the secret into `token`")]
     pub(crate) token_env: Option<String>,
-    /// Elasticsearch, OpenSearch: how older changes are kept from overwriting newer ones. By default `external_gte`.
+    /// Elasticsearch, OpenSearch: how older changes are kept from overwriting newer ones.
+    #[schemars(extend("default" = "external_gte"))]
     pub(crate) version_type: Option<VersionType>,
-    /// Elasticsearch, OpenSearch: when the change can be found. By default `false`: with the index's next refresh.
+    /// Elasticsearch, OpenSearch: when the change can be found; `false`: with the index's next refresh.
+    #[schemars(extend("default" = "false"))]
     pub(crate) refresh: Option<Refresh>,
     /// Meilisearch: the field that the id is written into. By default `id`.
     #[schemars(example = &"id")]

@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) message_template: Text,
     /// Who sends it.
     #[serde(default)]
+    #[schemars(extend("default" = "twilio"))]
     pub(crate) provider: Provider,
     /// Where the provider's API is. By default `https://api.twilio.com` or `https://api.nexmo.com`.
     #[schemars(extend("x-egress" = true), example = &"https://api.dublin.ie1.twilio.com")]

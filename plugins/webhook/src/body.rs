@@ -6,9 +6,10 @@ use crate::{config::Config, event_type};
 
 /// The rendered template, else the default body of a method that has one.
 pub(crate) fn of(config: &Config, event: &Event) -> Option<String> {
-    match &config.body_template {
-        Some(rendered) => Some(rendered.to_string()),
-        None => config.method.has_body().then(|| default(event)),
+    match (&config.body_template, &config.raw_body_template) {
+        (Some(rendered), _) => Some(rendered.to_string()),
+        (None, Some(rendered)) => Some(rendered.to_string()),
+        (None, None) => config.method.has_body().then(|| default(event)),
     }
 }
 
@@ -57,5 +58,16 @@ mod tests {
         assert_eq!(of(&config, &event()), None);
         config.body_template = serde_json::from_str(r#""{}""#).expect("a template");
         assert_eq!(of(&config, &event()).as_deref(), Some("{}"));
+    }
+
+    #[test]
+    fn a_raw_body_is_what_its_template_made() {
+        let config: Config =
+            serde_json::from_str(r#"{"raw_body_template":"a;\"b\"\n"}"#).expect("a configuration");
+        assert_eq!(of(&config, &event()).as_deref(), Some("a;\"b\"\n"));
+        assert_eq!(config.content_type(), "text/plain; charset=utf-8");
+        let own = Config { content_type: Some("text/csv".to_owned()), ..config };
+        assert_eq!(own.content_type(), "text/csv");
+        assert_eq!(Config::default().content_type(), "application/json");
     }
 }

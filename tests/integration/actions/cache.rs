@@ -61,8 +61,15 @@ async fn the_example_keeps_a_cache_in_step_even_when_the_server_goes_away() {
             > 0
     })
     .await;
+    // The keys are there before the next attempt is made.
+    shop.sql("UPDATE tb_observer SET enabled = 0").await;
+    shop.eventually(SOON, "no attempt is under way", async |shop| {
+        shop.count("SELECT count(*) FROM observer_deliveries WHERE state = 'running'").await == 0
+    })
+    .await;
     redis.start_again();
     assert_eq!(redis.ask(&["MSET", "order:7", "x", "orders:paid:1", "x"]), "OK");
+    shop.sql("UPDATE tb_observer SET enabled = 1").await;
     delivered(&shop).await;
     assert_eq!(redis.ask(&["DBSIZE"]), "0");
     assert!(host.stop());

@@ -6,10 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use aftercommit_core::{ActionConfig, DeliveryId, EntityEvent, EventKind, SystemClock};
+use aftercommit_core::{ActionConfig, Clock, DeliveryId, EntityEvent, EventKind, SystemClock};
 use aftercommit_runtime::{
-    Attempt, ComponentSource, ConfigureError, ConfiguredAction, DeliveryInfo, PreparedEvent, Runtime,
-    RuntimeSettings, Secret, SecretError, SecretProvider,
+    Attempt, BatchItem, ComponentSource, ConfigureError, ConfiguredAction, DeliveryInfo, Plugin,
+    PreparedEvent, Runtime, RuntimeSettings, Secret, SecretError, SecretProvider,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -33,20 +33,34 @@ pub(super) struct Action(ConfiguredAction);
 /// Loads a built-in plugin and makes an action of what is written beside `type`.
 pub(super) async fn configure(
     plugin: &str,
-    mut written: Value,
+    written: Value,
     secrets: &[(&str, &str)],
     extra_ca_pem: Vec<Vec<u8>>,
 ) -> Result<Action, ConfigureError> {
+    action_of(&load(plugin, secrets, extra_ca_pem, Arc::new(SystemClock)).await, written).await
+}
+
+/// A built-in plugin in a runtime of its own.
+pub(super) async fn load(
+    plugin: &str,
+    secrets: &[(&str, &str)],
+    extra_ca_pem: Vec<Vec<u8>>,
+    clock: Arc<dyn Clock>,
+) -> Arc<Plugin> {
     let settings = RuntimeSettings {
-        cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")),
+        cache_dir: Some(compiled()),
         max_instances: 8,
         extra_ca_pem,
         ..RuntimeSettings::default()
     };
     let secrets = secrets.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    let runtime = Runtime::new(settings, Arc::new(Secrets(secrets)), Arc::new(SystemClock)).unwrap();
+    let runtime = Runtime::new(settings, Arc::new(Secrets(secrets)), clock).unwrap();
     let bytes = std::fs::read(built(plugin)).unwrap();
-    let plugin = runtime.load(plugin, ComponentSource::Bytes(bytes.into()), None).await.unwrap();
+    runtime.load(plugin, ComponentSource::Bytes(bytes.into()), None).await.unwrap()
+}
+
+/// An action of a plugin.
+pub(super) async fn action_of(plugin: &Arc<Plugin>, mut written: Value) -> Result<Action, ConfigureError> {
     written["type"] = json!(plugin.name());
     let action: ActionConfig = serde_json::from_value(written).unwrap();
     plugin.configure(&action, "test-observer").await.map(Action)
@@ -65,7 +79,13 @@ pub(super) async fn refused(plugin: &str, written: Value) -> String {
     }
 }
 
-fn built(plugin: &str) -> PathBuf {
+/// Where compiled plugins are kept: compiled once for all tests.
+pub(super) fn compiled() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
+}
+
+/// The component of a built-in plugin.
+pub(crate) fn built(plugin: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/dist/{plugin}.wasm"));
     assert!(path.exists(), "{} is missing: run `cargo xtask plugins` first", path.display());
     path
@@ -81,6 +101,18 @@ impl Action {
     /// One attempt for an event and a delivery's id.
     pub(super) async fn attempt(&self, event: &PreparedEvent, id: Uuid) -> Attempt {
         self.0.run(event, DeliveryInfo { id: DeliveryId(id), attempt: 1, max_attempts: 3 }).await
+    }
+
+    /// One attempt for each of these events, in one call.
+    pub(super) async fn run_batch(&self, events: &[PreparedEvent]) -> Vec<Attempt> {
+        let delivery = || DeliveryInfo { id: DeliveryId(Uuid::now_v7()), attempt: 1, max_attempts: 3 };
+        let items: Vec<_> = events.iter().map(|event| BatchItem { event, delivery: delivery() }).collect();
+        self.0.run_batch(&items).await
+    }
+
+    /// What bounds on concurrency are counted by.
+    pub(super) fn destination(&self) -> &str {
+        self.0.destination()
     }
 
     /// The origins that it may send to.

@@ -20,11 +20,11 @@ use super::{
     json_object, require,
 };
 
-const API_KEY: &str = "bWFkZTpmb3ItdGVzdHM=";
+pub(super) const API_KEY: &str = "bWFkZTpmb3ItdGVzdHM=";
 
 /// Documents by id.
 #[derive(Clone, Default)]
-struct Index(Arc<Mutex<HashMap<String, Versioned>>>);
+pub(super) struct Index(Arc<Mutex<HashMap<String, Versioned>>>);
 
 /// What is kept of a document.
 #[derive(Clone)]
@@ -35,10 +35,10 @@ struct Versioned {
 }
 
 /// What is asked for.
-struct Asked {
-    id: String,
-    version: u64,
-    document: Option<String>,
+pub(super) struct Asked {
+    pub(super) id: String,
+    pub(super) version: u64,
+    pub(super) document: Option<String>,
 }
 
 fn contract(request: &Received) -> Result<Asked, String> {
@@ -79,26 +79,39 @@ impl Index {
             Ok(asked) => asked,
             Err(why) => return broken(request, &why),
         };
-        let mut documents = self.0.lock().unwrap();
-        let there = documents.get(&asked.id).cloned();
-        let id = &asked.id;
-        if there.as_ref().is_some_and(|there| asked.version < there.version) {
+        let (id, version) = (asked.id.clone(), asked.version);
+        let Some((status, result)) = self.change(asked) else {
             return refusal(409, "version_conflict_engine_exception");
+        };
+        Answer::status(status)
+            .json(&json!({"_index": "orders", "_id": id, "_version": version, "result": result}))
+    }
+
+    /// Makes a change, unless there is a newer version; the status and what was done.
+    pub(super) fn change(&self, asked: Asked) -> Option<(u16, &'static str)> {
+        let mut documents = self.0.lock().unwrap();
+        let there = documents.get(&asked.id);
+        if there.is_some_and(|there| asked.version < there.version) {
+            return None;
         }
         let existed = there.is_some_and(|there| there.document.is_some());
-        let (status, result) = match (&asked.document, existed) {
+        let done = match (&asked.document, existed) {
             (Some(_), false) => (201, "created"),
             (Some(_), true) => (200, "updated"),
             (None, true) => (200, "deleted"),
             (None, false) => (404, "not_found"),
         };
-        documents.insert(id.clone(), Versioned { version: asked.version, document: asked.document });
-        Answer::status(status)
-            .json(&json!({"_index": "orders", "_id": id, "_version": asked.version, "result": result}))
+        documents.insert(asked.id, Versioned { version: asked.version, document: asked.document });
+        Some(done)
+    }
+
+    /// How many documents there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap().values().filter(|there| there.document.is_some()).count()
     }
 
     /// The document of that id.
-    fn get(&self, id: &str) -> Option<String> {
+    pub(super) fn get(&self, id: &str) -> Option<String> {
         self.0.lock().unwrap().get(id).and_then(|there| there.document.clone())
     }
 }
@@ -120,7 +133,7 @@ async fn indexing(server: &Receiver) -> Action {
 }
 
 /// An event of order 7 at a second.
-fn event(kind: EventKind, at_secs: i64, row: Value) -> PreparedEvent {
+pub(super) fn event(kind: EventKind, at_secs: i64, row: Value) -> PreparedEvent {
     let mut event = EntityEvent::new(kind, "Order", 7, row);
     event.occurred_at = Timestamp::from_micros(at_secs * 1_000_000 + 5);
     PreparedEvent::new(event)

@@ -7,15 +7,24 @@ mod cache;
 mod certificate;
 mod component;
 mod elasticsearch;
+mod elasticsearch_bulk;
 mod email;
 mod example;
 mod fcm;
+mod log;
 mod meilisearch;
+mod mutual_tls;
+mod oauth2;
+mod opensearch;
+mod reference;
 mod slack;
 mod twilio;
 mod typesense;
 mod versions;
 mod vonage;
+mod webhook;
+
+pub(crate) use component::built;
 
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_tests::{Answer, Received};

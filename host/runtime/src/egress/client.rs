@@ -1,23 +1,30 @@
-//! HTTP clients: one pool of connections for each set of grants, never shared between different sets.
+//! HTTP clients: one pool of connections for each set of grants and each client certificate, never shared between different
+//! ones.
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::{
+    client::Resumption,
+    pki_types::{CertificateDer, pem::PemObject as _},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use rustls_platform_verifier::Verifier;
 
+use super::{
+    identity::{Fingerprint, Identity},
+    names::{GuardedResolver, Names, SystemNames},
+};
 use crate::{
     capability::{Effective, Origin, PrivateNetwork},
     engine::EngineError,
 };
 
 /// What makes two actions share a pool.
-type GrantSet = (Vec<Origin>, PrivateNetwork);
+type Sharing = (Vec<Origin>, PrivateNetwork, Option<Fingerprint>);
 
 /// An unused connection is closed after that.
 const IDLE: Duration = Duration::from_mins(1);
@@ -27,8 +34,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// All clients in use.
 pub(crate) struct Clients {
     tls: Arc<Tls>,
+    names: Arc<dyn Names>,
     user_agent: String,
-    by_grants: Mutex<HashMap<GrantSet, Weak<Client>>>,
+    by_sharing: Mutex<HashMap<Sharing, Weak<Client>>>,
 }
 
 impl Clients {
@@ -36,13 +44,21 @@ impl Clients {
         // Fails when the program has installed a provider before; that one is then used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = Arc::new(Tls::new(extra_ca_pem)?);
-        Ok(Self { tls, user_agent: user_agent.to_owned(), by_grants: Mutex::default() })
+        let (user_agent, names) = (user_agent.to_owned(), Arc::new(SystemNames));
+        Ok(Self { tls, names, user_agent, by_sharing: Mutex::default() })
     }
 
-    /// The client for a set of grants; made when it is first used to send.
-    pub(crate) fn of(&self, effective: &Effective) -> Arc<Client> {
-        let key = (effective.origins.clone(), effective.private_network.clone());
-        let mut known = self.by_grants.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The same with another way to look names up.
+    #[cfg(test)]
+    pub(super) fn with_names(self, names: Arc<dyn Names>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// The client for a set of grants and a client certificate; made when it is first used to send.
+    pub(crate) fn of(&self, effective: &Effective, identity: Option<&Identity>) -> Arc<Client> {
+        let fingerprint = identity.map(|identity| identity.fingerprint);
+        let key = (effective.origins.clone(), effective.private_network.clone(), fingerprint);
+        let mut known = self.by_sharing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = known.get(&key).and_then(Weak::upgrade) {
             return client;
         }
@@ -50,6 +66,8 @@ impl Clients {
         let client = Arc::new(Client {
             private_network: effective.private_network.clone(),
             tls: Arc::clone(&self.tls),
+            certified: identity.map(|identity| Arc::clone(&identity.certified)),
+            names: Arc::clone(&self.names),
             user_agent: self.user_agent.clone(),
             http: OnceLock::new(),
         });
@@ -58,10 +76,12 @@ impl Clients {
     }
 }
 
-/// The connections of one set of grants.
+/// The connections of one set of grants, with or without a client certificate.
 pub(crate) struct Client {
     private_network: PrivateNetwork,
     tls: Arc<Tls>,
+    certified: Option<Arc<CertifiedKey>>,
+    names: Arc<dyn Names>,
     user_agent: String,
     http: OnceLock<Result<reqwest::Client, String>>,
 }
@@ -73,12 +93,19 @@ impl Client {
 
     fn build(&self) -> Result<reqwest::Client, String> {
         let mut tls = self.tls.config().clone();
+        let resolver =
+            GuardedResolver { names: Arc::clone(&self.names), private_network: self.private_network.clone() };
         // RFC 7301; APNs speaks HTTP/2 only.
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if let Some(certified) = &self.certified {
+            tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(certified)));
+            // A session that others began is not theirs to go on with (RFC 8446, 2.2): it stands for their certificate.
+            tls.resumption = Resumption::default();
+        }
         reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(&self.user_agent)
-            .dns_resolver(Arc::new(GuardedResolver { private_network: self.private_network.clone() }))
+            .dns_resolver(Arc::new(resolver))
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -135,58 +162,6 @@ fn extra_roots(all: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, EngineEr
     Ok(roots)
 }
 
-/// Resolves a name once and hands on only the addresses that may be connected to.
-struct GuardedResolver {
-    private_network: PrivateNetwork,
-}
-
-/// A name has only addresses in special ranges.
-#[derive(Debug, thiserror::Error)]
-#[error("the name resolves to an address in a special range ({range})")]
-pub(super) struct OnlySpecial {
-    pub(super) range: &'static str,
-}
-
-/// A name has no address.
-#[derive(Debug, thiserror::Error)]
-#[error("the name does not resolve: {0}")]
-pub(super) struct Unresolved(String);
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let private_network = self.private_network.clone();
-        Box::pin(async move {
-            let permitted = resolve(name.as_str(), 0, &private_network).await?;
-            Ok(Box::new(permitted.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// The addresses of a name (or of an address, written out) that may be connected to; at least one. Who calls this
-/// connects to exactly these.
-pub(super) async fn resolve(
-    name: &str,
-    port: u16,
-    private_network: &PrivateNetwork,
-) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
-    let found = tokio::net::lookup_host((name, port)).await.map_err(|error| Unresolved(error.to_string()))?;
-    let mut range = None;
-    let permitted: Vec<SocketAddr> = found
-        .filter(|address| match private_network.permits(address.ip()) {
-            Ok(()) => true,
-            Err(special) => {
-                range = Some(special);
-                false
-            }
-        })
-        .collect();
-    match (permitted.is_empty(), range) {
-        (false, _) => Ok(permitted),
-        (true, Some(range)) => Err(OnlySpecial { range }.into()),
-        (true, None) => Err(Unresolved("it has no address".to_owned()).into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,7 +170,7 @@ mod tests {
     fn servers_that_speak_something_else_are_not_offered_http() {
         // As mail and Redis connect.
         let clients = Clients::new("test", &[]).unwrap();
-        assert!(clients.of(&Effective::default()).http().is_ok());
+        assert!(clients.of(&Effective::default(), None).http().is_ok());
         assert!(clients.tls.config().alpn_protocols.is_empty());
     }
 
@@ -205,13 +180,13 @@ mod tests {
         let origins = vec!["https://a.example".parse().unwrap()];
         let open = Effective { origins: origins.clone(), ..Effective::default() };
         let private = Effective { origins, private_network: PrivateNetwork::Granted, ..Effective::default() };
-        let first = clients.of(&open);
-        assert!(Arc::ptr_eq(&first, &clients.of(&open)));
-        assert!(!Arc::ptr_eq(&first, &clients.of(&private)));
-        assert!(!Arc::ptr_eq(&first, &clients.of(&Effective::default())));
+        let first = clients.of(&open, None);
+        assert!(Arc::ptr_eq(&first, &clients.of(&open, None)));
+        assert!(!Arc::ptr_eq(&first, &clients.of(&private, None)));
+        assert!(!Arc::ptr_eq(&first, &clients.of(&Effective::default(), None)));
         drop(first);
         assert_eq!(
-            clients.by_grants.lock().unwrap().values().filter(|client| client.strong_count() > 0).count(),
+            clients.by_sharing.lock().unwrap().values().filter(|client| client.strong_count() > 0).count(),
             0
         );
     }

@@ -19,7 +19,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::client::{Tls, resolve};
+use super::{
+    client::Tls,
+    names::{SystemNames, resolve},
+};
 use crate::capability::PrivateNetwork;
 
 /// A connection, plain or encrypted.
@@ -48,7 +51,7 @@ impl Endpoint {
 
     /// Connects to the first address that answers.
     pub(super) async fn connect(&self) -> Result<TcpStream, DialError> {
-        let addresses = resolve(&self.host, self.port, &Self::GRANTED)
+        let addresses = resolve(&SystemNames, &self.host, self.port, &Self::GRANTED)
             .await
             .map_err(|error| DialError(format!("{self}: {error}")))?;
         let mut last = None;

@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Bounds, Egress, EgressError, Permit, Request, Response,
-    client::{OnlySpecial, Unresolved},
     decision::private_reason,
+    names::{OnlySpecial, Unresolved},
     request::{Hop, method},
     retry_after,
 };
@@ -34,6 +34,7 @@ impl Egress {
         timeout_at(deadline, self.exchange(permit, request, bounds))
             .await
             .unwrap_or(Err(EgressError::Timeout))
+            .map_err(|error| error.without_secrets(permit))
     }
 
     async fn exchange(
@@ -89,6 +90,22 @@ impl Egress {
             None => (Bytes::new(), true),
         };
         Ok(Response { status, headers, body, truncated, retry_after_ms })
+    }
+}
+
+impl EgressError {
+    /// What a peer or a library says of a failure may repeat what was sent.
+    fn without_secrets(self, permit: &Permit) -> Self {
+        let told = |text| permit.handles.redact_text(text);
+        match self {
+            Self::InvalidRequest(why) => Self::InvalidRequest(told(why)),
+            Self::Denied(why) => Self::Denied(told(why)),
+            Self::Dns(why) => Self::Dns(told(why)),
+            Self::Connect(why) => Self::Connect(told(why)),
+            Self::Tls(why) => Self::Tls(told(why)),
+            Self::Protocol(why) => Self::Protocol(told(why)),
+            Self::Timeout => Self::Timeout,
+        }
     }
 }
 
@@ -153,7 +170,7 @@ async fn body(answer: &mut reqwest::Response, room: u64) -> Result<(Bytes, bool)
 }
 
 async fn send_one(permit: &Permit, hop: &Hop) -> Result<reqwest::Response, EgressError> {
-    let http = permit.client.http().map_err(|why| EgressError::Connect(why.to_owned()))?;
+    let http = permit.client(&hop.origin).http().map_err(|why| EgressError::Connect(why.to_owned()))?;
     let mut request = reqwest::Request::new(hop.method.clone(), hop.url.clone());
     let mut headers: HeaderMap = hop.headers.clone();
     headers.entry(header::ACCEPT).or_insert(header::HeaderValue::from_static("*/*"));
@@ -177,6 +194,10 @@ fn redirected_method(status: StatusCode, method: &Method) -> Method {
     }
 }
 
+/// How rustls begins to tell of an alert. With TLS 1.3 a client certificate is refused after the handshake, and HTTP/2
+/// hands on only the text of such an error.
+const ALERT: &str = "received fatal alert: ";
+
 /// What went wrong, without the URL, which may hold a secret.
 fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     let error = error.without_url();
@@ -199,6 +220,8 @@ fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     let text = format!("{}: {deepest}", hop.shown);
     if timeout && !connect {
         EgressError::Timeout
+    } else if deepest.starts_with(ALERT) {
+        EgressError::Tls(text)
     } else if connect {
         EgressError::Connect(text)
     } else {

@@ -8,13 +8,17 @@ mod client;
 mod decision;
 mod dial;
 mod exchange;
+mod identity;
 mod mail;
 mod memcached;
+mod names;
 mod pool;
 mod redis;
 mod request;
 mod retry_after;
 mod services;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Instant};
 
@@ -22,6 +26,7 @@ use aftercommit_core::Clock;
 use bytes::Bytes;
 
 pub(crate) use client::{Client, Clients};
+pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply};
 pub use mail::{SmtpEncryption, SmtpSettings};
 pub(crate) use memcached::MemcachedFault;
@@ -32,7 +37,7 @@ pub(crate) use request::{Decided, forbidden_header};
 pub(crate) use services::Services;
 
 use crate::{
-    capability::Effective,
+    capability::{Effective, Origin},
     hostapi::{ProviderTokens, Tokens},
     secrets::Handles,
 };
@@ -52,8 +57,19 @@ pub(crate) struct Permit {
     pub(crate) effective: Effective,
     pub(crate) handles: Handles,
     pub(crate) client: Arc<Client>,
+    /// The origins that are shown a client certificate, each with the connections on which it is.
+    pub(crate) identified: Vec<(Origin, Arc<Client>)>,
     pub(crate) tokens: Tokens,
     pub(crate) decided: Decided,
+}
+
+impl Permit {
+    /// The connections for an origin. One that this action shows no certificate to never meets a connection on which it
+    /// has shown one.
+    fn client(&self, origin: &Origin) -> &Client {
+        let identified = self.identified.iter().find(|(identified, _)| identified == origin);
+        identified.map_or(&self.client, |(_, client)| client)
+    }
 }
 
 /// Whose action it is, for audit and log.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Headers that the host or the connection decides.
-const FORBIDDEN: [&str; 10] = [
+const FORBIDDEN: [&str; 11] = [
     "host",
     "content-length",
     "connection",
@@ -24,6 +24,7 @@ const FORBIDDEN: [&str; 10] = [
     "te",
     "trailer",
     "upgrade",
+    "http2-settings",
     "expect",
 ];
 
@@ -94,10 +95,27 @@ impl Permit {
         Ok(target)
     }
 
+    /// How many headers a request leaves with, if it may be sent.
+    pub(crate) fn prepare(&self, request: &Request) -> Result<usize, EgressError> {
+        let target = self.target(&request.url)?;
+        Ok(self.hop(request, Method::GET, target, true, true)?.headers.len())
+    }
+
     /// Decides on where a redirect leads.
     pub(super) fn redirected(&self, url: Url, secret: bool) -> Result<Target, EgressError> {
-        let shown = if secret { "the redirect's URL".to_owned() } else { shown(&url) };
+        // Many servers repeat the path and the query that they were asked for.
+        let decoded: Vec<u8> = percent_encoding::percent_decode_str(url.as_str()).collect();
+        let mut carried = self.handles.found_in(url.as_str().as_bytes());
+        carried.extend(self.handles.found_in(&decoded));
+        let shown = if secret || !carried.is_empty() {
+            "the redirect's URL (not shown, it holds a secret)".to_owned()
+        } else {
+            shown(&url)
+        };
         let origin = self.decide(&url, &shown)?;
+        for entry in carried {
+            entry.check(&origin).map_err(|refused| self.refused(&shown, &refused))?;
+        }
         Ok(Target { url, origin, shown: shown.into() })
     }
 
@@ -223,13 +241,15 @@ fn shown(url: &Url) -> String {
     shown.into()
 }
 
+/// Methods that are about the connection, not about what is at its end, in any case of letters: the forbidden methods of
+/// the Fetch standard (2.2.1).
+const FORBIDDEN_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
+
 /// A request's method.
 pub(super) fn method(text: &str) -> Result<Method, EgressError> {
-    match Method::from_bytes(text.as_bytes()) {
-        Ok(Method::CONNECT | Method::TRACE) | Err(_) => Err(EgressError::InvalidRequest(format!(
-            "`{}` is not a method that can be sent",
-            text.escape_debug()
-        ))),
-        Ok(method) => Ok(method),
-    }
+    let forbidden = FORBIDDEN_METHODS.iter().any(|name| name.eq_ignore_ascii_case(text));
+    Method::from_bytes(text.as_bytes()).ok().filter(|_| !forbidden).ok_or_else(|| {
+        let shown: String = text.escape_debug().take(40).collect();
+        EgressError::InvalidRequest(format!("`{shown}` is not a method that can be sent"))
+    })
 }

@@ -17,7 +17,6 @@ impl Host for Guest {
         if self.call.phase != Phase::Run {
             return Ok(Err(HttpError::Denied("requests are sent during `run` only".to_owned())));
         }
-        self.call.waited = true;
         let request = egress::Request::from(request);
         let sent = self.call.egress.send(&self.call.permit, &request, self.call.bounds()).await;
         if let (Auth::Bearer(token), Ok(egress::Response { status: 401, .. })) = (&request.auth, &sent) {

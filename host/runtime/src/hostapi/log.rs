@@ -15,6 +15,7 @@ use crate::{
     bindings::aftercommit::action::log::{Host, Level},
     egress::Who,
     guest::Guest,
+    plain::one_line,
 };
 
 impl Host for Guest {
@@ -73,11 +74,13 @@ impl LogSink {
     }
 
     fn write(&self, level: Level, message: &str, fields: &[(String, String)]) {
+        let message = &*one_line(message);
         if !self.admit(level, message, fields) {
             return;
         }
         let mut text = String::new();
         for (name, value) in fields {
+            let name = one_line(name);
             let _ = write!(text, "{}{name}={value:?}", if text.is_empty() { "" } else { " " });
         }
         macro_rules! line {

@@ -15,9 +15,12 @@ impl Host for Guest {
         if self.call.phase != Phase::Run {
             return Ok(Err(MailError::Denied("mail is sent during `run` only".to_owned())));
         }
-        self.call.waited = true;
-        let call = &self.call;
         let letter = Letter::from(message);
+        if self.call.deliveries > 1 && letter.message_id.is_none() {
+            let why = "in a batch each message has a message id of its own, made from its delivery's id";
+            return Ok(Err(MailError::InvalidMessage(why.to_owned())));
+        }
+        let call = &self.call;
         let sent = call.egress.mail(&call.permit, &letter, call.log.delivery(), call.bounds()).await;
         Ok(sent.map_err(MailError::from))
     }

@@ -17,7 +17,6 @@ impl Guest {
             let why = "commands are sent during `run` only".to_owned();
             return Ok(Err(MemcachedError::Denied(why)));
         }
-        self.call.waited = true;
         Ok(Ok(()))
     }
 }

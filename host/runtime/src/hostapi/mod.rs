@@ -1,6 +1,7 @@
 //! What a guest may call, one file an interface. Each checks the phase, counts the call and asks the module that knows.
 
 mod clock;
+mod held;
 mod http;
 mod jwt;
 mod log;

@@ -21,7 +21,6 @@ impl Host for Guest {
         if self.call.phase != Phase::Run {
             return Ok(Err(RedisError::Denied("commands are sent during `run` only".to_owned())));
         }
-        self.call.waited = true;
         let call = &self.call;
         let arguments: Vec<&[u8]> = arguments.iter().map(content_bytes).collect();
         let reply = call.egress.redis(&call.permit, &connection, &command, &arguments, call.bounds()).await;

@@ -88,7 +88,6 @@ impl Host for Guest {
         if let Err(error) = self.may(Need::Secrets) {
             return Ok(Err(error));
         }
-        self.call.waited = true;
         Ok(token::access_token(&self.call, &request).await)
     }
 

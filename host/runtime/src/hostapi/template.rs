@@ -1,5 +1,7 @@
 //! `template`: the host's template language for text that only the guest can complete.
 
+use std::time::Instant;
+
 use handlebars::Context;
 
 use crate::{
@@ -19,21 +21,38 @@ impl Host for Guest {
         if self.call.phase == Phase::Describe {
             return Ok(Err("templates are not rendered during `describe`".to_owned()));
         }
-        self.call.waited = true;
         let max_bytes = self.call.limits.rendered_bytes;
+        let deadline = self.call.deadline;
+        // Each value in a template may write all of it.
+        if data.len() as u64 > max_bytes {
+            let why = format!(
+                "the data has {} bytes; at most {max_bytes} are taken (`limits.rendered_bytes`)",
+                data.len()
+            );
+            return Ok(Err(why));
+        }
         // On a thread of its own: a guest's template may take long, and the template parser refuses to work on a
         // guest's stack, because it can not see where that ends.
         let rendered =
-            tokio::task::spawn_blocking(move || render(&text, escaping.into(), &data, max_bytes)).await;
+            tokio::task::spawn_blocking(move || render(&text, escaping.into(), &data, max_bytes, deadline))
+                .await;
         Ok(rendered.unwrap_or_else(|_| Err("the template could not be rendered".to_owned())))
     }
 }
 
-fn render(text: &str, escaping: Escaping, data: &str, max_bytes: u64) -> Result<String, String> {
+fn render(
+    text: &str,
+    escaping: Escaping,
+    data: &str,
+    max_bytes: u64,
+    deadline: Instant,
+) -> Result<String, String> {
     let data: serde_json::Value =
         serde_json::from_str(data).map_err(|error| format!("the data is not JSON: {error}"))?;
     let template = Template::compile(text, escaping).map_err(|error| error.to_string())?;
-    template.render(&Context::from(data), max_bytes).map_err(|problem| problem.to_string())
+    template
+        .render_until(Some(deadline), &Context::from(data), max_bytes)
+        .map_err(|problem| problem.to_string())
 }
 
 impl From<template::Escaping> for Escaping {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     bindings::aftercommit::action::secrets::{SecretError, TokenRequest},
-    egress::Request,
+    egress::{Permit, Request},
     guest::Call,
     secrets::{Entry, Secret},
 };
@@ -35,6 +35,10 @@ struct Kept {
 const LEAST_AGE: Duration = Duration::from_mins(1);
 /// A token is renewed that long before it expires.
 const MARGIN: Duration = Duration::from_mins(1);
+/// Different tokens that one action has at the same time.
+const MAX_TOKENS: usize = 64;
+/// What one is asked for with: addresses, names and scopes.
+const MAX_REQUEST_BYTES: usize = 16 << 10;
 /// When an endpoint does not say (RFC 6749, 5.1 only recommends that it does).
 const DEFAULT_LIFE_SECS: u64 = 300;
 
@@ -66,6 +70,7 @@ pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<St
     if let Some(token) = kept.get(&key).filter(|token| egress.clock.now() < token.renew_at) {
         return Ok(token.handle.clone());
     }
+    make_room(&mut kept, &key, permit, egress.clock.now())?;
     let (secret, renew_at) = match asked {
         TokenRequest::ClientCredentials(asked) => obtain(call, &client_credentials(permit, asked)?).await?,
         TokenRequest::ServiceAccount(asked) => obtain(call, &service_account(permit, egress, asked)?).await?,
@@ -93,6 +98,34 @@ pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<St
     let obtained_at = egress.clock.now();
     kept.insert(key, Kept { handle: handle.clone(), obtained_at, renew_at });
     Ok(handle)
+}
+
+/// What a guest asks for becomes the name of a token that is kept: a guest that asks for ever new ones is refused.
+fn make_room(
+    kept: &mut HashMap<String, Kept>,
+    key: &str,
+    permit: &Permit,
+    now: Timestamp,
+) -> Result<(), SecretError> {
+    if key.len() > MAX_REQUEST_BYTES {
+        let why =
+            format!("a token is asked for with {} bytes; at most {MAX_REQUEST_BYTES} are taken", key.len());
+        return Err(SecretError::Token(why));
+    }
+    if kept.len() >= MAX_TOKENS && !kept.contains_key(key) {
+        kept.retain(|_, token| {
+            let valid = now < token.renew_at;
+            if !valid {
+                permit.handles.withdraw(&token.handle);
+            }
+            valid
+        });
+    }
+    if kept.len() >= MAX_TOKENS && !kept.contains_key(key) {
+        let why = format!("an action has at most {MAX_TOKENS} different tokens at the same time");
+        return Err(SecretError::Token(why));
+    }
+    Ok(())
 }
 
 /// Asks a token endpoint; returns the token and when to ask again.
@@ -137,8 +170,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        bindings::aftercommit::action::secrets::{ClientCredentials, ServiceAccount},
+        bindings::aftercommit::action::secrets::{
+            ClientCredentials, ProviderToken, ServiceAccount, Signature,
+        },
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
+        cpu::CpuMeter,
         egress::{Clients, Decided, Egress, Permit, Services, Who},
         guest::Phase,
         hostapi::{LogSink, ProviderTokens},
@@ -190,13 +226,14 @@ mod tests {
         let destinations = vec![origin.clone()];
         let handle =
             handles.issue(Entry { name: "S".into(), secret: Secret::new(secret), destinations, body: None });
-        let client = clients.of(&effective);
+        let client = clients.of(&effective, None);
         let who = Arc::<Who>::default();
         let permit = Arc::new(Permit {
             who: Arc::clone(&who),
             effective,
             handles,
             client,
+            identified: Vec::new(),
             tokens: Tokens::default(),
             decided: Decided::default(),
         });
@@ -212,10 +249,9 @@ mod tests {
             limits: Arc::new(Limits::default()),
             log: LogSink::new(who, String::new(), 1, 1),
             deadline: Instant::now() + Duration::from_secs(5),
-            max_ticks: 1,
-            ticks: 0,
+            cpu: Arc::new(CpuMeter::new(Duration::from_secs(1), Duration::from_millis(5))),
             host_calls: 0,
-            waited: false,
+            deliveries: 1,
         };
         (call, handle)
     }
@@ -263,6 +299,40 @@ mod tests {
         let requests = seen.lock().unwrap();
         assert!(requests[0].contains("authorization: Basic bWU6cGE6c3M="), "{}", requests[0]);
         assert!(requests[0].ends_with("grant_type=client_credentials&scope=a+b"), "{}", requests[0]);
+    }
+
+    /// Tokens that the host signs itself cost a guest no request.
+    #[tokio::test]
+    async fn a_guest_that_asks_for_ever_new_tokens_is_refused() {
+        let clock = Arc::new(Hand(StdMutex::new(Timestamp::from_micros(0))));
+        let random = ring::rand::SystemRandom::new();
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----",
+            STANDARD.encode(der.as_ref())
+        );
+        let (call, handle) = call(&"http://127.0.0.1:1".parse().unwrap(), &pem, &clock);
+        let asked = |issuer: String| {
+            TokenRequest::ProviderToken(ProviderToken {
+                key: handle.clone(),
+                algorithm: Signature::Es256,
+                key_id: "ABC123DEFG".into(),
+                issuer,
+            })
+        };
+        let mut handles = Vec::new();
+        for number in 0..MAX_TOKENS {
+            handles.push(access_token(&call, &asked(number.to_string())).await.unwrap());
+        }
+        let refused =
+            |error: SecretError| matches!(error, SecretError::Token(ref why) if why.contains("at most"));
+        assert!(refused(access_token(&call, &asked("one more".into())).await.unwrap_err()));
+        assert_eq!(access_token(&call, &asked("7".into())).await.unwrap(), handles[7]);
+        assert!(refused(access_token(&call, &asked("x".repeat(20_000))).await.unwrap_err()));
+        // When they are over, others have room.
+        *clock.0.lock().unwrap() = Timestamp::from_micros(3_600_000_000);
+        access_token(&call, &asked("one more".into())).await.unwrap();
+        assert!(call.permit.handles.whole(&handles[7]).is_none());
     }
 
     #[tokio::test]

@@ -59,6 +59,13 @@ impl Handles {
         }
     }
 
+    /// From now on the handle stands for nothing.
+    pub(crate) fn withdraw(&self, handle: &str) {
+        if let Some(own) = handle.strip_prefix(prefix()) {
+            self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(own);
+        }
+    }
+
     /// What a text that is a handle, and nothing else, stands for.
     pub(crate) fn whole(&self, handle: &str) -> Option<Arc<Entry>> {
         self.own(handle.strip_prefix(prefix())?)

@@ -74,7 +74,8 @@ pub(crate) fn fetch(
     if problems.is_empty() { Ok(secrets) } else { Err(ConfigureError { problems }) }
 }
 
-/// Replaces every `${secret:NAME}` by a handle. Where the schema lets a secret into a body, its handle is another one.
+/// Replaces every `${secret:NAME}` by a handle. Where the schema lets a secret into a body, its handle is another one. What
+/// the host alone uses, in TLS, has none.
 pub(crate) fn place_handles(
     mut config: Value,
     marks: &BTreeMap<String, Marks>,
@@ -89,6 +90,9 @@ pub(crate) fn place_handles(
             return;
         }
         let marks = marks.get(pointer);
+        if marks.is_some_and(|marks| marks.tls_certificate.is_some() || marks.tls_key.is_some()) {
+            return;
+        }
         let body =
             marks.filter(|marks| marks.secret_body).map(|marks| marks.template.unwrap_or(Escaping::Text));
         let mut replaced = String::with_capacity(text.len());

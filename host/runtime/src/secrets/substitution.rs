@@ -130,7 +130,7 @@ impl Entry {
 }
 
 /// Encodes what would end a path segment's or a query value's text. `/`, `:` and `=` stay: tokens in paths hold them.
-fn percent_encode(text: &str, out: &mut String) {
+pub(super) fn percent_encode(text: &str, out: &mut String) {
     use std::fmt::Write as _;
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~:/=,;".contains(&byte) {

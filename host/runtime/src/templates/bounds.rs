@@ -1,6 +1,6 @@
-//! Bounds of rendering: size of the text, steps of loops, nesting of the template.
+//! Bounds of rendering: size of the text, steps of loops and blocks, time, nesting of the template.
 
-use std::io;
+use std::{io, time::Instant};
 
 use handlebars::Output;
 
@@ -10,18 +10,21 @@ use super::{RenderProblem, TemplateError};
 pub(super) const MAX_STEPS: u32 = 100_000;
 /// Blocks within blocks (an `else` counts too), and parentheses within parentheses: the parser recurses over them.
 const MAX_DEPTH: usize = 32;
+/// Values in parentheses of one block or expression: they are worked out between two steps.
+pub(super) const MAX_SUBEXPRESSIONS: usize = 32;
 
 /// Collects text up to a size, and counts the steps.
 pub(super) struct BoundedOutput {
     text: String,
     max_bytes: u64,
     steps: u32,
+    deadline: Option<Instant>,
     problem: Option<RenderProblem>,
 }
 
 impl BoundedOutput {
-    pub(super) fn new(max_bytes: u64) -> Self {
-        Self { text: String::new(), max_bytes, steps: 0, problem: None }
+    pub(super) fn new(max_bytes: u64, deadline: Option<Instant>) -> Self {
+        Self { text: String::new(), max_bytes, steps: 0, deadline, problem: None }
     }
 
     pub(super) fn into_text(self) -> String {
@@ -38,6 +41,8 @@ impl Output for BoundedOutput {
         self.steps += 1;
         let problem = if self.steps > MAX_STEPS {
             RenderProblem::TooLong
+        } else if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            RenderProblem::TimedOut
         } else if (self.text.len() + piece.len()) as u64 > self.max_bytes {
             RenderProblem::TooLarge(self.max_bytes)
         } else {
@@ -92,4 +97,52 @@ pub(super) fn check_depth(text: &str) -> Result<(), TemplateError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use handlebars::Context;
+    use serde_json::json;
+
+    use super::*;
+    use crate::templates::{Escaping, Template};
+
+    fn compile(text: &str) -> Result<Template, TemplateError> {
+        Template::compile(text, Escaping::Text)
+    }
+
+    #[test]
+    fn a_template_that_writes_nothing_ends_at_its_deadline() {
+        let context = Context::from(json!({"a": [1, 2, 3]}));
+        for text in [
+            "{{#each a}}{{/each}}",
+            "{{#if (eq a 1)}}x{{/if}}",
+            "{{#unless a}}x{{/unless}}",
+            "{{#if a}}{{/if}}",
+        ] {
+            let template = compile(text).unwrap();
+            let later = Instant::now() + Duration::from_secs(3600);
+            assert!(template.render_until(Some(later), &context, 100).is_ok(), "{text}");
+            let over = template.render_until(Some(Instant::now()), &context, 100);
+            assert_eq!(over, Err(RenderProblem::TimedOut), "{text}");
+        }
+    }
+
+    #[test]
+    fn blocks_in_loops_are_steps() {
+        let many: Vec<u32> = (0..1000).collect();
+        let template =
+            compile(&format!("{{{{#each a}}}}{}{{{{/each}}}}", "{{#if ../b}}x{{/if}}".repeat(100))).unwrap();
+        let context = Context::from(json!({"a": many, "b": false}));
+        assert_eq!(template.render(&context, 100), Err(RenderProblem::TooLong));
+    }
+
+    #[test]
+    fn values_in_parentheses_are_bounded() {
+        let text = |count: usize| format!("{{{{#if (and{})}}}}x{{{{/if}}}}", " (json a)".repeat(count));
+        assert!(compile(&text(MAX_SUBEXPRESSIONS - 1)).is_ok());
+        assert!(compile(&text(MAX_SUBEXPRESSIONS)).err().unwrap().message.contains("parentheses"));
+    }
 }

@@ -7,12 +7,12 @@ use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
 
 use super::{
     Escaping, MAX_TEMPLATE_BYTES, Template, TemplateError,
-    bounds::check_depth,
+    bounds::{MAX_SUBEXPRESSIONS, check_depth},
     helpers::{HELPERS, RAW, STEP, WRITE},
 };
 use aftercommit_core::nearest;
 
-/// Counts a turn of a loop: stands at the start of the body of every `each`.
+/// Counts a turn of a loop, or a block: stands at the start of the body of every `each`, and before every block.
 static STEP_ELEMENT: LazyLock<TemplateElement> = LazyLock::new(|| {
     let mut template =
         handlebars::Template::compile(&format!("{{{{{STEP} 0}}}}")).expect("this is a template");
@@ -47,6 +47,26 @@ fn first_line(message: &str) -> String {
 }
 
 fn rewrite(template: &mut handlebars::Template) -> Result<(), TemplateError> {
+    rewrite_elements(template)?;
+    let mut position = 0;
+    while position < template.elements.len() {
+        if matches!(template.elements[position], TemplateElement::HelperBlock(_)) {
+            insert_step(template, position);
+            position += 1;
+        }
+        position += 1;
+    }
+    Ok(())
+}
+
+fn insert_step(template: &mut handlebars::Template, position: usize) {
+    template.elements.insert(position, STEP_ELEMENT.clone());
+    if let Some(place) = template.mapping.get(position).cloned() {
+        template.mapping.insert(position, place);
+    }
+}
+
+fn rewrite_elements(template: &mut handlebars::Template) -> Result<(), TemplateError> {
     for position in 0..template.elements.len() {
         let at = template.mapping.get(position).map(|place| (place.0, place.1));
         let wrong = |message: String| TemplateError { at, message };
@@ -105,25 +125,28 @@ fn block(helper: &mut HelperTemplate) -> Result<Result<(), TemplateError>, Strin
     if name == "each"
         && let Some(body) = &mut helper.template
     {
-        body.elements.insert(0, STEP_ELEMENT.clone());
-        if let Some(first) = body.mapping.first().cloned() {
-            body.mapping.insert(0, first);
-        }
+        insert_step(body, 0);
     }
     Ok(Ok(()))
 }
 
 fn subexpressions(params: &[Parameter], hash: &HashMap<String, Parameter>) -> Result<(), String> {
+    if count_subexpressions(params, hash)? > MAX_SUBEXPRESSIONS {
+        return Err(format!("there are more than {MAX_SUBEXPRESSIONS} values in parentheses"));
+    }
+    Ok(())
+}
+
+fn count_subexpressions(params: &[Parameter], hash: &HashMap<String, Parameter>) -> Result<usize, String> {
+    let mut count = 0;
     for parameter in params.iter().chain(hash.values()) {
         if let Parameter::Subexpression(inner) = parameter {
             known(inner.name())?;
-            subexpressions(
-                inner.params().map_or(&[], Vec::as_slice),
-                inner.hash().unwrap_or(&HashMap::new()),
-            )?;
+            let (params, none) = (inner.params().map_or(&[][..], Vec::as_slice), HashMap::new());
+            count += 1 + count_subexpressions(params, inner.hash().unwrap_or(&none))?;
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn known(name: &str) -> Result<(), String> {

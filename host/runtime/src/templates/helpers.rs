@@ -76,7 +76,7 @@ impl HelperDef for Write {
     }
 }
 
-/// Counts a turn of a loop by writing nothing.
+/// Counts a turn of a loop, or a block, by writing nothing.
 struct Step;
 
 impl HelperDef for Step {

@@ -14,6 +14,8 @@ mod context;
 mod escaping;
 mod helpers;
 
+use std::time::Instant;
+
 use handlebars::{Context, RenderContext, RenderErrorReason, Renderable as _};
 
 pub(crate) use context::context;
@@ -48,6 +50,9 @@ pub(crate) enum RenderProblem {
     /// Loops run too often.
     #[error("the template does more than {} steps", bounds::MAX_STEPS)]
     TooLong,
+    /// There is no time left.
+    #[error("the template is not rendered within the attempt's time")]
+    TimedOut,
     /// A helper was used wrongly.
     #[error("{0}")]
     Other(String),
@@ -61,7 +66,17 @@ impl Template {
 
     /// Renders over a context.
     pub(crate) fn render(&self, context: &Context, max_bytes: u64) -> Result<String, RenderProblem> {
-        let mut out = bounds::BoundedOutput::new(max_bytes);
+        self.render_until(None, context, max_bytes)
+    }
+
+    /// The same, no longer than to the deadline: for templates that somebody else than the operator wrote.
+    pub(crate) fn render_until(
+        &self,
+        deadline: Option<Instant>,
+        context: &Context,
+        max_bytes: u64,
+    ) -> Result<String, RenderProblem> {
+        let mut out = bounds::BoundedOutput::new(max_bytes, deadline);
         let mut state = RenderContext::new(None);
         match self.compiled.render(helpers::registry(self.escaping), context, &mut state, &mut out) {
             Ok(()) => Ok(out.into_text()),

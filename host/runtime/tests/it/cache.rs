@@ -25,7 +25,8 @@ fn host(redis: Option<&RedisServer>, memcached: Option<&MemcachedServer>) -> Run
 
 async fn try_action(host: RuntimeSettings, written: Value) -> Result<ConfiguredAction, String> {
     let runtime = runtime_with(host, &[]);
-    let plugin = runtime.load("cache", ComponentSource::File(component("cache")), None).await.unwrap();
+    let bytes = std::fs::read(component("cache")).unwrap();
+    let plugin = runtime.load("cache", ComponentSource::Bytes(bytes.into()), None).await.unwrap();
     try_configure(&plugin, written).await.map_err(|error| error.to_string())
 }
 

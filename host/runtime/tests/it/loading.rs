@@ -20,7 +20,7 @@ async fn a_plugin_says_what_it_is() {
         "{:?}",
         plugin.imports()
     );
-    assert!(!plugin.exports_batch());
+    assert!(plugin.exports_batch());
     assert!(plugin.size_bytes() > 1000);
     let digest = plugin.digest().to_owned();
     // By its digest, from the cache, in another engine.
@@ -28,6 +28,8 @@ async fn a_plugin_says_what_it_is() {
     let plugin =
         again.load("hook", ComponentSource::File(component("webhook")), Some(&digest)).await.unwrap();
     assert_eq!(plugin.digest(), digest);
+    let one_by_one = runtime.load("noop", ComponentSource::File(component("test/noop")), None).await.unwrap();
+    assert!(!one_by_one.exports_batch());
 }
 
 #[tokio::test]
@@ -92,10 +94,35 @@ async fn a_plugin_that_describes_itself_badly_is_refused_within_bounds() {
         ("floods", "the plugin describes itself wrongly: its configuration schema has 41943040 bytes"),
         ("grows", "the plugin does not describe itself: needs more than 64 MiB of memory"),
         ("lies", "the plugin describes itself wrongly: it needs `root`, which is no capability"),
+        ("chain", "the plugin describes itself wrongly: its configuration schema is nested deeper than 64"),
+        (
+            "double",
+            "the plugin describes itself wrongly: its configuration schema has more than 20000 keywords",
+        ),
+        ("itself", "the plugin describes itself wrongly: its configuration schema refers to itself"),
+        (
+            "regexp",
+            "the plugin describes itself wrongly: its configuration schema has 4000 patterns; at most 100",
+        ),
+        (
+            "away",
+            "the plugin describes itself wrongly: its configuration schema refers to `http://127.0.0.1:1/",
+        ),
+        (
+            "deep",
+            "the plugin describes itself wrongly: its configuration schema is not JSON: recursion limit",
+        ),
     ] {
         let error = refused(&runtime, describing(behaviour)).await.to_string();
         assert!(error.starts_with(told), "{behaviour}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_long_list_of_values_is_no_bomb() {
+    let runtime = runtime_with(settings(), &[]);
+    let long = ComponentSource::Bytes(describing("enums").into());
+    runtime.load("x", long, None).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,15 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod batch;
 mod cache;
 mod configuring;
+mod egress;
 mod email;
 mod fixture;
+mod heard;
+mod hostile;
 mod limits;
 mod loading;
+mod own_process;
 mod receiver;
 mod redis;
 mod requests;
 mod secrets;
 mod smtp;
 mod wasi;
+mod whole_memory;
+mod wire;

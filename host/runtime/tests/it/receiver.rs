@@ -111,6 +111,6 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Received> {
     let length = received.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    received.body = String::from_utf8(body).unwrap();
+    received.body = String::from_utf8_lossy(&body).into_owned();
     Some(received)
 }

@@ -168,3 +168,18 @@ async fn a_secret_is_revealed_by_its_own_grant_only() {
     let action = configure(&plugin, revealing(json!({"reveal": ["TOKEN"]}))).await;
     assert_eq!(details(&run(&action).await)["value"], TOKEN.1);
 }
+
+/// What the host alone uses, in TLS: a handle could be sent, or signed with.
+#[tokio::test]
+async fn a_client_certificate_and_its_key_have_no_handles() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(["client".to_owned()]).unwrap();
+    let certificate = parameters.self_signed(&key).unwrap().pem();
+    let all = [("CERTIFICATE", &*certificate.leak()), ("KEY", &*key.serialize_pem().leak())];
+    let plugin = plugin_with("test/echo", &all).await;
+    let written = json!({
+        "url": "https://example.com/", "client_certificate": "${secret:CERTIFICATE}", "client_key": "${secret:KEY}",
+    });
+    let config = details(&run(&configure(&plugin, written.clone()).await).await)["config"].clone();
+    assert_eq!(config, written, "the references stand as they were written");
+}

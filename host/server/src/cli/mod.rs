@@ -6,6 +6,7 @@ mod deliveries;
 mod demo;
 mod destinations;
 mod dlq;
+mod effective;
 mod events;
 mod failure;
 mod ids;

@@ -11,6 +11,7 @@ use aftercommit_store::{Applied, Hold, ObserverRow, ObserverTable, StoreError, T
 use serde_json::{Value, json};
 
 use super::{
+    effective,
     failure::{Failure, Outcome},
     session::Session,
 };
@@ -56,7 +57,10 @@ Examples:
   aftercommit observers list
   aftercommit observers list --output json | jq -r '.[] | select(.error) | .name'")]
     List,
-    /// Show one observer as it is in the database
+    /// Show one observer as it is in the database, and what each of its actions may do on this host
+    ///
+    /// An action may do what its plugin declares it needs and what was granted to it: by its own configuration, by `grants`,
+    /// or by the host's configuration for all actions of the plugin.
     #[command(after_help = "\
 Examples:
   aftercommit observers show order-shipped --output json")]
@@ -250,7 +254,11 @@ async fn show(session: &Session, name: &str) -> Outcome {
         ("updated_at", Value::String(row.updated_at.to_string())),
     ];
     let shown = match &row.definition {
-        Ok(definition) => joined(definition, more)?,
+        Ok(definition) => {
+            let catalog = wiring::open_catalog(&session.config()?)?;
+            let granted = Value::Array(effective::grants(definition, &catalog).await);
+            joined(definition, more.into_iter().chain([("effective_grants", granted)]))?
+        }
         Err(_) => joined(&json!({ "name": row.name }), more)?,
     };
     Ok(session.output.show(&shown)?)

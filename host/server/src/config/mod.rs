@@ -234,6 +234,15 @@ mod tests {
             assert!(told.contains(expected), "{told}");
         }
         assert!(!told.contains("hunter2"), "{told}");
+        let login = |host: &str| {
+            parse(&format!(
+                "[smtp]\nhost = \"{host}\"\ntls = \"none\"\nusername = \"u\"\npassword_env = \"P\"\n"
+            ))
+        };
+        assert!(
+            login("mail.example.com").unwrap_err().contains("would go to mail.example.com in plain text")
+        );
+        assert!(login("127.0.0.1").is_ok());
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct PluginConfig {
     pub source: PluginSource,
     /// `sha256:` and 64 hexadecimal digits: a component that differs is refused.
     pub digest: Option<String>,
+    /// What every action of this plugin is configured with, unless it says otherwise: an object.
+    pub config: Option<Value>,
     /// What every action of this plugin may do; as written, the runtime reads it.
     pub grants: Option<Value>,
     /// Bounds for every action of this plugin; as written, the runtime reads it.
@@ -50,10 +52,17 @@ impl fmt::Display for PluginSource {
 }
 
 impl PluginConfig {
+    /// A plugin of which only the source is known.
+    #[must_use]
+    pub const fn new(source: PluginSource) -> Self {
+        Self { source, digest: None, config: None, grants: None, limits: None }
+    }
+
     pub(super) fn read(name: &str, mut section: Section<'_>) -> Self {
         let config = Self {
             source: section.parsed("source").unwrap_or_else(|| PluginSource::Builtin(name.to_owned())),
             digest: section.text("digest"),
+            config: table(&mut section, "config"),
             grants: table(&mut section, "grants"),
             limits: table(&mut section, "limits"),
         };

@@ -1,6 +1,6 @@
 //! `[smtp]`: the mail server of the `email` action.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use aftercommit_runtime::{SmtpEncryption, SmtpSettings};
 
@@ -76,6 +76,13 @@ impl SmtpConfig {
         if config.username.is_none() && config.password_env.is_some() {
             section.missing("username", "who logs in with the password of `password_env`");
         }
+        if config.tls == SmtpTls::None && config.username.is_some() && !is_this_machine(&config.host) {
+            let message = format!(
+                "the password would go to {} in plain text: write \"starttls\" or \"implicit\"",
+                config.host
+            );
+            section.problem("tls", message);
+        }
         if let Err(why) = config.settings() {
             section.problem("from", why);
         }
@@ -99,5 +106,21 @@ impl SmtpConfig {
             Some(from) => settings.with_from(from),
             None => Ok(settings),
         }
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_this_machine() {
+        assert!(["localhost", "127.0.0.1", "::1", "[::1]"].into_iter().all(is_this_machine));
+        assert!(!["mail.example.com", "10.0.0.1", "127.0.0.1.example.com"].into_iter().any(is_this_machine));
     }
 }

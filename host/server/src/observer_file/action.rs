@@ -3,7 +3,7 @@
 use aftercommit_core::ActionConfig;
 use serde_json::Value;
 
-use super::{Reader, retry};
+use super::{Reader, batch, retry};
 use crate::document::{Content, Node, Section};
 
 /// A day: an attempt that takes longer is no attempt.
@@ -17,10 +17,12 @@ impl<'a> Reader<'a> {
         }
         let plugin = section.text("type").unwrap_or_default();
         let retry = section.section("retry");
+        let batch = section.section("batch");
         ActionConfig {
             name: section.text("name"),
             timeout_ms: section.whole_or_none("timeout_ms", 1..=MAX_TIMEOUT_MS),
             retry: retry.is_present().then(|| retry::read(retry)),
+            batch: batch.is_present().then(|| batch::read(batch)),
             grants: table(&mut section, "grants"),
             limits: table(&mut section, "limits"),
             config: section

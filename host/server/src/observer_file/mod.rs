@@ -4,6 +4,7 @@
 //! Whether a plugin accepts its configuration is asked elsewhere; [`ObserverFile::problem`] gives the answer its place.
 
 mod action;
+mod batch;
 mod condition;
 mod definition;
 mod plugins;
@@ -163,14 +164,16 @@ mod tests {
 
     #[test]
     fn the_three_formats_give_the_same_observers() {
-        let toml = "[[observers]]\nname = \"a\"\nevent_kind = \"INSERT\"\n[[observers.actions]]\ntype = \"log\"\nn = 1.10\n";
-        let yaml = "- name: a\n  event_kind: created\n  actions:\n  - {type: log, n: 1.10}\n";
-        let json = r#"{"observers": [{"name": "a", "event_kind": "created", "actions": [{"type": "log", "n": 1.10}]}]}"#;
+        let toml = "[[observers]]\nname = \"a\"\nevent_kind = \"INSERT\"\n[[observers.actions]]\ntype = \"log\"\nn = 1.10\nbatch = {max_items = 7}\n";
+        let yaml =
+            "- name: a\n  event_kind: created\n  actions:\n  - {type: log, n: 1.10, batch: {max_items: 7}}\n";
+        let json = r#"{"observers": [{"name": "a", "event_kind": "created", "actions": [{"type": "log", "n": 1.10, "batch": {"max_items": 7}}]}]}"#;
         let [toml, yaml, json] = [(toml, Format::Toml), (yaml, Format::Yaml), (json, Format::Json)]
             .map(|(text, format)| ObserverFile::parse("f", text, format).unwrap().observers);
         assert_eq!(toml, yaml);
         assert_eq!(toml, json);
         assert_eq!(toml[0].actions[0].config["n"].to_string(), "1.10");
+        assert_eq!(toml[0].actions[0].batch.unwrap().max_items, 7);
     }
 
     const WRONG: &str = r#"
@@ -193,6 +196,7 @@ url = "https://example.com"
 [[observers.actions]]
 type = "webhook"
 timeout_ms = "soon"
+batch = { max_items = 0, max_wait = 1 }
 
 [[observers]]
 name = "twin"

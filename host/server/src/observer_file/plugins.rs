@@ -20,6 +20,10 @@ impl ObserverFile {
                     problems.extend(self.problems_of(position, &format!("/actions/{action}"), &error));
                 }
             }
+            let alert = Action::prepare_alert(observer, catalog).await;
+            if let Some(Err(error)) = alert.map(|alert| alert.configured) {
+                problems.extend(self.problems_of(position, "/alert", &error));
+            }
         }
         if problems.is_empty() { Ok(()) } else { Err(self.document.report(problems)) }
     }

@@ -1,6 +1,6 @@
 //! One action of an observer, ready to run, or the reason why it is not.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{
     ActionConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig, outcome::Rules,
@@ -12,7 +12,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::{
     error::{Error, Result},
-    plugins::{Catalog, join_grants, layer_limits},
+    plugins::{Catalog, join_grants, layer_limits, share_config},
 };
 
 /// One action of an observer.
@@ -38,6 +38,8 @@ pub struct Policy {
     pub retry: RetryConfig,
     /// Its observer's.
     pub on_failure: FailurePolicy,
+    /// The observer's alert action tells of failures once in so long; none if it has none.
+    pub alert_interval: Option<Duration>,
     /// Its observer's.
     pub priority: u16,
     /// Its observer's.
@@ -49,8 +51,22 @@ impl Policy {
         Self {
             retry: action.retry.clone().unwrap_or_else(|| definition.retry.clone()),
             on_failure: definition.on_failure,
+            alert_interval: definition
+                .alert
+                .as_ref()
+                .map(|_| Duration::from_secs(u64::from(definition.alert_interval_secs))),
             priority: definition.priority,
             ordering: definition.ordering,
+        }
+    }
+
+    /// An alert that fails is logged: alerts do not breed alerts.
+    fn of_alert(definition: &ObserverDefinition, alert: &ActionConfig) -> Self {
+        Self {
+            on_failure: FailurePolicy::Log,
+            alert_interval: None,
+            ordering: Ordering::None,
+            ..Self::of(definition, alert)
         }
     }
 
@@ -66,13 +82,32 @@ impl Action {
     /// templates and takes its secrets.
     pub async fn prepare(definition: &ObserverDefinition, position: usize, catalog: &Catalog) -> Self {
         let written = &definition.actions[position];
+        let name = definition.action_name(position);
+        Self::of(&definition.name, name, written.clone(), Policy::of(definition, written), catalog).await
+    }
+
+    /// Prepares the action that alerts, if the observer has one.
+    pub async fn prepare_alert(definition: &ObserverDefinition, catalog: &Catalog) -> Option<Self> {
+        let name = ObserverDefinition::ALERT_ACTION.to_owned();
+        let written = ActionConfig { name: Some(name.clone()), ..definition.alert.clone()? };
+        let policy = Policy::of_alert(definition, &written);
+        Some(Self::of(&definition.name, name, written, policy, catalog).await)
+    }
+
+    async fn of(
+        observer: &str,
+        name: String,
+        written: ActionConfig,
+        policy: Policy,
+        catalog: &Catalog,
+    ) -> Self {
         Self {
-            observer: definition.name.as_str().into(),
-            name: definition.action_name(position).into(),
+            observer: observer.into(),
+            name: name.into(),
             plugin: written.plugin.as_str().into(),
-            written: written.clone(),
-            policy: Policy::of(definition, written),
-            configured: configure(&definition.name, written, catalog).await,
+            configured: configure(observer, &written, catalog).await,
+            written,
+            policy,
         }
     }
 
@@ -106,6 +141,7 @@ async fn configure(observer: &str, written: &ActionConfig, catalog: &Catalog) ->
     let plugin = catalog.plugin(&written.plugin).await?;
     let definition = catalog.definition(&written.plugin);
     let mut action = written.clone();
+    share_config(&mut action.config, definition.and_then(|plugin| plugin.config.as_ref()));
     action.grants = join_grants(action.grants.as_ref(), definition.and_then(|plugin| plugin.grants.as_ref()));
     action.limits =
         layer_limits(action.limits.as_ref(), definition.and_then(|plugin| plugin.limits.as_ref()));

@@ -28,6 +28,7 @@ pub struct Entry {
     pub error: Option<String>,
     watcher: Option<Arc<Watcher>>,
     actions: Vec<Arc<Action>>,
+    alert: Option<Arc<Action>>,
 }
 
 impl Snapshot {
@@ -72,10 +73,21 @@ impl Snapshot {
         self.entries.get(observer).map_or(&[], |entry| &entry.actions)
     }
 
-    /// One action of an observer.
+    /// The action that tells a person of an observer's failures.
+    #[must_use]
+    pub fn alert(&self, observer: &str) -> Option<&Arc<Action>> {
+        self.entries.get(observer)?.alert.as_ref()
+    }
+
+    /// One action of an observer, that which alerts included.
     #[must_use]
     pub fn action(&self, observer: &str, action: &str) -> Option<&Arc<Action>> {
-        self.actions(observer).iter().find(|candidate| &*candidate.name == action)
+        self.entries.get(observer)?.all_actions().find(|candidate| &*candidate.name == action)
+    }
+
+    /// All actions of all observers.
+    pub fn all_actions(&self) -> impl Iterator<Item = &Arc<Action>> {
+        self.entries.values().flat_map(Entry::all_actions)
     }
 
     /// Whether the end of one delivery can let another begin.
@@ -131,12 +143,17 @@ impl Entry {
             }
             actions.push(Arc::new(action));
         }
+        let alert = Action::prepare_alert(&definition, catalog).await.map(Arc::new);
+        if let Some(Err(error)) = alert.as_ref().map(|alert| &alert.configured) {
+            problems.push(format!("alert: {error}"));
+        }
         Self {
             enabled: definition.enabled,
             definition: Some(definition),
             error: (!problems.is_empty()).then(|| problems.join("\n")),
             watcher,
             actions,
+            alert,
         }
     }
 
@@ -149,6 +166,7 @@ impl Entry {
             error: None,
             watcher: None,
             actions: Vec::new(),
+            alert: None,
         });
         Self { enabled, error: Some(error), ..kept }
     }
@@ -160,11 +178,16 @@ impl Entry {
             error: self.error.clone(),
             watcher: self.watcher.clone(),
             actions: self.actions.clone(),
+            alert: self.alert.clone(),
         }
+    }
+
+    fn all_actions(&self) -> impl Iterator<Item = &Arc<Action>> {
+        self.actions.iter().chain(&self.alert)
     }
 
     /// Whether everything in it works: it is a good version to fall back to.
     fn ran(&self) -> bool {
-        self.watcher.is_some() && self.actions.iter().all(|action| action.configured.is_ok())
+        self.watcher.is_some() && self.all_actions().all(|action| action.configured.is_ok())
     }
 }

@@ -29,7 +29,7 @@ impl Claimable {
         let mut claimable = Self::default();
         let has_narrow = standings.values().any(|standing| matches!(standing, Standing::Narrow(1..)));
         let mut narrow = HashMap::<&str, Vec<Lane>>::new();
-        for action in snapshot.entries().flat_map(|(name, _)| snapshot.actions(name)) {
+        for action in snapshot.all_actions() {
             if action.configured.is_err() || dispatch.endpoints.is_paused(action) {
                 claimable.except.push(action.lane());
                 continue;

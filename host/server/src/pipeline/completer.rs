@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{DeliveryId, Timestamp};
-use aftercommit_store::{Completion, CompletionReport, End};
+use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, Timestamp};
+use aftercommit_store::{Completion, CompletionReport, End, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{counters::add, dispatch::Dispatch, patience::Patience, room::Place};
+use crate::alerts::{Alerts, Untold};
 
 /// Completions that come within this time of the first are written with it: far fewer transactions, and no one waits
 /// for a completion.
@@ -25,7 +26,11 @@ pub(super) struct Finished {
 /// How this host is done with a delivery.
 pub(super) enum Done {
     /// Its attempt ended.
-    Ended(Completion),
+    Ended {
+        completion: Completion,
+        /// A person should be told.
+        untold: Option<Box<Untold>>,
+    },
     /// It did not start.
     HandedBack { id: DeliveryId, attempt: u32, not_before: Option<Timestamp> },
 }
@@ -40,6 +45,7 @@ pub(super) async fn run(
     last: CancellationToken,
 ) {
     let mut patience = Patience::new("complete");
+    let mut alerts = Alerts::default();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let count = tokio::select! {
@@ -67,18 +73,26 @@ pub(super) async fn run(
         }
         let (done, places): (Vec<Done>, Vec<Place>) =
             batch.drain(..).map(|finished| (finished.done, finished.place)).unzip();
-        write(&dispatch, done, &mut patience).await;
+        write(&dispatch, done, &mut alerts, &mut patience).await;
         // Only now: the batch is durable. What could not be written is not known any more, and is freed as such.
         dispatch.room.free(places);
     }
 }
 
-async fn write(dispatch: &Dispatch, done: Vec<Done>, patience: &mut Patience) {
+async fn write(dispatch: &Dispatch, done: Vec<Done>, alerts: &mut Alerts, patience: &mut Patience) {
     let mut completions = Vec::new();
     let mut handed_back: Vec<HandedBack> = Vec::new();
     for done in done {
         match done {
-            Done::Ended(completion) => completions.push(completion),
+            Done::Ended { completion, untold } => {
+                add(&dispatch.counters.alerts, usize::from(untold.is_some()));
+                let alert = untold.and_then(|untold| alerts.raise(&untold, dispatch.clock.now()));
+                // First: a host that ends in between has told of what it will do once more, not kept it to itself.
+                if let Some(alert) = alert {
+                    tell(dispatch, alert, patience).await;
+                }
+                completions.push(completion);
+            }
             Done::HandedBack { id, attempt, not_before } => {
                 match handed_back.iter_mut().find(|(time, _)| *time == not_before) {
                     Some((_, deliveries)) => deliveries.push((id, attempt)),
@@ -100,6 +114,25 @@ async fn write(dispatch: &Dispatch, done: Vec<Done>, patience: &mut Patience) {
         add(&dispatch.counters.handed_back, deliveries.len());
         release(dispatch, deliveries, not_before, patience).await;
     }
+}
+
+/// Puts an alert into the inbox. It may be there: another host told in the same span of time.
+async fn tell(dispatch: &Dispatch, alert: EntityEvent, patience: &mut Patience) {
+    while let Err(error) = dispatch.store.emit(alert.clone()).await {
+        match error {
+            StoreError::Exists { .. } => break,
+            error if !error.is_transient() => {
+                tracing::error!(observer = alert.entity_id, %error, "an alert can not be put into the inbox");
+                return;
+            }
+            error => {
+                if pause(dispatch, patience.failed(&error)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+    patience.reset();
 }
 
 /// Writes completions; a batch that the database refuses for good is written one by one, so that one bad row can not

@@ -7,7 +7,8 @@ use aftercommit_runtime::{Attempt, ConfiguredAction};
 use aftercommit_store::{AttemptRecord, ClaimedDelivery, Completion, End};
 use serde_json::Value;
 
-use crate::observers::Action;
+use super::completer::Done;
+use crate::{alerts::Untold, observers::Action};
 
 /// What follows from an attempt. `unit` is a random number in `[0, 1)` for the jitter.
 pub(super) fn conclude(
@@ -17,7 +18,7 @@ pub(super) fn conclude(
     started_at: Timestamp,
     now: Timestamp,
     unit: f64,
-) -> Completion {
+) -> Done {
     let verdict = action.policy.rules().judge(&attempt.result, delivery.round_attempt(), now, unit);
     let end = match verdict {
         Verdict::Succeeded => End::Succeeded,
@@ -27,6 +28,12 @@ pub(super) fn conclude(
     };
     let duration = now.since(started_at);
     report(delivery, &attempt, &verdict, duration);
+    let untold = match (&verdict, &attempt.result) {
+        (Verdict::Failed { alert: true }, Err(failure)) => {
+            Some(Box::new(Untold::of(action, delivery.id, delivery.attempt, failure, &delivery.event)))
+        }
+        _ => None,
+    };
     let plugin = action.configured.as_ref().ok().map(ConfiguredAction::plugin);
     let (class, code, message, http_status) = match attempt.result {
         Ok(outcome) => (None, None, outcome.summary, outcome.status),
@@ -46,11 +53,12 @@ pub(super) fn conclude(
         plugin: plugin.map(|plugin| Arc::from(plugin.name())),
         plugin_digest: plugin.map(|plugin| Arc::from(plugin.digest())),
     };
-    Completion { id: delivery.id, attempt: delivery.attempt, end, record }
+    let completion = Completion { id: delivery.id, attempt: delivery.attempt, end, record };
+    Done::Ended { completion, untold }
 }
 
 /// The end of a delivery whose observer or action was removed.
-pub(super) fn conclude_gone(delivery: &ClaimedDelivery, problem: Problem, now: Timestamp) -> Completion {
+pub(super) fn conclude_gone(delivery: &ClaimedDelivery, problem: Problem, now: Timestamp) -> Done {
     tracing::error!(code = problem.code, "{}; the delivery is in the dead letter queue", problem.message);
     let record = AttemptRecord {
         max_attempts: delivery.attempt,
@@ -64,7 +72,8 @@ pub(super) fn conclude_gone(delivery: &ClaimedDelivery, problem: Problem, now: T
         plugin_digest: None,
     };
     let end = End::Dead { action: Value::Null };
-    Completion { id: delivery.id, attempt: delivery.attempt, end, record }
+    let completion = Completion { id: delivery.id, attempt: delivery.attempt, end, record };
+    Done::Ended { completion, untold: None }
 }
 
 fn report(delivery: &ClaimedDelivery, attempt: &Attempt, verdict: &Verdict, duration: Duration) {

@@ -38,6 +38,8 @@ counters! {
     dead,
     /// Deliveries that failed for good under the policies `log` and `alert`.
     failed,
+    /// Of these, those under the policy `alert`, told to a person or not.
+    alerts,
     /// Completions that came too late: another host owns the delivery.
     stale,
     /// Deliveries handed back unstarted.

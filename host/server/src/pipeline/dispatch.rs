@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
-use aftercommit_runtime::{Attempt, DeliveryInfo, PreparedEvent, Usage};
+use aftercommit_runtime::{Attempt, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -11,11 +11,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
 use super::{
+    batching::{self, Batches},
     clock::CommonClock,
     completer::{Done, Finished},
     conclusion::{conclude, conclude_gone},
     counters::{Counters, add},
-    destinations::{Destinations, Endpoints, Turn},
+    destinations::{Destinations, Endpoints, Turn, Visit},
     host::HostSettings,
     lookup::{Lookup, look_up},
     room::{Place, Reservation, Room},
@@ -23,7 +24,7 @@ use super::{
 use crate::observers::{Action, Snapshot};
 
 /// A delivery whose observer is disabled or does not load comes back after this.
-const WAIT: Duration = Duration::from_secs(1);
+pub(super) const WAIT: Duration = Duration::from_secs(1);
 
 /// What intake, claimer and completer share.
 pub(super) struct Dispatch {
@@ -34,6 +35,7 @@ pub(super) struct Dispatch {
     pub(super) room: Room,
     pub(super) destinations: Arc<Destinations>,
     pub(super) endpoints: Arc<Endpoints>,
+    pub(super) batches: Batches,
     /// What is held back has changed, and is to be written down.
     pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
@@ -75,6 +77,7 @@ impl Dispatch {
             room: Room::new(settings.channel_capacity),
             destinations: Arc::new(destinations),
             endpoints: Arc::new(endpoints),
+            batches: Batches::default(),
             holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
@@ -126,36 +129,42 @@ impl Dispatch {
         );
     }
 
-    async fn deliver(&self, delivery: ClaimedDelivery, event: &PreparedEvent) -> Done {
+    async fn deliver(&self, delivery: ClaimedDelivery, event: &Arc<PreparedEvent>) -> Done {
         let snapshot = self.snapshot.load_full();
         match look_up(&delivery, &snapshot) {
             Lookup::Run(action) => self.take_turn(&delivery, event, &action).await,
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
-                Done::Ended(conclude(
-                    &delivery,
-                    &action,
-                    attempt,
-                    self.clock.now(),
-                    self.clock.now(),
-                    fastrand::f64(),
-                ))
+                self.conclude(&delivery, &action, attempt, self.clock.now())
             }
             Lookup::Gone(problem) => self.gone(&delivery, problem, snapshot.revision).await,
             Lookup::Wait => self.hand_back(&delivery, Some(WAIT)),
         }
     }
 
-    async fn take_turn(&self, delivery: &ClaimedDelivery, event: &PreparedEvent, action: &Action) -> Done {
-        let mut visit = self.destinations.get(action.destination()).enter();
-        let turn = self.stop.run_until_cancelled(visit.turn(&self.slots)).await.flatten();
-        // What is held back comes again when it is not: until then claims pass over it.
-        let Some(turn) = turn.filter(|_| !self.endpoints.is_paused(action)) else {
+    async fn take_turn(
+        &self,
+        delivery: &ClaimedDelivery,
+        event: &Arc<PreparedEvent>,
+        action: &Arc<Action>,
+    ) -> Done {
+        let mut visit = self.destinations.of(action).enter();
+        if batching::is_gathered(delivery, action) {
+            return self.run_together(delivery, event, action, &mut visit).await;
+        }
+        let Some(turn) = self.turn(&mut visit, action).await else {
             return self.hand_back(delivery, None);
         };
         // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
         Box::pin(self.run(delivery, event, action, &turn)).await
+    }
+
+    /// Waits for a turn at the destination and for one in all. None when the host stops, or when the destination or the
+    /// endpoint is held back: what is held back comes again when it is not, until then claims pass over it.
+    pub(super) async fn turn<'v>(&self, visit: &'v mut Visit, action: &Action) -> Option<Turn<'v, '_>> {
+        let turn = self.stop.run_until_cancelled(visit.turn(&self.slots)).await.flatten()?;
+        (!self.endpoints.is_paused(action)).then_some(turn)
     }
 
     async fn run(
@@ -167,18 +176,23 @@ impl Dispatch {
     ) -> Done {
         let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
         let started_at = self.clock.now();
-        let info = DeliveryInfo {
-            id: delivery.id,
-            attempt: delivery.attempt,
-            max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
-        };
-        let attempt = configured.run(event, info).await;
+        let attempt = configured.run(event, batching::info(delivery, action)).await;
         self.heed(action, &attempt, turn);
-        Done::Ended(conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64()))
+        self.conclude(delivery, action, attempt, started_at)
+    }
+
+    pub(super) fn conclude(
+        &self,
+        delivery: &ClaimedDelivery,
+        action: &Action,
+        attempt: Attempt,
+        started_at: Timestamp,
+    ) -> Done {
+        conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64())
     }
 
     /// Learns from an attempt how its destination and its endpoint are.
-    fn heed(&self, action: &Action, attempt: &Attempt, turn: &Turn<'_, '_>) {
+    pub(super) fn heed(&self, action: &Action, attempt: &Attempt, turn: &Turn<'_, '_>) {
         if turn.report(&attempt.result) {
             add(&self.counters.held_back, 1);
         }
@@ -199,9 +213,7 @@ impl Dispatch {
     /// The snapshot does not know the observer or the action. Dead, if the snapshot is up to date.
     async fn gone(&self, delivery: &ClaimedDelivery, problem: Problem, revision: i64) -> Done {
         match self.store.revision().await {
-            Ok(present) if present == revision => {
-                Done::Ended(conclude_gone(delivery, problem, self.clock.now()))
-            }
+            Ok(present) if present == revision => conclude_gone(delivery, problem, self.clock.now()),
             Ok(_) => {
                 self.reload.notify_one();
                 self.hand_back(delivery, Some(WAIT))
@@ -210,7 +222,7 @@ impl Dispatch {
         }
     }
 
-    fn hand_back(&self, delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
+    pub(super) fn hand_back(&self, delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
         let not_before: Option<Timestamp> = pause.map(|pause| self.clock.now().plus(pause));
         Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before }
     }

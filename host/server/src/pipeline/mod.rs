@@ -2,7 +2,8 @@
 //!
 //! The cast. `intake` takes what was committed and makes deliveries; the first of them it owns at once. `claimer`
 //! claims what waits in the store: retries that are due, deliveries that had no room, those of hosts that died. Both
-//! hand what they own to `dispatch`, which runs each delivery in a task of its own, bounded in all and by destination.
+//! hand what they own to `dispatch`, which runs each delivery in a task of its own, bounded in all and by destination;
+//! `batching` gathers those that run in one call.
 //! `completer` writes what became of them, in batches. `upkeep` keeps the host alive in the eyes of the others, takes
 //! over from those that are not, reloads observers and drops what is old.
 //!
@@ -10,6 +11,7 @@
 //! again only when the end of its delivery is durable. What a host owns and has no place for (an answer of the database
 //! was lost) `upkeep` frees. What is not guaranteed: that an action runs once only.
 
+mod batching;
 mod claimable;
 mod claimer;
 mod clock;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aftercommit_core::{DeliveryId, EntityEvent, Ordering};
+use aftercommit_core::{DeliveryId, EntityEvent, Ordering, alert_of};
 use aftercommit_store::{ConditionError, NewDelivery, Plan, Planned};
 
 use super::destinations::{Destinations, Endpoints};
@@ -36,10 +36,11 @@ impl IntakePlan {
             return true;
         }
         let name = action.destination();
+        let room_now = || self.destinations.of(action).room();
         let mut rooms = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         let room = match rooms.get_mut(name) {
             Some(room) => room,
-            None => rooms.entry(name.to_owned()).or_insert_with(|| self.destinations.get(name).room()),
+            None => rooms.entry(name.to_owned()).or_insert_with(room_now),
         };
         let full = *room == 0;
         *room = room.saturating_sub(1);
@@ -63,6 +64,11 @@ impl IntakePlan {
 impl Plan for IntakePlan {
     fn plan(&self, event: &EntityEvent) -> Planned {
         let mut planned = Planned::default();
+        if let Some(observer) = alert_of(event) {
+            let action = self.snapshot.alert(observer);
+            planned.deliveries.extend(action.map(|action| self.delivery(event, action)));
+            return planned;
+        }
         for watcher in self.snapshot.matcher().find(event) {
             match watcher.wants(event) {
                 Ok(false) => {}

@@ -2,12 +2,15 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use aftercommit_core::DeliveryId;
 use aftercommit_store::ClaimedDelivery;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, RwLockWriteGuard, Semaphore};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, RwLockWriteGuard, Semaphore};
 
 /// The places of this host. Each delivery it owns holds one until its end is durable.
 ///
@@ -19,7 +22,15 @@ pub(super) struct Room {
     places: Arc<Semaphore>,
     known: Arc<Known>,
     claiming: Arc<RwLock<()>>,
+    waiting: Arc<Waiting>,
     capacity: usize,
+}
+
+/// Who waits for places.
+#[derive(Default)]
+struct Waiting {
+    count: AtomicUsize,
+    begun: Notify,
 }
 
 /// A delivery, and which attempt of it this host makes.
@@ -58,6 +69,7 @@ impl Room {
             places: Arc::new(Semaphore::new(capacity)),
             known: Arc::default(),
             claiming: Arc::default(),
+            waiting: Arc::default(),
             capacity,
         }
     }
@@ -67,8 +79,14 @@ impl Room {
     pub(super) async fn reserve(&self, wanted: usize) -> Reservation {
         let wanted = wanted.clamp(1, self.capacity);
         let least = (wanted / 4).max(1);
-        let permit = Arc::clone(&self.places).acquire_many_owned(count(least)).await;
-        let mut permit = permit.expect("the semaphore is never closed");
+        let at_once = Arc::clone(&self.places).try_acquire_many_owned(count(least));
+        let mut permit = if let Ok(permit) = at_once {
+            permit
+        } else {
+            let _waits = self.waiting.enter();
+            let permit = Arc::clone(&self.places).acquire_many_owned(count(least)).await;
+            permit.expect("the semaphore is never closed")
+        };
         let more = (wanted - least).min(self.places.available_permits());
         if let Ok(further) = Arc::clone(&self.places).try_acquire_many_owned(count(more)) {
             permit.merge(further);
@@ -82,6 +100,14 @@ impl Room {
         Still { room: self, claiming: self.claiming.write().await }
     }
 
+    /// Returns while somebody waits for places: then none should be held longer than needed.
+    pub(super) async fn is_waited_for(&self) {
+        let begun = self.waiting.begun.notified();
+        if self.waiting.count.load(SeqCst) == 0 {
+            begun.await;
+        }
+    }
+
     /// How many deliveries are owned or about to be.
     pub(super) fn taken(&self) -> usize {
         self.capacity - self.places.available_permits()
@@ -93,6 +119,23 @@ impl Room {
         for attempt in places.iter_mut().filter_map(|place| place.attempt.take()) {
             forget(&mut known, attempt);
         }
+    }
+}
+
+impl Waiting {
+    fn enter(&self) -> Waits<'_> {
+        self.count.fetch_add(1, SeqCst);
+        self.begun.notify_waiters();
+        Waits(self)
+    }
+}
+
+/// Somebody waits for places.
+struct Waits<'w>(&'w Waiting);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, SeqCst);
     }
 }
 
@@ -199,6 +242,23 @@ mod tests {
         assert_eq!(reservation.len(), 0);
         room.free(places);
         assert_eq!(room.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_holds_places_is_told_that_others_wait_for_them() {
+        let room = Room::new(2);
+        let first = room.reserve(2).await;
+        let mut told = pin!(room.is_waited_for());
+        assert!(poll!(&mut told).is_pending());
+        {
+            let mut second = pin!(room.reserve(1));
+            assert!(poll!(&mut second).is_pending());
+            assert!(poll!(&mut told).is_ready());
+            assert!(poll!(pin!(room.is_waited_for())).is_ready(), "still");
+            drop(first);
+            second.await;
+        }
+        assert!(poll!(pin!(room.is_waited_for())).is_pending());
     }
 
     #[tokio::test]

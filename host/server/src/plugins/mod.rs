@@ -34,7 +34,7 @@ impl Catalog {
     pub fn new(runtime: Runtime, definitions: impl IntoIterator<Item = (String, PluginConfig)>) -> Self {
         let builtin = BUILTIN.iter().map(|(name, _)| {
             let source = PluginSource::Builtin((*name).to_owned());
-            ((*name).to_owned(), PluginConfig { source, digest: None, grants: None, limits: None })
+            ((*name).to_owned(), PluginConfig::new(source))
         });
         let plugins = builtin
             .chain(definitions)
@@ -92,6 +92,16 @@ impl Catalog {
     }
 }
 
+/// An action's configuration, and beside it what its plugin's actions share. A field and the `_env` field that names its
+/// secret are one: what the action says of either goes over what is shared of both.
+pub fn share_config(action: &mut Map<String, Value>, plugin: Option<&Value>) {
+    let Some(Value::Object(shared)) = plugin else { return };
+    let field = |key: &str| key.strip_suffix("_env").unwrap_or(key).to_owned();
+    let own: BTreeSet<String> = action.keys().map(|key| field(key)).collect();
+    let more = shared.iter().filter(|(key, _)| !own.contains(&field(key)));
+    action.extend(more.map(|(key, value)| (key.clone(), value.clone())));
+}
+
 /// What an action may do in all: its own grants and those of its plugin; lists are joined.
 pub fn join_grants(action: Option<&Value>, plugin: Option<&Value>) -> Option<Value> {
     let (action, plugin) = match (action, plugin) {
@@ -128,6 +138,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_action_says_more_than_what_is_shared() {
+        let mut action = json!({"token": "${secret:MINE}", "channel": "#a"}).as_object().unwrap().clone();
+        share_config(
+            &mut action,
+            Some(&json!({"token_env": "OURS", "channel": "#b", "api_url": "https://x"})),
+        );
+        assert_eq!(
+            Value::Object(action),
+            json!({"token": "${secret:MINE}", "channel": "#a", "api_url": "https://x"})
+        );
+    }
 
     #[test]
     fn grants_are_joined_and_limits_layered() {

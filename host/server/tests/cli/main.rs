@@ -10,6 +10,7 @@ mod hosting;
 mod pages;
 mod place;
 mod records;
+mod shortest;
 mod unreachable;
 mod wrong_components;
 mod wrong_observers;

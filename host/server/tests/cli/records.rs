@@ -67,6 +67,50 @@ fn observers_are_applied_by_name() {
 }
 
 #[test]
+fn an_observer_shows_what_its_actions_may_do() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("secrets")).unwrap();
+    place.write("secrets/TOKEN", "t").write("secrets/KEY", "k").write(
+        "aftercommit.toml",
+        "[secrets]\ndir = \"secrets\"\n[smtp]\nhost = \"mail.example.com\"\nfrom = \"b@example.com\"\n[redis.default]\nurl = \"redis://127.0.0.1\"\n\
+         [plugins.webhook.grants]\nhttp = [\"https://mirror.example.com\"]\n",
+    );
+    place.write(
+        "observers.toml",
+        r#"[[observers]]
+name = "order-paid"
+on_failure = "alert"
+alert = { type = "email", to = "a@example.com", subject = "{{observer}}", body_template = "{{message}}" }
+[[observers.actions]]
+type = "webhook"
+url = "https://example.com/hook"
+headers = { Authorization = "Bearer ${secret:TOKEN}" }
+signing_secret_env = "KEY"
+grants = { private_network = ["10.1.0.0/16"], mail = true }
+[[observers.actions]]
+type = "cache"
+action = "invalidate"
+key_pattern = "order:{{id}}"
+[[observers.actions]]
+type = "log"
+message = "x"
+grants = { http = ["https://example.com"], secrets = ["TOKEN"] }
+"#,
+    );
+    assert_eq!(place.run(&["migrate"]).code, Some(0));
+    let applied = place.run(&["observers", "apply", "observers.toml"]);
+    assert_eq!(applied.code, Some(0), "{applied}");
+    let shown = place.run(&["observers", "show", "order-paid", "--output", "json"]);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&shown["effective_grants"]).unwrap());
+    std::fs::remove_file(place.path("secrets/KEY")).unwrap();
+    let shown = place.run(&["observers", "show", "order-paid", "--output", "json"]);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let error = shown["effective_grants"][0]["error"].as_str().unwrap();
+    assert!(error.contains("KEY") && shown["effective_grants"][0].get("http").is_none(), "{error}");
+}
+
+#[test]
 fn a_dry_run_tells_what_the_last_day_would_have_been() {
     let place = Place::migrated();
     let file = |condition: &str| {

@@ -66,3 +66,25 @@ fn validate_needs_no_database() {
     insta::assert_snapshot!(place.run(&["observers", "validate", "bad.yaml"]));
     assert!(!place.path("aftercommit.db").exists());
 }
+
+#[test]
+fn an_alert_is_checked_as_other_actions_are() {
+    insta::assert_snapshot!(apply(
+        "[[observers]]\nname = \"bad\"\nalert_interval_secs = 0\n[observers.alert]\ntype = \"log\"\nname = \"mine\"\n\
+         [[observers.actions]]\ntype = \"log\"\nmessage = \"x\"\n"
+    ));
+    insta::assert_snapshot!(
+        "an_action_with_the_alerts_name",
+        apply(
+            "[[observers]]\nname = \"bad\"\non_failure = \"alert\"\nalert = { type = \"log\", message = \"x\" }\n\
+             [[observers.actions]]\ntype = \"log\"\nmessage = \"x\"\nname = \"alert\"\n"
+        )
+    );
+    insta::assert_snapshot!(
+        "an_alert_with_a_wrong_template",
+        apply(
+            "[[observers]]\nname = \"bad\"\non_failure = \"alert\"\n[observers.alert]\ntype = \"log\"\nmessage = \"{{#if}\"\n\
+             [[observers.actions]]\ntype = \"log\"\nmessage = \"x\"\n"
+        )
+    );
+}

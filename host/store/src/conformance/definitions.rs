@@ -22,6 +22,8 @@ fn full(name: &str) -> ObserverDefinition {
         event_kind: Some(EventKind::Updated),
         condition: Some("CHANGED_TO(status, 'it''s shipped')".into()),
         on_failure: FailurePolicy::Alert,
+        alert: Some(ActionConfig::new("slack").with("text", "{{message}}")),
+        alert_interval_secs: 600,
         ordering: Ordering::PerEntity,
         priority: 7,
         retry,
@@ -114,6 +116,7 @@ pub(super) async fn shows_a_row_that_is_no_definition(fixture: Fixture) {
         ("kind", "event_kind", "'exploded'"),
         ("policy", "on_failure", "'shrug'"),
         ("actions", "actions", "'[{\"url\": \"no type\"}]'"),
+        ("alert", "alert", "'{\"url\": \"no type\"}'"),
     ] {
         fixture
             .database
@@ -124,13 +127,13 @@ pub(super) async fn shows_a_row_that_is_no_definition(fixture: Fixture) {
     }
     let rows = fixture.store.load().await.unwrap().rows;
     let broken: Vec<_> = rows.iter().filter(|row| row.definition.is_err()).collect();
-    assert_eq!((rows.len(), broken.len()), (4, 3));
+    assert_eq!((rows.len(), broken.len()), (5, 4));
     for row in broken {
         let why = row.definition.as_ref().unwrap_err();
         let column = match row.name.as_str() {
             "kind" => "event_kind",
             "policy" => "on_failure",
-            _ => "actions",
+            column => column,
         };
         assert!(why.contains(column), "{}: {why}", row.name);
         assert!(!row.enabled, "what can be read is read");

@@ -52,7 +52,7 @@ pub(super) async fn gives_the_events_since_a_time_page_by_page(fixture: Fixture)
 pub(super) async fn refuses_an_id_that_is_taken(fixture: Fixture) {
     fixture.emit([1]).await;
     let error = fixture.store.emit(event(1)).await.unwrap_err();
-    assert!(matches!(&error, StoreError::Refused(why) if why.contains(&event_id(1).to_string())), "{error}");
+    assert!(matches!(&error, StoreError::Exists { name, .. } if *name == event_id(1).to_string()), "{error}");
     assert_eq!(fixture.store.inbox_len().await.unwrap(), 1);
 }
 

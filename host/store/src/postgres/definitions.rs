@@ -8,7 +8,7 @@ use super::{
     connection::Sync,
     observer_row,
     session::Session,
-    statement::{Statement, statements},
+    statement::{Statement, int, statements},
 };
 use crate::{
     Applied, Definitions, HostId, ObserverRow, ObserverTable, Result, StoreError,
@@ -22,21 +22,23 @@ SELECT revision FROM observer_revision";
     LOCK_OBSERVERS = "-- lock_observers
 LOCK TABLE tb_observer IN SHARE ROW EXCLUSIVE MODE";
     LOAD_OBSERVERS = "-- load_observers
-SELECT o.name, o.entity_type, o.event_kind, o.condition, o.on_failure, o.ordering, o.enabled, o.priority,
-       o.retry::text AS retry, o.actions::text AS actions, o.updated_at,
+SELECT o.name, o.entity_type, o.event_kind, o.condition, o.on_failure, o.alert::text AS alert,
+       o.alert_interval_secs, o.ordering, o.enabled, o.priority, o.retry::text AS retry,
+       o.actions::text AS actions, o.updated_at,
        (SELECT string_agg(DISTINCT l.error, ',') FROM observer_load_errors AS l JOIN observer_hosts AS h ON h.id = l.host
         WHERE l.observer = o.name) AS load_error
 FROM tb_observer AS o
 ORDER BY o.priority DESC, o.name COLLATE \"C\"";
     INSERT_OBSERVER = "-- insert_observer
 INSERT INTO tb_observer
-    (name, entity_type, event_kind, condition, on_failure, ordering, enabled, priority, retry, actions, created_at,
-     updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::json, $10::text::json, $11, $11)";
+    (name, entity_type, event_kind, condition, on_failure, alert, alert_interval_secs, ordering, enabled, priority,
+     retry, actions, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9, $10, $11::text::json, $12::text::json, $13, $13)";
     UPDATE_OBSERVER = "-- update_observer
 UPDATE tb_observer
-SET entity_type = $2, event_kind = $3, condition = $4, on_failure = $5, ordering = $6, enabled = $7, priority = $8,
-    retry = $9::text::json, actions = $10::text::json, updated_at = $11
+SET entity_type = $2, event_kind = $3, condition = $4, on_failure = $5, alert = $6::text::json,
+    alert_interval_secs = $7, ordering = $8, enabled = $9, priority = $10, retry = $11::text::json,
+    actions = $12::text::json, updated_at = $13
 WHERE name = $1";
     DELETE_OBSERVERS = "-- delete_observers
 DELETE FROM tb_observer WHERE name = ANY($1)";
@@ -141,6 +143,8 @@ async fn put(
         event_kind,
         condition,
         on_failure,
+        alert,
+        alert_interval_secs,
         ordering,
         enabled,
         priority,
@@ -149,7 +153,14 @@ async fn put(
     } = Written::of(observer);
     let call =
         statement.call().bind(name).bind(entity_type).bind(event_kind).bind(condition).bind(on_failure);
-    let call = call.bind(ordering).bind(enabled).bind(i32::from(priority)).bind(retry).bind(actions);
+    let call = call
+        .bind(alert)
+        .bind(int(alert_interval_secs))
+        .bind(ordering)
+        .bind(enabled)
+        .bind(i32::from(priority))
+        .bind(retry)
+        .bind(actions);
     call.bind_time(now).execute(session).await?;
     Ok(())
 }

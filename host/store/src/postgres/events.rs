@@ -131,7 +131,7 @@ impl Events for PostgresStore {
 async fn emit(session: &mut Session<'_>, event: &EntityEvent) -> Result<()> {
     LOCK_EVENT_ID.call().bind(event.id).execute(session).await?;
     if EVENT_EXISTS.call().bind(event.id).value(session).await? {
-        return Err(StoreError::Refused(format!("there is an event {} already; ids are unique", event.id)));
+        return Err(StoreError::Exists { what: "event", name: event.id.to_string() });
     }
     EMIT_EVENT
         .call()

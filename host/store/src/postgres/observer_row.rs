@@ -27,6 +27,8 @@ fn definition(record: &Record, name: &str, enabled: bool) -> std::result::Result
         event_kind: optional("event_kind")?,
         condition: optional("condition")?,
         on_failure: text("on_failure")?,
+        alert: optional("alert")?,
+        alert_interval_secs: record.count("alert_interval_secs").map_err(|error| error.to_string())?,
         ordering: text("ordering")?,
         priority: priority.try_into().map_err(|_| format!("priority: {priority} is not from 0 to 1000"))?,
         retry: text("retry")?,

@@ -5,10 +5,10 @@
 
 use super::row_json::{self, Column, identifier, literal};
 
-/// The time now, with the milliseconds that every SQLite knows, written with the six digits of all our times.
-const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'";
+/// The time now, with the milliseconds that every SQLite knows; `'now'` is the same throughout a statement.
+const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%f', 'now')";
 
-/// The milliseconds of the same time; `'now'` is the same throughout a statement.
+/// The milliseconds of the same time.
 const NOW_MS: &str = "CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER)";
 
 /// A captured table, as far as its triggers need it.
@@ -58,14 +58,24 @@ impl Captured<'_> {
     fn event(&self, kind: &str, data: &str, old: Option<&str>) -> String {
         format!(
             "INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data, old)\n  \
-             VALUES ({}, {}, {}, '{kind}', {NOW},\n    {},\n    {})",
+             VALUES ({}, {}, {}, '{kind}', {},\n    {},\n    {})",
             uuid_v7(),
             literal(self.entity_type),
             row_json::key(data, self.key),
+            occurred_at(),
             row_json::object(data, self.columns),
             old.map_or_else(|| "NULL".to_owned(), |old| row_json::object(old, self.columns)),
         )
     }
+}
+
+/// The time now with six digits, as all our times. The last three count the events of one millisecond, so that times
+/// tell which of two changes of a row is newer; they stay at 999 from there.
+fn occurred_at() -> String {
+    format!(
+        "{NOW} || printf('%03dZ', min(999, coalesce((SELECT substr(occurred_at, 24, 3) + 1 FROM observer_events \
+         WHERE occurred_at BETWEEN {NOW} || '000Z' AND {NOW} || '999Z' ORDER BY occurred_at DESC LIMIT 1), 0)))"
+    )
 }
 
 /// A UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, 74 random bits, version and variant.

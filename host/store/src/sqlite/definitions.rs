@@ -19,21 +19,21 @@ statements! {
     READ_REVISION = "-- read_revision
 SELECT revision FROM observer_revision";
     LOAD_OBSERVERS = "-- load_observers
-SELECT o.name, o.entity_type, o.event_kind, o.condition, o.on_failure, o.ordering, o.enabled, o.priority, o.retry,
-       o.actions, o.updated_at,
+SELECT o.name, o.entity_type, o.event_kind, o.condition, o.on_failure, o.alert, o.alert_interval_secs, o.ordering,
+       o.enabled, o.priority, o.retry, o.actions, o.updated_at,
        (SELECT group_concat(DISTINCT l.error) FROM observer_load_errors AS l JOIN observer_hosts AS h ON h.id = l.host
         WHERE l.observer = o.name) AS load_error
 FROM tb_observer AS o
 ORDER BY o.priority DESC, o.name";
     INSERT_OBSERVER = "-- insert_observer
 INSERT INTO tb_observer
-    (name, entity_type, event_kind, condition, on_failure, ordering, enabled, priority, retry, actions,
-     created_at, updated_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)";
+    (name, entity_type, event_kind, condition, on_failure, alert, alert_interval_secs, ordering, enabled, priority,
+     retry, actions, created_at, updated_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)";
     UPDATE_OBSERVER = "-- update_observer
 UPDATE tb_observer
-SET entity_type = ?2, event_kind = ?3, condition = ?4, on_failure = ?5, ordering = ?6, enabled = ?7, priority = ?8,
-    retry = ?9, actions = ?10, updated_at = ?11
+SET entity_type = ?2, event_kind = ?3, condition = ?4, on_failure = ?5, alert = ?6, alert_interval_secs = ?7,
+    ordering = ?8, enabled = ?9, priority = ?10, retry = ?11, actions = ?12, updated_at = ?13
 WHERE name = ?1";
     DELETE_OBSERVERS = "-- delete_observers
 DELETE FROM tb_observer WHERE name IN (SELECT value FROM json_each(?1))";
@@ -160,6 +160,8 @@ fn put(
         event_kind,
         condition,
         on_failure,
+        alert,
+        alert_interval_secs,
         ordering,
         enabled,
         priority,
@@ -168,7 +170,15 @@ fn put(
     } = Written::of(observer);
     let call =
         statement.call().bind(name).bind(entity_type).bind(event_kind).bind(condition).bind(on_failure);
-    let call = call.bind(ordering).bind(enabled).bind(priority).bind(retry).bind(actions).bind_time(now);
+    let call = call
+        .bind(alert)
+        .bind(alert_interval_secs)
+        .bind(ordering)
+        .bind(enabled)
+        .bind(priority)
+        .bind(retry)
+        .bind(actions)
+        .bind_time(now);
     call.execute(connection)?;
     Ok(())
 }

@@ -78,10 +78,7 @@ impl Events for SqliteStore {
                     .bind(event.traceparent)
                     .execute(write)?;
                 if made == 0 {
-                    return Err(StoreError::Refused(format!(
-                        "there is an event {} already; ids are unique",
-                        event.id
-                    )));
+                    return Err(StoreError::Exists { what: "event", name: event.id.to_string() });
                 }
                 INSERT_INBOX.call().execute(write)?;
                 Ok(())

@@ -26,6 +26,8 @@ fn definition(record: &Record, name: &str, enabled: bool) -> std::result::Result
         event_kind: optional("event_kind")?,
         condition: optional("condition")?,
         on_failure: text("on_failure")?,
+        alert: optional("alert")?,
+        alert_interval_secs: record.get("alert_interval_secs").map_err(|error| error.to_string())?,
         ordering: text("ordering")?,
         priority: record.get("priority").map_err(|error| error.to_string())?,
         retry: text("retry")?,

@@ -47,6 +47,18 @@ async fn event_ids_are_uuids_in_the_order_of_time() {
 }
 
 #[tokio::test]
+async fn times_tell_which_of_two_changes_is_newer() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)").await;
+    database.capture("t", "T").await;
+    let changes: String = (1..=300).map(|n| format!("UPDATE t SET n = {n};")).collect();
+    database.sql(&format!("BEGIN; INSERT INTO t VALUES (1, 0); {changes} UPDATE t SET id = 2; COMMIT")).await;
+    let times: Vec<_> = database.events().await.iter().map(|event| event.occurred_at).collect();
+    assert_eq!(times.len(), 303);
+    assert!(times.is_sorted_by(|earlier, later| earlier < later), "{times:?}");
+}
+
+#[tokio::test]
 async fn without_rowid_and_composite_keys() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (a TEXT, b REAL, c BLOB, PRIMARY KEY (a, b, c)) WITHOUT ROWID").await;

@@ -33,6 +33,10 @@ struct Fields {
     secret_env: Option<String>,
     #[schemars(extend("x-secret-body" = true))]
     body: Option<template::Json>,
+    #[schemars(extend("x-tls-client-certificate" = "url"))]
+    client_certificate: Option<String>,
+    #[schemars(extend("x-tls-client-key" = "url"))]
+    client_key: Option<String>,
     /// Any JSON.
     any: Option<serde_json::Value>,
 }

@@ -55,6 +55,11 @@ const fn http_error(error: &HttpError) -> &'static str {
     }
 }
 
+pub(crate) fn handle(config: &Config) -> String {
+    let Some(secret) = &config.secret else { return missing("secret") };
+    json!({"handle": secret.handle()}).to_string()
+}
+
 pub(crate) fn reveal(config: &Config) -> String {
     let Some(secret) = &config.secret else { return missing("secret") };
     secret.reveal().map_or_else(|error| secret_failed(&error), |text| json!({"value": text}).to_string())

@@ -80,8 +80,12 @@ pub(crate) enum Behaviour {
     Fail,
     /// Sends `request` again and again, whatever comes back.
     SleepHttp,
+    /// Sends `request` `count` times.
+    Requests,
     /// Sends `request` once; the response or the error is in the details.
     Http,
+    /// Tells the handle of `secret`.
+    Handle,
     /// Asks for the text of `secret`.
     Reveal,
     /// HMAC-SHA256 of `message` with `secret`, in base64 form.

@@ -40,7 +40,9 @@ impl Plugin for Hostile {
             Behaviour::BadDetails => "{not json".to_owned(),
             Behaviour::Fail => return Err(fail(&config)),
             Behaviour::SleepHttp => sleep_http(&config),
+            Behaviour::Requests => return Ok(requests(&config)),
             Behaviour::Http => calls::http(&config),
+            Behaviour::Handle => calls::handle(&config),
             Behaviour::Reveal => calls::reveal(&config),
             Behaviour::Hmac => calls::hmac(&config),
             Behaviour::Sign => calls::sign(&config),
@@ -99,6 +101,15 @@ fn sleep_http(config: &Config) -> ! {
     loop {
         let _ = calls::http(config);
     }
+}
+
+fn requests(config: &Config) -> Outcome {
+    let request = config.request.as_ref().map(calls::request_of);
+    let mut answered = 0;
+    for _ in 0..config.count {
+        answered += u64::from(request.as_ref().is_some_and(|request| request.send().is_ok()));
+    }
+    Outcome::new(format!("{answered} answers"))
 }
 
 fn fail(config: &Config) -> Failure {

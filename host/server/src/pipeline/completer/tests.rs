@@ -80,7 +80,7 @@ impl Running {
         let mut ended = Vec::new();
         for (message, (delivery, place)) in messages.iter().zip(self.deliveries.drain(..)) {
             ended.push(delivery.id);
-            let done = Done::Ended(succeeded(&delivery, message));
+            let done = Done::Ended { completion: succeeded(&delivery, message), untold: None };
             assert!(self.dispatch.done.send(Finished { done, place }).await.is_ok());
         }
         let (_, nothing) = mpsc::channel(1);
@@ -152,7 +152,7 @@ async fn nothing_is_claimed_until_what_was_handed_back_is_known_to_be() {
     let dispatch = Arc::clone(&running.dispatch);
     let handing_back = tokio::spawn(async move {
         let done = Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before: None };
-        write(&dispatch, vec![done], &mut Patience::new("test")).await;
+        write(&dispatch, vec![done], &mut Alerts::default(), &mut Patience::new("test")).await;
         dispatch.room.free(vec![place]);
     });
     let dispatch = &running.dispatch;

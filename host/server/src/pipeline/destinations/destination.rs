@@ -38,6 +38,8 @@ pub(in crate::pipeline) struct Destination {
     /// Of those, the ones that wait for their turn.
     waiting: AtomicUsize,
     ended: AtomicUsize,
+    /// As many deliveries as one call may carry.
+    batch: AtomicUsize,
     pace: Mutex<Pace>,
     /// How many of the host's places it may hold, when that was looked at last.
     bound: AtomicUsize,
@@ -103,6 +105,7 @@ impl Destination {
             owned: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
+            batch: AtomicUsize::new(1),
             pace: Mutex::new(Pace { since: Instant::now(), ended_then: 0, each: 0 }),
             bound: AtomicUsize::new(bounds.share),
             room,
@@ -136,7 +139,7 @@ impl Destination {
             return Some(until.map_or(Standing::Narrow(room), Standing::Held));
         }
         if let Some(pacer) = &self.pacer {
-            let window = window(pacer);
+            let window = window(pacer).saturating_mul(self.batch.load(Relaxed));
             self.bound.fetch_min(window, Relaxed);
             return Some(Standing::Narrow(room.min(window.saturating_sub(self.owned.load(SeqCst)))));
         }
@@ -147,15 +150,30 @@ impl Destination {
     pub(super) fn room_if_fast(&self) -> Option<usize> {
         let room = self.room();
         let bound = self.bound.load(Relaxed);
-        (bound > self.bounds.share).then_some(if room < bound - bound / 4 * 3 { 0 } else { room })
+        (bound > self.share()).then_some(if room < bound - bound / 4 * 3 { 0 } else { room })
     }
 
     fn room_at(&self, now: Instant) -> usize {
-        let Bounds { share, most, .. } = self.bounds;
+        let (share, most) = (self.share(), self.bounds.most);
         let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner).at(now, self.ended.load(Relaxed));
         let bound = pace.min(most).max(share);
         self.bound.store(bound, Relaxed);
         bound.saturating_sub(self.owned.load(SeqCst))
+    }
+
+    /// Places that it may hold however slow it is: a batch can become full while another runs, as long as that leaves
+    /// enough to the other destinations.
+    fn share(&self) -> usize {
+        let Bounds { share, most, .. } = self.bounds;
+        match self.batch.load(Relaxed) {
+            1 => share,
+            batch => share.max((2 * batch).min(most)),
+        }
+    }
+
+    /// One call may carry so many deliveries.
+    pub(super) fn make_room_for(&self, max_items: u32) {
+        self.batch.fetch_max(max_items as usize, Relaxed);
     }
 
     /// Enters one more delivery.
@@ -189,6 +207,11 @@ impl Pace {
 }
 
 impl Visit {
+    /// A batch of so many is full: more can not be held for this destination.
+    pub(in crate::pipeline) fn most_in_batch(&self, max_items: u32) -> usize {
+        (max_items as usize).min(self.destination.bounds.most)
+    }
+
     /// Waits for its turn: at its destination, then for one of `slots`, which all share. None when the destination is held
     /// back: then the delivery is to be handed back.
     pub(in crate::pipeline) async fn turn<'s>(&mut self, slots: &'s Semaphore) -> Option<Turn<'_, 's>> {
@@ -239,7 +262,7 @@ impl Drop for Visit {
         // On the way down and while some are left to run: the next come many at a time, and in time. The bound moves, so
         // its half may be stepped over; the half of the share is not.
         let bound = destination.bound.load(Relaxed);
-        if left == bound / 2 || left == destination.bounds.share / 2 {
+        if left == bound / 2 || left == destination.share() / 2 {
             destination.room.notify_one();
         }
         if left <= bound / 4 * 3 && destination.eased.is_waited_for.load(SeqCst) {

@@ -31,11 +31,11 @@ use tokio::sync::Notify;
 
 use self::destination::{Destination, Eased, PACE};
 pub(super) use self::{
-    destination::{Standing, Turn},
+    destination::{Standing, Turn, Visit},
     endpoints::Endpoints,
     gate::{Change, Reason},
 };
-use crate::config::DestinationConfig;
+use crate::{config::DestinationConfig, observers::Action};
 
 /// How much may be held for one destination.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +105,15 @@ impl Destinations {
             hosts: AtomicUsize::new(1),
             known: Mutex::default(),
         }
+    }
+
+    /// The destination of an action.
+    pub(super) fn of(&self, action: &Action) -> Arc<Destination> {
+        let destination = self.get(action.destination());
+        if let Some(batch) = &action.written.batch {
+            destination.make_room_for(batch.max_items);
+        }
+        destination
     }
 
     /// The destination of this name.

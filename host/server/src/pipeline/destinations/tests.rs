@@ -262,3 +262,15 @@ async fn a_rate_is_kept_from_an_empty_bucket_on() {
     test.destinations.share_rates(4);
     assert_eq!(test.standing("rated"), Some(Standing::Narrow(1)), "a second has 3 of a quarter of the rate");
 }
+
+#[test]
+fn one_with_batches_holds_two_of_them_but_never_all() {
+    let batched = test().destinations.get("batched");
+    batched.make_room_for(3);
+    batched.make_room_for(1);
+    assert_eq!(batched.room(), 6);
+    batched.make_room_for(100);
+    assert_eq!(batched.room(), 12);
+    assert_eq!(batched.enter().most_in_batch(100), 12);
+    assert_eq!(batched.enter().most_in_batch(7), 7);
+}

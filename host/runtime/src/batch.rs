@@ -1,0 +1,88 @@
+//! Several deliveries of one action in one call (`batch`).
+
+use aftercommit_core::BatchConfig;
+
+use crate::{
+    action::ConfiguredAction,
+    attempt::{Attempt, DeliveryInfo, Usage},
+    bindings::{Item, aftercommit::action::model},
+    calling::Asked,
+    event::PreparedEvent,
+};
+
+/// One delivery of a batch.
+#[derive(Clone, Copy)]
+pub struct BatchItem<'a> {
+    /// What happened.
+    pub event: &'a PreparedEvent,
+    /// The attempt.
+    pub delivery: DeliveryInfo,
+}
+
+/// Items of one call fill no more than this part of the guest's memory: what a plugin makes of them has to fit beside
+/// them, several times over (the configuration that it reads, its part of the body, the body).
+const PART_OF_MEMORY: u64 = 8;
+
+impl ConfiguredAction {
+    /// How its deliveries are gathered; `None` when each runs alone.
+    #[must_use]
+    pub const fn batch(&self) -> Option<BatchConfig> {
+        self.batch
+    }
+
+    /// Runs the action once for each item, in one call of the plugin, or in several when the items are large. Returns one
+    /// attempt an item, in their order. An item whose templates do not render fails alone. Never fails itself.
+    ///
+    /// What ends a call (a trap, a timeout, a limit) is the failure of each of its items, transient if there are several.
+    pub async fn run_batch(&self, items: &[BatchItem<'_>]) -> Vec<Attempt> {
+        let mut attempts: Vec<Option<Attempt>> = Vec::with_capacity(items.len());
+        let mut open = Call::default();
+        for (position, item) in items.iter().enumerate() {
+            attempts.push(None);
+            let config = match self.rendered(item.event) {
+                Ok(config) => config.into_owned(),
+                Err(failure) => {
+                    attempts[position] = Some(Attempt { result: Err(failure), usage: Usage::default() });
+                    continue;
+                }
+            };
+            let item =
+                Item { event: item.event.record().clone(), delivery: self.told(item.delivery), config };
+            let size_bytes = size_bytes(&item);
+            if open.size_bytes + size_bytes > self.limits.memory_bytes() / PART_OF_MEMORY {
+                std::mem::take(&mut open).make(self, &mut attempts).await;
+            }
+            open.size_bytes += size_bytes;
+            open.items.push(item);
+            open.positions.push(position);
+        }
+        open.make(self, &mut attempts).await;
+        attempts.into_iter().map(|attempt| attempt.expect("each item was rendered or called")).collect()
+    }
+}
+
+/// The items of one call, and where their attempts belong.
+#[derive(Default)]
+struct Call {
+    items: Vec<Item>,
+    positions: Vec<usize>,
+    size_bytes: u64,
+}
+
+impl Call {
+    async fn make(self, action: &ConfiguredAction, attempts: &mut [Option<Attempt>]) {
+        if self.items.is_empty() {
+            return;
+        }
+        let made = action.call(Asked::RunBatch(&self.items)).await;
+        for (position, attempt) in self.positions.into_iter().zip(made) {
+            attempts[position] = Some(attempt);
+        }
+    }
+}
+
+/// About what the guest needs to hold an item.
+fn size_bytes(item: &Item) -> u64 {
+    let model::Event { data, old, .. } = &item.event;
+    (data.len() + old.as_ref().map_or(0, String::len) + item.config.len()) as u64
+}

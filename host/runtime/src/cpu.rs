@@ -1,0 +1,132 @@
+//! CPU time of one call of a guest: the time in which the thread worked on it, in the guest and in the host's functions
+//! that it called. Time in which it waits is not part of it.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use wasmtime::UpdateDeadline;
+
+/// Measures one call against its budget. Read from within the call at every tick, and from outside when it has ended.
+#[derive(Debug)]
+pub(crate) struct CpuMeter {
+    made: Instant,
+    budget: Duration,
+    /// A guest that has held its thread for longer yields at a tick.
+    turn: Duration,
+    /// Nanoseconds used in turns that are over.
+    used_ns: AtomicU64,
+    /// When the present turn began, in nanoseconds since `made`; [`IDLE`] between turns.
+    turn_since_ns: AtomicU64,
+}
+
+const IDLE: u64 = u64::MAX;
+
+impl CpuMeter {
+    /// A meter of `budget`, for an engine with ticks of that length.
+    pub(crate) fn new(budget: Duration, tick: Duration) -> Self {
+        let (used_ns, turn_since_ns) = (AtomicU64::new(0), AtomicU64::new(IDLE));
+        // A tick falls anywhere into a turn; with half of one, nobody holds a thread for more than one and a half.
+        Self { made: Instant::now(), budget, turn: tick / 2, used_ns, turn_since_ns }
+    }
+
+    /// What was used so far.
+    pub(crate) fn used(&self) -> Duration {
+        Duration::from_nanos(self.used_ns.load(Relaxed)) + self.turn()
+    }
+
+    /// What a guest does at a tick: go on, let others have their turn, or end. Also a guest that only calls functions of
+    /// the host that answer at once comes here: it must yield too, or nothing else could end it.
+    pub(crate) fn tick(&self) -> UpdateDeadline {
+        if self.used() > self.budget {
+            UpdateDeadline::Interrupt
+        } else if self.turn() > self.turn {
+            UpdateDeadline::Yield(1)
+        } else {
+            UpdateDeadline::Continue(1)
+        }
+    }
+
+    /// Runs a call and measures its turns.
+    pub(crate) async fn measure<F: Future>(&self, call: F) -> F::Output {
+        let mut call = pin!(call);
+        poll_fn(|context| {
+            self.turn_since_ns.store(self.now_ns(), Relaxed);
+            let polled = call.as_mut().poll(context);
+            let turn = u64::try_from(self.turn().as_nanos()).unwrap_or(u64::MAX);
+            self.used_ns.fetch_add(turn, Relaxed);
+            self.turn_since_ns.store(IDLE, Relaxed);
+            polled
+        })
+        .await
+    }
+
+    /// Length of the present turn.
+    fn turn(&self) -> Duration {
+        match self.turn_since_ns.load(Relaxed) {
+            IDLE => Duration::ZERO,
+            since => Duration::from_nanos(self.now_ns().saturating_sub(since)),
+        }
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(IDLE - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(5);
+
+    fn work(span: Duration) {
+        let started = Instant::now();
+        while started.elapsed() < span {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[tokio::test]
+    async fn turns_count_and_waiting_does_not() {
+        let meter = CpuMeter::new(Duration::from_secs(60), TICK);
+        let mut turns = 0;
+        meter
+            .measure(poll_fn(|context| {
+                work(Duration::from_millis(2));
+                turns += 1;
+                if turns == 3 {
+                    return Poll::Ready(());
+                }
+                let waker = context.waker().clone();
+                std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_millis(50));
+                    waker.wake();
+                });
+                Poll::Pending
+            }))
+            .await;
+        let used = meter.used();
+        assert!(used >= Duration::from_millis(6), "{used:?}");
+        assert_eq!(meter.used(), used, "between turns nothing is used");
+    }
+
+    #[tokio::test]
+    async fn a_long_turn_yields_and_a_used_budget_ends() {
+        let meter = CpuMeter::new(Duration::from_millis(20), TICK);
+        meter
+            .measure(async {
+                assert!(matches!(meter.tick(), UpdateDeadline::Continue(1)));
+                work(TICK);
+                assert!(matches!(meter.tick(), UpdateDeadline::Yield(1)));
+                work(Duration::from_millis(20));
+                assert!(matches!(meter.tick(), UpdateDeadline::Interrupt));
+            })
+            .await;
+    }
+}

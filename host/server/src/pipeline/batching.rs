@@ -1,0 +1,200 @@
+//! Gathers deliveries of one action that run in one call (`batch`).
+//!
+//! The first delivery that comes opens a batch and sees it through: it waits until the batch is full or its time is over,
+//! then for a turn at the destination, then runs it. The others join and wait to be told. A batch is closed only when its
+//! turn has come, so while the destination is busy it goes on filling. It knows the action by identity: a changed
+//! definition is another action, and starts another batch.
+//!
+//! Each delivery keeps its own task, place, visit and end. What is never gathered is the last attempt of a delivery that
+//! has several: it runs alone, so that its end is its own doing.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aftercommit_core::{Clock as _, DestinationEvidence, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_runtime::{Attempt, BatchItem, DeliveryInfo, PreparedEvent, Usage};
+use aftercommit_store::ClaimedDelivery;
+use tokio::sync::{Notify, oneshot};
+
+use super::{
+    completer::Done,
+    destinations::Visit,
+    dispatch::{Dispatch, WAIT},
+};
+use crate::observers::Action;
+
+/// While others wait for places, no batch waits longer for deliveries to join it: they hold places.
+const SHORT_WAIT: Duration = Duration::from_millis(100);
+
+/// The batches that can be joined.
+#[derive(Default)]
+pub(super) struct Batches {
+    /// By the address of their action, which they hold: no other action can have it meanwhile.
+    open: Mutex<HashMap<usize, Arc<Batch>>>,
+}
+
+/// Deliveries that will run in one call.
+struct Batch {
+    action: Arc<Action>,
+    /// Changed only while the map of open batches is locked.
+    members: Mutex<Vec<Member>>,
+    full: Notify,
+}
+
+/// A delivery's part in its batch.
+struct Member {
+    event: Arc<PreparedEvent>,
+    info: DeliveryInfo,
+    tell: oneshot::Sender<Told>,
+}
+
+/// What a delivery is told of its batch.
+enum Told {
+    /// It did not start. It may be tried again after this.
+    NotStarted(Option<Duration>),
+    Ran(Box<Attempt>, Timestamp),
+}
+
+/// Whether the attempt shares its call with others.
+pub(super) fn is_gathered(delivery: &ClaimedDelivery, action: &Action) -> bool {
+    let max_attempts = action.policy.retry.max_attempts;
+    let is_last = max_attempts > 1 && delivery.round_attempt() >= max_attempts;
+    action.written.batch.is_some() && !is_last
+}
+
+impl Batches {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Arc<Batch>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins the open batch of the action. Returns it to who has opened it. One with `most` members can not be joined
+    /// any more.
+    fn join(&self, action: &Arc<Action>, most: usize, member: Member) -> Option<Arc<Batch>> {
+        let mut open = self.lock();
+        let key = Arc::as_ptr(action).addr();
+        let batch = Arc::clone(open.entry(key).or_insert_with(|| Arc::new(Batch::of(action))));
+        let mut members = batch.members();
+        let is_first = members.is_empty();
+        members.push(member);
+        if members.len() >= most {
+            open.remove(&key);
+            batch.full.notify_one();
+        }
+        drop(members);
+        is_first.then_some(batch)
+    }
+
+    /// From now on nothing joins the batch. Returns who has.
+    fn close(&self, batch: &Arc<Batch>) -> Vec<Member> {
+        let mut open = self.lock();
+        let key = Arc::as_ptr(&batch.action).addr();
+        if open.get(&key).is_some_and(|other| Arc::ptr_eq(other, batch)) {
+            open.remove(&key);
+        }
+        std::mem::take(&mut *batch.members())
+    }
+}
+
+impl Batch {
+    fn of(action: &Arc<Action>) -> Self {
+        Self { action: Arc::clone(action), members: Mutex::default(), full: Notify::new() }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Vec<Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Dispatch {
+    /// Runs a delivery in a batch of its action.
+    pub(super) async fn run_together(
+        &self,
+        delivery: &ClaimedDelivery,
+        event: &Arc<PreparedEvent>,
+        action: &Arc<Action>,
+        visit: &mut Visit,
+    ) -> Done {
+        let batch = action.written.batch.unwrap_or_default();
+        let (tell, told) = oneshot::channel();
+        let member = Member { event: Arc::clone(event), info: info(delivery, action), tell };
+        let most = visit.most_in_batch(batch.max_items);
+        if let Some(opened) = self.batches.join(action, most, member) {
+            // Hundreds wait for those who opened: what a run needs is not set aside for them.
+            Box::pin(self.see_through(&opened, visit, Duration::from_millis(batch.max_wait_ms))).await;
+        }
+        match told.await {
+            Ok(Told::Ran(attempt, started_at)) => self.conclude(delivery, action, *attempt, started_at),
+            Ok(Told::NotStarted(pause)) => self.hand_back(delivery, pause),
+            // Who opened it did not come to its end.
+            Err(_) => {
+                let problem = Problem::new("host_lost", "the host gave up the batch before it ended");
+                let result = Err(Failure::new(FailureClass::Transient, problem));
+                let attempt = Attempt { result, usage: Usage::default() };
+                self.conclude(delivery, action, attempt, self.clock.now())
+            }
+        }
+    }
+
+    async fn see_through(&self, batch: &Arc<Batch>, visit: &mut Visit, max_wait: Duration) {
+        let filled = self.stop.run_until_cancelled(self.fill(batch, max_wait)).await;
+        let turn = if filled.is_some() { self.turn(visit, &batch.action).await } else { None };
+        let members = self.batches.close(batch);
+        let (Some(turn), Ok(configured)) = (&turn, &batch.action.configured) else {
+            let pause = turn.is_some().then_some(WAIT);
+            for member in members {
+                let _ = member.tell.send(Told::NotStarted(pause));
+            }
+            return;
+        };
+        let started_at = self.clock.now();
+        let items: Vec<BatchItem<'_>> =
+            members.iter().map(|member| BatchItem { event: &member.event, delivery: member.info }).collect();
+        let attempts = configured.run_batch(&items).await;
+        // One call, and one thing that it says of where it went: the best of what its deliveries say.
+        if let Some(best) = attempts.iter().min_by_key(|attempt| badness(attempt)) {
+            self.heed(&batch.action, best, turn);
+        }
+        for (member, attempt) in members.into_iter().zip(attempts) {
+            // Who waited is gone only when the host gives up what it owns.
+            let _ = member.tell.send(Told::Ran(Box::new(attempt), started_at));
+        }
+    }
+
+    /// Waits until the batch is full or its time is over.
+    async fn fill(&self, batch: &Batch, max_wait: Duration) {
+        let short = async {
+            tokio::time::sleep(SHORT_WAIT.min(max_wait)).await;
+            self.room.is_waited_for().await;
+        };
+        tokio::select! {
+            () = batch.full.notified() => {}
+            () = tokio::time::sleep(max_wait) => {}
+            () = short => {}
+        }
+    }
+}
+
+/// How bad an attempt is for its destination.
+fn badness(attempt: &Attempt) -> u8 {
+    match (&attempt.result, DestinationEvidence::of(&attempt.result)) {
+        (Ok(_), _) => 0,
+        (Err(_), DestinationEvidence::Up) => 1,
+        (Err(_), DestinationEvidence::Down { .. }) => 2,
+        (Err(_), DestinationEvidence::None) => 3,
+    }
+}
+
+/// What an attempt is told of its delivery.
+pub(super) fn info(delivery: &ClaimedDelivery, action: &Action) -> DeliveryInfo {
+    DeliveryInfo {
+        id: delivery.id,
+        attempt: delivery.attempt,
+        max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
+    }
+}
+
+#[cfg(test)]
+mod tests;

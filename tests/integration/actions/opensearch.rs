@@ -1,0 +1,96 @@
+//! `examples/actions/search.toml` with a server that others wrote: what it finds is what the table has.
+
+use std::time::Duration;
+
+use aftercommit_core::EventKind;
+use aftercommit_tests::OpenSearchServer;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    component::{action, details},
+    elasticsearch::event,
+    example::{PRIVATE, example, shop},
+};
+use crate::{shop::Shop, sqlite_file::SqliteFile};
+
+/// Ids of the documents that a query finds, in order.
+async fn found(server: &OpenSearchServer, query: &str) -> Vec<String> {
+    let url = format!("{}/orders/_search?q={query}&size=100", server.url());
+    let refreshed = reqwest::Client::new().post(format!("{}/orders/_refresh", server.url())).send().await;
+    assert!(refreshed.unwrap().status().is_success());
+    let answer: Value =
+        serde_json::from_str(&reqwest::get(url).await.unwrap().text().await.unwrap()).unwrap();
+    let hits = answer["hits"]["hits"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let mut ids: Vec<String> = hits.iter().map(|hit| hit["_id"].as_str().unwrap().to_owned()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+async fn delivered(shop: &Shop<SqliteFile>) {
+    shop.eventually(Duration::from_mins(1), "everything is delivered", async |shop| {
+        shop.count("SELECT count(*) FROM observer_inbox").await == 0
+            && shop.count("SELECT count(*) FROM observer_deliveries").await == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_is_what_the_table_has() {
+    let server = OpenSearchServer::start();
+    let observers = example("search", &[("api_key_env", format!("engine = \"opensearch\"\n{PRIVATE}"))]);
+    let shop = shop(&observers, &[("SEARCH_URL", server.url()), ("SEARCH_API_KEY", "unused")]).await;
+    let host = shop.start_host();
+    shop.sql("INSERT INTO orders VALUES (1, 'pending', 1.5), (2, 'pending', 20), (3, 'pending', 300)").await;
+    shop.sql("UPDATE orders SET status = 'shipped' WHERE id > 1").await;
+    shop.sql("DELETE FROM orders WHERE id = 3").await;
+    delivered(&shop).await;
+    assert!(host.stop());
+    assert_eq!(shop.json(&["dlq", "list"]), json!([]));
+    assert_eq!(found(&server, "status:pending").await, ["order_1"]);
+    assert_eq!(found(&server, "status:shipped").await, ["order_2"]);
+    assert_eq!(found(&server, "total:%3E10").await, ["order_2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bulks_leave_what_the_table_has() {
+    let server = OpenSearchServer::start();
+    let more = format!("engine = \"opensearch\"\nbatch = {{ max_items = 40, max_wait_ms = 50 }}\n{PRIVATE}");
+    let observers = example("search", &[("api_key_env", more)]);
+    let shop = shop(&observers, &[("SEARCH_URL", server.url()), ("SEARCH_API_KEY", "unused")]).await;
+    let host = shop.start_host();
+    shop.sql(
+        "WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 150)
+         INSERT INTO orders SELECT id, 'pending', id FROM n",
+    )
+    .await;
+    shop.sql("UPDATE orders SET status = 'shipped' WHERE id <= 100; DELETE FROM orders WHERE id <= 10").await;
+    delivered(&shop).await;
+    assert!(host.stop());
+    assert_eq!(shop.json(&["dlq", "list"]), json!([]));
+    assert_eq!(found(&server, "status:shipped").await.len(), 90);
+    assert_eq!(found(&server, "status:pending").await.len(), 50);
+}
+
+#[tokio::test]
+async fn a_late_retry_never_overwrites_newer_data() {
+    let server = OpenSearchServer::start();
+    let written = json!({
+        "index": "orders", "id_template": "order_{{entity_id}}", "url": server.url(), "engine": "opensearch",
+        "grants": {"private_network": true},
+    });
+    let action = action("search", written, &[]).await;
+    let run = async |kind: EventKind, at_secs: i64, status: &str| {
+        let event = event(kind, at_secs, json!({"status": status}));
+        details(&action.attempt(&event, Uuid::now_v7()).await)["result"].clone()
+    };
+    assert_eq!(run(EventKind::Updated, 101, "shipped").await, "indexed");
+    assert_eq!(run(EventKind::Created, 100, "new").await, "superseded");
+    assert_eq!(found(&server, "*:*").await, ["order_7"]);
+    assert_eq!(found(&server, "status:new").await, [""; 0]);
+    assert_eq!(run(EventKind::Updated, 101, "shipped").await, "indexed", "the same again");
+    assert_eq!(run(EventKind::Deleted, 102, "shipped").await, "deleted");
+    assert_eq!(run(EventKind::Deleted, 102, "shipped").await, "absent");
+    assert_eq!(run(EventKind::Updated, 101, "shipped").await, "superseded");
+    assert_eq!(found(&server, "*:*").await, [""; 0]);
+}
