@@ -112,8 +112,9 @@ fn is_outdated(hold: &Hold, snapshot: &Snapshot) -> bool {
 
 fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
     let snapshot = dispatch.snapshot.load();
-    let actions = snapshot.entries().flat_map(|(name, _)| snapshot.actions(name));
-    let lanes = actions.filter(|action| target == Target::Destination(action.destination().to_owned()));
+    let lanes = snapshot
+        .all_actions()
+        .filter(|action| target == Target::Destination(action.destination().to_owned()));
     Hold {
         lanes: lanes.map(|action| action.lane()).collect(),
         target,
