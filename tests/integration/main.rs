@@ -7,6 +7,7 @@ mod alerts;
 mod crash;
 mod delivery;
 mod host_process;
+mod hostile;
 mod lost;
 mod postgres;
 mod readme;

@@ -25,6 +25,7 @@ mod event;
 mod guest;
 mod hostapi;
 mod invocation;
+mod lanes;
 mod limits;
 mod linking;
 mod loading;
