@@ -15,7 +15,13 @@ mod pacer;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{
+            AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
     time::Duration,
 };
 
@@ -63,6 +69,8 @@ pub(super) struct Destinations {
     changed: Arc<Notify>,
     /// Who waits until there is less to do for the fast ones.
     eased: Arc<Eased>,
+    /// How many hosts share the rates.
+    hosts: AtomicUsize,
     known: Mutex<HashMap<String, Arc<Destination>>>,
 }
 
@@ -88,7 +96,15 @@ impl Destinations {
         room: Arc<Notify>,
         changed: Arc<Notify>,
     ) -> Self {
-        Self { settings, clock, room, changed, eased: Arc::default(), known: Mutex::default() }
+        Self {
+            settings,
+            clock,
+            room,
+            changed,
+            eased: Arc::default(),
+            hosts: AtomicUsize::new(1),
+            known: Mutex::default(),
+        }
     }
 
     /// The destination of an action.
@@ -112,11 +128,11 @@ impl Destinations {
     }
 
     fn make(&self, name: &str) -> Destination {
-        let Self { settings, clock, room, changed, eased, known: _ } = self;
+        let Self { settings, clock, room, changed, eased, hosts, known: _ } = self;
         let bounds = settings.bounds(name);
         let gate =
             gate::Gate::new(settings.breaker, bounds.concurrency, Arc::clone(changed), Arc::clone(room));
-        let pacer = settings.rate(name).map(|rate| pacer::Pacer::new(rate, clock.now()));
+        let pacer = settings.rate(name).map(|rate| pacer::Pacer::new(rate, hosts.load(Relaxed), clock.now()));
         Destination::new(name, bounds, gate, pacer, Arc::clone(clock), Arc::clone(room), Arc::clone(eased))
     }
 
@@ -126,14 +142,14 @@ impl Destinations {
     pub(super) async fn ease(&self) -> usize {
         let eased = self.eased.told.notified();
         // Before the look: what ends after it tells.
-        self.eased.is_waited_for.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.eased.is_waited_for.store(true, SeqCst);
         let mut room = self.room_of_the_fast();
         if room == 0 {
             // It may hang from now on; then others must not wait for it.
             let _ = tokio::time::timeout(PACE, eased).await;
             room = self.room_of_the_fast();
         }
-        self.eased.is_waited_for.store(false, std::sync::atomic::Ordering::SeqCst);
+        self.eased.is_waited_for.store(false, SeqCst);
         if room == 0 { usize::MAX } else { room }
     }
 
@@ -160,6 +176,7 @@ impl Destinations {
     /// So many hosts share the rates.
     pub(super) fn share_rates(&self, hosts: usize) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hosts.store(hosts, Relaxed);
         known.values().filter_map(|destination| destination.pacer()).for_each(|pacer| pacer.share(hosts));
     }
 

@@ -17,8 +17,10 @@ pub(in crate::pipeline) struct Pacer {
 }
 
 impl Pacer {
-    pub(super) fn new(rate: Rate, now: Timestamp) -> Self {
-        Self { rate, hosts: AtomicUsize::new(1), bucket: Mutex::new(TokenBucket::empty(rate, now)) }
+    /// An empty bucket; so many hosts share the rate.
+    pub(super) fn new(rate: Rate, hosts: usize, now: Timestamp) -> Self {
+        let bucket = Mutex::new(TokenBucket::empty(rate.shared_by(hosts), now));
+        Self { rate, hosts: AtomicUsize::new(hosts.max(1)), bucket }
     }
 
     /// So many hosts share the rate from now on.

@@ -127,3 +127,55 @@ fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
         definition: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aftercommit_core::{AttemptResult, Failure, FailureClass, Problem, SystemClock};
+    use aftercommit_store::{Backend, HostId, Schema as _, SqliteOptions, SqliteStore};
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::pipeline::{HostSettings, clock::CommonClock};
+
+    fn throttled() -> AttemptResult {
+        let problem = Problem { status: Some(429), ..Problem::new("http_status", "later") };
+        let retry_after = Some(Duration::from_mins(2));
+        Err(Failure { retry_after, ..Failure::new(FailureClass::Throttled, problem) })
+    }
+
+    fn dispatch(store: &Arc<dyn Backend>) -> Arc<Dispatch> {
+        let clock = Arc::new(CommonClock::new(Arc::new(SystemClock)));
+        Dispatch::new(HostId::random(), Arc::clone(store), clock, &HostSettings::default()).0
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_written_is_written_later_and_then_told_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.db");
+        let options = SqliteOptions { create: true, busy_timeout: Duration::from_millis(1) };
+        let store = SqliteStore::open(&format!("sqlite:{}", file.display()), options).await.unwrap();
+        store.migrate().await.unwrap();
+        let store: Arc<dyn Backend> = Arc::new(store);
+        let (here, elsewhere) = (dispatch(&store), dispatch(&store));
+        let mut visit = here.destinations.get("redis.cache").enter();
+        assert!(visit.turn(&here.slots).await.unwrap().report(&throttled()));
+
+        let other = Connection::open(file).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        write(&here).await.unwrap_err();
+        follow_holds(&here).await.unwrap();
+        assert_eq!(here.destinations.standings().len(), 1, "it is held back, written down or not");
+        other.execute_batch("COMMIT").unwrap();
+        write(&here).await.unwrap();
+        let holds = store.holds().await.unwrap();
+        assert_eq!((holds.len(), holds[0].state, holds[0].http_status), (1, HoldState::Throttled, Some(429)));
+
+        follow_holds(&elsewhere).await.unwrap();
+        assert_eq!(elsewhere.destinations.standings().len(), 1);
+        assert!(store.lift(holds[0].target.clone(), Lift::Always).await.unwrap());
+        for dispatch in [&here, &elsewhere] {
+            follow_holds(dispatch).await.unwrap();
+            assert!(dispatch.destinations.get("redis.cache").room() > 0, "it is resumed");
+        }
+    }
+}
