@@ -90,7 +90,9 @@ async fn decisions(engine: &Engine) {
     let secret = [("authorization".to_owned(), handle), ("accept".to_owned(), "*/*".to_owned())];
     let (mut known, mut other, mut substituted) = (Figure::new("ns"), Figure::new("ns"), Figure::new("ns"));
     let decide = |url: &str, headers: &[(String, String)]| {
-        nanos_each(CALLS, || drop(std::hint::black_box(action.prepare_natively(url, headers)).unwrap()))
+        nanos_each(CALLS, || {
+            std::hint::black_box(action.prepare_natively(url, headers).unwrap());
+        })
     };
     let urls = ["https://api.example.com/v1/x", "https://api.example.com/v1/y"];
     for _ in 0..ROUNDS {
@@ -99,7 +101,7 @@ async fn decisions(engine: &Engine) {
         let mut turn = 0;
         other.add(nanos_each(CALLS, || {
             turn += 1;
-            drop(action.prepare_natively(urls[turn % 2], &plain).unwrap());
+            std::hint::black_box(action.prepare_natively(urls[turn % 2], &plain).unwrap());
         }));
         substituted.add(decide(urls[0], &secret));
     }

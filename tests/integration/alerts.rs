@@ -43,7 +43,7 @@ alert = {{ type = "webhook", url = "{}", body_template = '{{"text": "{{{{observe
     )
     .await;
     shop.eventually(SOON, "all were refused, and one was told", async |shop| {
-        at(shop, "/hook").len() == 40 && at(shop, "/person").len() >= 1
+        at(shop, "/hook").len() == 40 && !at(shop, "/person").is_empty()
     })
     .await;
     shop.eventually(SOON, "all have ended", async |shop| {

@@ -9,6 +9,7 @@ mod crash;
 mod delivery;
 mod destinations;
 mod host_process;
+mod hostile;
 mod lost;
 mod postgres;
 mod readme;

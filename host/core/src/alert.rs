@@ -105,7 +105,7 @@ mod tests {
             event: &failed,
             suppressed: 2,
         };
-        alert.into_event(Timestamp::from_micros(micros), Duration::from_secs(60))
+        alert.into_event(Timestamp::from_micros(micros), Duration::from_mins(1))
     }
 
     #[test]

@@ -16,12 +16,13 @@ const UNREGISTERED: &str = "unregistered";
 
 /// Failures that may pass and are the plugin's or the host's own: it recursed too deep, used too much time, found no free
 /// instance; in a batch, also what else ends a call.
-const NOT_ITS_FAULT: [&str; 8] = [
+const NOT_ITS_FAULT: [&str; 9] = [
     "plugin_trap",
     "plugin_abi",
     "cpu_limit",
     "memory_limit",
     "host_call_limit",
+    "resource_limit",
     "result_too_large",
     "no_instance",
     "host_lost",

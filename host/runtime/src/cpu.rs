@@ -5,10 +5,15 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
+    task::ready,
     time::{Duration, Instant},
 };
 
+use futures::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::UpdateDeadline;
+
+use crate::lanes::Lanes;
 
 /// Measures one call against its budget. Read from within the call at every tick, and from outside when it has ended.
 #[derive(Debug)]
@@ -19,6 +24,7 @@ pub(crate) struct CpuMeter {
     turn: Duration,
     /// Nanoseconds used in turns that are over.
     used_ns: AtomicU64,
+    lanes: Lanes,
     /// When the present turn began, in nanoseconds since `made`; [`IDLE`] between turns.
     turn_since_ns: AtomicU64,
 }
@@ -27,10 +33,10 @@ const IDLE: u64 = u64::MAX;
 
 impl CpuMeter {
     /// A meter of `budget`, for an engine with ticks of that length.
-    pub(crate) fn new(budget: Duration, tick: Duration) -> Self {
+    pub(crate) fn new(budget: Duration, tick: Duration, lanes: Lanes) -> Self {
         let (used_ns, turn_since_ns) = (AtomicU64::new(0), AtomicU64::new(IDLE));
         // A tick falls anywhere into a turn; with half of one, nobody holds a thread for more than one and a half.
-        Self { made: Instant::now(), budget, turn: tick / 2, used_ns, turn_since_ns }
+        Self { made: Instant::now(), budget, turn: tick / 2, used_ns, lanes, turn_since_ns }
     }
 
     /// What was used so far.
@@ -50,15 +56,25 @@ impl CpuMeter {
         }
     }
 
-    /// Runs a call and measures its turns.
+    /// Runs a call and measures its turns. Once it has used more than is free, each turn waits for its place.
     pub(crate) async fn measure<F: Future>(&self, call: F) -> F::Output {
         let mut call = pin!(call);
+        let mut waiting: Option<BoxFuture<'static, OwnedSemaphorePermit>> = None;
         poll_fn(|context| {
+            let place = if self.used() > Lanes::FREE {
+                let place = waiting.get_or_insert_with(|| Box::pin(self.lanes.clone().place()));
+                let place = ready!(place.as_mut().poll(context));
+                waiting = None;
+                Some(place)
+            } else {
+                None
+            };
             self.turn_since_ns.store(self.now_ns(), Relaxed);
             let polled = call.as_mut().poll(context);
             let turn = u64::try_from(self.turn().as_nanos()).unwrap_or(u64::MAX);
             self.used_ns.fetch_add(turn, Relaxed);
             self.turn_since_ns.store(IDLE, Relaxed);
+            drop(place);
             polled
         })
         .await
@@ -79,7 +95,13 @@ impl CpuMeter {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        task::Poll,
+    };
 
     use super::*;
 
@@ -94,7 +116,7 @@ mod tests {
 
     #[tokio::test]
     async fn turns_count_and_waiting_does_not() {
-        let meter = CpuMeter::new(Duration::from_secs(60), TICK);
+        let meter = CpuMeter::new(Duration::from_secs(60), TICK, Lanes::new(1));
         let mut turns = 0;
         meter
             .measure(poll_fn(|context| {
@@ -118,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_turn_yields_and_a_used_budget_ends() {
-        let meter = CpuMeter::new(Duration::from_millis(20), TICK);
+        let meter = CpuMeter::new(Duration::from_millis(20), TICK, Lanes::new(1));
         meter
             .measure(async {
                 assert!(matches!(meter.tick(), UpdateDeadline::Continue(1)));
@@ -128,5 +150,39 @@ mod tests {
                 assert!(matches!(meter.tick(), UpdateDeadline::Interrupt));
             })
             .await;
+    }
+
+    /// Two calls that compute have turns one after the other, and one that needs little has its own between them.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn those_who_compute_share_the_lanes() {
+        let lanes = Lanes::new(1);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let computing: Vec<_> = (0..4)
+            .map(|_| {
+                let (lanes, now, most) = (lanes.clone(), Arc::clone(&now), Arc::clone(&most));
+                tokio::spawn(async move {
+                    let meter = CpuMeter::new(Duration::from_secs(60), TICK, lanes);
+                    meter
+                        .measure(async {
+                            work(TICK);
+                            for _ in 0..20 {
+                                tokio::task::yield_now().await;
+                                most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+                                work(Duration::from_millis(1));
+                                now.fetch_sub(1, SeqCst);
+                            }
+                        })
+                        .await;
+                })
+            })
+            .collect();
+        let light = CpuMeter::new(Duration::from_secs(60), TICK, lanes.clone());
+        let held = lanes.clone().place().await;
+        light.measure(tokio::task::yield_now()).await;
+        drop(held);
+        for task in computing {
+            task.await.unwrap();
+        }
+        assert_eq!(most.load(SeqCst), 1);
     }
 }

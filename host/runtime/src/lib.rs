@@ -26,6 +26,7 @@ mod guest;
 mod hostapi;
 mod identities;
 mod invocation;
+mod lanes;
 mod limits;
 mod linking;
 mod loading;

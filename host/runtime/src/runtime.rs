@@ -21,6 +21,7 @@ use crate::{
     guest::{Call, Guest, Phase},
     hostapi::{LogSink, ProviderTokens, Tokens},
     invocation::{Circumstances, Instance, within},
+    lanes::Lanes,
     limits::Limits,
     linking::{self, Linked},
     loading::{self, Compiled, ComponentSource, LoadError},
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     /// Stays below the pool: an exhausted pool is an error, not a wait.
     pub(crate) running: Semaphore,
     pub(crate) warm: Arc<Semaphore>,
+    lanes: Lanes,
     linker: Linker<Guest>,
     cache: Option<CompileCache>,
     /// By digest: the same component is compiled and described once, whatever names it has.
@@ -68,6 +70,7 @@ impl Runtime {
         let shared = Shared {
             running: Semaphore::new(settings.max_instances.max(1) as usize),
             warm: Arc::new(Semaphore::new(settings.max_warm_instances as usize)),
+            lanes: Lanes::of_this_machine(),
             engine,
             ticker,
             egress: Arc::new(Egress { clients, services, clock, provider_tokens: ProviderTokens::default() }),
@@ -181,7 +184,11 @@ impl Shared {
             permit,
             egress: Arc::clone(&self.egress),
             deadline: Instant::now() + Duration::from_millis(limits.timeout_ms),
-            cpu: Arc::new(CpuMeter::new(Duration::from_millis(limits.cpu_ms), self.ticker.period())),
+            cpu: Arc::new(CpuMeter::new(
+                Duration::from_millis(limits.cpu_ms),
+                self.ticker.period(),
+                self.lanes.clone(),
+            )),
             host_calls: 0,
             deliveries: 1,
             limits,

@@ -47,7 +47,7 @@ impl Default for RuntimeSettings {
             // Four times the default number of concurrent deliveries: some wait in host calls.
             max_instances: 256,
             max_warm_instances: 64,
-            tick_ms: 5,
+            tick_ms: 2,
             defaults: Limits::default(),
             extra_ca_pem: Vec::new(),
             user_agent: concat!("aftercommit/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -97,7 +97,7 @@ mod tests {
             attempt: 3,
             failure: Failure::new(FailureClass::Permanent, Problem::new("gone", "gone")),
             event: Arc::clone(&event),
-            interval: Some(Duration::from_secs(60)),
+            interval: Some(Duration::from_mins(1)),
         };
         let mut alerts = Alerts::default();
         let mut raise = |observer: &str, secs: i64| {

@@ -183,9 +183,9 @@ impl ObserverExecutor {
         let id = DeliveryId::of(event.event().id, &action.observer, &action.name);
         let failed = Arc::new(event.event().clone());
         let untold = Untold::of(action, id, ended.attempt, &ended.failure, &failed);
-        let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(alert) = alerts.raise(&untold, self.clock.now()) else { return };
-        drop(alerts);
+        let now = self.clock.now();
+        let alert = self.alerts.lock().unwrap_or_else(PoisonError::into_inner).raise(&untold, now);
+        let Some(alert) = alert else { return };
         if let Err(ended) = self.attempts(&PreparedEvent::new(alert), alert_action).await {
             tracing::error!(observer = %action.observer, "the alert failed: {}", ended.failure);
         }

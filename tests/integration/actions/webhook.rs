@@ -79,10 +79,10 @@ async fn a_raw_body_is_signed_as_it_is_sent() {
     let action = action("webhook", written, &[("S", SECRET)]).await;
     let name = "O'Neil \"&\" Étape\n";
     assert_eq!(told(&action.run(EventKind::Created, json!({"name": name})).await), "done");
-    let received = &receiver.received()[0];
-    assert_eq!(received.body, format!("{name}\t{name}\r\n").as_bytes());
-    assert_eq!(received.header("content-type"), "text/plain; charset=utf-8");
-    Webhook::new(SECRET).unwrap().verify(&received.body, &received.headers).unwrap();
+    let request = &receiver.received()[0];
+    assert_eq!(request.body, format!("{name}\t{name}\r\n").as_bytes());
+    assert_eq!(request.header("content-type"), "text/plain; charset=utf-8");
+    Webhook::new(SECRET).unwrap().verify(&request.body, &request.headers).unwrap();
 }
 
 #[tokio::test]

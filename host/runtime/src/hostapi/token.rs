@@ -178,6 +178,7 @@ mod tests {
         egress::{Clients, Decided, Egress, Permit, Services, Who},
         guest::Phase,
         hostapi::{LogSink, ProviderTokens},
+        lanes::Lanes,
         limits::Limits,
         secrets::Handles,
     };
@@ -249,7 +250,7 @@ mod tests {
             limits: Arc::new(Limits::default()),
             log: LogSink::new(who, String::new(), 1, 1),
             deadline: Instant::now() + Duration::from_secs(5),
-            cpu: Arc::new(CpuMeter::new(Duration::from_secs(1), Duration::from_millis(5))),
+            cpu: Arc::new(CpuMeter::new(Duration::from_secs(1), Duration::from_millis(2), Lanes::new(1))),
             host_calls: 0,
             deliveries: 1,
         };

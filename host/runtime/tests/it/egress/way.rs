@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{details, plugin, run, try_configure};
+use crate::fixture::{configure, details, plugin, run};
 
 /// An import.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,8 +44,6 @@ pub(super) enum Told {
     Denied(String),
     /// Another typed error.
     Refused(String),
-    /// The action does not even load: its grants are none.
-    NotLoaded(String),
 }
 
 impl Told {
@@ -79,10 +77,7 @@ impl Way {
     /// Sends it for an action with these grants.
     pub(super) async fn send(self, asked: &Asked, grants: &Value) -> Told {
         let written = self.written(asked, grants);
-        let action = match try_configure(&plugin(self.guest()).await, written).await {
-            Ok(action) => action,
-            Err(error) => return Told::NotLoaded(error.to_string()),
-        };
+        let action = configure(&plugin(self.guest()).await, written).await;
         let details = details(&run(&action).await);
         let answer = if self == Self::Wasi { details["http"].clone() } else { details };
         match answer["error"].as_str() {
