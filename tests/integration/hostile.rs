@@ -21,14 +21,14 @@ async fn deliveries_that_fail_do_not_stop_those_that_do_not() {
         ("loops", "do = \"loop\"\nlimits = { cpu_ms = 1 }", "cpu_limit"),
         ("floods", "do = \"host_calls\"", "host_call_limit"),
     ];
-    let mut observers = webhook("hook", "event_kind = \"created\"", &shop.receiver.url("/"));
+    let mut observers = vec![webhook("hook", "event_kind = \"created\"", &shop.receiver.url("/"))];
     for (name, action, _) in ways {
-        observers += &format!(
+        observers.push(format!(
             "[[observers]]\nname = \"{name}\"\nentity_type = \"Order\"\nevent_kind = \"created\"\n[observers.retry]\nmax_attempts = 2\n\
              initial_delay_ms = 1\n[[observers.actions]]\ntype = \"hostile\"\n{action}\n"
-        );
+        ));
     }
-    shop.observe(&observers);
+    shop.observe(&observers.concat());
     let host = shop.start_host();
     shop.sql(&format!(
         "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < {ORDERS})

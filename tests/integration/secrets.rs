@@ -62,20 +62,20 @@ async fn a_secret_is_nowhere_but_on_the_wire() {
              initial_delay_ms = 1\n[[observers.actions]]\n"
         )
     };
-    let mut observers = format!(
+    let mut observers = vec![format!(
         "{}type = \"webhook\"\nurl = \"${{secret:HOOK_URL}}\"\nheaders = {{ x-token = \"${{secret:TOKEN}}\" }}\n\
          signing_secrets = [\"${{secret:WEBHOOK_SECRET}}\"]\ngrants = {{ private_network = true }}\n",
         observer("hook")
-    );
+    )];
     for end in ["return", "fail", "panic"] {
-        observers += &observer(end);
-        observers += &format!(
+        observers.push(observer(end));
+        observers.push(format!(
             "type = \"memory\"\nservice = \"{service}\"\nsecret = \"${{secret:TOKEN}}\"\nbody = '{{\"k\":\"${{secret:TOKEN}}\"}}'\n\
              broken = []\ncollector = \"{collecting}\"\nend = \"{end}\"\n\
              grants = {{ http = [\"{collecting}\"], private_network = true }}\nlimits = {{ result_bytes = 1000000 }}\n"
-        );
+        ));
     }
-    shop.observe(&observers);
+    shop.observe(&observers.concat());
     let host = shop.start_host();
     shop.sql("INSERT INTO orders VALUES (7, 'of ${secret:TOKEN}', 150)").await;
     shop.eventually(Duration::from_mins(2), "all has ended", async |shop| {

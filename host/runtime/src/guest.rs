@@ -99,7 +99,7 @@ pub(crate) const MAX_RESOURCES: usize = 2048;
 /// One list of headers, as it stands in the host's memory.
 const MAX_HEADERS_BYTES: usize = 32 << 10;
 /// Random numbers at once: they are made without a pause.
-const MAX_RANDOM_BYTES: u64 = 1 << 20;
+const MAX_RANDOM_BYTES: u64 = 64 << 10;
 
 /// The data of a guest's store.
 pub(crate) struct Guest {

@@ -123,7 +123,7 @@ mod tests {
             "{{#if a}}{{/if}}",
         ] {
             let template = compile(text).unwrap();
-            let later = Instant::now() + Duration::from_secs(3600);
+            let later = Instant::now() + Duration::from_hours(1);
             assert!(template.render_until(Some(later), &context, 100).is_ok(), "{text}");
             let over = template.render_until(Some(Instant::now()), &context, 100);
             assert_eq!(over, Err(RenderProblem::TimedOut), "{text}");

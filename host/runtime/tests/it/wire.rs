@@ -133,7 +133,7 @@ async fn request(stream: &mut TcpStream, seen: &Mutex<Vec<u8>>) -> bool {
 }
 
 async fn more(stream: &mut TcpStream, seen: &Mutex<Vec<u8>>) -> bool {
-    let mut bytes = [0; 16 << 10];
+    let mut bytes = vec![0; 16 << 10];
     match stream.read(&mut bytes).await {
         Ok(0) | Err(_) => false,
         Ok(count) => {

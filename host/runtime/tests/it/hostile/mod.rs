@@ -81,7 +81,7 @@ fn table() -> Vec<Row> {
         (wasi, json!({"do": "poll", "count": 1000, "limits": short}), Transient, "cpu_limit", "CPU time"),
         (
             wasi,
-            json!({"do": "random", "count": 1 << 20, "limits": short}),
+            json!({"do": "random", "count": 64 << 10, "limits": short}),
             Transient,
             "cpu_limit",
             "CPU time",
