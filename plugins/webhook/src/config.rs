@@ -24,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) url_env: Option<String>,
     /// Method of the request. `GET` and `DELETE` carry a body only if a template for it is given.
     #[serde(default)]
+    #[schemars(extend("default" = "POST"))]
     pub(crate) method: Method,
     /// Further headers.
     #[serde(default)]
