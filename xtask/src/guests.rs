@@ -1,11 +1,12 @@
 //! Building guests: every folder below `plugins/` and `tests/guests/` becomes a component in `plugins/dist`.
 //!
 //! Cargo compiles core modules into one shared folder, the WIT package's description inside; `wit-component` makes
-//! components of them. None of it is done when nothing changed since the last time.
+//! components of them. A folder with `guest.wat` in the place of a crate has its core module written by hand. None of it is done when nothing changed since the last time.
 
 mod compile;
 mod digest;
 mod encode;
+mod text;
 
 use std::{
     fs,
@@ -18,12 +19,19 @@ use crate::{repository, toolchain::Toolchain};
 
 /// One guest.
 pub(crate) struct Guest {
-    /// The folder of its crate.
+    /// Its folder.
     source: PathBuf,
-    /// What cargo makes of it, a file's name.
-    module: String,
+    module: Module,
     /// What is made of that.
     component: PathBuf,
+}
+
+/// Where a guest's core module comes from.
+enum Module {
+    /// What cargo makes of its crate, a file's name.
+    Compiled(String),
+    /// Its text, in this file.
+    Written(PathBuf),
 }
 
 /// Builds what is not up to date.
@@ -45,7 +53,11 @@ pub(crate) fn build() -> Result<()> {
     eprintln!("guests: building {} with {}", guests.len(), toolchain.describe());
     let modules = compile::run(&toolchain, &root, &target)?;
     for guest in &guests {
-        let size_bytes = encode::write(guest, &modules)?;
+        let module = match &guest.module {
+            Module::Compiled(name) => compile::module(guest, &modules.join(name))?,
+            Module::Written(file) => text::module(file, &root.join("wit/action-1"))?,
+        };
+        let size_bytes = encode::write(guest, &module)?;
         let name = guest.component.strip_prefix(&root).unwrap_or(&guest.component);
         eprintln!("  {:<40} {:>4} KB", name.display(), size_bytes.div_ceil(1024));
     }
@@ -61,11 +73,12 @@ fn all(root: &Path, dist: &Path) -> Result<Vec<Guest>> {
         ("plugins", "aftercommit_plugin", dist.to_owned()),
         ("tests/guests", "aftercommit_guest", dist.join("test")),
     ] {
-        for source in crates_in(&root.join(folder))? {
+        for (source, text) in sources_in(&root.join(folder))? {
             let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
             // What the plugins are written with is no plugin.
             if name != "sdk" {
-                let module = format!("{prefix}_{}.wasm", name.replace('-', "_"));
+                let compiled = || Module::Compiled(format!("{prefix}_{}.wasm", name.replace('-', "_")));
+                let module = text.map_or_else(compiled, Module::Written);
                 guests.push(Guest { source, module, component: dist.join(format!("{name}.wasm")) });
             }
         }
@@ -73,16 +86,18 @@ fn all(root: &Path, dist: &Path) -> Result<Vec<Guest>> {
     Ok(guests)
 }
 
-fn crates_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut crates = Vec::new();
+/// The folders of guests, each with the text of its module if it has one.
+fn sources_in(folder: &Path) -> Result<Vec<(PathBuf, Option<PathBuf>)>> {
+    let mut sources = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("{} can not be read", folder.display()))? {
         let path = entry?.path();
-        if path.join("Cargo.toml").is_file() {
-            crates.push(path);
+        let text = Some(path.join("guest.wat")).filter(|text| text.is_file());
+        if text.is_some() || path.join("Cargo.toml").is_file() {
+            sources.push((path, text));
         }
     }
-    crates.sort();
-    Ok(crates)
+    sources.sort();
+    Ok(sources)
 }
 
 /// A component whose folder is gone must not be loaded any more.

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use super::Guest;
 use crate::{
     process,
     toolchain::{TARGET, Toolchain},
@@ -38,6 +39,17 @@ pub(crate) fn run(toolchain: &Toolchain, root: &Path, target: &Path) -> Result<P
     }
     process::run(&mut build).context("the guests do not compile")?;
     Ok(target.join(TARGET).join("release"))
+}
+
+/// The module that became of a guest's crate.
+pub(crate) fn module(guest: &Guest, module: &Path) -> Result<Vec<u8>> {
+    fs::read(module).with_context(|| {
+        format!(
+            "{} did not become {}: its package must be named as its folder and be a cdylib",
+            guest.source.display(),
+            module.display()
+        )
+    })
 }
 
 /// This machine's folders, and what stands for them in messages: the same sources make the same bytes everywhere.

@@ -46,7 +46,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
             }
         } else if path
             .extension()
-            .is_some_and(|end| end == "rs" || end == "toml" || end == "wit" || end == "lock")
+            .is_some_and(|end| ["rs", "toml", "wit", "wat", "lock"].iter().any(|input| end == *input))
         {
             files.push(path);
         }

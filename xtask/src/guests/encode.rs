@@ -1,6 +1,6 @@
 //! Making components of core modules.
 
-use std::{fs, path::Path, process};
+use std::{fs, process};
 
 use anyhow::{Context as _, Result};
 use wit_component::ComponentEncoder;
@@ -8,16 +8,8 @@ use wit_component::ComponentEncoder;
 use super::Guest;
 
 /// Writes the guest's component and returns its size in bytes. The file is there whole or not at all.
-pub(crate) fn write(guest: &Guest, modules: &Path) -> Result<usize> {
-    let module = modules.join(&guest.module);
-    let bytes = fs::read(&module).with_context(|| {
-        format!(
-            "{} did not become {}: its package must be named as its folder and be a cdylib",
-            guest.source.display(),
-            module.display()
-        )
-    })?;
-    let component = encode(&bytes).with_context(|| format!("{} is no guest", module.display()))?;
+pub(crate) fn write(guest: &Guest, module: &[u8]) -> Result<usize> {
+    let component = encode(module).with_context(|| format!("{} is no guest", guest.source.display()))?;
 
     let path = &guest.component;
     let unfinished = path.with_extension(format!("wasm.{}", process::id()));

@@ -19,7 +19,7 @@ type Row = (&'static str, Value, FailureClass, &'static str, &'static str);
 
 /// Ends that need no server.
 fn table() -> Vec<Row> {
-    let (hostile, wasi, abi) = ("test/hostile", "test/wasi", "test/abi");
+    let (hostile, wasi, abi, by_hand) = ("test/hostile", "test/wasi", "test/abi", "test/by_hand");
     let short = json!({"cpu_ms": 100});
     vec![
         (hostile, json!({"do": "loop", "limits": short}), Transient, "cpu_limit", "100 ms of CPU time"),
@@ -105,6 +105,10 @@ fn table() -> Vec<Row> {
         (abi, json!({"do": "unaligned"}), Permanent, "plugin_abi", "does not keep to the interface"),
         (abi, json!({"do": "wild_list"}), Permanent, "plugin_abi", "does not keep to the interface"),
         (abi, json!({"do": "no_such_case"}), Permanent, "plugin_abi", "does not keep to the interface"),
+        // Written as text: tables that grow, and what is called after the result was given.
+        (by_hand, json!({"do": "grow", "limits": short}), Transient, "cpu_limit", "CPU time"),
+        (by_hand, json!({"do": "refused"}), Transient, "plugin_trap", "the plugin trapped"),
+        (by_hand, json!({"do": "after"}), Transient, "plugin_trap", "the plugin trapped"),
     ]
 }
 
