@@ -7,7 +7,7 @@ use crate::{
     shop::{Shop, webhook},
 };
 
-const ORDERS: i64 = 300;
+const ORDERS: i64 = 600;
 const TOKEN: &str = "s3cr3t-value";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,7 +72,7 @@ async fn a_secret_is_nowhere_but_on_the_wire() {
         observers.push(format!(
             "type = \"memory\"\nservice = \"{service}\"\nsecret = \"${{secret:TOKEN}}\"\nbody = '{{\"k\":\"${{secret:TOKEN}}\"}}'\n\
              broken = []\ncollector = \"{collecting}\"\nend = \"{end}\"\n\
-             grants = {{ http = [\"{collecting}\"], private_network = true }}\nlimits = {{ result_bytes = 1000000 }}\n"
+             grants = {{ http = [\"{collecting}\"], private_network = true }}\nlimits = {{ result_bytes = 1000000, cpu_ms = 60000 }}\n"
         ));
     }
     shop.observe(&observers.concat());

@@ -73,7 +73,7 @@ async fn a_secret_is_nowhere_but_on_the_wire() {
         let written = json!({
             "service": service.origin(), "secret": "${secret:SECRET}", "body": "{\"key\": \"${secret:SECRET}\"}",
             "broken": [broken, "http://nowhere.invalid"], "collector": collector.origin(), "end": end, "grants": grants,
-            "limits": {"memory_mb": 64, "result_bytes": 1 << 20, "log_lines": 1000, "log_bytes": 4 << 20},
+            "limits": {"memory_mb": 64, "cpu_ms": 60_000, "result_bytes": 1 << 20, "log_lines": 1000, "log_bytes": 4 << 20},
         });
         let heard = listen();
         let runtime = runtime_with(settings(), &[SECRET]);
