@@ -46,11 +46,7 @@ alert = {{ type = "webhook", url = "{}", body_template = '{{"text": "{{{{observe
         at(shop, "/hook").len() == 40 && !at(shop, "/person").is_empty()
     })
     .await;
-    shop.eventually(SOON, "all have ended", async |shop| {
-        shop.count("SELECT count(*) FROM observer_deliveries").await == 0
-            && shop.count("SELECT count(*) FROM observer_inbox").await == 0
-    })
-    .await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     assert_eq!(at(&shop, "/all").len(), 40, "alerts are for the alert action alone");
     let told = at(&shop, "/person");

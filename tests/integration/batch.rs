@@ -30,17 +30,6 @@ fn insert(ids: std::ops::RangeInclusive<u32>, status: &str) -> String {
     format!("INSERT INTO orders VALUES {}", rows.join(","))
 }
 
-async fn ended<D: Database>(shop: &Shop<D>) {
-    shop.eventually(SOON, "all has ended", async |shop| {
-        shop.count(
-            "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)",
-        )
-        .await
-            == 0
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_events_need_far_fewer_requests_on_sqlite() {
     a_thousand_events_need_far_fewer_requests(Shop::open("").await).await;
@@ -60,7 +49,7 @@ async fn a_thousand_events_need_far_fewer_requests<D: Database>(shop: Shop<D>) {
     let all =
         |requests: &[Received]| requests.iter().map(|request| elements(request).len()).sum::<usize>() >= 1000;
     let received = shop.receiver.wait_until(SOON, all).await;
-    ended(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     // Ten, if every one were full; a batch is cut short where intake takes less than a batch, or for a busy machine.
     assert!(received.len() <= 100, "{} requests", received.len());
@@ -91,7 +80,7 @@ async fn one_event_that_is_refused_takes_no_other_to_the_dead_letter_queue() {
     });
     let host = shop.start_host();
     shop.sql(&insert(1..=40, "new")).await;
-    ended(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     let letters = shop.json(&["dlq", "list"]);
     assert_eq!(letters.as_array().unwrap().len(), 1, "{letters}");
@@ -121,7 +110,7 @@ async fn a_trap_in_a_batch_is_the_end_of_who_made_it_only() {
     let host = shop.start_host();
     shop.sql("INSERT INTO orders VALUES (100, 'trap', 1), (101, 'permanent', 1)").await;
     shop.sql(&insert(1..=20, "done")).await;
-    ended(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     let dead = |code: &str| format!("SELECT count(*) FROM observer_dlq_items WHERE code = '{code}'");
     assert_eq!(shop.count(&dead("plugin_trap")).await, 1, "{}", shop.host_log());
@@ -141,7 +130,7 @@ async fn one_entity_is_once_in_a_batch_and_in_order_where_that_is_asked_for() {
     for version in 1..=5 {
         shop.sql(&format!("UPDATE orders SET status = 'v{version}'")).await;
     }
-    ended(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     let mut versions: HashMap<String, Vec<String>> = HashMap::new();
     for request in shop.receiver.received() {
@@ -219,7 +208,7 @@ async fn a_host_that_is_killed_in_the_middle_of_batches_loses_nothing() {
     }
     writer.await.expect("the writer came to its end");
     let host = shop.start_host();
-    ended(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items").await, 0);
     let mut ids: HashMap<String, HashSet<String>> = HashMap::new();

@@ -42,14 +42,7 @@ async fn a_host_killed_twenty_times_under_load_loses_nothing() {
     writer.await.expect("the writer came to its end");
 
     let host = shop.start_host();
-    shop.eventually(Duration::from_mins(2), "everything is delivered", async |shop| {
-        shop.count(
-            "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)",
-        )
-        .await
-            == 0
-    })
-    .await;
+    shop.all_done(Duration::from_mins(2)).await;
     assert!(host.stop());
 
     assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items").await, 0);

@@ -52,15 +52,6 @@ async fn listed<D: Database>(shop: &Shop<D>, what: &str, wanted: impl Fn(&Value)
     shop.json(&["destinations", "list"])
 }
 
-async fn nothing_left<D: Database>(shop: &Shop<D>) {
-    shop.eventually(SOON, "everything is delivered", async |shop| {
-        let left =
-            "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)";
-        shop.count(left).await == 0
-    })
-    .await;
-}
-
 fn at_path(received: &[Received], path: &str) -> usize {
     received.iter().filter(|request| request.path == path).count()
 }
@@ -98,7 +89,7 @@ async fn retry_after_holds_the_whole_destination_and_no_other<D: Database>(shop:
 
     busy.respond(|_| Answer::status(200));
     shop.run(&["destinations", "resume", &busy.url("")]);
-    nothing_left(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     assert_eq!(shop.json(&["destinations", "list"]), json!([]));
     assert_eq!((busy.count(), other.count()), (61, 30), "each once, and the one that was turned away");
@@ -124,7 +115,7 @@ async fn one_that_fails_is_left_alone_then_probed_then_let_recover<D: Database>(
 
     shop.receiver.respond(|_| Answer { after: TAKES, ..Answer::status(200) });
     let received = shop.receiver.wait_until(SOON, |received| taken(received).len() >= ORDERS).await;
-    nothing_left(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     let at: Vec<Instant> = taken(&received).iter().map(|request| request.at).collect();
     assert!(at[1] - at[0] >= TAKES, "the second came before the first was answered");
@@ -169,7 +160,7 @@ async fn an_endpoint_that_is_gone_is_paused_alone_until_it_is_resumed<D: Databas
     assert_eq!(unknown.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("did you mean `gone/webhook`?"));
     shop.run(&["destinations", "resume", "gone/webhook"]);
-    nothing_left(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     assert_eq!(at_path(&shop.receiver.received(), "/gone"), 30, "what waited is delivered, each once");
     assert_eq!(shop.count(dead).await, 1);
@@ -184,7 +175,7 @@ async fn a_changed_action_is_not_paused_any_more<D: Database>(shop: Shop<D>) {
     listed(&shop, "the others wait", |held| held[0]["waiting"] == 4).await;
     shop.observe(&webhook("moved", "", &shop.receiver.url("/new")));
     shop.receiver.wait_until(SOON, |received| at_path(received, "/new") == 4).await;
-    nothing_left(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     assert_eq!(shop.json(&["destinations", "list"]), json!([]));
     assert_eq!(at_path(&shop.receiver.received(), "/old"), 1);
@@ -217,7 +208,7 @@ async fn a_rate_is_kept<D: Database>(shop: Shop<D>) {
     order(&shop, 0..ORDERS).await;
     other.wait_for(21).await;
     let received = shop.receiver.wait_for(21).await;
-    nothing_left(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     // Tokens are 100 ms apart. A request may come late, and then the next seems early: half of the time is enough to tell.
     let took = received[20].at - received[0].at;

@@ -189,6 +189,16 @@ impl<D: Database> Shop<D> {
         let done = tokio::time::timeout(at_most, wait).await;
         assert!(done.is_ok(), "{what}: not within {at_most:?}\n{}", self.host_log());
     }
+
+    /// Waits until nothing is left to do: neither in the inbox nor among the deliveries.
+    pub(crate) async fn all_done(&self, at_most: Duration) {
+        const LEFT: &str =
+            "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)";
+        self.eventually(at_most, "all is done", async |shop| {
+            shop.database.ask(LEFT).await.is_ok_and(|left| left.as_deref() == Some("0"))
+        })
+        .await;
+    }
 }
 
 /// An observer of orders with one webhook, as TOML; `more` are further keys of the observer.

@@ -21,14 +21,6 @@ async fn the_example_keeps_a_cache_in_step_even_when_the_server_goes_away() {
     let shop = Shop::open(&config).await;
     shop.observe(EXAMPLE);
     let host = shop.start_host();
-    let delivered = async |shop: &Shop<_>| {
-        shop.eventually(SOON, "everything is delivered", async |shop| {
-            shop.count("SELECT count(*) FROM observer_inbox").await == 0
-                && shop.count("SELECT count(*) FROM observer_deliveries").await == 0
-        })
-        .await;
-    };
-
     memcached.set("page:order:7", "<html>");
     let kept = [
         "MSET",
@@ -45,7 +37,7 @@ async fn the_example_keeps_a_cache_in_step_even_when_the_server_goes_away() {
     ];
     assert_eq!(redis.ask(&kept), "OK");
     shop.sql("INSERT INTO orders VALUES (7, 'shipped', 150.50)").await;
-    delivered(&shop).await;
+    shop.all_done(SOON).await;
     let left = redis.ask(&["--raw", "KEYS", "*"]);
     let mut left: Vec<&str> = left.lines().collect();
     left.sort_unstable();
@@ -70,7 +62,7 @@ async fn the_example_keeps_a_cache_in_step_even_when_the_server_goes_away() {
     redis.start_again();
     assert_eq!(redis.ask(&["MSET", "order:7", "x", "orders:paid:1", "x"]), "OK");
     shop.sql("UPDATE tb_observer SET enabled = 1").await;
-    delivered(&shop).await;
+    shop.all_done(SOON).await;
     assert_eq!(redis.ask(&["DBSIZE"]), "0");
     assert!(host.stop());
     assert_eq!(shop.json(&["dlq", "list"]), json!([]));

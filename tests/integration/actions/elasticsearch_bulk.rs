@@ -98,12 +98,7 @@ async fn only_what_is_refused_is_tried_again_and_ends_dead() {
     let host = shop.start_host();
     let rows: Vec<String> = (1..=1000).map(|id| format!("({id}, 'new', 9007199254740993)")).collect();
     shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(","))).await;
-    shop.eventually(std::time::Duration::from_mins(1), "all has ended", async |shop| {
-        let left =
-            "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)";
-        shop.count(left).await == 0
-    })
-    .await;
+    shop.all_done(std::time::Duration::from_mins(1)).await;
     assert!(host.stop());
     assert_eq!(index.len(), 990, "{}", shop.host_log());
     assert_eq!(

@@ -31,15 +31,8 @@ async fn the_example_sends_mails_even_when_the_server_goes_away() {
     shop.write("secrets/SMTP_PASSWORD", SmtpServer::PASSWORD);
     shop.observe(EXAMPLE);
     let host = shop.start_host();
-    let delivered = async || {
-        shop.eventually(SOON, "the mails are sent", async |shop| {
-            shop.count("SELECT count(*) FROM observer_inbox").await == 0
-                && shop.count("SELECT count(*) FROM observer_deliveries").await == 0
-        })
-        .await;
-    };
     shop.sql("INSERT INTO orders VALUES (7, 'pending', 150.50)").await;
-    delivered().await;
+    shop.all_done(SOON).await;
     let first = server.accepted();
     let mail = Mail::parse(&first[0].message);
     assert_eq!(mail.addresses("to"), ["admin@example.com"]);
@@ -50,7 +43,7 @@ async fn the_example_sends_mails_even_when_the_server_goes_away() {
     assert_eq!((&first[0].about["tls"], &first[0].about["login"]), (&json!(true), &json!("shop")));
 
     shop.sql("UPDATE orders SET status = 'shipped'").await;
-    delivered().await;
+    shop.all_done(SOON).await;
     let second = &server.accepted()[1];
     let mail = Mail::parse(&second.message);
     assert_eq!(mail.addresses("to"), ["Sales <sales@example.com>", "warehouse@example.com"]);
@@ -67,7 +60,7 @@ async fn the_example_sends_mails_even_when_the_server_goes_away() {
     })
     .await;
     server.start_again();
-    delivered().await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     assert_eq!(shop.json(&["dlq", "list"]), json!([]));
     let id: String = shop

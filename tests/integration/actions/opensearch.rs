@@ -12,7 +12,8 @@ use super::{
     elasticsearch::event,
     example::{PRIVATE, example, shop},
 };
-use crate::{shop::Shop, sqlite_file::SqliteFile};
+
+const SOON: Duration = Duration::from_mins(1);
 
 /// Ids of the documents that a query finds, in order.
 async fn found(server: &OpenSearchServer, query: &str) -> Vec<String> {
@@ -27,14 +28,6 @@ async fn found(server: &OpenSearchServer, query: &str) -> Vec<String> {
     ids
 }
 
-async fn delivered(shop: &Shop<SqliteFile>) {
-    shop.eventually(Duration::from_mins(1), "everything is delivered", async |shop| {
-        shop.count("SELECT count(*) FROM observer_inbox").await == 0
-            && shop.count("SELECT count(*) FROM observer_deliveries").await == 0
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_found_is_what_the_table_has() {
     let server = OpenSearchServer::start();
@@ -44,7 +37,7 @@ async fn what_is_found_is_what_the_table_has() {
     shop.sql("INSERT INTO orders VALUES (1, 'pending', 1.5), (2, 'pending', 20), (3, 'pending', 300)").await;
     shop.sql("UPDATE orders SET status = 'shipped' WHERE id > 1").await;
     shop.sql("DELETE FROM orders WHERE id = 3").await;
-    delivered(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     assert_eq!(shop.json(&["dlq", "list"]), json!([]));
     assert_eq!(found(&server, "status:pending").await, ["order_1"]);
@@ -65,7 +58,7 @@ async fn bulks_leave_what_the_table_has() {
     )
     .await;
     shop.sql("UPDATE orders SET status = 'shipped' WHERE id <= 100; DELETE FROM orders WHERE id <= 10").await;
-    delivered(&shop).await;
+    shop.all_done(SOON).await;
     assert!(host.stop());
     assert_eq!(shop.json(&["dlq", "list"]), json!([]));
     assert_eq!(found(&server, "status:shipped").await.len(), 90);

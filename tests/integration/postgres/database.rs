@@ -37,16 +37,6 @@ impl Shop<PostgresDatabase> {
     pub(crate) async fn on(database: PostgresDatabase, config: &str) -> Self {
         Self::of(TempDir::new().expect("a temporary folder"), database, config).await
     }
-
-    /// Waits until nothing is left to do: neither in the inbox nor among the deliveries.
-    pub(crate) async fn all_done(&self, at_most: std::time::Duration) {
-        const LEFT: &str =
-            "SELECT (SELECT count(*) FROM observer_inbox) + (SELECT count(*) FROM observer_deliveries)";
-        self.eventually(at_most, "all is done", async |shop| {
-            shop.database.ask(LEFT).await.is_ok_and(|left| left.as_deref() == Some("0"))
-        })
-        .await;
-    }
 }
 
 impl PostgresDatabase {
