@@ -30,7 +30,11 @@ pub(crate) async fn measure() {
     let receiver = Receiver::start();
     calls(&engine, &receiver).await;
     decisions(&engine).await;
-    neighbours(&engine, &receiver).await;
+}
+
+pub(crate) async fn measure_neighbours() {
+    figure::section("neighbours");
+    neighbours(&Engine::start(), &Receiver::start()).await;
 }
 
 /// One guest calls the host many times, so that its instance costs nothing of the call.

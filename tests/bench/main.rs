@@ -59,6 +59,9 @@ fn main() {
         if wanted("boundary") {
             boundary::measure().await;
         }
+        if wanted("neighbours") {
+            boundary::measure_neighbours().await;
+        }
         if wanted("sqlite") {
             sqlite::measure().await;
         }

@@ -1,7 +1,6 @@
 //! An action that can run: a plugin, its configuration, its grants and its limits.
 
 use std::{
-    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +18,7 @@ use crate::{
     limits::Limits,
     plugin::Plugin,
     rendering::ConfigText,
+    standing::Standing,
     warm::WarmInstances,
 };
 
@@ -28,7 +28,8 @@ pub struct ConfiguredAction {
     pub(crate) permit: Arc<Permit>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) batch: Option<BatchConfig>,
-    pub(crate) warm: WarmInstances,
+    pub(crate) warm: Arc<WarmInstances>,
+    pub(crate) standing: Arc<Standing>,
     config: ConfigText,
     destination: String,
     is_one_endpoint: bool,
@@ -44,8 +45,18 @@ impl ConfiguredAction {
         destination: String,
         is_one_endpoint: bool,
     ) -> Self {
-        let warm = WarmInstances::new(limits.reuse, Arc::clone(&plugin.runtime.warm));
-        Self { plugin, permit, limits, batch, warm, config, destination, is_one_endpoint }
+        let warm = Arc::new(WarmInstances::new(limits.reuse, Arc::clone(&plugin.runtime.warm)));
+        Self {
+            plugin,
+            permit,
+            limits,
+            batch,
+            warm,
+            standing: Arc::default(),
+            config,
+            destination,
+            is_one_endpoint,
+        }
     }
 
     /// Its plugin.
@@ -105,16 +116,17 @@ impl ConfiguredAction {
             self.run_batch(&[BatchItem { event, delivery }]).await
         } else {
             match self.rendered(event) {
-                Ok(config) => self.call(Asked::Run(event.record(), &self.told(delivery), &config)).await,
+                Ok(config) => {
+                    self.call(Asked::Run(Arc::clone(event.record()), self.told(delivery), config)).await
+                }
                 Err(failure) => return Attempt { result: Err(failure), usage: Usage::default() },
             }
         };
         attempts.pop().expect("one attempt a delivery")
     }
 
-    #[expect(clippy::owned_cow, reason = "what is called takes a `&String`")]
     /// The configuration with its templates rendered for an event.
-    pub(crate) fn rendered(&self, event: &PreparedEvent) -> Result<Cow<'_, String>, Failure> {
+    pub(crate) fn rendered(&self, event: &PreparedEvent) -> Result<Arc<String>, Failure> {
         self.config.render(event, self.limits.rendered_bytes).map_err(|(pointer, problem)| {
             let problem = Problem::new("template", format!("{pointer}: {problem}"));
             Failure::new(FailureClass::Permanent, problem)

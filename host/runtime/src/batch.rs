@@ -1,5 +1,7 @@
 //! Several deliveries of one action in one call (`batch`).
 
+use std::sync::Arc;
+
 use aftercommit_core::BatchConfig;
 
 use crate::{
@@ -40,14 +42,17 @@ impl ConfiguredAction {
         for (position, item) in items.iter().enumerate() {
             attempts.push(None);
             let config = match self.rendered(item.event) {
-                Ok(config) => config.into_owned(),
+                Ok(config) => Arc::unwrap_or_clone(config),
                 Err(failure) => {
                     attempts[position] = Some(Attempt { result: Err(failure), usage: Usage::default() });
                     continue;
                 }
             };
-            let item =
-                Item { event: item.event.record().clone(), delivery: self.told(item.delivery), config };
+            let item = Item {
+                event: model::Event::clone(item.event.record()),
+                delivery: self.told(item.delivery),
+                config,
+            };
             let size_bytes = size_bytes(&item);
             if open.size_bytes + size_bytes > self.limits.memory_bytes() / PART_OF_MEMORY {
                 std::mem::take(&mut open).make(self, &mut attempts).await;
@@ -74,7 +79,7 @@ impl Call {
         if self.items.is_empty() {
             return;
         }
-        let made = action.call(Asked::RunBatch(&self.items)).await;
+        let made = action.call(Asked::RunBatch(self.items)).await;
         for (position, attempt) in self.positions.into_iter().zip(made) {
             attempts[position] = Some(attempt);
         }

@@ -1,9 +1,6 @@
 //! One call of an action's guest, for one delivery or for a batch: its budgets, and what its end means for each of them.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use aftercommit_core::{Failure, FailureClass, Problem};
 
@@ -13,22 +10,21 @@ use crate::{
     bindings::{Item, aftercommit::action::model},
     guest::Phase,
     hostapi::LogSink,
-    invocation::{Circumstances, Instance, within},
+    invocation::{Ended, Instance, within},
     result,
 };
 
 /// What a guest is asked to do.
-#[derive(Clone, Copy)]
-pub(crate) enum Asked<'a> {
+pub(crate) enum Asked {
     /// `run`: the event, the delivery and the configuration.
-    Run(&'a model::Event, &'a model::Delivery, &'a String),
+    Run(Arc<model::Event>, model::Delivery, Arc<String>),
     /// `run-batch`: at least one item.
-    RunBatch(&'a [Item]),
+    RunBatch(Vec<Item>),
 }
 
-impl Asked<'_> {
+impl Asked {
     /// How many deliveries it is for.
-    pub(crate) const fn deliveries(&self) -> usize {
+    pub(crate) fn deliveries(&self) -> usize {
         match self {
             Self::Run(..) => 1,
             Self::RunBatch(items) => items.len(),
@@ -39,74 +35,66 @@ impl Asked<'_> {
     fn name(&self) -> String {
         match self {
             Self::Run(_, delivery, _) => delivery.id.clone(),
-            Self::RunBatch([one]) => one.delivery.id.clone(),
-            Self::RunBatch(items) => {
-                let first = items.first().map_or("", |item| item.delivery.id.as_str());
-                format!("{first} and {} more", items.len().saturating_sub(1))
-            }
+            Self::RunBatch(items) => match items.as_slice() {
+                [] => String::new(),
+                [one] => one.delivery.id.clone(),
+                [first, more @ ..] => format!("{} and {} more", first.delivery.id, more.len()),
+            },
         }
     }
 }
 
 impl ConfiguredAction {
     /// Calls the guest; one attempt a delivery, in their order.
-    pub(crate) async fn call(&self, asked: Asked<'_>) -> Vec<Attempt> {
+    pub(crate) async fn call(&self, asked: Asked) -> Vec<Attempt> {
         let runtime = &self.plugin.runtime;
         // The semaphore is never closed, so this only waits.
-        let _running = runtime.running.acquire().await;
+        let running = Arc::clone(&runtime.running).acquire_owned().await;
         let started = Instant::now();
         let count = asked.deliveries();
         let limits =
             if count == 1 { Arc::clone(&self.limits) } else { Arc::new(self.limits.for_batch(count)) };
         let log =
             LogSink::new(Arc::clone(&self.permit.who), asked.name(), limits.log_lines, limits.log_bytes);
-        let mut call =
-            runtime.call(Phase::Run, Arc::clone(&self.permit), Arc::clone(&limits), Arc::clone(&log));
+        let (permit, standing) = (Arc::clone(&self.permit), Arc::clone(&self.standing));
+        let mut call = runtime.call(Phase::Run, permit, Arc::clone(&limits), Arc::clone(&log), standing);
         call.deliveries = count;
-        // Told from within, because a timeout drops the instance.
-        let used = Mutex::new(Usage::default());
-        let (cpu, mut memory_refused) = (Arc::clone(&call.cpu), false);
-        let ended = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
-            let linked = &self.plugin.loaded.linked;
-            let mut instance = match self.warm.take() {
+        let cpu = Arc::clone(&call.cpu);
+        let (loaded, warm) = (Arc::clone(&self.plugin.loaded), Arc::clone(&self.warm));
+        let ended = within(&limits, Arc::clone(&cpu), async move {
+            // Until the instance is gone, on whatever thread that is.
+            let _running = running;
+            let linked = &loaded.linked;
+            let mut used = match warm.take() {
                 Some(mut kept) => {
                     kept.instance.renew(call);
                     kept
                 }
-                None => self.warm.adopt(Instance::fresh(linked, call).await?),
+                None => warm.adopt(Instance::fresh(linked, call).await?),
             };
-            let said = instance.instance.ask(linked, asked).await;
-            let guest = instance.instance.store.data();
-            memory_refused = guest.memory.refused;
-            *used.lock().unwrap_or_else(PoisonError::into_inner) = Usage {
-                memory_bytes: guest.memory.used_bytes(),
-                host_calls: guest.call.host_calls,
-                ..Usage::default()
-            };
+            let said = used.instance.ask(linked, &asked).await;
+            let usage = used.instance.usage();
             // A store that trapped is never used again: only what returned is kept.
             if said.is_ok() {
-                self.warm.give_back(instance);
+                warm.give_back(used);
             }
-            said
+            Ok((said, usage))
         })
         .await;
+        let (said, used) = match ended {
+            Ok((said, used)) => (said.map_err(Ended::Trapped), used),
+            Err(ended) => (Err(ended), Usage::default()),
+        };
         let (log_lines, log_dropped) = log.counts();
-        let used = used.into_inner().unwrap_or_else(PoisonError::into_inner);
         let cpu_ms = u64::try_from(cpu.used().as_millis()).unwrap_or(u64::MAX);
         let usage = Usage { wall: started.elapsed(), cpu_ms, log_lines, log_dropped, ..used };
-        let failure = match ended {
+        let failure = match said {
             Ok(said) if said.len() == count => {
                 let results = said.into_iter().map(|said| result::read(said, limits.result_bytes));
                 return results.map(|result| Attempt { result, usage }).collect();
             }
             Ok(said) => miscounted(said.len(), count),
-            Err(ended) => ended.failure(&Circumstances {
-                timeout_ms: limits.timeout_ms,
-                cpu_ms: limits.cpu_ms,
-                memory_mb: limits.memory_mb,
-                memory_refused,
-                last_error: log.last_error().as_deref(),
-            }),
+            Err(ended) => ended.failure(&limits, log.last_error().as_deref()),
         };
         vec![Attempt { result: Err(for_each(failure, count)), usage }; count]
     }

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use aftercommit_core::{ActionConfig, BatchConfig};
@@ -18,7 +17,7 @@ use crate::{
     guest::Phase,
     hostapi::{LogSink, Tokens},
     identities::identities,
-    invocation::{Circumstances, Instance, within},
+    invocation::{Instance, within},
     limits::{Limits, MAX_TIMEOUT_MS},
     loading::describe_limits,
     origins::literal_origins,
@@ -76,7 +75,7 @@ impl Plugin {
             tokens: Tokens::default(),
             decided: Decided::default(),
         });
-        self.check(&config.to_string(), &permit).await?;
+        self.check(config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
         Ok(ConfiguredAction::new(
             Arc::clone(self),
@@ -145,17 +144,14 @@ impl Plugin {
     }
 
     /// The plugin's own `check`.
-    async fn check(&self, config: &String, permit: &Arc<Permit>) -> Result<(), ConfigureError> {
+    async fn check(&self, config: String, permit: &Arc<Permit>) -> Result<(), ConfigureError> {
         let limits = Arc::new(describe_limits());
         let log = LogSink::new(Arc::clone(&permit.who), String::new(), limits.log_lines, limits.log_bytes);
-        let call = self.runtime.call(Phase::Check, Arc::clone(permit), Arc::clone(&limits), Arc::clone(&log));
-        let (cpu, mut memory_refused) = (Arc::clone(&call.cpu), false);
-        let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
-            let mut instance = Instance::fresh(&self.loaded.linked, call).await?;
-            let said =
-                instance.exports.aftercommit_action_plugin().call_check(&mut instance.store, config).await;
-            memory_refused = instance.store.data().memory.refused;
-            said
+        let (permit, standing) = (Arc::clone(permit), Arc::default());
+        let call = self.runtime.call(Phase::Check, permit, Arc::clone(&limits), Arc::clone(&log), standing);
+        let loaded = Arc::clone(&self.loaded);
+        let said = within(&limits, Arc::clone(&call.cpu), async move {
+            Instance::fresh(&loaded.linked, call).await?.check(&config).await
         })
         .await;
         let problems = match said {
@@ -165,13 +161,7 @@ impl Plugin {
                 .map(|problem| ConfigProblem::new(plain(&problem.pointer), plain(&problem.message)))
                 .collect(),
             Err(ended) => {
-                let failure = ended.failure(&Circumstances {
-                    timeout_ms: limits.timeout_ms,
-                    cpu_ms: limits.cpu_ms,
-                    memory_mb: limits.memory_mb,
-                    memory_refused,
-                    last_error: log.last_error().as_deref(),
-                });
+                let failure = ended.failure(&limits, log.last_error().as_deref());
                 vec![ConfigProblem::new(
                     "",
                     format!("the plugin's check did not end well: {}", failure.problem.message),

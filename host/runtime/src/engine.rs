@@ -15,6 +15,9 @@ pub enum EngineError {
     /// No thread for the ticks of CPU accounting.
     #[error("the WebAssembly engine does not start: no thread for its clock: {0}")]
     Ticker(std::io::Error),
+    /// No threads for guests that compute.
+    #[error("the WebAssembly engine does not start: no threads for its guests: {0}")]
+    Lanes(std::io::Error),
     /// A certificate of the settings is not one.
     #[error("a certificate authority of the settings does not read: {0}")]
     Certificate(String),

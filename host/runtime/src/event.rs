@@ -21,7 +21,7 @@ pub struct PreparedEvent {
 /// The event as guests and templates see it.
 struct Seen {
     event: Arc<EntityEvent>,
-    record: Event,
+    record: Arc<Event>,
 }
 
 impl PreparedEvent {
@@ -36,7 +36,7 @@ impl PreparedEvent {
     }
 
     /// What guests see.
-    pub(crate) fn record(&self) -> &Event {
+    pub(crate) fn record(&self) -> &Arc<Event> {
         &self.seen().record
     }
 
@@ -62,9 +62,9 @@ impl Seen {
             .any(|text| Handles::suspects(text));
         if suspect {
             let event = harmless(event);
-            return Self { record: self::record(&event), event };
+            return Self { record: Arc::new(self::record(&event)), event };
         }
-        Self { event, record }
+        Self { event, record: Arc::new(record) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One call of a guest: an instance under its budgets, and what its end means.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use aftercommit_core::{Failure, FailureClass, Problem};
 use wasmtime::{
@@ -10,10 +10,12 @@ use wasmtime::{
 use wasmtime_wasi::I32Exit;
 
 use crate::{
+    attempt::Usage,
     bindings::{Action, aftercommit::action::model},
     calling::Asked,
     cpu::CpuMeter,
     guest::{Call, Guest, HostStop, MAX_RESOURCES},
+    limits::Limits,
     linking::Linked,
 };
 
@@ -45,8 +47,28 @@ impl Instance {
         linked.batch(&mut self.store, &self.component).map(|_| ())
     }
 
+    /// Asks it what it is.
+    pub(crate) async fn describe(&mut self) -> wasmtime::Result<model::Descriptor> {
+        let said = self.exports.aftercommit_action_plugin().call_describe(&mut self.store).await;
+        said.map_err(|error| self.explained(error))
+    }
+
+    /// Asks it what is wrong with a configuration.
+    pub(crate) async fn check(
+        &mut self,
+        config: &String,
+    ) -> wasmtime::Result<Result<(), Vec<model::FieldProblem>>> {
+        let said = self.exports.aftercommit_action_plugin().call_check(&mut self.store, config).await;
+        said.map_err(|error| self.explained(error))
+    }
+
     /// Asks it; the answers are in the order of the deliveries, and may be too few or too many.
-    pub(crate) async fn ask(&mut self, linked: &Linked, asked: Asked<'_>) -> wasmtime::Result<Vec<Said>> {
+    pub(crate) async fn ask(&mut self, linked: &Linked, asked: &Asked) -> wasmtime::Result<Vec<Said>> {
+        let said = self.answer(linked, asked).await;
+        said.map_err(|error| self.explained(error))
+    }
+
+    async fn answer(&mut self, linked: &Linked, asked: &Asked) -> wasmtime::Result<Vec<Said>> {
         let Self { store, exports, component } = self;
         match asked {
             Asked::Run(event, delivery, config) => {
@@ -60,6 +82,21 @@ impl Instance {
                 exports.aftercommit_action_batch().call_run_batch(store, items).await
             }
         }
+    }
+
+    /// What its call used so far, as far as it knows.
+    pub(crate) fn usage(&self) -> Usage {
+        let guest = self.store.data();
+        Usage {
+            memory_bytes: guest.memory.used_bytes(),
+            host_calls: guest.call.host_calls,
+            ..Usage::default()
+        }
+    }
+
+    /// Whoever was refused memory says so in words of its own, or just traps.
+    fn explained(&self, error: wasmtime::Error) -> wasmtime::Error {
+        if self.store.data().memory.refused { error.context(MemoryRefused) } else { error }
     }
 
     /// Makes a kept instance ready for another call.
@@ -78,45 +115,39 @@ pub(crate) enum Ended {
     Trapped(wasmtime::Error),
 }
 
-/// Waits for a call no longer than its budget, and measures it.
-pub(crate) async fn within<T>(
-    budget: Duration,
-    cpu: &CpuMeter,
-    call: impl Future<Output = wasmtime::Result<T>>,
+/// A growth of memory was refused during the call.
+#[derive(Debug, thiserror::Error)]
+#[error("a growth of memory was refused")]
+struct MemoryRefused;
+
+/// Waits for a call no longer than its limits let it take, and measures it.
+pub(crate) async fn within<T: Send + 'static>(
+    limits: &Limits,
+    cpu: Arc<CpuMeter>,
+    call: impl Future<Output = wasmtime::Result<T>> + Send + 'static,
 ) -> Result<T, Ended> {
-    match tokio::time::timeout(budget, cpu.measure(call)).await {
+    match tokio::time::timeout(Duration::from_millis(limits.timeout_ms), cpu.measure(call)).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => Err(Ended::Trapped(error)),
         Err(_) => Err(Ended::Timeout),
     }
 }
 
-/// What is known of a call beside how it ended.
-pub(crate) struct Circumstances<'c> {
-    pub(crate) timeout_ms: u64,
-    pub(crate) cpu_ms: u64,
-    pub(crate) memory_mb: u64,
-    /// A growth of memory was refused.
-    pub(crate) memory_refused: bool,
-    /// The last error line that the guest wrote: a panic's message.
-    pub(crate) last_error: Option<&'c str>,
-}
-
 impl Ended {
-    /// Class, code and message of this end.
-    pub(crate) fn failure(&self, circumstances: &Circumstances<'_>) -> Failure {
-        let (class, code, message) = self.judge(circumstances);
+    /// Class, code and message of this end. `last_error` is the last error line that the guest wrote: a panic's message.
+    pub(crate) fn failure(&self, limits: &Limits, last_error: Option<&str>) -> Failure {
+        let (class, code, message) = self.judge(limits, last_error);
         Failure::new(class, Problem::new(code, message))
     }
 
-    fn judge(&self, about: &Circumstances<'_>) -> (FailureClass, &'static str, String) {
+    fn judge(&self, limits: &Limits, last_error: Option<&str>) -> (FailureClass, &'static str, String) {
         use FailureClass::{Permanent, Transient};
         let error = match self {
             Self::Timeout => {
                 return (
                     Transient,
                     "timeout",
-                    format!("not finished after {} ms (`timeout_ms`)", about.timeout_ms),
+                    format!("not finished after {} ms (`timeout_ms`)", limits.timeout_ms),
                 );
             }
             Self::Trapped(error) => error,
@@ -134,11 +165,7 @@ impl Ended {
             return (Permanent, "resource_limit", message);
         }
         if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
-            return (
-                Transient,
-                "plugin_trap",
-                trapped(&format!("exit with status {status}"), about.last_error),
-            );
+            return (Transient, "plugin_trap", trapped(&format!("exit with status {status}"), last_error));
         }
         if error.is::<std::str::Utf8Error>() {
             return (Permanent, "plugin_abi", "the plugin handed over text that is not UTF-8".to_owned());
@@ -147,17 +174,17 @@ impl Ended {
             Some(Trap::Interrupt) => (
                 Transient,
                 "cpu_limit",
-                format!("used more than {} ms of CPU time (`limits.cpu_ms`)", about.cpu_ms),
+                format!("used more than {} ms of CPU time (`limits.cpu_ms`)", limits.cpu_ms),
             ),
-            _ if about.memory_refused => (
+            _ if error.is::<MemoryRefused>() => (
                 Permanent,
                 "memory_limit",
-                format!("needs more than {} MiB of memory (`limits.memory_mb`)", about.memory_mb),
+                format!("needs more than {} MiB of memory (`limits.memory_mb`)", limits.memory_mb),
             ),
             Some(Trap::StackOverflow) => {
                 (Transient, "plugin_trap", "the plugin recursed too deep".to_owned())
             }
-            Some(trap) => (Transient, "plugin_trap", trapped(&trap.to_string(), about.last_error)),
+            Some(trap) => (Transient, "plugin_trap", trapped(&trap.to_string(), last_error)),
             None => other(error),
         }
     }

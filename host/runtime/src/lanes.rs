@@ -1,31 +1,81 @@
-//! Threads for those who need little. A guest that has used more than a few milliseconds of processor time in one call takes
-//! its turns in a lane that leaves one thread free, so that guests that compute, honest or not, do not make others wait.
+//! Threads for calls that compute. They have a lower priority than the others, so that the operating system lets a
+//! call that needs little go first, whatever other guests do, honest or not.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{panic, pin::Pin, sync::Arc, thread, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::JoinSet,
+};
+use tracing::{Instrument as _, instrument::WithSubscriber as _};
 
-/// The places of all calls that compute, over all actions.
+/// The threads of all calls that compute, over all actions.
 #[derive(Clone, Debug)]
-pub(crate) struct Lanes(Arc<Semaphore>);
+pub(crate) struct Lanes(Arc<Threads>);
+
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+/// How much nicer than the others they are: where both want a processor, they get about a tenth of it.
+#[cfg(target_os = "linux")]
+const NICER: i32 = 10;
 
 impl Lanes {
-    /// From that much on a call counts as one that computes. Built-in plugins need less than half a millisecond.
-    pub(crate) const FREE: Duration = Duration::from_millis(2);
+    /// From that much time on a call counts as one that computes. Built-in plugins need less than half a millisecond.
+    pub(crate) const FREE: Duration = Duration::from_millis(1);
 
-    /// One place less than this machine has processors, but at least one.
-    pub(crate) fn of_this_machine() -> Self {
+    /// A thread less than this machine has processors, but at least one.
+    pub(crate) fn of_this_machine() -> std::io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self::new(processors.saturating_sub(1))
+        Self::new(processors.saturating_sub(1).max(1))
     }
 
-    /// So many places, but at least one.
-    pub(crate) fn new(places: usize) -> Self {
-        Self(Arc::new(Semaphore::new(places.max(1))))
+    pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
+        let threads = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("aftercommit-lane")
+            .on_thread_start(lower_priority)
+            // Calls have turns one after the other, whoever woke them.
+            .global_queue_interval(1)
+            .build()?;
+        Ok(Self(Arc::new(Threads(Some(threads)))))
     }
 
-    /// Waits for a place, which is free again when dropped. Who came first has the first.
-    pub(crate) async fn place(self) -> OwnedSemaphorePermit {
-        self.0.acquire_owned().await.expect("the semaphore is never closed")
+    /// Sees a call through on these threads; what it waits for, and what it spawns, stays where it was. Dropped before
+    /// that, it ends the call there, with all its memory.
+    pub(crate) async fn finish<F>(&self, mut call: F) -> F::Output
+    where
+        F: Future<Output: Send + 'static> + Unpin + Send + 'static,
+    {
+        let Some(threads) = &self.0.0 else { unreachable!("taken when dropped") };
+        let home = Handle::current();
+        let rest = std::future::poll_fn(move |context| {
+            let _home = home.enter();
+            Pin::new(&mut call).poll(context)
+        });
+        let mut task = JoinSet::new();
+        task.spawn_on(rest.in_current_span().with_current_subscriber(), threads.handle());
+        match task.join_next().await {
+            Some(Ok(output)) => output,
+            Some(Err(error)) => panic::resume_unwind(error.into_panic()),
+            None => unreachable!("it was spawned"),
+        }
+    }
+}
+
+impl Drop for Threads {
+    /// Waits for nothing: whoever drops it may be one of the threads.
+    fn drop(&mut self) {
+        if let Some(threads) = self.0.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+fn lower_priority() {
+    // Elsewhere the call is for the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICER) {
+        tracing::warn!(%error, "the threads of guests that compute keep the priority of all others");
     }
 }

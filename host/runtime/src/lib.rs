@@ -41,6 +41,7 @@ mod schema;
 mod schema_size;
 mod secrets;
 mod settings;
+mod standing;
 mod templates;
 mod ticker;
 mod warm;

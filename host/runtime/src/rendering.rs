@@ -1,6 +1,6 @@
 //! An action's configuration as its guest receives it: JSON text, made once, with the rendered templates put in.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
@@ -10,12 +10,15 @@ use crate::{
     templates::{RenderProblem, Template},
 };
 
-/// The configuration's text, cut where templates stand.
-pub(crate) struct ConfigText {
-    pieces: Vec<Piece>,
+/// The configuration's text.
+pub(crate) enum ConfigText {
+    /// Without templates: the same for all events.
+    Same(Arc<String>),
+    /// Cut where templates stand.
+    Cut(Vec<Piece>),
 }
 
-enum Piece {
+pub(crate) enum Piece {
     Json(String),
     Template { pointer: String, template: Template },
 }
@@ -23,23 +26,26 @@ enum Piece {
 impl ConfigText {
     /// Cuts a configuration at the templates, which are given by JSON pointer.
     pub(crate) fn new(config: &Value, mut templates: HashMap<String, Template>) -> Self {
-        let mut text = Self { pieces: vec![Piece::Json(String::new())] };
-        text.write(config, &mut String::new(), &mut templates);
-        text
+        if templates.is_empty() {
+            return Self::Same(Arc::new(config.to_string()));
+        }
+        let mut cut = Cut(vec![Piece::Json(String::new())]);
+        cut.write(config, &mut String::new(), &mut templates);
+        Self::Cut(cut.0)
     }
 
-    #[expect(clippy::owned_cow, reason = "what is called takes a `&String`")]
-    /// The text for an event. Borrowed, at no cost, when there are no templates.
+    /// The text for an event.
     pub(crate) fn render(
         &self,
         event: &PreparedEvent,
         max_bytes: u64,
-    ) -> Result<Cow<'_, String>, (&str, RenderProblem)> {
-        if let [Piece::Json(all)] = self.pieces.as_slice() {
-            return Ok(Cow::Borrowed(all));
-        }
+    ) -> Result<Arc<String>, (&str, RenderProblem)> {
+        let pieces = match self {
+            Self::Same(text) => return Ok(Arc::clone(text)),
+            Self::Cut(pieces) => pieces,
+        };
         let mut out = String::new();
-        for piece in &self.pieces {
+        for piece in pieces {
             match piece {
                 Piece::Json(json) => out.push_str(json),
                 Piece::Template { pointer, template } => {
@@ -50,9 +56,14 @@ impl ConfigText {
                 }
             }
         }
-        Ok(Cow::Owned(out))
+        Ok(Arc::new(out))
     }
+}
 
+/// The pieces so far.
+struct Cut(Vec<Piece>);
+
+impl Cut {
     fn write(&mut self, value: &Value, pointer: &mut String, templates: &mut HashMap<String, Template>) {
         match value {
             Value::Object(fields) => {
@@ -73,8 +84,8 @@ impl ConfigText {
             }
             scalar => match templates.remove(pointer.as_str()) {
                 Some(template) => {
-                    self.pieces.push(Piece::Template { pointer: pointer.clone(), template });
-                    self.pieces.push(Piece::Json(String::new()));
+                    self.0.push(Piece::Template { pointer: pointer.clone(), template });
+                    self.0.push(Piece::Json(String::new()));
                 }
                 None => self.json(&scalar.to_string()),
             },
@@ -96,7 +107,7 @@ impl ConfigText {
     }
 
     fn json(&mut self, text: &str) {
-        if let Some(Piece::Json(last)) = self.pieces.last_mut() {
+        if let Some(Piece::Json(last)) = self.0.last_mut() {
             last.push_str(text);
         }
     }
@@ -131,8 +142,8 @@ mod tests {
         let config = json!({"n": 1, "s": "x"});
         let text = ConfigText::new(&config, HashMap::new());
         let event = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({})));
-        assert!(
-            matches!(text.render(&event, 100).unwrap(), Cow::Borrowed(all) if all == r#"{"n":1,"s":"x"}"#)
-        );
+        let rendered = text.render(&event, 100).unwrap();
+        assert_eq!(*rendered, r#"{"n":1,"s":"x"}"#);
+        assert!(Arc::ptr_eq(&rendered, &text.render(&event, 100).unwrap()));
     }
 }

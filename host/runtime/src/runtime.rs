@@ -20,7 +20,7 @@ use crate::{
     engine::{self, EngineError},
     guest::{Call, Guest, Phase},
     hostapi::{LogSink, ProviderTokens, Tokens},
-    invocation::{Circumstances, Instance, within},
+    invocation::{Instance, within},
     lanes::Lanes,
     limits::Limits,
     linking::{self, Linked},
@@ -28,6 +28,7 @@ use crate::{
     plugin::{Loaded, Plugin},
     secrets::{Handles, SecretProvider},
     settings::RuntimeSettings,
+    standing::Standing,
     ticker::Ticker,
 };
 
@@ -45,7 +46,7 @@ pub(crate) struct Shared {
     pub(crate) egress: Arc<Egress>,
     pub(crate) secrets: Arc<dyn SecretProvider>,
     /// Stays below the pool: an exhausted pool is an error, not a wait.
-    pub(crate) running: Semaphore,
+    pub(crate) running: Arc<Semaphore>,
     pub(crate) warm: Arc<Semaphore>,
     lanes: Lanes,
     linker: Linker<Guest>,
@@ -68,9 +69,9 @@ impl Runtime {
         let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?;
         let services = Services::new(&settings.services, &settings.extra_ca_pem, &secrets)?;
         let shared = Shared {
-            running: Semaphore::new(settings.max_instances.max(1) as usize),
+            running: Arc::new(Semaphore::new(settings.max_instances.max(1) as usize)),
             warm: Arc::new(Semaphore::new(settings.max_warm_instances as usize)),
-            lanes: Lanes::of_this_machine(),
+            lanes: Lanes::of_this_machine().map_err(EngineError::Lanes)?,
             engine,
             ticker,
             egress: Arc::new(Egress { clients, services, clock, provider_tokens: ProviderTokens::default() }),
@@ -139,25 +140,16 @@ impl Shared {
             decided: Decided::default(),
         });
         let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
-        let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log));
-        let (cpu, mut refused) = (Arc::clone(&call.cpu), false);
-        let said = within(Duration::from_millis(limits.timeout_ms), &cpu, async {
+        let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log), Arc::default());
+        let (said, linked) = within(&limits, Arc::clone(&call.cpu), async move {
             let mut instance = Instance::fresh(&linked, call).await?;
             instance.find_batch(&linked)?;
-            let said = instance.exports.aftercommit_action_plugin().call_describe(&mut instance.store).await;
-            refused = instance.store.data().memory.refused;
-            said
+            Ok((instance.describe().await?, linked))
         })
         .await
         .map_err(|ended| {
             let last_error = log.last_error();
-            let failure = ended.failure(&Circumstances {
-                timeout_ms: limits.timeout_ms,
-                cpu_ms: limits.cpu_ms,
-                memory_mb: limits.memory_mb,
-                memory_refused: refused,
-                last_error: last_error.as_deref(),
-            });
+            let failure = ended.failure(&limits, last_error.as_deref());
             LoadError::Describe { why: failure.problem.message }
         })?;
         // A schema takes its time to compile.
@@ -178,6 +170,7 @@ impl Shared {
         permit: Arc<Permit>,
         limits: Arc<Limits>,
         log: Arc<LogSink>,
+        standing: Arc<Standing>,
     ) -> Call {
         Call {
             phase,
@@ -188,6 +181,7 @@ impl Shared {
                 Duration::from_millis(limits.cpu_ms),
                 self.ticker.period(),
                 self.lanes.clone(),
+                standing,
             )),
             host_calls: 0,
             deliveries: 1,

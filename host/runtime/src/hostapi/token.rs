@@ -250,7 +250,12 @@ mod tests {
             limits: Arc::new(Limits::default()),
             log: LogSink::new(who, String::new(), 1, 1),
             deadline: Instant::now() + Duration::from_secs(5),
-            cpu: Arc::new(CpuMeter::new(Duration::from_secs(1), Duration::from_millis(2), Lanes::new(1))),
+            cpu: Arc::new(CpuMeter::new(
+                Duration::from_secs(1),
+                Duration::from_millis(2),
+                Lanes::new(1).unwrap(),
+                Arc::default(),
+            )),
             host_calls: 0,
             deliveries: 1,
         };
