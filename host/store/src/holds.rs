@@ -23,6 +23,10 @@ pub trait Holds: Send + Sync {
     /// Removes a hold; whether there was one, and `only` allowed it.
     async fn lift(&self, target: Target, only: Lift) -> Result<bool>;
 
+    /// Returns when what [`holds`](Self::holds) tells, or which hosts are entered, may have changed since the last call, by
+    /// whatever the backend hears; may return for nothing, and may miss a change: the caller polls behind it.
+    async fn holds_bell(&self);
+
     /// How many deliveries wait (are not running), by lane.
     async fn waiting(&self) -> Result<Vec<(Lane, u64)>>;
 }

@@ -55,6 +55,10 @@ impl Holds for PostgresStore {
         self.inner.connections.write("lift", Sync::Now, |session| Box::pin(lift(session, target, only))).await
     }
 
+    async fn holds_bell(&self) {
+        self.inner.doorbell.holds().await;
+    }
+
     async fn waiting(&self) -> Result<Vec<(Lane, u64)>> {
         let mut session = self.inner.connections.read().await?;
         COUNT_WAITING.call().all(&mut session).await?.iter().map(waiting).collect()

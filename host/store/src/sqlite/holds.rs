@@ -72,6 +72,11 @@ impl Holds for SqliteStore {
             .await
     }
 
+    /// Never: nothing tells a process what another one wrote but the log, which every commit of the application changes.
+    async fn holds_bell(&self) {
+        std::future::pending::<()>().await;
+    }
+
     async fn waiting(&self) -> Result<Vec<(Lane, u64)>> {
         self.inner
             .connections

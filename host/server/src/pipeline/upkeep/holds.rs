@@ -16,11 +16,14 @@ use crate::{
     },
 };
 
-/// How often the table is looked at: it is small, and nearly always empty.
+/// How often the table is looked at when nothing rings: it is small, and nearly always empty.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Writes and follows until `last` says that no delivery runs any more: when something changed here, and every [`POLL`]. What
-/// can not be written is tried again; at the end, once.
+/// Between two looks at least when the store rings, so that many changes are not followed one by one.
+const LEAST: Duration = Duration::from_millis(50);
+
+/// Writes and follows until `last` says that no delivery runs any more: when something changed here, when the store rings, and
+/// every [`POLL`]. What can not be written is tried again; at the end, once.
 pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: CancellationToken) {
     let mut patience = Patience::new("holds");
     loop {
@@ -35,9 +38,14 @@ pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: Cancellati
             }
             Err(error) => patience.failed(&error),
         };
+        let bell = async {
+            tokio::time::sleep(LEAST).await;
+            dispatch.store.holds_bell().await;
+        };
         let wait = async {
             tokio::select! {
                 () = dispatch.holds.notified() => {}
+                () = bell => {}
                 () = tokio::time::sleep(pause) => {}
             }
         };
