@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, intake_batch::Rejected,
+    row::Row as _,
 };
 
 /// Claims the first of those in some state. Partial indexes ask for their own conditions, word for word. A row that
@@ -307,7 +308,7 @@ fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
                 event_at: record.time("event_at")?,
                 position: record.get("position")?,
                 priority: record.get("priority")?,
-                due: record.get::<Option<At>>("due")?.map(|At(at)| at),
+                due: record.optional_time("due")?,
                 observer: name(record, "observer")?,
                 action: name(record, "action")?,
                 action_type: name(record, "action_type")?,

@@ -27,7 +27,6 @@ mod holds;
 mod hosts;
 mod intake;
 mod locks;
-mod observer_row;
 mod pool;
 mod reach;
 mod retention;

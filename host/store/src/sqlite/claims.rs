@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, holds::lanes_to_json,
-    intake_batch::Rejected,
+    intake_batch::Rejected, row::Row as _,
 };
 
 /// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
@@ -193,7 +193,7 @@ impl Claims for SqliteStore {
             .connections
             .read(move |connection| {
                 let due = call.optional(connection)?;
-                due.map_or(Ok(None), |record| record.parse_optional("due"))
+                due.map_or(Ok(None), |record| record.optional_time("due"))
             })
             .await
     }
@@ -260,10 +260,9 @@ fn candidates(connection: &Connection, limit: usize, except: &[Lane], now: Times
 
 /// The inner error is an event that can not be read any more.
 fn read_candidate(record: &Record) -> Result<std::result::Result<ClaimedDelivery, Rejected>> {
-    let attempts: u32 = record.get("attempts")?;
-    let (id, attempts_before) = (DeliveryId(record.parse("id")?), record.get("attempts_before")?);
-    let [observer, action, action_type] =
-        ["observer", "action", "action_type"].map(|name| record.get::<&str>(name));
+    let (id, attempts) = (DeliveryId(record.uuid("id")?), record.count("attempts")?);
+    let attempts_before = record.count("attempts_before")?;
+    let [observer, action, action_type] = ["observer", "action", "action_type"].map(|name| record.text(name));
     let (observer, action, action_type) = (observer?.into(), action?.into(), action_type?.into());
     Ok(event_row::read(record)?.map(|event| ClaimedDelivery {
         id,

@@ -23,7 +23,6 @@ mod hosts;
 mod intake;
 mod liveness;
 mod lock;
-mod observer_row;
 mod retention;
 mod row_json;
 mod schema;
