@@ -62,11 +62,11 @@ pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: Cancellati
 async fn write(dispatch: &Dispatch) -> Result<()> {
     let mut result = Ok(());
     for (name, change) in dispatch.destinations.changes() {
-        let target = Target::Destination(name.clone());
         let written = match change {
-            Change::Held(reason) => dispatch.store.hold(hold(dispatch, target, reason)).await,
+            Change::Held(reason) => dispatch.store.hold(hold(dispatch, &name, reason)).await,
             Change::Works => {
                 tracing::info!(destination = name, "the destination works again");
+                let target = Target::Destination(name.clone());
                 dispatch.store.lift(target, Lift::OverAt(dispatch.clock.now())).await.map(drop)
             }
         };
@@ -118,14 +118,13 @@ fn is_outdated(hold: &Hold, snapshot: &Snapshot) -> bool {
     }
 }
 
-fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
+/// A destination that is held back, and the actions whose deliveries wait for it.
+fn hold(dispatch: &Dispatch, destination: &str, reason: Reason) -> Hold {
     let snapshot = dispatch.snapshot.load();
-    let lanes = snapshot
-        .all_actions()
-        .filter(|action| target == Target::Destination(action.destination().to_owned()));
+    let waiting = snapshot.all_actions().filter(|action| action.destination() == destination);
     Hold {
-        lanes: lanes.map(|action| action.lane()).collect(),
-        target,
+        lanes: waiting.map(|action| action.lane()).collect(),
+        target: Target::Destination(destination.to_owned()),
         state: if reason.is_asked { HoldState::Throttled } else { HoldState::Open },
         code: reason.problem.code,
         message: reason.problem.message,
