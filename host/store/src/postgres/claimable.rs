@@ -11,9 +11,22 @@ use super::{
 };
 use crate::{HostId, Lane, Result};
 
+/// Owns what was picked. The rows are updated by an array of their ids, so that the planner, which does not know the limit,
+/// never reads the whole table.
+macro_rules! owned {
+    () => {
+        ", owned AS (
+    UPDATE observer_deliveries SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM picked))
+    RETURNING *
+)
+SELECT id, event_seq, event_at, position, priority, due, observer, action, action_type, attempts, attempts_before
+FROM owned JOIN picked USING (id)"
+    };
+}
+
 /// Claims the first of those in some state. Partial indexes ask for their own conditions, word for word. A row that
-/// another transaction has locked is passed over; the condition is tested once more on what was locked. The rows are
-/// updated by an array of their ids, so that the planner, which does not know the limit, never reads the whole table.
+/// another transaction has locked is passed over; the condition is tested once more on what was locked.
 macro_rules! claim {
     ($name:literal, $state:literal, $due:literal, $order:literal) => {
         concat!(
@@ -27,13 +40,8 @@ WITH picked AS MATERIALIZED (
             " ORDER BY ",
             $order,
             " LIMIT $1 FOR UPDATE SKIP LOCKED
-), owned AS (
-    UPDATE observer_deliveries SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
-    WHERE id = ANY (ARRAY(SELECT id FROM picked))
-    RETURNING *
-)
-SELECT id, event_seq, event_at, position, priority, due, observer, action, action_type, attempts, attempts_before
-FROM owned JOIN picked USING (id)"
+)",
+            owned!()
         )
     };
 }
@@ -87,13 +95,8 @@ WITH RECURSIVE ",
     WHERE id = ANY (ARRAY(SELECT id FROM first)) AND ",
             $state,
             " FOR UPDATE SKIP LOCKED
-), owned AS (
-    UPDATE observer_deliveries SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
-    WHERE id = ANY (ARRAY(SELECT id FROM picked))
-    RETURNING *
-)
-SELECT id, event_seq, event_at, position, priority, due, observer, action, action_type, attempts, attempts_before
-FROM owned JOIN picked USING (id)"
+)",
+            owned!()
         )
     };
 }
