@@ -24,6 +24,19 @@ END $$;
 CREATE TRIGGER tb_observer_revised AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tb_observer
     FOR EACH STATEMENT EXECUTE FUNCTION observer_revise();
 
+-- What is held back, and how many hosts share the rates: running hosts look at once.
+CREATE FUNCTION observer_destinations_changed() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('observer_destinations', '');
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER observer_destinations_changed AFTER INSERT OR UPDATE OR DELETE ON observer_destinations
+    FOR EACH STATEMENT EXECUTE FUNCTION observer_destinations_changed();
+CREATE TRIGGER observer_hosts_changed AFTER INSERT OR DELETE ON observer_hosts
+    FOR EACH STATEMENT EXECUTE FUNCTION observer_destinations_changed();
+
 -- A change by plain SQL is dated too.
 CREATE FUNCTION observer_date() RETURNS trigger
 LANGUAGE plpgsql AS $$

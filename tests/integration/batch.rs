@@ -10,7 +10,10 @@ use aftercommit_tests::{Answer, Received};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-use crate::shop::{Database, SECRET, Shop, webhook};
+use crate::{
+    crash::{IMPATIENT, PATIENT, assert_all_told, kill_hosts_under_load},
+    shop::{Database, SECRET, Shop, webhook},
+};
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -184,39 +187,17 @@ async fn batches_that_wait_to_be_full_do_not_keep_places_from_others() {
     host.kill();
 }
 
-/// How often the host is killed while the writer works.
-const KILLS: usize = 8;
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_killed_in_the_middle_of_batches_loses_nothing() {
-    let shop = Shop::open("[dispatch]\nlease_timeout_ms = 1000\n").await;
-    let patient = "retry = { max_attempts = 50, initial_delay_ms = 10, max_delay_ms = 100 }";
+    const ROWS: u32 = 2000;
+    let shop = Shop::open(IMPATIENT).await;
     let batch = "batch = { max_items = 40, max_wait_ms = 30 }\n";
-    shop.observe(&(webhook("batched", patient, &shop.receiver.url("/hook")) + batch));
-    let connection = shop.database.connect();
-    let writer = tokio::spawn(async move {
-        for first in (1..=2000).step_by(10) {
-            connection.execute_batch(&insert(first..=first + 9, "new")).expect("the row is committed");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    for _ in 0..KILLS {
-        let host = shop.start_host();
-        // Random, so that every instant is hit some day; there is nothing to wait for.
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..400))).await;
-        host.kill();
-    }
-    writer.await.expect("the writer came to its end");
-    let host = shop.start_host();
-    shop.all_done(SOON).await;
-    assert!(host.stop());
-    assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items").await, 0);
-    let mut ids: HashMap<String, HashSet<String>> = HashMap::new();
-    for element in shop.receiver.received().iter().flat_map(elements) {
-        let entity = text(&element, "/data/entity_id");
-        ids.entry(entity).or_default().insert(text(&element, "/webhook_id"));
-    }
-    let missing: Vec<_> = (1..=2000).filter(|id: &u32| !ids.contains_key(&id.to_string())).collect();
-    assert!(missing.is_empty(), "never delivered: {missing:?}");
-    assert!(ids.values().all(|ids| ids.len() == 1), "a repeated delivery had another id");
+    shop.observe(&(webhook("batched", PATIENT, &shop.receiver.url("/hook")) + batch));
+    kill_hosts_under_load(&shop, ROWS, 8).await;
+    let told = shop.receiver.received();
+    let told = told.iter().flat_map(elements);
+    assert_all_told(
+        ROWS,
+        told.map(|element| (text(&element, "/data/entity_id"), text(&element, "/webhook_id"))),
+    );
 }

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::{
     delivery::cases,
-    host_process::HostProcess,
     shop::{Database, Shop, webhook},
 };
 
@@ -23,13 +22,14 @@ const ONE_BY_ONE: &str = "[dispatch]\nper_destination = 1\nlease_timeout_ms = 10
 const BREAKER: &str = "[dispatch]\nper_destination = 8\nbreaker_failures = 3\nbreaker_open_ms = 100\n";
 
 /// Longer than any test: it ends when it is resumed.
-const LATER_SECS: &str = "250";
+pub(crate) const LATER_SECS: &str = "250";
 
 /// Without a breaker, a receiver would be asked again a hundred times a second, by each delivery.
-const IMPATIENT: &str = "retry = { max_attempts = 1000, initial_delay_ms = 10, max_delay_ms = 10 }";
+pub(crate) const IMPATIENT: &str =
+    "retry = { max_attempts = 1000, initial_delay_ms = 10, max_delay_ms = 10 }";
 
 /// By itself, a delivery that was throttled waits ten times this at most: here it is the destination that waits.
-const BRIEF: &str = "retry = { max_attempts = 3, initial_delay_ms = 10, max_delay_ms = 20 }";
+pub(crate) const BRIEF: &str = "retry = { max_attempts = 3, initial_delay_ms = 10, max_delay_ms = 20 }";
 
 cases! {
     retry_after_holds_the_whole_destination_and_no_other: super::ONE_BY_ONE,
@@ -40,14 +40,25 @@ cases! {
     a_rate_is_kept: "",
 }
 
+/// Gives the shop's receiver a rate.
+pub(crate) fn set_rate<D: Database>(shop: &Shop<D>, per_sec: usize) {
+    let config = fs::read_to_string(shop.path("aftercommit.toml")).unwrap();
+    let name = shop.receiver.url("");
+    shop.write("aftercommit.toml", &format!("{config}[destinations.\"{name}\"]\nrate_per_sec = {per_sec}\n"));
+}
+
 /// Orders with these numbers, in one transaction.
-async fn order<D: Database>(shop: &Shop<D>, keys: std::ops::Range<u32>) {
+pub(crate) async fn order<D: Database>(shop: &Shop<D>, keys: std::ops::Range<u32>) {
     let rows: Vec<String> = keys.map(|key| format!("({key}, 'pending', 1)")).collect();
     shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(","))).await;
 }
 
 /// What is held back, once `wanted` finds it so.
-async fn listed<D: Database>(shop: &Shop<D>, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn listed<D: Database>(
+    shop: &Shop<D>,
+    what: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
     shop.eventually(SOON, what, async |shop| wanted(&shop.json(&["destinations", "list"]))).await;
     shop.json(&["destinations", "list"])
 }
@@ -128,7 +139,7 @@ async fn one_that_fails_is_left_alone_then_probed_then_let_recover<D: Database>(
     assert_eq!(shop.json(&["destinations", "list"]), json!([]));
 }
 
-fn taken(received: &[Received]) -> Vec<&Received> {
+pub(crate) fn taken(received: &[Received]) -> Vec<&Received> {
     received.iter().filter(|request| request.answered == 200).collect()
 }
 
@@ -199,9 +210,7 @@ async fn an_endpoint_that_refuses_again_and_again_is_paused<D: Database>(shop: S
 
 async fn a_rate_is_kept<D: Database>(shop: Shop<D>) {
     const ORDERS: u32 = 21;
-    let config = fs::read_to_string(shop.path("aftercommit.toml")).unwrap();
-    let name = shop.receiver.url("");
-    shop.write("aftercommit.toml", &format!("{config}[destinations.\"{name}\"]\nrate_per_sec = 10\n"));
+    set_rate(&shop, 10);
     let other = Receiver::start().await;
     shop.observe(&(webhook("rated", "", &shop.receiver.url("/")) + &webhook("free", "", &other.url("/"))));
     let host = shop.start_host();
@@ -214,29 +223,4 @@ async fn a_rate_is_kept<D: Database>(shop: Shop<D>) {
     let took = received[20].at - received[0].at;
     assert!(took >= Duration::from_secs(1), "21 requests within {took:?}");
     assert_eq!(shop.count("SELECT max(attempt) FROM tb_observer_log").await, 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hosts_tell_each_other_what_is_held_back() {
-    let shop = Shop::on_postgres("").await;
-    let other = Receiver::start().await;
-    shop.observe(&(webhook("busy", BRIEF, &shop.receiver.url("/")) + &webhook("other", "", &other.url("/"))));
-    shop.receiver.respond(|_| Answer::status(429).header("retry-after", LATER_SECS));
-    let hosts = [shop.start_host(), shop.start_host()];
-    order(&shop, 1..2).await;
-    shop.eventually(SOON, "both hosts know of it", async |shop| {
-        shop.host_log().matches("the destination is held back").count() == 2
-    })
-    .await;
-    // One was turned away, or found it out for itself before it read of it.
-    let turned_away = shop.receiver.count();
-    assert!(turned_away <= 2, "{turned_away}");
-    order(&shop, 2..102).await;
-    other.wait_for(101).await;
-    assert_eq!(shop.receiver.count(), turned_away, "neither host sends anything more");
-    shop.receiver.respond(|_| Answer::status(200));
-    shop.run(&["destinations", "resume", &shop.receiver.url("")]);
-    shop.all_done(SOON).await;
-    assert!(hosts.into_iter().all(HostProcess::stop));
-    assert_eq!(shop.receiver.count(), 101 + turned_away);
 }

@@ -14,6 +14,7 @@ mod condition;
 mod diagnostic;
 mod evaluate;
 mod evaluation_error;
+mod expected;
 mod explain;
 mod grammar;
 mod keywords;

@@ -32,9 +32,8 @@ const NOT_ITS_FAULT: [&str; 9] = [
 /// deliveries, and each is to be tried without the others.
 const REFUSES_A_PART: [u16; 4] = [400, 409, 413, 422];
 
-/// Status codes that turn the action away, whatever it brings: credentials, rights, payment (RFC 9110, 15.5; for mail
-/// RFC 4954, 6).
-const TURNS_AWAY: [u16; 7] = [401, 402, 403, 407, 530, 534, 535];
+/// Status codes that turn the action away, whatever it brings: credentials, rights, payment (RFC 9110, 15.5).
+const TURNS_AWAY: [u16; 4] = [401, 402, 403, 407];
 
 /// Status codes that say that there is nothing to call at this URL.
 const NOTHING_THERE: [u16; 3] = [404, 405, 410];
@@ -129,6 +128,7 @@ mod tests {
             (Transient, "connect", None, down),
             (Transient, "timeout", None, down),
             (Transient, "http_status", Some(503), down),
+            (Transient, "smtp_auth", Some(535), down),
             (Throttled, "http_status", Some(429), down),
             (Transient, "http_status", Some(422), Up),
             (Transient, "plugin_trap", None, Nothing),
@@ -162,7 +162,8 @@ mod tests {
             (Permanent, "unregistered", Some(404), Nothing, Nothing),
             (Permanent, "http_status", Some(404), Refused, Nothing),
             (Permanent, "http_status", Some(401), Refused, Refused),
-            (Misconfigured, "smtp_auth", Some(535), Refused, Refused),
+            (Misconfigured, "unauthorized", Some(401), Refused, Refused),
+            (Transient, "smtp_auth", Some(535), Nothing, Nothing),
             (Permanent, "http_status", Some(400), Nothing, Nothing),
             (Permanent, "http_status", Some(422), Nothing, Nothing),
             (Permanent, "http_denied", None, Nothing, Nothing),

@@ -3,6 +3,7 @@
 //!
 //! This crate is pure. It knows no database, no engine and no clock of its own: time and randomness are arguments.
 
+pub mod action;
 pub mod alert;
 pub mod breaker;
 pub mod delivery;
@@ -16,15 +17,15 @@ pub mod retry;
 pub mod time;
 pub mod token_bucket;
 
+pub use action::{ActionConfig, BatchConfig};
 pub use alert::{Alert, alert_of, alert_span};
 pub use breaker::{Breaker, BreakerSettings, BreakerState};
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
 pub use evidence::{DestinationEvidence, EndpointEvidence};
 pub use nearest::nearest;
-pub use observer::{
-    ActionConfig, BackoffStrategy, BatchConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig,
-};
+pub use observer::{FailurePolicy, ObserverDefinition, Ordering};
 pub use outcome::{AttemptResult, Failure, FailureClass, Outcome, Problem, Verdict};
+pub use retry::{BackoffStrategy, RetryConfig};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use token_bucket::{Rate, TokenBucket};

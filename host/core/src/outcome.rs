@@ -4,10 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    observer::{FailurePolicy, RetryConfig},
-    time::Timestamp,
-};
+use crate::{observer::FailurePolicy, retry::RetryConfig, time::Timestamp};
 
 /// What a successful attempt did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -2,10 +2,51 @@
 
 use std::time::Duration;
 
-use crate::observer::{BackoffStrategy, RetryConfig};
+use serde::{Deserialize, Serialize};
 
 /// `Retry-After` and `throttled` may ask for more than `max_delay_ms`, but no more than this many times it.
 pub const THROTTLE_FACTOR: u64 = 10;
+
+/// When and how often to try again.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// How often to try in all, the first time included; at least 1.
+    pub max_attempts: u32,
+    /// The pause after the first failure.
+    pub initial_delay_ms: u64,
+    /// No pause is longer.
+    pub max_delay_ms: u64,
+    /// How the pauses grow.
+    pub backoff_strategy: BackoffStrategy,
+    /// 0 to 1: pauses are spread over this part of them, to both sides.
+    pub jitter: f64,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            initial_delay_ms: 100,
+            max_delay_ms: 30_000,
+            backoff_strategy: BackoffStrategy::Exponential,
+            jitter: 0.2,
+        }
+    }
+}
+
+/// How the pauses between attempts grow.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackoffStrategy {
+    /// Doubles: 100, 200, 400, ..
+    #[default]
+    Exponential,
+    /// Grows by the first pause: 100, 200, 300, ..
+    Linear,
+    /// Stays: 100, 100, 100, ..
+    Fixed,
+}
 
 impl RetryConfig {
     /// The pause after failed attempt `attempt` (counting from 1), before jitter, in milliseconds.

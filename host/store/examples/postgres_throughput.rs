@@ -8,16 +8,13 @@
 
 mod measure;
 
-use std::time::{Duration, Instant};
-
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_store::{
-    CaptureRequest, Captures as _, HostId, Hosts as _, Intake as _, PostgresOptions, PostgresStore,
-    Schema as _,
+    CaptureRequest, Captures as _, HostId, Hosts as _, PostgresOptions, PostgresStore, Schema as _,
 };
 use sqlx::{Connection as _, PgConnection};
 
-use measure::{BATCH, Spent, Started, drain};
+use measure::{BATCH, Spent, Started, drain, ring};
 
 /// In statements of so many rows.
 async fn fill(app: &mut PgConnection, events: u32, rows: u32) {
@@ -27,28 +24,6 @@ async fn fill(app: &mut PgConnection, events: u32, rows: u32) {
     for _ in 0..events / rows {
         sqlx::query(sql).bind(i32::try_from(rows).unwrap()).execute(&mut *app).await.unwrap();
     }
-}
-
-async fn ring(store: &PostgresStore, app: &mut PgConnection, host: HostId) -> Vec<Duration> {
-    let mut latencies = Vec::new();
-    for _ in 0..200 {
-        // What was rung for earlier commits is heard first.
-        while tokio::time::timeout(Duration::from_millis(5), store.doorbell()).await.is_ok() {}
-        let waiting = tokio::spawn({
-            let store = store.clone();
-            async move {
-                store.doorbell().await;
-                Instant::now()
-            }
-        });
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        sqlx::query("INSERT INTO orders (status) VALUES ('rung')").execute(&mut *app).await.unwrap();
-        let committed = Instant::now();
-        latencies.push(waiting.await.unwrap().saturating_duration_since(committed));
-        drain(store, host, false, false).await;
-    }
-    latencies.sort();
-    latencies
 }
 
 #[tokio::main]
@@ -96,8 +71,9 @@ async fn main() {
     single.add(&started);
     single.print("insert of one row, captured", events / 10);
     drain(&store, host, false, false).await;
-    let latencies = ring(&store, &mut app, host).await;
-    let percentile = |part: usize| latencies[latencies.len() * part / 100].as_secs_f64() * 1e3;
-    println!("doorbell p50 {:.2} ms, p99 {:.2} ms", percentile(50), percentile(99));
+    ring(&store, host, async || {
+        sqlx::query("INSERT INTO orders (status) VALUES ('rung')").execute(&mut app).await.unwrap();
+    })
+    .await;
     store.retire(host).await.unwrap();
 }

@@ -7,15 +7,15 @@
 
 mod measure;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_store::{
-    CaptureRequest, Captures as _, HostId, Hosts as _, Intake as _, Schema as _, SqliteOptions, SqliteStore,
+    CaptureRequest, Captures as _, HostId, Hosts as _, Schema as _, SqliteOptions, SqliteStore,
 };
 use rusqlite::Connection;
 
-use measure::{BATCH, Spent, Started, drain};
+use measure::{BATCH, Spent, Started, drain, ring};
 
 fn fill(app: &Connection, events: u32) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
@@ -24,26 +24,6 @@ fn fill(app: &Connection, events: u32) {
     for _ in 0..events / u32::from(BATCH) {
         app.execute(sql, [BATCH]).unwrap();
     }
-}
-
-async fn ring(store: &SqliteStore, app: &Connection, host: HostId) -> Vec<Duration> {
-    let mut latencies = Vec::new();
-    for _ in 0..200 {
-        let waiting = tokio::spawn({
-            let store = store.clone();
-            async move {
-                store.doorbell().await;
-                Instant::now()
-            }
-        });
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        app.execute("INSERT INTO orders (status) VALUES ('rung')", ()).unwrap();
-        let committed = Instant::now();
-        latencies.push(waiting.await.unwrap().saturating_duration_since(committed));
-        drain(store, host, false, false).await;
-    }
-    latencies.sort();
-    latencies
 }
 
 #[tokio::main]
@@ -85,8 +65,9 @@ async fn main() {
         }
         completing.print("complete", events);
     }
-    let latencies = ring(&store, &app, host).await;
-    let percentile = |part: usize| latencies[latencies.len() * part / 100].as_secs_f64() * 1e3;
-    println!("doorbell p50 {:.2} ms, p99 {:.2} ms", percentile(50), percentile(99));
+    ring(&store, host, async || {
+        app.execute("INSERT INTO orders (status) VALUES ('rung')", ()).unwrap();
+    })
+    .await;
     store.retire(host).await.unwrap();
 }

@@ -6,7 +6,7 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{ChangeLogField, Result};
+use crate::{ChangeLogField, Result, StoreError};
 
 /// Writes and removes the triggers that put committed changes into the inbox.
 #[async_trait]
@@ -80,4 +80,30 @@ pub struct CaptureStatus {
     pub capture: Capture,
     /// What no longer fits, and what to do; absent when all is well.
     pub drift: Option<String>,
+}
+
+/// The entity type of captures that have none of their own.
+pub(crate) const EVERY_TYPE: &str = "*";
+
+/// A capture and the triggers that were written for it: what names one, and its text.
+pub(crate) struct Written {
+    pub(crate) capture: Capture,
+    pub(crate) triggers: BTreeMap<String, String>,
+}
+
+/// An entity type needs a name, and has one table.
+pub(crate) fn refuse_entity_type(entity_type: &str, table: &str, captures: &[Written]) -> Result<()> {
+    if entity_type.is_empty() || entity_type == EVERY_TYPE || entity_type.contains('\0') {
+        return Err(StoreError::Refused(format!(
+            "`{entity_type}` can not be an entity type; write a name such as `--entity Order`"
+        )));
+    }
+    match captures.iter().find(|written| written.capture.entity_type == entity_type) {
+        Some(Written { capture, .. }) if capture.table != table => Err(StoreError::Refused(format!(
+            "the entity type `{entity_type}` is taken by the table `{0}`; choose another name, or end that capture with \
+             `aftercommit capture remove {0}`",
+            capture.table
+        ))),
+        _ => Ok(()),
+    }
 }

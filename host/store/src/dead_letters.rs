@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{Result, row::Row};
 
 /// Shows, replays and discards dead letters.
 #[async_trait]
@@ -64,6 +64,29 @@ pub struct DeadLetter {
     pub action_config: Value,
 }
 
+impl DeadLetter {
+    /// `event` is what the same row says of the event.
+    pub(crate) fn read(row: &impl Row, event: EntityEvent) -> Result<Self> {
+        Ok(Self {
+            id: DeliveryId(row.uuid("id")?),
+            event_id: event.id,
+            observer: row.string("observer")?,
+            action: row.string("action_type")?,
+            action_name: row.string("action")?,
+            status: "dead",
+            attempts: row.count("attempts")?,
+            max_attempts: row.count("max_attempts")?,
+            class: row.string("class")?,
+            code: row.string("code")?,
+            last_error: row.string("last_error")?,
+            http_status: row.http_status()?,
+            died_at: row.time("died_at")?,
+            event,
+            action_config: row.json("action_config")?,
+        })
+    }
+}
+
 /// What a person did to an item.
 #[derive(Clone, Debug, Serialize)]
 pub struct HistoryEntry {
@@ -77,4 +100,16 @@ pub struct HistoryEntry {
     pub last_error: String,
     /// When.
     pub at: Timestamp,
+}
+
+impl HistoryEntry {
+    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        Ok(Self {
+            id: DeliveryId(row.uuid("item_id")?),
+            what: row.string("what")?,
+            attempts: row.count("attempts")?,
+            last_error: row.string("last_error")?,
+            at: row.time("at")?,
+        })
+    }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{Result, row::Row};
 
 /// Lists deliveries.
 #[async_trait]
@@ -50,4 +50,22 @@ pub struct DeliveryRow {
     pub next_attempt_at: Option<Timestamp>,
     /// When it was made (of an ended one: when its last attempt started).
     pub created_at: Timestamp,
+}
+
+impl DeliveryRow {
+    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        Ok(Self {
+            id: DeliveryId(row.uuid("id")?),
+            event_id: row.uuid("event_id")?,
+            observer: row.string("observer")?,
+            action: row.string("action_type")?,
+            action_name: row.string("action")?,
+            status: row.word("status")?,
+            attempts: row.count("attempts")?,
+            max_attempts: row.count("max_attempts")?,
+            last_error: row.optional_string("last_error")?,
+            next_attempt_at: row.optional_time("next_attempt_at")?,
+            created_at: row.time("created_at")?,
+        })
+    }
 }

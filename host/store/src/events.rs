@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Result, deliveries::DeliveryRow};
+use crate::{Result, deliveries::DeliveryRow, row::Row};
 
 /// Emits, lists and shows events.
 #[async_trait]
@@ -100,6 +100,28 @@ pub struct AttemptRow {
     pub plugin_digest: Option<String>,
 }
 
+impl AttemptRow {
+    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        Ok(Self {
+            delivery_id: row.optional_uuid("delivery_id")?,
+            observer: row.string("observer")?,
+            action: row.optional_string("action_type")?,
+            action_name: row.optional_string("action")?,
+            attempt: row.count("attempt")?,
+            max_attempts: row.count("max_attempts")?,
+            status: row.string("status")?,
+            class: row.optional_string("class")?,
+            code: row.optional_string("code")?,
+            message: row.string("message")?,
+            http_status: row.http_status()?,
+            started_at: row.time("started_at")?,
+            duration_us: row.integer("duration_us")?.unsigned_abs(),
+            plugin: row.optional_string("plugin")?,
+            plugin_digest: row.optional_string("plugin_digest")?,
+        })
+    }
+}
+
 /// A row that could not become an event.
 #[derive(Clone, Debug, Serialize)]
 pub struct QuarantinedRow {
@@ -113,4 +135,17 @@ pub struct QuarantinedRow {
     pub reason: String,
     /// When it was put aside.
     pub quarantined_at: Timestamp,
+}
+
+impl QuarantinedRow {
+    /// `event_id` is what the row has for one.
+    pub(crate) fn read(row: &impl Row, event_id: Option<String>) -> Result<Self> {
+        Ok(Self {
+            event_id: event_id.unwrap_or_default(),
+            entity_type: row.optional_string("entity_type")?,
+            entity_id: row.optional_string("entity_id")?,
+            reason: row.string("reason")?,
+            quarantined_at: row.time("quarantined_at")?,
+        })
+    }
 }

@@ -8,7 +8,7 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Lane, Result};
+use crate::{Lane, Result, row::Row};
 
 /// Reads, writes and lifts holds.
 #[async_trait]
@@ -22,6 +22,10 @@ pub trait Holds: Send + Sync {
 
     /// Removes a hold; whether there was one, and `only` allowed it.
     async fn lift(&self, target: Target, only: Lift) -> Result<bool>;
+
+    /// Returns when what [`holds`](Self::holds) tells, or which hosts are entered, may have changed since the last call, by
+    /// whatever the backend hears; may return for nothing, and may miss a change: the caller polls behind it.
+    async fn holds_bell(&self);
 
     /// How many deliveries wait (are not running), by lane.
     async fn waiting(&self) -> Result<Vec<(Lane, u64)>>;
@@ -95,11 +99,6 @@ impl HoldState {
             Self::Paused => "paused",
         }
     }
-
-    /// From the name.
-    pub(crate) fn of_name(name: &str) -> Option<Self> {
-        [Self::Open, Self::Throttled, Self::Paused].into_iter().find(|state| state.as_str() == name)
-    }
 }
 
 /// One row of `observer_destinations`.
@@ -126,6 +125,32 @@ pub struct Hold {
     /// Of an endpoint: a digest of the action's definition, and the revision of the observers then. A later definition
     /// that is another one lifts the pause.
     pub definition: Option<(String, i64)>,
+}
+
+impl Hold {
+    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        let [kind, name, action] = ["kind", "name", "action"].map(|column| row.text(column));
+        let definition = row.optional_string("definition")?;
+        Ok(Self {
+            target: Target::of_columns(kind?, name?, action?)
+                .ok_or_else(|| row.unreadable("kind", &"it is no kind of target"))?,
+            state: row.word("state")?,
+            code: row.string("code")?,
+            message: row.string("message")?,
+            http_status: row.http_status()?,
+            since: row.time("since")?,
+            until: row.optional_time("until")?,
+            openings: row.count("openings")?,
+            lanes: lanes_of_json(row.text("lanes")?).map_err(|why| row.unreadable("lanes", &why))?,
+            definition: definition.zip(row.optional_integer("revision")?),
+        })
+    }
+}
+
+/// A lane, and how many deliveries wait in it.
+pub(crate) fn read_waiting(row: &impl Row) -> Result<(Lane, u64)> {
+    let lane = Lane { observer: row.text("observer")?.into(), action: row.text("action")?.into() };
+    Ok((lane, row.integer("waiting")?.unsigned_abs()))
 }
 
 /// When a hold may be lifted.

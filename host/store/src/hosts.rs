@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{Result, row::Row};
 
 /// Names one run of one host process: a restarted host has a new one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
@@ -106,4 +106,15 @@ pub struct HostRow {
     pub started_at: Timestamp,
     /// Its last heartbeat.
     pub heartbeat_at: Timestamp,
+}
+
+impl HostRow {
+    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        Ok(Self {
+            id: HostId(row.uuid("id")?),
+            name: row.string("name")?,
+            started_at: row.time("started_at")?,
+            heartbeat_at: row.time("heartbeat_at")?,
+        })
+    }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{ClaimedDelivery, NewDelivery, Plan, Taken};
 
 /// A row that is no event, as far as it can be read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rejected {
     pub(crate) event_id: Option<String>,
     pub(crate) entity_type: Option<String>,
@@ -17,6 +17,14 @@ pub(crate) struct Rejected {
 }
 
 impl Rejected {
+    /// The event of a live delivery, which someone has changed or deleted.
+    pub(crate) fn of_delivery_to(mut self, observer: &str) -> Self {
+        self.reason =
+            format!("the event of a delivery to `{observer}` was changed or deleted: {}", self.reason);
+        tracing::error!(observer, event_id = self.event_id, reason = self.reason, "a delivery is put aside");
+        self
+    }
+
     /// Its id and the reason. An id that is none is named in the reason.
     fn named(self) -> (Uuid, String) {
         let id = self.event_id.as_deref().and_then(|id| id.parse().ok());

@@ -37,6 +37,7 @@ mod migration;
 mod observer_change;
 pub mod postgres;
 pub mod retention;
+mod row;
 pub mod schema;
 pub mod sqlite;
 mod transactions;

@@ -3,59 +3,58 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aftercommit_core::{FailurePolicy, ObserverDefinition, Ordering};
+use aftercommit_core::ObserverDefinition;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use crate::{Applied, ObserverRow, Result, StoreError};
+use crate::{Applied, ObserverRow, Result, StoreError, row::Row};
 
-/// The fields of a row as they are found. People write them by SQL, so any of it may be wrong.
-pub(crate) struct WrittenTexts {
-    pub(crate) entity_type: String,
-    pub(crate) event_kind: Option<String>,
-    pub(crate) condition: Option<String>,
-    pub(crate) on_failure: String,
-    pub(crate) alert: Option<String>,
-    pub(crate) alert_interval_secs: u32,
-    pub(crate) ordering: String,
-    pub(crate) priority: u16,
-    pub(crate) retry: String,
-    pub(crate) actions: String,
-}
-
-impl WrittenTexts {
-    /// The definition, or which column is wrong and why.
-    pub(crate) fn read(self, name: &str, enabled: bool) -> std::result::Result<ObserverDefinition, String> {
-        Ok(ObserverDefinition {
-            name: name.to_owned(),
-            entity_type: self.entity_type,
-            event_kind: self
-                .event_kind
-                .map(|kind| kind.parse())
-                .transpose()
-                .map_err(|error| format!("event_kind: {error}"))?,
-            condition: self.condition,
-            on_failure: word::<FailurePolicy>("on_failure", self.on_failure)?,
-            alert: self.alert.map(|alert| json("alert", &alert)).transpose()?,
-            alert_interval_secs: self.alert_interval_secs,
-            ordering: word::<Ordering>("ordering", self.ordering)?,
+impl ObserverRow {
+    /// People write this table by SQL, so any of it may be wrong: what is wrong with a definition is part of the answer, not an
+    /// error.
+    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        let (name, enabled) = (row.string("name")?, row.flag("enabled")?);
+        Ok(Self {
+            definition: definition(row, &name, enabled),
+            name,
             enabled,
-            priority: self.priority,
-            retry: json("retry", &self.retry)?,
-            actions: json("actions", &self.actions)?,
+            load_error: row.optional_string("load_error")?,
+            updated_at: row.time("updated_at")?,
         })
     }
 }
 
-fn word<T: DeserializeOwned>(column: &str, word: String) -> std::result::Result<T, String> {
-    serde_json::from_value(Value::String(word)).map_err(|error| format!("{column}: {error}"))
+/// The definition, or which column is wrong and why.
+fn definition(row: &impl Row, name: &str, enabled: bool) -> std::result::Result<ObserverDefinition, String> {
+    let told = |error: StoreError| error.to_string();
+    let text = |column| row.text(column).map_err(told);
+    let optional = |column| row.optional_text(column).map_err(told);
+    let priority = row.integer("priority").map_err(told)?;
+    let event_kind = optional("event_kind")?.map(str::parse).transpose();
+    Ok(ObserverDefinition {
+        name: name.to_owned(),
+        entity_type: text("entity_type")?.to_owned(),
+        event_kind: event_kind.map_err(|error| format!("event_kind: {error}"))?,
+        condition: optional("condition")?.map(str::to_owned),
+        on_failure: word("on_failure", text("on_failure")?)?,
+        alert: optional("alert")?.map(|alert| json("alert", alert)).transpose()?,
+        alert_interval_secs: row.count("alert_interval_secs").map_err(told)?,
+        ordering: word("ordering", text("ordering")?)?,
+        enabled,
+        priority: priority.try_into().map_err(|_| format!("priority: {priority} is not from 0 to 1000"))?,
+        retry: json("retry", text("retry")?)?,
+        actions: json("actions", text("actions")?)?,
+    })
+}
+
+fn word<T: DeserializeOwned>(column: &str, word: &str) -> std::result::Result<T, String> {
+    serde_json::from_value(word.into()).map_err(|error| format!("{column}: {error}"))
 }
 
 fn json<T: DeserializeOwned>(column: &str, text: &str) -> std::result::Result<T, String> {
     serde_json::from_str(text).map_err(|error| format!("{column}: {error}"))
 }
 
-/// The same fields as they are written. `created_at` and `updated_at` follow.
+/// The fields of a row as they are written. `created_at` and `updated_at` follow.
 pub(crate) struct Written {
     pub(crate) name: String,
     pub(crate) entity_type: String,

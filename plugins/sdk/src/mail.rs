@@ -8,7 +8,7 @@ pub fn send(message: &Message) -> Result<String, Failure> {
     mail::send(message).map_err(Failure::from)
 }
 
-/// The server wants a login, or refuses it (RFC 4954, 6).
+/// The server wants a login, or refuses it (RFC 4954, 6): the host's, which an operator can mend.
 const AUTHENTICATION: [u16; 4] = [530, 534, 535, 538];
 
 impl From<MailError> for Failure {
@@ -18,11 +18,11 @@ impl From<MailError> for Failure {
             MailError::Denied(why) => Self::misconfigured("mail_denied", why),
             MailError::NotConfigured(why) => Self::misconfigured("mail_not_configured", why),
             MailError::Transient(Reply { code: 0, message }) => Self::transient("connect", message),
+            MailError::Transient(reply) if AUTHENTICATION.contains(&reply.code) => {
+                Self::transient("smtp_auth", reply.message).with_status(reply.code)
+            }
             MailError::Transient(reply) => {
                 Self::transient("smtp_reply", reply.message).with_status(reply.code)
-            }
-            MailError::Permanent(reply) if AUTHENTICATION.contains(&reply.code) => {
-                Self::misconfigured("smtp_auth", reply.message).with_status(reply.code)
             }
             MailError::Permanent(reply) => {
                 Self::permanent("smtp_reply", reply.message).with_status(reply.code)
@@ -46,7 +46,7 @@ mod tests {
         assert!(matches!(&busy, Failure::Transient(problem) if problem.status == Some(451)));
         let unknown = Failure::from(MailError::Permanent(reply(550)));
         assert!(matches!(&unknown, Failure::Permanent(problem) if problem.status == Some(550)));
-        let login = Failure::from(MailError::Permanent(reply(535)));
-        assert!(matches!(&login, Failure::Misconfigured(problem) if problem.code == "smtp_auth"));
+        let login = Failure::from(MailError::Transient(reply(535)));
+        assert!(matches!(&login, Failure::Transient(problem) if problem.code == "smtp_auth"));
     }
 }

@@ -5,22 +5,29 @@ use std::{fs, time::Duration};
 use aftercommit_tests::{Certificate, Mail, SmtpServer, SmtpTls};
 use serde_json::{Value, json};
 
-use crate::shop::Shop;
+use crate::{
+    destinations::{IMPATIENT, listed, order},
+    shop::Shop,
+};
 
 const EXAMPLE: &str = include_str!("../../../examples/actions/email.toml");
 const SOON: Duration = Duration::from_mins(1);
+
+/// The server as the shop's configuration has it, with the password in a file.
+fn smtp(server: &SmtpServer, certificate: &Certificate) -> String {
+    format!(
+        "[secrets]\ndir = \"secrets\"\n[smtp]\nhost = \"localhost\"\nport = {}\nca_file = \"{}\"\nusername = \"shop\"\n\
+         password_env = \"SMTP_PASSWORD\"\nfrom = \"Shop <shop@example.com>\"\n",
+        server.port(),
+        certificate.ca().display()
+    )
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_sends_mails_even_when_the_server_goes_away() {
     let certificate = Certificate::new();
     let mut server = SmtpServer::start_tls(SmtpTls::Starttls, &certificate, true);
-    let config = format!(
-        "[secrets]\ndir = \"secrets\"\n[smtp]\nhost = \"localhost\"\nport = {}\nca_file = \"{}\"\nusername = \"shop\"\n\
-         password_env = \"SMTP_PASSWORD\"\nfrom = \"Shop <shop@example.com>\"\n",
-        server.port(),
-        certificate.ca().display()
-    );
-    let shop = Shop::open(&config).await;
+    let shop = Shop::open(&smtp(&server, &certificate)).await;
     shop.run(&["observers", "validate", "observers.toml"]);
     shop.write("mails.toml", EXAMPLE);
     let refused = shop.output(&["observers", "validate", "mails.toml"]);
@@ -75,4 +82,38 @@ async fn the_example_sends_mails_even_when_the_server_goes_away() {
     assert!(!log.contains(SmtpServer::PASSWORD), "the password is in the log");
     let shown: Value = shop.json(&["observers", "show", "new-order"]);
     assert!(!shown.to_string().contains(SmtpServer::PASSWORD), "{shown}");
+}
+
+/// It is the login of the host, for all observers: none of their mails can be sent, and none is at fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_mail_waits_while_the_password_is_wrong_and_is_sent_once_it_is_mended() {
+    const ORDERS: usize = 20;
+    let certificate = Certificate::new();
+    let server = SmtpServer::start_tls(SmtpTls::Starttls, &certificate, true);
+    let soon = "[dispatch]\nbreaker_failures = 3\nbreaker_open_ms = 100\nbreaker_max_open_ms = 1000\n";
+    let shop = Shop::open(&(smtp(&server, &certificate) + soon)).await;
+    fs::create_dir(shop.path("secrets")).unwrap();
+    shop.write("secrets/SMTP_PASSWORD", "not-it");
+    let observers = ["sales", "warehouse"].map(|to| {
+        format!(
+            "[[observers]]\nname = \"{to}\"\nentity_type = \"Order\"\n{IMPATIENT}\n[[observers.actions]]\ntype = \"email\"\n\
+             to = \"{to}@example.com\"\nsubject = \"Order\"\nbody_template = \"{{{{id}}}}\"\n"
+        )
+    });
+    shop.observe(&observers.concat());
+    let host = shop.start_host();
+    order(&shop, 0..u32::try_from(ORDERS).unwrap()).await;
+    let held =
+        listed(&shop, "the server is left alone", |held| held[0]["openings"].as_u64() >= Some(2)).await;
+    assert_eq!(held.as_array().unwrap().len(), 1, "one server, whoever uses it: {held}");
+    assert_eq!((&held[0]["kind"], &held[0]["name"]), (&json!("destination"), &json!("smtp")));
+    assert_eq!((&held[0]["code"], &held[0]["http_status"]), (&json!("smtp_auth"), &json!(535)));
+    assert!(server.accepted().is_empty());
+
+    shop.write("secrets/SMTP_PASSWORD", SmtpServer::PASSWORD);
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    assert_eq!(server.accepted().len(), 2 * ORDERS);
+    assert_eq!(shop.json(&["dlq", "list"]), json!([]));
+    assert_eq!(shop.json(&["destinations", "list"]), json!([]));
 }

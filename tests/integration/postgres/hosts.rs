@@ -17,7 +17,7 @@ use crate::{
 const SOON: Duration = Duration::from_mins(1);
 
 /// Each request says which host sent it.
-fn signed_by_host(name: &str, more: &str, url: &str) -> String {
+pub(super) fn signed_by_host(name: &str, more: &str, url: &str) -> String {
     webhook(name, more, url) + "headers = { x-host = \"${secret:HOST_NAME}\" }\n"
 }
 

@@ -6,6 +6,7 @@
 
 mod connections;
 mod database;
+mod destinations;
 mod half_open;
 mod hosts;
 mod late_commits;

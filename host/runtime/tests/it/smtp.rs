@@ -51,13 +51,10 @@ async fn nothing_is_sent_without_the_protection_that_is_asked_for() {
     assert!(other.is_transient() && other.problem.message.contains("certificate"), "{other}");
     assert!(impostor.accepted().is_empty());
     let anonymous = failure(&action(with(&encrypted, ca()), json!({})).await).await;
-    assert_eq!(
-        (anonymous.class, anonymous.problem.code.as_str()),
-        (FailureClass::Misconfigured, "smtp_auth")
-    );
+    assert_eq!((anonymous.class, anonymous.problem.code.as_str()), (FailureClass::Transient, "smtp_auth"));
     let wrong = with(&encrypted, ca()).with_login("shop", "WRONG");
     let wrong = failure(&action(wrong, json!({})).await).await;
-    assert_eq!((wrong.class, wrong.problem.status), (FailureClass::Misconfigured, Some(535)), "{wrong}");
+    assert_eq!((wrong.class, wrong.problem.status), (FailureClass::Transient, Some(535)), "{wrong}");
     assert!(!format!("{wrong:?}").contains("hunter2"), "{wrong:?}");
     let without = SmtpServer::start_as(&json!({"tls": "none", "hide": ["AUTH"]}));
     let no_login = plain(&without).with_login("shop", "SMTP_PASSWORD");

@@ -121,3 +121,31 @@ pub(crate) async fn drain(store: &dyn Backend, host: HostId, hold: bool, ordered
         }
     }
 }
+
+/// How long after a commit the bell rings, 200 times: prints the median and the 99th percentile.
+pub(crate) async fn ring<B: Backend + Clone + 'static>(
+    store: &B,
+    host: HostId,
+    mut commit: impl AsyncFnMut(),
+) {
+    let mut latencies = Vec::new();
+    for _ in 0..200 {
+        // What was rung for earlier commits is heard first.
+        while tokio::time::timeout(Duration::from_millis(5), store.doorbell()).await.is_ok() {}
+        let waiting = tokio::spawn({
+            let store = store.clone();
+            async move {
+                store.doorbell().await;
+                Instant::now()
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        commit().await;
+        let committed = Instant::now();
+        latencies.push(waiting.await.unwrap().saturating_duration_since(committed));
+        drain(store, host, false, false).await;
+    }
+    latencies.sort();
+    let percentile = |part: usize| latencies[latencies.len() * part / 100].as_secs_f64() * 1e3;
+    println!("doorbell p50 {:.2} ms, p99 {:.2} ms", percentile(50), percentile(99));
+}

@@ -21,10 +21,12 @@ mod schema;
 
 use std::{pin::Pin, sync::Arc};
 
+use aftercommit_core::EntityEvent;
 use async_trait::async_trait;
+use serde_json::Value;
 
-use self::fixture::Fixture;
-use crate::Backend;
+use self::fixture::{Fixture, at};
+use crate::{Backend, Capture, CaptureRequest, EventFilter};
 
 /// Makes databases of one backend.
 #[async_trait]
@@ -47,6 +49,30 @@ pub trait TestDatabase: Send + Sync {
 
     /// Runs a query as the application does; the first column of its first row as text.
     async fn ask(&self, query: &str) -> Option<String>;
+
+    /// Starts to capture a table by its primary key.
+    async fn capture(&self, table: &str, entity_type: &str) -> Capture {
+        let request = CaptureRequest {
+            table: table.into(),
+            entity_type: entity_type.into(),
+            key: Vec::new(),
+            notify: true,
+        };
+        self.store().add_capture(request, at(0)).await.unwrap()
+    }
+
+    /// The events so far, the oldest first.
+    async fn events(&self) -> Vec<EntityEvent> {
+        let filter = EventFilter { limit: 100_000, ..EventFilter::default() };
+        let mut events = self.store().events(filter).await.unwrap();
+        events.reverse();
+        events
+    }
+
+    /// The images of the rows in the events so far, the oldest first.
+    async fn images(&self) -> Vec<Value> {
+        self.events().await.into_iter().map(|event| event.data).collect()
+    }
 }
 
 type Run = fn(Fixture) -> Pin<Box<dyn Future<Output = ()> + Send>>;

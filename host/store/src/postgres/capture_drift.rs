@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{
     capture_table::Table,
-    capture_trigger,
-    captures::Written,
-    change_log,
+    capture_trigger, change_log,
     session::Session,
     statement::{Record, statements},
 };
-use crate::{Capture, ChangeLogField, Result};
+use crate::{Capture, ChangeLogField, Result, captures::Written};
 
 statements! {
     /// Those of one capture, by their functions and first argument. They follow their table when that is renamed, and a

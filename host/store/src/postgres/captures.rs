@@ -15,7 +15,11 @@ use super::{
     session::Session,
     statement::{Record, statements},
 };
-use crate::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, StoreError};
+use crate::{
+    Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, StoreError,
+    captures::{EVERY_TYPE, Written, refuse_entity_type},
+    row::Row as _,
+};
 
 statements! {
     /// To change triggers needs a moment without writers of the table. While it is waited for, new writers wait too.
@@ -38,15 +42,6 @@ SET entity_type = excluded.entity_type, key = excluded.key, columns = excluded.c
     created_at = excluded.created_at";
     DELETE_CAPTURE = "-- delete_capture
 DELETE FROM observer_captures WHERE table_name = $1";
-}
-
-/// The entity type of captures that have none of their own.
-const EVERY_TYPE: &str = "*";
-
-/// A capture and the triggers that were written for it: (`trigger on table`, text).
-pub(super) struct Written {
-    pub(super) capture: Capture,
-    pub(super) triggers: BTreeMap<String, String>,
 }
 
 #[async_trait]
@@ -190,28 +185,11 @@ fn captured_otherwise(table: &str, what: &str) -> StoreError {
     ))
 }
 
-fn refuse_entity_type(entity_type: &str, table: &str, captures: &[Written]) -> Result<()> {
-    if entity_type.is_empty() || entity_type == EVERY_TYPE || entity_type.contains('\0') {
-        return Err(StoreError::Refused(format!(
-            "`{entity_type}` can not be an entity type; write a name such as `--entity Order`"
-        )));
-    }
-    match captures.iter().find(|written| written.capture.entity_type == entity_type) {
-        Some(Written { capture, .. }) if capture.table != table => Err(StoreError::Refused(format!(
-            "the entity type `{entity_type}` is taken by the table `{0}`; choose another name, or end that capture with \
-             `aftercommit capture remove {0}`",
-            capture.table
-        ))),
-        _ => Ok(()),
-    }
-}
-
 async fn list(session: &mut Session<'_>) -> Result<Vec<Written>> {
     LIST_CAPTURES.call().all(session).await?.iter().map(written).collect()
 }
 
 fn written(record: &Record) -> Result<Written> {
-    let triggers: &str = record.get("triggers")?;
     Ok(Written {
         capture: Capture {
             table: record.get("table_name")?,
@@ -226,7 +204,7 @@ fn written(record: &Record) -> Result<Written> {
             notify: record.get("notify")?,
             created_at: record.time("created_at")?,
         },
-        triggers: serde_json::from_str(triggers).map_err(|why| record.unreadable("triggers", &why))?,
+        triggers: record.json("triggers")?,
     })
 }
 

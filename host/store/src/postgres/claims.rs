@@ -1,4 +1,4 @@
-//! Running deliveries: claimed and handed back. `completion` ends them.
+//! Running deliveries: claimed and handed back. `claimable` finds what can be claimed; `completion` ends what runs.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    PostgresStore, completion,
+    PostgresStore, claimable, completion,
     connection::Sync,
     event_row, intake, locks,
     session::Session,
@@ -16,137 +16,12 @@ use super::{
 };
 use crate::{
     ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, intake_batch::Rejected,
+    row::Row as _,
 };
 
-/// Claims the first of those in some state. Partial indexes ask for their own conditions, word for word. A row that
-/// another transaction has locked is passed over; the condition is tested once more on what was locked. The rows are
-/// updated by an array of their ids, so that the planner, which does not know the limit, never reads the whole table.
-macro_rules! claim {
-    ($name:literal, $state:literal, $due:literal, $order:literal) => {
-        concat!(
-            "-- ",
-            $name,
-            "
-WITH picked AS MATERIALIZED (
-    SELECT id, next_attempt_at AS due FROM observer_deliveries WHERE ",
-            $state,
-            $due,
-            " ORDER BY ",
-            $order,
-            " LIMIT $1 FOR UPDATE SKIP LOCKED
-), owned AS (
-    UPDATE observer_deliveries SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
-    WHERE id = ANY (ARRAY(SELECT id FROM picked))
-    RETURNING *
-)
-SELECT id, event_seq, event_at, position, priority, due, observer, action, action_type, attempts, attempts_before
-FROM owned JOIN picked USING (id)"
-        )
-    };
-}
-
-/// The same, when some lanes are passed over. Steps from lane to lane through the index instead of reading what lies in
-/// them, drops those that are passed over, and takes the first of each of the others.
-macro_rules! claim_by_lane {
-    ($name:literal, $state:literal, $due:literal, $order:literal) => {
-        concat!(
-            "-- ",
-            $name,
-            "
-WITH RECURSIVE lane (observer, action) AS (
-    (SELECT observer, action FROM observer_deliveries WHERE ",
-            $state,
-            " ORDER BY observer, action LIMIT 1)
-    UNION ALL
-    SELECT next.observer, next.action
-    FROM lane CROSS JOIN LATERAL (
-        SELECT observer, action FROM observer_deliveries WHERE ",
-            $state,
-            " AND (observer, action) > (lane.observer, lane.action) ORDER BY observer, action LIMIT 1) AS next
-), first AS MATERIALIZED (
-    SELECT f.id
-    FROM lane CROSS JOIN LATERAL (
-        SELECT id, priority, event_seq, position, next_attempt_at FROM observer_deliveries WHERE ",
-            $state,
-            $due,
-            " AND observer = lane.observer AND action = lane.action ORDER BY ",
-            $order,
-            " LIMIT $1) AS f
-    WHERE (lane.observer, lane.action) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))
-    ORDER BY ",
-            $order,
-            " LIMIT $1
-), picked AS MATERIALIZED (
-    SELECT id, next_attempt_at AS due FROM observer_deliveries
-    WHERE id = ANY (ARRAY(SELECT id FROM first)) AND ",
-            $state,
-            " FOR UPDATE SKIP LOCKED
-), owned AS (
-    UPDATE observer_deliveries SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
-    WHERE id = ANY (ARRAY(SELECT id FROM picked))
-    RETURNING *
-)
-SELECT id, event_seq, event_at, position, priority, due, observer, action, action_type, attempts, attempts_before
-FROM owned JOIN picked USING (id)"
-        )
-    };
-}
-
 statements! {
-    /// What is claimable, looked at without a transaction.
-    HAS_WORK = "-- has_work
-SELECT EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND NOT blocked AND NOT paused)
-    OR EXISTS (SELECT 1 FROM observer_deliveries
-               WHERE state = 'waiting' AND NOT blocked AND NOT paused AND next_attempt_at <= $1)";
-    CLAIM_DUE = claim!("claim_due",
-        "state = 'waiting' AND NOT blocked AND NOT paused", " AND next_attempt_at <= $3", "next_attempt_at");
-    CLAIM_READY = claim!("claim_ready",
-        "state = 'ready' AND NOT blocked AND NOT paused", "", "priority DESC, event_seq, position");
-    CLAIM_DUE_BY_LANE = claim_by_lane!("claim_due_by_lane",
-        "state = 'waiting' AND NOT blocked AND NOT paused", " AND next_attempt_at <= $5", "next_attempt_at");
-    CLAIM_READY_BY_LANE = claim_by_lane!("claim_ready_by_lane",
-        "state = 'ready' AND NOT blocked AND NOT paused", "", "priority DESC, event_seq, position");
     DELETE_DELIVERIES = "-- delete_deliveries
 DELETE FROM observer_deliveries WHERE id = ANY($1)";
-    NEXT_DUE = "-- next_due
-SELECT CASE
-    WHEN EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND NOT blocked AND NOT paused)
-    THEN to_timestamp(0)
-    ELSE (SELECT next_attempt_at FROM observer_deliveries
-          WHERE state = 'waiting' AND NOT blocked AND NOT paused ORDER BY next_attempt_at LIMIT 1)
-    END AS due";
-    /// Steps from lane to lane as `claim_ready_by_lane` does; of each it reads the first.
-    NEXT_DUE_BY_LANE = "-- next_due_by_lane
-WITH RECURSIVE ready (observer, action) AS (
-    (SELECT observer, action FROM observer_deliveries
-     WHERE state = 'ready' AND NOT blocked AND NOT paused ORDER BY observer, action LIMIT 1)
-    UNION ALL
-    SELECT next.observer, next.action
-    FROM ready CROSS JOIN LATERAL (
-        SELECT observer, action FROM observer_deliveries
-        WHERE state = 'ready' AND NOT blocked AND NOT paused AND (observer, action) > (ready.observer, ready.action)
-        ORDER BY observer, action LIMIT 1) AS next
-), waiting (observer, action) AS (
-    (SELECT observer, action FROM observer_deliveries
-     WHERE state = 'waiting' AND NOT blocked AND NOT paused ORDER BY observer, action LIMIT 1)
-    UNION ALL
-    SELECT next.observer, next.action
-    FROM waiting CROSS JOIN LATERAL (
-        SELECT observer, action FROM observer_deliveries
-        WHERE state = 'waiting' AND NOT blocked AND NOT paused AND (observer, action) > (waiting.observer, waiting.action)
-        ORDER BY observer, action LIMIT 1) AS next
-)
-SELECT CASE
-    WHEN EXISTS (SELECT 1 FROM ready WHERE (observer, action) NOT IN (SELECT * FROM unnest($1::text[], $2::text[])))
-    THEN to_timestamp(0)
-    ELSE (SELECT min(first.next_attempt_at)
-          FROM waiting CROSS JOIN LATERAL (
-              SELECT next_attempt_at FROM observer_deliveries
-              WHERE state = 'waiting' AND NOT blocked AND NOT paused AND observer = waiting.observer
-                AND action = waiting.action
-              ORDER BY next_attempt_at LIMIT 1) AS first
-          WHERE (observer, action) NOT IN (SELECT * FROM unnest($1::text[], $2::text[])))
-    END AS due";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries AS d
 SET state = CASE WHEN $4::timestamptz IS NULL THEN 'ready' ELSE 'waiting' END, next_attempt_at = $4, owner = NULL,
@@ -164,7 +39,8 @@ impl Claims for PostgresStore {
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
-        if limit == 0 || !self.has_work(now).await? {
+        // Looked at without a transaction.
+        if limit == 0 || !claimable::is_there(&mut self.inner.connections.read().await?, now).await? {
             return Ok(Vec::new());
         }
         self.inner
@@ -175,14 +51,7 @@ impl Claims for PostgresStore {
 
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
         let mut session = self.inner.connections.read().await?;
-        let (observers, actions) = names(except);
-        let call = if except.is_empty() {
-            NEXT_DUE.call()
-        } else {
-            NEXT_DUE_BY_LANE.call().bind(observers).bind(actions)
-        };
-        let due: Option<At> = call.value(&mut session).await?;
-        Ok(due.map(|At(at)| at))
+        claimable::next_due(&mut session, except).await
     }
 
     async fn complete(&self, host: HostId, completions: Vec<Completion>) -> Result<CompletionReport> {
@@ -215,13 +84,6 @@ impl Claims for PostgresStore {
     }
 }
 
-impl PostgresStore {
-    async fn has_work(&self, now: Timestamp) -> Result<bool> {
-        let mut session = self.inner.connections.read().await?;
-        HAS_WORK.call().bind_time(now).value(&mut session).await
-    }
-}
-
 async fn claim(
     session: &mut Session<'_>,
     host: HostId,
@@ -237,17 +99,12 @@ async fn claim(
     for owned in owned {
         match events.get(&owned.event_seq) {
             Some(Ok(event)) => claimed.push(owned.into_claimed(event.clone())),
-            Some(Err(row)) => rejected.push((owned, copy(row))),
+            Some(Err(row)) => rejected.push((owned, row.clone())),
             None => rejected.push((owned, event_row::missing())),
         }
     }
     set_aside(session, rejected, now).await?;
     Ok(claimed)
-}
-
-/// As the statements take lanes: their observers, and their actions.
-fn names(lanes: &[Lane]) -> (Vec<&str>, Vec<&str>) {
-    lanes.iter().map(|lane| (&*lane.observer, &*lane.action)).unzip()
 }
 
 /// A delivery that was claimed; its event is not read yet.
@@ -273,23 +130,13 @@ async fn own(
     except: &[Lane],
     now: Timestamp,
 ) -> Result<Vec<Owned>> {
-    let (observers, actions) = names(except);
-    let due = if except.is_empty() {
-        CLAIM_DUE.call().bind_limit(limit).bind(host.0).bind_time(now)
-    } else {
-        let call = CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(host.0);
-        call.bind(&observers).bind(&actions).bind_time(now)
-    };
-    let mut owned = read_owned(&due.all(session).await?)?;
+    let due = claimable::claim_due(session, host, limit, except, now).await?;
+    let mut owned = read_owned(&due)?;
     owned.sort_by_key(|owned| owned.due);
     let left = limit - owned.len();
     if left > 0 {
-        let ready = if except.is_empty() {
-            CLAIM_READY.call().bind_limit(left).bind(host.0)
-        } else {
-            CLAIM_READY_BY_LANE.call().bind_limit(left).bind(host.0).bind(observers).bind(actions)
-        };
-        let mut ready = read_owned(&ready.all(session).await?)?;
+        let ready = claimable::claim_ready(session, host, left, except).await?;
+        let mut ready = read_owned(&ready)?;
         ready.sort_by_key(|owned| (std::cmp::Reverse(owned.priority), owned.event_seq, owned.position));
         owned.append(&mut ready);
     }
@@ -307,7 +154,7 @@ fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
                 event_at: record.time("event_at")?,
                 position: record.get("position")?,
                 priority: record.get("priority")?,
-                due: record.get::<Option<At>>("due")?.map(|At(at)| at),
+                due: record.optional_time("due")?,
                 observer: name(record, "observer")?,
                 action: name(record, "action")?,
                 action_type: name(record, "action_type")?,
@@ -332,15 +179,6 @@ impl Owned {
     }
 }
 
-fn copy(row: &Rejected) -> Rejected {
-    Rejected {
-        event_id: row.event_id.clone(),
-        entity_type: row.entity_type.clone(),
-        entity_id: row.entity_id.clone(),
-        reason: row.reason.clone(),
-    }
-}
-
 /// Someone changed or deleted events that have live deliveries: nothing can deliver them, so they go where a person
 /// looks, and do not stand in the way of others.
 async fn set_aside(
@@ -353,13 +191,9 @@ async fn set_aside(
     }
     let mut ids = Vec::new();
     let mut rows = Vec::new();
-    for (owned, mut row) in rejected {
-        let observer = &*owned.observer;
-        row.reason =
-            format!("the event of a delivery to `{observer}` was changed or deleted: {}", row.reason);
-        tracing::error!(observer, event_id = row.event_id, reason = row.reason, "a delivery is put aside");
+    for (owned, row) in rejected {
         ids.push(owned.id);
-        rows.push((owned.event_seq, row));
+        rows.push((owned.event_seq, row.of_delivery_to(&owned.observer)));
     }
     intake::quarantine(session, &rows, now).await?;
     DELETE_DELIVERIES.call().bind(ids).execute(session).await?;

@@ -13,7 +13,7 @@ use super::{
     statement::{int, statements},
     time::At,
 };
-use crate::{Completion, CompletionReport, End, HostId, Result};
+use crate::{Completion, CompletionReport, End, HostId, Result, row::Row as _};
 
 statements! {
     /// The planner takes the arguments for a few rows and the running deliveries for one, and would compare each of

@@ -13,7 +13,7 @@ use super::{
     session::Session,
     statement::{Record, statements},
 };
-use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError};
+use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, row::Row as _};
 
 /// Selects dead letters; only the end differs.
 macro_rules! dead_letters {
@@ -106,7 +106,7 @@ impl DeadLetters for PostgresStore {
     async fn history(&self, id: DeliveryId) -> Result<Vec<HistoryEntry>> {
         let mut session = self.inner.connections.read().await?;
         let records = LIST_HISTORY.call().bind(id.0).all(&mut session).await?;
-        records.iter().map(history_entry).collect()
+        records.iter().map(HistoryEntry::read).collect()
     }
 }
 
@@ -154,36 +154,8 @@ async fn remove(session: &mut Session<'_>, ids: &[Uuid], what: &str, now: Timest
     REMOVE_DEAD_LETTERS.call().bind(ids).bind(what).bind_time(now).execute(session).await
 }
 
-fn history_entry(record: &Record) -> Result<HistoryEntry> {
-    Ok(HistoryEntry {
-        id: DeliveryId(record.get("item_id")?),
-        what: record.get("what")?,
-        attempts: record.count("attempts")?,
-        last_error: record.get("last_error")?,
-        at: record.time("at")?,
-    })
-}
-
 fn dead_letter(record: &Record) -> Result<DeadLetter> {
     let event = event_row::read(record)?
         .map_err(|rejected| record.unreadable("event of a dead letter", &rejected.reason))?;
-    let config: &str = record.get("action_config")?;
-    Ok(DeadLetter {
-        id: DeliveryId(record.get("id")?),
-        event_id: event.id,
-        observer: record.get("observer")?,
-        action: record.get("action_type")?,
-        action_name: record.get("action")?,
-        status: "dead",
-        attempts: record.count("attempts")?,
-        max_attempts: record.count("max_attempts")?,
-        class: record.get("class")?,
-        code: record.get("code")?,
-        last_error: record.get("last_error")?,
-        http_status: record.http_status()?,
-        died_at: record.time("died_at")?,
-        event,
-        action_config: serde_json::from_str(config)
-            .map_err(|why| record.unreadable("action_config", &why))?,
-    })
+    DeadLetter::read(record, event)
 }

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use super::{
     PostgresStore,
     connection::Sync,
-    observer_row,
     session::Session,
     statement::{Statement, int, statements},
 };
 use crate::{
     Applied, Definitions, HostId, ObserverRow, ObserverTable, Result, StoreError,
     observer_change::{Change, Written},
+    row::Row as _,
 };
 
 statements! {
@@ -109,7 +109,7 @@ impl Definitions for PostgresStore {
 }
 
 async fn rows(session: &mut Session<'_>) -> Result<Vec<ObserverRow>> {
-    LOAD_OBSERVERS.call().all(session).await?.iter().map(observer_row::read).collect()
+    LOAD_OBSERVERS.call().all(session).await?.iter().map(ObserverRow::read).collect()
 }
 
 async fn apply(
@@ -169,7 +169,7 @@ async fn set_enabled(session: &mut Session<'_>, name: &str, enabled: bool, now: 
     let Some(row) = OBSERVER_ENABLED.call().bind(name).optional(session).await? else {
         return Err(StoreError::NotFound { what: "observer", name: name.to_owned() });
     };
-    if row.get::<bool>("enabled")? != enabled {
+    if row.flag("enabled")? != enabled {
         SET_ENABLED.call().bind(name).bind(enabled).bind_time(now).execute(session).await?;
     }
     Ok(())

@@ -1,16 +1,9 @@
 //! Deliveries as people see them.
 
-use aftercommit_core::{DeliveryId, DeliveryState};
+use aftercommit_core::DeliveryState;
 use async_trait::async_trait;
-use serde_json::Value;
-use uuid::Uuid;
 
-use super::{
-    PostgresStore,
-    session::Session,
-    statement::{Record, statements},
-    time::At,
-};
+use super::{PostgresStore, session::Session, statement::statements};
 use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result};
 
 statements! {
@@ -52,30 +45,12 @@ impl Deliveries for PostgresStore {
             .bind_limit(filter.limit)
             .all(&mut session)
             .await?;
-        records.iter().map(delivery_row).collect()
+        records.iter().map(DeliveryRow::read).collect()
     }
 }
 
 /// The live deliveries of one event, in the order of its actions.
 pub(super) async fn of_event(session: &mut Session<'_>, event_seq: i64) -> Result<Vec<DeliveryRow>> {
     let records = DELIVERIES_OF_EVENT.call().bind(event_seq).all(session).await?;
-    records.iter().map(delivery_row).collect()
-}
-
-fn delivery_row(record: &Record) -> Result<DeliveryRow> {
-    let status: String = record.get("status")?;
-    Ok(DeliveryRow {
-        id: DeliveryId(record.get::<Uuid>("id")?),
-        event_id: record.get("event_id")?,
-        observer: record.get("observer")?,
-        action: record.get("action_type")?,
-        action_name: record.get("action")?,
-        status: serde_json::from_value(Value::String(status))
-            .map_err(|why| record.unreadable("status", &why))?,
-        attempts: record.count("attempts")?,
-        max_attempts: record.count("max_attempts")?,
-        last_error: record.get("last_error")?,
-        next_attempt_at: record.get::<Option<At>>("next_attempt_at")?.map(|At(at)| at),
-        created_at: record.time("created_at")?,
-    })
+    records.iter().map(DeliveryRow::read).collect()
 }

@@ -28,6 +28,8 @@ use crate::Definitions as _;
 
 const INBOX: &str = "observer_inbox";
 const DEFINITIONS: &str = "observer_revision";
+const HOLDS: &str = "observer_destinations";
+const CHANNELS: [&str; 3] = [INBOX, DEFINITIONS, HOLDS];
 
 /// Between two attempts to connect: from the first, doubling, to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -43,10 +45,20 @@ statements! {
 SELECT 1";
 }
 
-/// How often each bell has rung.
+/// One for each channel.
+#[derive(Default)]
 struct Bells {
-    inbox: watch::Sender<u64>,
-    definitions: watch::Sender<u64>,
+    inbox: Bell,
+    definitions: Bell,
+    holds: Bell,
+}
+
+#[derive(Default)]
+struct Bell {
+    /// How often it has rung.
+    rings: watch::Sender<u64>,
+    /// How often it had, when somebody who waited was told last.
+    heard: tokio::sync::Mutex<u64>,
 }
 
 /// The bells of one process, and the task that listens.
@@ -54,36 +66,30 @@ pub(super) struct Doorbell {
     server: Option<Server>,
     bells: Arc<Bells>,
     listening: Mutex<Option<JoinHandle<()>>>,
-    heard_of_inbox: tokio::sync::Mutex<u64>,
 }
 
 impl Doorbell {
     /// Bells that are rung by this server, or never.
     pub(super) fn at(server: Option<Server>) -> Self {
-        let bells = Bells { inbox: watch::Sender::new(0), definitions: watch::Sender::new(0) };
-        Self {
-            server,
-            bells: Arc::new(bells),
-            listening: Mutex::default(),
-            heard_of_inbox: tokio::sync::Mutex::default(),
-        }
+        Self { server, bells: Arc::default(), listening: Mutex::default() }
     }
 
     /// Returns when something may have come into the inbox since the last call.
     pub(super) async fn inbox(&self) {
         self.listen();
-        let mut heard = self.heard_of_inbox.lock().await;
-        let mut rings = self.bells.inbox.subscribe();
-        // The sender lives as long as this does.
-        if let Ok(rings) = rings.wait_for(|rings| *rings != *heard).await {
-            *heard = *rings;
-        }
+        self.bells.inbox.hear().await;
+    }
+
+    /// Returns when what is held back, or the hosts that share it, may have changed since the last call.
+    pub(super) async fn holds(&self) {
+        self.listen();
+        self.bells.holds.hear().await;
     }
 
     /// Returns when the revision may no longer be `revision`.
     pub(super) async fn definitions(&self, store: &PostgresStore, revision: i64) {
         self.listen();
-        let mut rings = self.bells.definitions.subscribe();
+        let mut rings = self.bells.definitions.rings.subscribe();
         // Subscribed first, so that no change falls between this look and the bell.
         while store.revision().await.is_ok_and(|present| present == revision) {
             if rings.changed().await.is_err() {
@@ -117,9 +123,35 @@ impl Drop for Doorbell {
 }
 
 impl Bells {
+    /// Rings the bell of a channel.
     fn ring(&self, channel: &str) {
-        let bell = if channel == INBOX { &self.inbox } else { &self.definitions };
-        bell.send_modify(|rings| *rings = rings.wrapping_add(1));
+        match channel {
+            INBOX => self.inbox.ring(),
+            HOLDS => self.holds.ring(),
+            _ => self.definitions.ring(),
+        }
+    }
+
+    fn ring_all(&self) {
+        for channel in CHANNELS {
+            self.ring(channel);
+        }
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        self.rings.send_modify(|rings| *rings = rings.wrapping_add(1));
+    }
+
+    /// Returns when it has rung since the last call.
+    async fn hear(&self) {
+        let mut heard = self.heard.lock().await;
+        let mut rings = self.rings.subscribe();
+        // The sender lives as long as this does.
+        if let Ok(rings) = rings.wait_for(|rings| *rings != *heard).await {
+            *heard = *rings;
+        }
     }
 }
 
@@ -156,20 +188,15 @@ async fn listen_for_ever(server: Server, bells: Weak<Bells>) {
 async fn connect(pool: &PgPool) -> sqlx::Result<PgListener> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
-    listener.listen_all([INBOX, DEFINITIONS]).await?;
+    listener.listen_all(CHANNELS).await?;
     Ok(listener)
 }
 
 /// Rings until the connection ends.
 async fn listen(listener: &mut PgListener, bells: &Weak<Bells>) {
-    let ring = |channel: &str| {
-        bells.upgrade().is_some_and(|bells| {
-            bells.ring(channel);
-            true
-        })
-    };
-    if !(ring(INBOX) && ring(DEFINITIONS)) {
-        return;
+    // Something may have been missed.
+    if let Some(bells) = bells.upgrade() {
+        bells.ring_all();
     }
     loop {
         let heard: Option<PgNotification> = match timeout(SILENCE, listener.try_recv()).await {
@@ -177,12 +204,12 @@ async fn listen(listener: &mut PgListener, bells: &Weak<Bells>) {
             Ok(Ok(None) | Err(_)) => return,
             Err(_) => None,
         };
-        let goes_on = match heard {
-            Some(notification) => ring(notification.channel()),
-            None => is_there(listener).await && bells.strong_count() > 0,
-        };
-        if !goes_on {
+        if heard.is_none() && !is_there(listener).await {
             return;
+        }
+        let Some(bells) = bells.upgrade() else { return };
+        if let Some(notification) = heard {
+            bells.ring(notification.channel());
         }
     }
 }

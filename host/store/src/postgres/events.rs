@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow,
+    row::Row as _,
 };
 
 statements! {
@@ -111,7 +112,7 @@ impl Events for PostgresStore {
             event,
             in_inbox: record.get("in_inbox")?,
             deliveries: deliveries::of_event(&mut moment, record.get("seq")?).await?,
-            attempts: attempts.iter().map(attempt_row).collect::<Result<_>>()?,
+            attempts: attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?,
         })
     }
 
@@ -151,32 +152,6 @@ async fn emit(session: &mut Session<'_>, event: &EntityEvent) -> Result<()> {
     Ok(())
 }
 
-fn attempt_row(record: &Record) -> Result<AttemptRow> {
-    Ok(AttemptRow {
-        delivery_id: record.get("delivery_id")?,
-        observer: record.get("observer")?,
-        action: record.get("action_type")?,
-        action_name: record.get("action")?,
-        attempt: record.count("attempt")?,
-        max_attempts: record.count("max_attempts")?,
-        status: record.get("status")?,
-        class: record.get("class")?,
-        code: record.get("code")?,
-        message: record.get("message")?,
-        http_status: record.http_status()?,
-        started_at: record.time("started_at")?,
-        duration_us: record.get::<i64>("duration_us")?.unsigned_abs(),
-        plugin: record.get("plugin")?,
-        plugin_digest: record.get("plugin_digest")?,
-    })
-}
-
 fn quarantined_row(record: &Record) -> Result<QuarantinedRow> {
-    Ok(QuarantinedRow {
-        event_id: record.get::<Option<Uuid>>("event_id")?.map(|id| id.to_string()).unwrap_or_default(),
-        entity_type: record.get("entity_type")?,
-        entity_id: record.get("entity_id")?,
-        reason: record.get("reason")?,
-        quarantined_at: record.time("quarantined_at")?,
-    })
+    QuarantinedRow::read(record, record.optional_uuid("event_id")?.map(|id| id.to_string()))
 }

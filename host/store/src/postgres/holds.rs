@@ -6,12 +6,12 @@ use super::{
     PostgresStore,
     connection::Sync,
     session::Session,
-    statement::{Record, int, statements},
+    statement::{int, statements},
     time::At,
 };
 use crate::{
-    Hold, HoldState, Holds, Lane, Lift, Result, Target,
-    holds::{lanes_of_json, lanes_to_json},
+    Hold, Holds, Lane, Lift, Result, Target,
+    holds::{lanes_to_json, read_waiting},
 };
 
 statements! {
@@ -42,7 +42,7 @@ GROUP BY observer, action";
 impl Holds for PostgresStore {
     async fn holds(&self) -> Result<Vec<Hold>> {
         let mut session = self.inner.connections.read().await?;
-        LIST_HOLDS.call().all(&mut session).await?.iter().map(hold).collect()
+        LIST_HOLDS.call().all(&mut session).await?.iter().map(Hold::read).collect()
     }
 
     async fn hold(&self, hold: Hold) -> Result<()> {
@@ -55,9 +55,13 @@ impl Holds for PostgresStore {
         self.inner.connections.write("lift", Sync::Now, |session| Box::pin(lift(session, target, only))).await
     }
 
+    async fn holds_bell(&self) {
+        self.inner.doorbell.holds().await;
+    }
+
     async fn waiting(&self) -> Result<Vec<(Lane, u64)>> {
         let mut session = self.inner.connections.read().await?;
-        COUNT_WAITING.call().all(&mut session).await?.iter().map(waiting).collect()
+        COUNT_WAITING.call().all(&mut session).await?.iter().map(read_waiting).collect()
     }
 }
 
@@ -77,30 +81,4 @@ async fn lift(session: &mut Session<'_>, target: &Target, only: Lift) -> Result<
     let (over_at, before) = only.bounds();
     let call = LIFT_HOLD.call().bind(kind).bind(name).bind(action).bind(over_at.map(At)).bind(before);
     Ok(call.execute(session).await? > 0)
-}
-
-fn hold(record: &Record) -> Result<Hold> {
-    let [kind, name, action, state] =
-        ["kind", "name", "action", "state"].map(|column| record.get::<&str>(column));
-    let (definition, revision): (Option<String>, Option<i64>) =
-        (record.get("definition")?, record.get("revision")?);
-    Ok(Hold {
-        target: Target::of_columns(kind?, name?, action?)
-            .ok_or_else(|| record.unreadable("kind", &"it is no kind of target"))?,
-        state: HoldState::of_name(state?).ok_or_else(|| record.unreadable("state", &"it is no state"))?,
-        code: record.get("code")?,
-        message: record.get("message")?,
-        http_status: record.http_status()?,
-        since: record.time("since")?,
-        until: record.get::<Option<At>>("until")?.map(|At(at)| at),
-        openings: record.count("openings")?,
-        lanes: lanes_of_json(record.get("lanes")?).map_err(|why| record.unreadable("lanes", &why))?,
-        definition: definition.zip(revision),
-    })
-}
-
-fn waiting(record: &Record) -> Result<(Lane, u64)> {
-    let [observer, action] = ["observer", "action"].map(|column| record.get::<&str>(column));
-    let count: i64 = record.get("waiting")?;
-    Ok((Lane { observer: observer?.into(), action: action?.into() }, count.unsigned_abs()))
 }

@@ -14,7 +14,7 @@ use super::{
     statement::{Record, statements},
     time::At,
 };
-use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss};
+use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss, row::Row as _};
 
 statements! {
     DATABASE_TIME = "-- database_time
@@ -186,18 +186,5 @@ async fn free(session: &mut Session<'_>, found: &[Record], loss: Loss, now: Time
 }
 
 async fn list(session: &mut Session<'_>) -> Result<Vec<HostRow>> {
-    LIST_HOSTS
-        .call()
-        .all(session)
-        .await?
-        .iter()
-        .map(|record| {
-            Ok(HostRow {
-                id: HostId(record.get("id")?),
-                name: record.get("name")?,
-                started_at: record.time("started_at")?,
-                heartbeat_at: record.time("heartbeat_at")?,
-            })
-        })
-        .collect()
+    LIST_HOSTS.call().all(session).await?.iter().map(HostRow::read).collect()
 }

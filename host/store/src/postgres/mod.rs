@@ -13,6 +13,7 @@ mod capture_table;
 mod capture_trigger;
 mod captures;
 mod change_log;
+mod claimable;
 mod claims;
 mod completion;
 mod connection;
@@ -27,7 +28,6 @@ mod holds;
 mod hosts;
 mod intake;
 mod locks;
-mod observer_row;
 mod pool;
 mod reach;
 mod retention;
@@ -133,6 +133,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         capture_drift::STATEMENTS,
         capture_table::STATEMENTS,
         change_log::STATEMENTS,
+        claimable::STATEMENTS,
         claims::STATEMENTS,
         completion::STATEMENTS,
         connection::STATEMENTS,

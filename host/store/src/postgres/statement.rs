@@ -6,11 +6,11 @@ use sqlx::{
     postgres::{PgArguments, PgRow},
     query::Query,
 };
-
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::{failure, session::Session, time::At};
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, row::Row};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in the server's own views and logs.
 #[derive(Clone, Copy, Debug)]
@@ -104,25 +104,31 @@ impl Record {
     pub(super) fn get<'r, T: Decode<'r, Postgres> + Type<Postgres>>(&'r self, column: &str) -> Result<T> {
         self.row.try_get(column).map_err(|error| failure::of_step(self.statement.name(), &error))
     }
+}
 
-    /// A time.
-    pub(super) fn time(&self, column: &str) -> Result<Timestamp> {
-        Ok(self.get::<At>(column)?.0)
+impl Row for Record {
+    fn optional_text(&self, column: &str) -> Result<Option<&str>> {
+        self.get(column)
     }
 
-    /// A number that is never negative.
-    pub(super) fn count(&self, column: &str) -> Result<u32> {
-        self.get::<i32>(column)?.try_into().map_err(|error| self.unreadable(column, &error))
+    fn optional_integer(&self, column: &str) -> Result<Option<i64>> {
+        let narrow: Result<Option<i32>> = self.get(column);
+        narrow.map(|number| number.map(i64::from)).or_else(|_| self.get(column))
     }
 
-    /// A status code, which may be null.
-    pub(super) fn http_status(&self) -> Result<Option<u16>> {
-        let status: Option<i32> = self.get("http_status")?;
-        status.map(u16::try_from).transpose().map_err(|error| self.unreadable("http_status", &error))
+    fn optional_time(&self, column: &str) -> Result<Option<Timestamp>> {
+        Ok(self.get::<Option<At>>(column)?.map(|At(at)| at))
     }
 
-    /// An error for a value that is not what this program writes.
-    pub(super) fn unreadable(&self, column: &str, why: &dyn std::fmt::Display) -> StoreError {
+    fn optional_uuid(&self, column: &str) -> Result<Option<Uuid>> {
+        self.get(column)
+    }
+
+    fn flag(&self, column: &str) -> Result<bool> {
+        self.get(column)
+    }
+
+    fn unreadable(&self, column: &str, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::Statement {
             statement: self.statement.name(),
             why: format!("column {column}: {why}"),

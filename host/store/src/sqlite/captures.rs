@@ -15,7 +15,11 @@ use super::{
     row_json::identifier,
     statement::{Record, rows_as_json, statements},
 };
-use crate::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, StoreError};
+use crate::{
+    Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, StoreError,
+    captures::{Written, refuse_entity_type},
+    row::Row as _,
+};
 
 statements! {
     LIST_CAPTURES = "-- list_captures
@@ -25,12 +29,6 @@ INSERT OR REPLACE INTO observer_captures (table_name, entity_type, key, columns,
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     DELETE_CAPTURE = "-- delete_capture
 DELETE FROM observer_captures WHERE table_name = ?1";
-}
-
-/// A capture and the triggers that were written for it, by name.
-struct Written {
-    capture: Capture,
-    triggers: BTreeMap<String, String>,
 }
 
 #[async_trait]
@@ -115,41 +113,22 @@ impl Captures for SqliteStore {
     }
 }
 
-fn refuse_entity_type(entity_type: &str, table: &str, captures: &[Written]) -> Result<()> {
-    if entity_type.is_empty() || entity_type == "*" {
-        return Err(StoreError::Refused(format!(
-            "`{entity_type}` can not be an entity type; write a name such as `--entity Order`"
-        )));
-    }
-    match captures.iter().find(|written| written.capture.entity_type == entity_type) {
-        Some(Written { capture, .. }) if capture.table != table => Err(StoreError::Refused(format!(
-            "the entity type `{entity_type}` is taken by the table `{0}`; choose another name, or end that capture with \
-             `aftercommit capture remove {0}`",
-            capture.table
-        ))),
-        _ => Ok(()),
-    }
-}
-
 fn list(connection: &Connection) -> Result<Vec<Written>> {
     LIST_CAPTURES.call().all(connection)?.iter().map(written).collect()
 }
 
 fn written(record: &Record) -> Result<Written> {
-    fn json<T: serde::de::DeserializeOwned>(record: &Record, column: &str) -> Result<T> {
-        serde_json::from_str(record.get(column)?).map_err(|why| record.unreadable(column, &why))
-    }
     Ok(Written {
         capture: Capture {
             table: record.get("table_name")?,
             entity_type: record.get("entity_type")?,
-            key: json(record, "key")?,
-            columns: json(record, "columns")?,
+            key: record.json("key")?,
+            columns: record.json("columns")?,
             change_log: None,
             notify: record.get("notify")?,
-            created_at: record.parse("created_at")?,
+            created_at: record.time("created_at")?,
         },
-        triggers: json(record, "triggers")?,
+        triggers: record.json("triggers")?,
     })
 }
 

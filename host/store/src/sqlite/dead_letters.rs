@@ -10,7 +10,7 @@ use super::{
     event_row,
     statement::{Record, rows_as_json, statements},
 };
-use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError};
+use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, row::Row as _};
 
 /// Selects dead letters; only the end differs.
 macro_rules! dead_letters {
@@ -125,18 +125,7 @@ impl DeadLetters for SqliteStore {
             .connections
             .read(move |connection| {
                 let records = LIST_HISTORY.call().bind(id.to_string()).all(connection)?;
-                records
-                    .iter()
-                    .map(|record| {
-                        Ok(HistoryEntry {
-                            id: DeliveryId(record.parse("item_id")?),
-                            what: record.get("what")?,
-                            attempts: record.get("attempts")?,
-                            last_error: record.get("last_error")?,
-                            at: record.parse("at")?,
-                        })
-                    })
-                    .collect()
+                records.iter().map(HistoryEntry::read).collect()
             })
             .await
     }
@@ -154,7 +143,7 @@ fn unique(mut ids: Vec<DeliveryId>) -> Vec<DeliveryId> {
 
 fn all_ids(connection: &Connection) -> Result<Vec<DeliveryId>> {
     let records = DEAD_IDS.call().all(connection)?;
-    records.iter().map(|record| Ok(DeliveryId(record.parse("id")?))).collect()
+    records.iter().map(|record| Ok(DeliveryId(record.uuid("id")?))).collect()
 }
 
 /// The ids as a JSON list; an error for the first that is no item.
@@ -175,23 +164,5 @@ fn remove(connection: &Connection, list: &str, what: &str, now: Timestamp) -> Re
 fn dead_letter(record: &Record) -> Result<DeadLetter> {
     let event = event_row::read(record)?
         .map_err(|rejected| record.unreadable("event of a dead letter", &rejected.reason))?;
-    let config: &str = record.get("action_config")?;
-    Ok(DeadLetter {
-        id: DeliveryId(record.parse("id")?),
-        event_id: event.id,
-        observer: record.get("observer")?,
-        action: record.get("action_type")?,
-        action_name: record.get("action")?,
-        status: "dead",
-        attempts: record.get("attempts")?,
-        max_attempts: record.get("max_attempts")?,
-        class: record.get("class")?,
-        code: record.get("code")?,
-        last_error: record.get("last_error")?,
-        http_status: record.get("http_status")?,
-        died_at: record.parse("died_at")?,
-        event,
-        action_config: serde_json::from_str(config)
-            .map_err(|why| record.unreadable("action_config", &why))?,
-    })
+    DeadLetter::read(record, event)
 }

@@ -7,12 +7,12 @@ use rusqlite::Connection;
 use super::{
     SqliteStore,
     connection::Sync,
-    observer_row,
     statement::{Statement, rows_as_json, statements},
 };
 use crate::{
     Applied, Definitions, HostId, ObserverRow, ObserverTable, Result, StoreError,
     observer_change::{Change, Written},
+    row::Row as _,
 };
 
 statements! {
@@ -112,7 +112,7 @@ impl Definitions for SqliteStore {
                 let Some(row) = OBSERVER_ENABLED.call().bind(&name).optional(write)? else {
                     return Err(StoreError::NotFound { what: "observer", name });
                 };
-                if (row.get::<i64>("enabled")? != 0) != enabled {
+                if row.flag("enabled")? != enabled {
                     SET_ENABLED.call().bind(&name).bind(enabled).bind_time(now).execute(write)?;
                 }
                 Ok(())
@@ -145,7 +145,7 @@ impl Definitions for SqliteStore {
 }
 
 fn rows(connection: &Connection) -> Result<Vec<ObserverRow>> {
-    LOAD_OBSERVERS.call().all(connection)?.iter().map(observer_row::read).collect()
+    LOAD_OBSERVERS.call().all(connection)?.iter().map(ObserverRow::read).collect()
 }
 
 fn put(

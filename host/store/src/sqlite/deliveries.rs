@@ -1,14 +1,10 @@
 //! Deliveries as people see them.
 
-use aftercommit_core::{DeliveryId, DeliveryState};
+use aftercommit_core::DeliveryState;
 use async_trait::async_trait;
 use rusqlite::Connection;
-use serde_json::Value;
 
-use super::{
-    SqliteStore,
-    statement::{Record, statements},
-};
+use super::{SqliteStore, statement::statements};
 use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result};
 
 statements! {
@@ -49,7 +45,7 @@ impl Deliveries for SqliteStore {
                     .bind(filter.observer)
                     .bind_limit(filter.limit)
                     .all(connection)?;
-                records.iter().map(delivery_row).collect()
+                records.iter().map(DeliveryRow::read).collect()
             })
             .await
     }
@@ -58,23 +54,5 @@ impl Deliveries for SqliteStore {
 /// The live deliveries of one event, in the order of its actions.
 pub(super) fn of_event(connection: &Connection, event_seq: i64) -> Result<Vec<DeliveryRow>> {
     let records = DELIVERIES_OF_EVENT.call().bind(event_seq).all(connection)?;
-    records.iter().map(delivery_row).collect()
-}
-
-fn delivery_row(record: &Record) -> Result<DeliveryRow> {
-    let status: String = record.get("status")?;
-    Ok(DeliveryRow {
-        id: DeliveryId(record.parse("id")?),
-        event_id: record.parse("event_id")?,
-        observer: record.get("observer")?,
-        action: record.get("action_type")?,
-        action_name: record.get("action")?,
-        status: serde_json::from_value(Value::String(status))
-            .map_err(|why| record.unreadable("status", &why))?,
-        attempts: record.get("attempts")?,
-        max_attempts: record.get("max_attempts")?,
-        last_error: record.get("last_error")?,
-        next_attempt_at: record.parse_optional("next_attempt_at")?,
-        created_at: record.parse("created_at")?,
-    })
+    records.iter().map(DeliveryRow::read).collect()
 }

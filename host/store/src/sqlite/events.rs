@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow,
+    row::Row as _,
 };
 
 statements! {
@@ -132,7 +133,7 @@ impl Events for SqliteStore {
                     event,
                     in_inbox: record.get("in_inbox")?,
                     deliveries: deliveries::of_event(moment, record.get("seq")?)?,
-                    attempts: attempts.iter().map(attempt_row).collect::<Result<_>>()?,
+                    attempts: attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?,
                 })
             })
             .await
@@ -159,32 +160,7 @@ impl Events for SqliteStore {
     }
 }
 
-fn attempt_row(record: &Record) -> Result<AttemptRow> {
-    Ok(AttemptRow {
-        delivery_id: record.parse_optional("delivery_id")?,
-        observer: record.get("observer")?,
-        action: record.get("action_type")?,
-        action_name: record.get("action")?,
-        attempt: record.get("attempt")?,
-        max_attempts: record.get("max_attempts")?,
-        status: record.get("status")?,
-        class: record.get("class")?,
-        code: record.get("code")?,
-        message: record.get("message")?,
-        http_status: record.get("http_status")?,
-        started_at: record.parse("started_at")?,
-        duration_us: record.get::<i64>("duration_us")?.unsigned_abs(),
-        plugin: record.get("plugin")?,
-        plugin_digest: record.get("plugin_digest")?,
-    })
-}
-
 fn quarantined_row(record: &Record) -> Result<QuarantinedRow> {
-    Ok(QuarantinedRow {
-        event_id: record.get::<Option<String>>("event_id")?.unwrap_or_default(),
-        entity_type: record.get("entity_type")?,
-        entity_id: record.get("entity_id")?,
-        reason: record.get("reason")?,
-        quarantined_at: record.parse("quarantined_at")?,
-    })
+    // As it was found, a UUID or not.
+    QuarantinedRow::read(record, record.optional_string("event_id")?)
 }

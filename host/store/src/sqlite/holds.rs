@@ -2,14 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{
-    SqliteStore,
-    connection::Sync,
-    statement::{Record, statements},
-};
+use super::{SqliteStore, connection::Sync, statement::statements};
 use crate::{
-    Hold, HoldState, Holds, Lane, Lift, Result, Target,
-    holds::{lanes_of_json, lanes_to_json},
+    Hold, Holds, Lane, Lift, Result, Target,
+    holds::{lanes_to_json, read_waiting},
 };
 
 statements! {
@@ -39,7 +35,7 @@ impl Holds for SqliteStore {
     async fn holds(&self) -> Result<Vec<Hold>> {
         self.inner
             .connections
-            .read(|connection| LIST_HOLDS.call().all(connection)?.iter().map(hold).collect())
+            .read(|connection| LIST_HOLDS.call().all(connection)?.iter().map(Hold::read).collect())
             .await
     }
 
@@ -72,36 +68,15 @@ impl Holds for SqliteStore {
             .await
     }
 
+    /// Never: nothing tells a process what another one wrote but the log, which every commit of the application changes.
+    async fn holds_bell(&self) {
+        std::future::pending::<()>().await;
+    }
+
     async fn waiting(&self) -> Result<Vec<(Lane, u64)>> {
         self.inner
             .connections
-            .read(|connection| COUNT_WAITING.call().all(connection)?.iter().map(waiting).collect())
+            .read(|connection| COUNT_WAITING.call().all(connection)?.iter().map(read_waiting).collect())
             .await
     }
-}
-
-fn hold(record: &Record) -> Result<Hold> {
-    let [kind, name, action, state] =
-        ["kind", "name", "action", "state"].map(|column| record.get::<&str>(column));
-    let (definition, revision): (Option<String>, Option<i64>) =
-        (record.get("definition")?, record.get("revision")?);
-    Ok(Hold {
-        target: Target::of_columns(kind?, name?, action?)
-            .ok_or_else(|| record.unreadable("kind", &"it is no kind of target"))?,
-        state: HoldState::of_name(state?).ok_or_else(|| record.unreadable("state", &"it is no state"))?,
-        code: record.get("code")?,
-        message: record.get("message")?,
-        http_status: record.get("http_status")?,
-        since: record.parse("since")?,
-        until: record.parse_optional("until")?,
-        openings: record.get("openings")?,
-        lanes: lanes_of_json(record.get("lanes")?).map_err(|why| record.unreadable("lanes", &why))?,
-        definition: definition.zip(revision),
-    })
-}
-
-fn waiting(record: &Record) -> Result<(Lane, u64)> {
-    let [observer, action] = ["observer", "action"].map(|column| record.get::<&str>(column));
-    let count: i64 = record.get("waiting")?;
-    Ok((Lane { observer: observer?.into(), action: action?.into() }, count.unsigned_abs()))
 }

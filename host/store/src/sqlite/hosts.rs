@@ -6,14 +6,13 @@ use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::{
     Inner, SqliteStore,
     connection::Sync,
     statement::{Record, rows_as_json, statements},
 };
-use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss};
+use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss, row::Row as _};
 
 statements! {
     REGISTER_HOST = "-- register_host
@@ -169,19 +168,7 @@ impl Inner {
 }
 
 fn list(connection: &Connection) -> Result<Vec<HostRow>> {
-    LIST_HOSTS
-        .call()
-        .all(connection)?
-        .iter()
-        .map(|record| {
-            Ok(HostRow {
-                id: HostId(record.parse::<Uuid>("id")?),
-                name: record.get("name")?,
-                started_at: record.parse("started_at")?,
-                heartbeat_at: record.parse("heartbeat_at")?,
-            })
-        })
-        .collect()
+    LIST_HOSTS.call().all(connection)?.iter().map(HostRow::read).collect()
 }
 
 /// Removes hosts, and frees what is owned by none that is entered.
@@ -199,11 +186,7 @@ struct Running(DeliveryId, String, u32);
 
 impl Running {
     fn read(record: &Record) -> Result<Self> {
-        Ok(Self(
-            DeliveryId(record.parse("id")?),
-            record.get::<&str>("owner")?.to_owned(),
-            record.get("attempts")?,
-        ))
+        Ok(Self(DeliveryId(record.uuid("id")?), record.string("owner")?, record.count("attempts")?))
     }
 }
 

@@ -5,7 +5,6 @@ use std::{collections::HashSet, sync::Arc};
 use aftercommit_core::{EntityEvent, Timestamp};
 use async_trait::async_trait;
 use rusqlite::Connection;
-use uuid::Uuid;
 
 use super::{
     SqliteStore,
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     Intake, NewDelivery, Plan, Result, TakeRequest, Taken,
     intake_batch::{Batch, PlannedDelivery, Rejected},
+    row::Row as _,
 };
 
 statements! {
@@ -139,7 +139,7 @@ fn decide(connection: &Connection, batch: &mut Batch, own: usize) -> Result<()> 
     }
     let mut live = HashSet::new();
     for record in LIVE_IDS.call().bind(rows_as_json(&batch.ids())).all(connection)? {
-        live.insert(record.parse::<Uuid>("id")?);
+        live.insert(record.uuid("id")?);
     }
     batch.drop_live(live);
     let disabled = names(DISABLED_OBSERVERS, None, "name", connection)?;

@@ -8,6 +8,7 @@ mod capture_table;
 mod capture_trigger;
 mod captures;
 mod cell;
+mod claimable;
 mod claims;
 mod completion;
 mod connection;
@@ -23,7 +24,6 @@ mod hosts;
 mod intake;
 mod liveness;
 mod lock;
-mod observer_row;
 mod retention;
 mod row_json;
 mod schema;
@@ -103,6 +103,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
     [
         captures::STATEMENTS,
         capture_table::STATEMENTS,
+        claimable::STATEMENTS,
         claims::STATEMENTS,
         completion::STATEMENTS,
         connection::STATEMENTS,

@@ -1,18 +1,19 @@
 //! How statements are written down and called: once, named by the SQL comment they open with; errors carry that name.
 
-use std::sync::Arc;
+use std::{fmt::Display, str::FromStr, sync::Arc};
 
 use aftercommit_core::Timestamp;
 use rusqlite::{
     CachedStatement, Connection, ToSql, params_from_iter,
     types::{ToSqlOutput, Value, ValueRef},
 };
+use uuid::Uuid;
 
 use super::{
     cell::{Cell, FromCell},
     failure,
 };
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, row::Row};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in traces of the database.
 #[derive(Clone, Copy, Debug)]
@@ -134,26 +135,35 @@ impl Record {
         })
     }
 
-    /// A column that holds a text in another form, such as a time or a UUID.
-    pub(super) fn parse<T: std::str::FromStr>(&self, column: &str) -> Result<T>
-    where
-        T::Err: std::fmt::Display,
-    {
-        let text: &str = self.get(column)?;
-        text.parse().map_err(|error: T::Err| self.unreadable(column, &error))
-    }
-
-    /// The same for a column that may be null.
-    pub(super) fn parse_optional<T: std::str::FromStr>(&self, column: &str) -> Result<Option<T>>
-    where
-        T::Err: std::fmt::Display,
-    {
+    /// A column that holds a text in another form.
+    fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<Option<T>> {
         let text: Option<&str> = self.get(column)?;
         text.map(str::parse).transpose().map_err(|error: T::Err| self.unreadable(column, &error))
     }
+}
 
-    /// An error for a value that is not what this program writes.
-    pub(super) fn unreadable(&self, column: &str, why: &dyn std::fmt::Display) -> StoreError {
+impl Row for Record {
+    fn optional_text(&self, column: &str) -> Result<Option<&str>> {
+        self.get(column)
+    }
+
+    fn optional_integer(&self, column: &str) -> Result<Option<i64>> {
+        self.get(column)
+    }
+
+    fn optional_time(&self, column: &str) -> Result<Option<Timestamp>> {
+        self.parsed(column)
+    }
+
+    fn optional_uuid(&self, column: &str) -> Result<Option<Uuid>> {
+        self.parsed(column)
+    }
+
+    fn flag(&self, column: &str) -> Result<bool> {
+        self.get(column)
+    }
+
+    fn unreadable(&self, column: &str, why: &dyn Display) -> StoreError {
         StoreError::Statement {
             statement: self.statement.name(),
             why: format!("column {column}: {why}"),

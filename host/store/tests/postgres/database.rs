@@ -5,15 +5,13 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use aftercommit_core::{EntityEvent, Timestamp};
+use aftercommit_core::Timestamp;
 use aftercommit_store::{
-    Backend, Capture, CaptureRequest, Captures as _, EventFilter, Events as _, PostgresOptions,
-    PostgresStore, Schema as _,
+    Backend, Captures as _, PostgresOptions, PostgresStore, Schema as _,
     conformance::{Harness, TestDatabase},
 };
 use aftercommit_tests::Cluster;
 use async_trait::async_trait;
-use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::sync::OnceCell;
 
@@ -93,39 +91,15 @@ impl Database {
         PgConnection::connect(&self.url()).await.unwrap()
     }
 
-    /// Starts to capture a table by its primary key.
-    pub(crate) async fn capture(&self, table: &str, entity_type: &str) -> Capture {
-        let request = CaptureRequest {
-            table: table.into(),
-            entity_type: entity_type.into(),
-            key: Vec::new(),
-            notify: true,
-        };
-        self.store.add_capture(request, at(0)).await.unwrap()
-    }
-
     /// What `capture list` says of the only capture.
     pub(crate) async fn drift(&self) -> String {
         self.store.captures().await.unwrap()[0].drift.clone().unwrap_or_default()
     }
 
-    /// The events so far, the oldest first.
-    pub(crate) async fn events(&self) -> Vec<EntityEvent> {
-        let filter = EventFilter { limit: 100_000, ..EventFilter::default() };
-        let mut events = self.store.events(filter).await.unwrap();
-        events.reverse();
-        events
-    }
-
-    /// The same as texts: `created 7`.
+    /// The events so far as texts, the oldest first: `created 7`.
     pub(crate) async fn kinds(&self) -> Vec<String> {
         let events = self.events().await;
         events.iter().map(|event| format!("{} {}", event.event_kind, event.entity_id)).collect()
-    }
-
-    /// The images of the rows in the events so far, the oldest first.
-    pub(crate) async fn images(&self) -> Vec<Value> {
-        self.events().await.into_iter().map(|event| event.data).collect()
     }
 
     /// Runs statements as the application; its error as text.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aftercommit_core::ObserverDefinition;
 use aftercommit_store::{
-    Definitions as _, Events as _, HostId, Hosts as _, Intake as _, PostgresOptions, PostgresStore,
-    Schema as _, StoreError, conformance::TestDatabase as _,
+    Definitions as _, Events as _, Hold, HoldState, Holds as _, HostId, Hosts as _, Intake as _, Lift,
+    PostgresOptions, PostgresStore, Schema as _, StoreError, Target, conformance::TestDatabase as _,
 };
 
 use crate::database::{CLUSTER, Database, at, execute, server};
@@ -118,6 +118,37 @@ async fn hosts_hear_that_observers_changed() {
     let observers = vec![ObserverDefinition::new("watcher")];
     database.another().await.apply(observers, false, false, at(0)).await.unwrap();
     tokio::time::timeout(GUARD, hearing).await.expect("the bell rings").unwrap();
+}
+
+#[tokio::test]
+async fn hosts_hear_what_is_held_back_and_who_comes_and_goes() {
+    let database = Database::fresh().await;
+    let ring =
+        async || tokio::time::timeout(GUARD, database.store.holds_bell()).await.expect("the bell rings");
+    // It rings by itself once it listens.
+    ring().await;
+    let (another, host) = (database.another().await, HostId::random());
+    another.register(host, "box", at(0)).await.unwrap();
+    ring().await;
+    let target = Target::Destination("redis.cache".to_owned());
+    let hold = Hold {
+        target: target.clone(),
+        state: HoldState::Open,
+        code: "connection".to_owned(),
+        message: "nobody listens there".to_owned(),
+        http_status: None,
+        since: at(0),
+        until: Some(at(1)),
+        openings: 1,
+        lanes: Vec::new(),
+        definition: None,
+    };
+    another.hold(hold).await.unwrap();
+    ring().await;
+    another.lift(target, Lift::Always).await.unwrap();
+    ring().await;
+    another.retire(host).await.unwrap();
+    ring().await;
 }
 
 #[tokio::test]

@@ -2,15 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use aftercommit_core::{EntityEvent, Timestamp};
+use aftercommit_core::Timestamp;
 use aftercommit_store::{
-    Backend, Capture, CaptureRequest, Captures as _, EventFilter, Events as _, Schema as _, SqliteOptions,
-    SqliteStore,
+    Backend, Schema as _, SqliteOptions, SqliteStore,
     conformance::{Harness, TestDatabase},
 };
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, types::Value as Cell};
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
@@ -49,30 +47,6 @@ impl Database {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.store.path()
-    }
-
-    /// Starts to capture a table by its primary key.
-    pub(crate) async fn capture(&self, table: &str, entity_type: &str) -> Capture {
-        let request = CaptureRequest {
-            table: table.into(),
-            entity_type: entity_type.into(),
-            key: Vec::new(),
-            notify: true,
-        };
-        self.store.add_capture(request, at(0)).await.unwrap()
-    }
-
-    /// The events so far, the oldest first.
-    pub(crate) async fn events(&self) -> Vec<EntityEvent> {
-        let filter = EventFilter { limit: 100_000, ..EventFilter::default() };
-        let mut events = self.store.events(filter).await.unwrap();
-        events.reverse();
-        events
-    }
-
-    /// The images of the rows in the events so far, the oldest first.
-    pub(crate) async fn images(&self) -> Vec<Value> {
-        self.events().await.into_iter().map(|event| event.data).collect()
     }
 
     /// Runs statements as the application; its error as text.

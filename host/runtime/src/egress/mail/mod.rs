@@ -38,16 +38,20 @@ pub(crate) enum MailFault {
     InvalidMessage(String),
     Denied(String),
     NotConfigured(String),
-    /// 4yz, or no connection (code 0).
+    /// 4yz, no login, or no connection (code 0).
     Transient(Reply),
-    /// 5yz.
+    /// Another 5yz.
     Permanent(Reply),
 }
+
+/// The server wants a login, or refuses it (RFC 4954, 6). The login is the host's, so that says nothing of a message: all
+/// of them can be sent once the operator has mended it. Postfix goes by the same (`smtp_sasl_auth_soft_bounce`).
+const NO_LOGIN: [u16; 4] = [530, 534, 535, 538];
 
 impl MailFault {
     fn of(code: u16, message: impl Into<String>) -> Self {
         let reply = Reply { code, message: message.into() };
-        if code >= 500 { Self::Permanent(reply) } else { Self::Transient(reply) }
+        if code >= 500 && !NO_LOGIN.contains(&code) { Self::Permanent(reply) } else { Self::Transient(reply) }
     }
 }
 

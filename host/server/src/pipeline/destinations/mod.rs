@@ -59,7 +59,7 @@ pub(super) struct Settings {
     pub(super) named: BTreeMap<String, DestinationConfig>,
 }
 
-/// All destinations that were seen, by name.
+/// All destinations that were seen or have bounds of their own, by name.
 pub(super) struct Destinations {
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -96,7 +96,7 @@ impl Destinations {
         room: Arc<Notify>,
         changed: Arc<Notify>,
     ) -> Self {
-        Self {
+        let destinations = Self {
             settings,
             clock,
             room,
@@ -104,7 +104,13 @@ impl Destinations {
             eased: Arc::default(),
             hosts: AtomicUsize::new(1),
             known: Mutex::default(),
+        };
+        // What is not known is claimed without a bound: who has a rate keeps it from the first claim on, and leaves to other
+        // hosts what they have tokens for.
+        for name in destinations.settings.named.keys() {
+            destinations.get(name);
         }
+        destinations
     }
 
     /// The destination of an action.

@@ -263,6 +263,11 @@ async fn a_rate_is_kept_from_an_empty_bucket_on() {
     assert_eq!(test.standing("rated"), Some(Standing::Narrow(1)), "a second has 3 of a quarter of the rate");
 }
 
+#[tokio::test]
+async fn one_with_a_rate_is_claimed_by_itself_before_anything_was_sent_to_it() {
+    assert_eq!(test().standing("rated"), Some(Standing::Narrow(4)));
+}
+
 #[test]
 fn one_with_batches_holds_two_of_them_but_never_all() {
     let batched = test().destinations.get("batched");

@@ -16,11 +16,14 @@ use crate::{
     },
 };
 
-/// How often the table is looked at: it is small, and nearly always empty.
+/// How often the table is looked at when nothing rings: it is small, and nearly always empty.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Writes and follows until `last` says that no delivery runs any more: when something changed here, and every [`POLL`]. What
-/// can not be written is tried again; at the end, once.
+/// Between two looks at least when the store rings, so that many changes are not followed one by one.
+const LEAST: Duration = Duration::from_millis(50);
+
+/// Writes and follows until `last` says that no delivery runs any more: when something changed here, when the store rings, and
+/// every [`POLL`]. What can not be written is tried again; at the end, once.
 pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: CancellationToken) {
     let mut patience = Patience::new("holds");
     loop {
@@ -35,9 +38,14 @@ pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: Cancellati
             }
             Err(error) => patience.failed(&error),
         };
+        let bell = async {
+            tokio::time::sleep(LEAST).await;
+            dispatch.store.holds_bell().await;
+        };
         let wait = async {
             tokio::select! {
                 () = dispatch.holds.notified() => {}
+                () = bell => {}
                 () = tokio::time::sleep(pause) => {}
             }
         };
@@ -54,11 +62,11 @@ pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: Cancellati
 async fn write(dispatch: &Dispatch) -> Result<()> {
     let mut result = Ok(());
     for (name, change) in dispatch.destinations.changes() {
-        let target = Target::Destination(name.clone());
         let written = match change {
-            Change::Held(reason) => dispatch.store.hold(hold(dispatch, target, reason)).await,
+            Change::Held(reason) => dispatch.store.hold(hold(dispatch, &name, reason)).await,
             Change::Works => {
                 tracing::info!(destination = name, "the destination works again");
+                let target = Target::Destination(name.clone());
                 dispatch.store.lift(target, Lift::OverAt(dispatch.clock.now())).await.map(drop)
             }
         };
@@ -110,14 +118,13 @@ fn is_outdated(hold: &Hold, snapshot: &Snapshot) -> bool {
     }
 }
 
-fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
+/// A destination that is held back, and the actions whose deliveries wait for it.
+fn hold(dispatch: &Dispatch, destination: &str, reason: Reason) -> Hold {
     let snapshot = dispatch.snapshot.load();
-    let lanes = snapshot
-        .all_actions()
-        .filter(|action| target == Target::Destination(action.destination().to_owned()));
+    let waiting = snapshot.all_actions().filter(|action| action.destination() == destination);
     Hold {
-        lanes: lanes.map(|action| action.lane()).collect(),
-        target,
+        lanes: waiting.map(|action| action.lane()).collect(),
+        target: Target::Destination(destination.to_owned()),
         state: if reason.is_asked { HoldState::Throttled } else { HoldState::Open },
         code: reason.problem.code,
         message: reason.problem.message,

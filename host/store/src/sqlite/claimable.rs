@@ -1,0 +1,231 @@
+//! What can be claimed, in its order: what is due first, then what is ready. `claims` claims it.
+//!
+//! A lane is one action of one observer. Lanes that are passed over may hold a great many deliveries, of which nothing is read.
+
+use aftercommit_core::Timestamp;
+use rusqlite::Connection;
+
+use super::statement::{Record, statements};
+use crate::{Lane, Result, holds::lanes_to_json, row::Row as _};
+
+/// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
+macro_rules! candidates {
+    ($name:literal, $rest:literal) => {
+        concat!(
+            "-- ",
+            $name,
+            "
+SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
+       e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
+       e.tenant_id, e.actor, e.traceparent
+FROM observer_deliveries AS d LEFT JOIN observer_events AS e ON e.seq = d.event_seq
+WHERE ",
+            $rest
+        )
+    };
+}
+
+/// Steps from lane to lane through the index, instead of reading what lies in them.
+macro_rules! lanes {
+    ($name:literal, $state:literal) => {
+        concat!(
+            $name,
+            " (observer, action) AS (
+    SELECT * FROM (SELECT observer, action FROM observer_deliveries WHERE ",
+            $state,
+            " ORDER BY observer, action LIMIT 1)
+    UNION ALL
+    SELECT next.observer, next.action
+    FROM ",
+            $name,
+            " AS lane CROSS JOIN observer_deliveries AS next ON next.id = coalesce(
+        (SELECT id FROM observer_deliveries WHERE ",
+            $state,
+            " AND observer = lane.observer AND action > lane.action ORDER BY action LIMIT 1),
+        (SELECT id FROM observer_deliveries WHERE ",
+            $state,
+            " AND observer > lane.observer ORDER BY observer, action LIMIT 1))
+)"
+        )
+    };
+}
+
+/// The same as [`candidates`], when some lanes are passed over: takes the first of each of the others.
+macro_rules! candidates_by_lane {
+    ($name:literal, $state:literal, $due:literal, $order:literal) => {
+        concat!(
+            "-- ",
+            $name,
+            "
+WITH RECURSIVE ",
+            lanes!("lane", $state),
+            "
+SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
+       e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
+       e.tenant_id, e.actor, e.traceparent
+FROM lane
+     CROSS JOIN observer_deliveries AS d ON d.id IN (
+         SELECT id FROM observer_deliveries WHERE ",
+            $state,
+            $due,
+            " AND observer = lane.observer AND action = lane.action ORDER BY ",
+            $order,
+            " LIMIT ?1)
+     LEFT JOIN observer_events AS e ON e.seq = d.event_seq
+WHERE (lane.observer, lane.action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))
+ORDER BY ",
+            $order,
+            " LIMIT ?1"
+        )
+    };
+}
+
+statements! {
+    HAS_WORK = "-- has_work
+SELECT EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND paused = 0)
+    OR EXISTS (SELECT 1 FROM observer_deliveries
+               WHERE state = 'waiting' AND blocked = 0 AND paused = 0 AND next_attempt_at <= ?1)";
+    CLAIM_DUE = candidates!("claim_due",
+        "d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.next_attempt_at <= ?2
+ORDER BY d.next_attempt_at LIMIT ?1");
+    CLAIM_READY = candidates!("claim_ready",
+        "d.state = 'ready' AND d.blocked = 0 AND d.paused = 0
+ORDER BY d.priority DESC, d.event_seq, d.position LIMIT ?1");
+    CLAIM_DUE_BY_LANE = candidates_by_lane!("claim_due_by_lane",
+        "state = 'waiting' AND blocked = 0 AND paused = 0",
+        " AND next_attempt_at <= ?3",
+        "next_attempt_at");
+    CLAIM_READY_BY_LANE = candidates_by_lane!("claim_ready_by_lane",
+        "state = 'ready' AND blocked = 0 AND paused = 0",
+        "",
+        "priority DESC, event_seq, position");
+    NEXT_DUE = "-- next_due
+SELECT CASE
+    WHEN EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND paused = 0)
+    THEN '1970-01-01T00:00:00.000000Z'
+    ELSE (SELECT min(next_attempt_at) FROM observer_deliveries
+          WHERE state = 'waiting' AND blocked = 0 AND paused = 0)
+    END AS due";
+    /// Of each lane it reads the first.
+    NEXT_DUE_BY_LANE = concat!("-- next_due_by_lane
+WITH RECURSIVE ", lanes!("ready", "state = 'ready' AND blocked = 0 AND paused = 0"), ", ",
+        lanes!("waiting", "state = 'waiting' AND blocked = 0 AND paused = 0"), "
+SELECT CASE
+    WHEN EXISTS (SELECT 1 FROM ready
+                 WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)))
+    THEN '1970-01-01T00:00:00.000000Z'
+    ELSE (SELECT min((SELECT next_attempt_at FROM observer_deliveries AS d
+                      WHERE d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.observer = waiting.observer
+                        AND d.action = waiting.action
+                      ORDER BY d.next_attempt_at LIMIT 1))
+          FROM waiting
+          WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)))
+    END AS due");
+}
+
+/// Whether there is anything to claim.
+pub(super) fn is_there(connection: &Connection, now: Timestamp) -> Result<bool> {
+    HAS_WORK.call().bind_time(now).value(connection)
+}
+
+/// When there is something to claim outside these lanes; in the past when it is ready.
+pub(super) fn next_due(connection: &Connection, except: &[Lane]) -> Result<Option<Timestamp>> {
+    let call =
+        if except.is_empty() { NEXT_DUE.call() } else { NEXT_DUE_BY_LANE.call().bind(lanes_to_json(except)) };
+    call.optional(connection)?.map_or(Ok(None), |record| record.optional_time("due"))
+}
+
+/// What is to be claimed, in order: what is due, then what is ready.
+pub(super) fn candidates(
+    connection: &Connection,
+    limit: usize,
+    except: &[Lane],
+    now: Timestamp,
+) -> Result<Vec<Record>> {
+    let lanes = lanes_to_json(except);
+    let due = if except.is_empty() {
+        CLAIM_DUE.call().bind_limit(limit).bind_time(now)
+    } else {
+        CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(&lanes).bind_time(now)
+    };
+    let mut candidates = due.all(connection)?;
+    let left = limit - candidates.len();
+    if left > 0 {
+        let ready = if except.is_empty() {
+            CLAIM_READY.call().bind_limit(left)
+        } else {
+            CLAIM_READY_BY_LANE.call().bind_limit(left).bind(&lanes)
+        };
+        candidates.extend(ready.all(connection)?);
+    }
+    Ok(candidates)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{params_from_iter, types::Null};
+
+    use super::{super::statement::Statement, *};
+    use crate::{Schema as _, SqliteOptions, SqliteStore};
+
+    /// However much is live, a claim reads what it claims: through the index made for it, without sorting a backlog.
+    #[tokio::test]
+    async fn claims_read_their_own_indexes() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/test.db", folder.path().display());
+        let options = SqliteOptions { create: true, ..SqliteOptions::default() };
+        let store = SqliteStore::open(&url, options).await.unwrap();
+        store.migrate().await.unwrap();
+        for (statement, steps) in [
+            (CLAIM_DUE, &["USING INDEX observer_deliveries_due (next_attempt_at<?)"][..]),
+            (CLAIM_READY, &["USING INDEX observer_deliveries_ready\n"]),
+            (
+                CLAIM_DUE_BY_LANE,
+                &[
+                    "USING INDEX observer_deliveries_due_by_lane (observer=? AND action>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer=? AND action=? AND next_attempt_at<?)",
+                ],
+            ),
+            (
+                CLAIM_READY_BY_LANE,
+                &[
+                    "USING INDEX observer_deliveries_ready_by_lane (observer=? AND action>?)",
+                    "USING INDEX observer_deliveries_ready_by_lane (observer>?)",
+                    "USING INDEX observer_deliveries_ready_by_lane (observer=? AND action=?)",
+                ],
+            ),
+            (
+                NEXT_DUE_BY_LANE,
+                &[
+                    "USING INDEX observer_deliveries_ready_by_lane (observer=? AND action>?)",
+                    "USING INDEX observer_deliveries_ready_by_lane (observer>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer=? AND action>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer=? AND action=?)",
+                ],
+            ),
+        ] {
+            let explained =
+                store.inner.connections.read(move |connection| Ok(plan_of(connection, statement)));
+            let plan = explained.await.unwrap();
+            for step in steps {
+                assert!(
+                    plan.replace("COVERING ", "").contains(step),
+                    "{}: no `{step}` in\n{plan}",
+                    statement.name()
+                );
+            }
+            let scans = plan.matches("SCAN observer_deliveries\n").count();
+            assert_eq!(scans, 0, "{} reads the whole table:\n{plan}", statement.name());
+        }
+    }
+
+    fn plan_of(connection: &Connection, statement: Statement) -> String {
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.sql())).unwrap();
+        let parameters = explain.parameter_count();
+        let rows =
+            explain.query_map(params_from_iter(vec![Null; parameters]), |row| row.get::<_, String>("detail"));
+        rows.unwrap().map(|detail| detail.unwrap() + "\n").collect()
+    }
+}
