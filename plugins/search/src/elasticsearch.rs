@@ -97,6 +97,8 @@ pub(crate) fn judge(
         (401 | 403, "cluster_block_exception" | "index_create_block_exception") => refused("cluster_blocked"),
         (401 | 403, _) => refused("unauthorized"),
         (400, "invalid_index_name_exception") => refused("invalid_index"),
+        // Somebody opens it again: it is closed for maintenance.
+        (400, "index_closed_exception") => refused("cluster_blocked"),
         (400 | 413, _) => refused("document_rejected"),
         _ => None,
     }
@@ -146,6 +148,7 @@ mod tests {
         assert_eq!(of(&put, 403, "security_exception"), "unauthorized");
         assert_eq!(of(&put, 403, "cluster_block_exception"), "cluster_blocked");
         assert_eq!(of(&put, 400, "document_parsing_exception"), "document_rejected");
+        assert_eq!(of(&put, 400, "index_closed_exception"), "cluster_blocked");
         assert_eq!(of(&put, 429, "es_rejected_execution_exception"), "by status");
         assert_eq!(of(&put, 503, "unavailable_shards_exception"), "by status");
         let unversioned = Operation { version: None, ..put };
