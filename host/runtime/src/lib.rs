@@ -14,6 +14,7 @@ mod bindings;
 mod cache;
 mod calling;
 mod capability;
+mod choices;
 mod configure;
 mod connections;
 mod cpu;

@@ -141,7 +141,8 @@ async fn the_destination_is_the_literal_origin() {
 #[tokio::test]
 async fn only_a_plugin_that_is_built_in_has_default_destinations() {
     let written = json!({
-        "phone": "+15558675310", "message_template": "m", "from": "+15557122661", "account_sid": "AC1", "auth_token": "t",
+        "phone": "+15558675310", "message_template": "m", "from": "+15557122661",
+        "account_sid": "AC00000000000000000000000000000001", "auth_token": "${secret:T}",
     });
     let text = told("sms", written.clone()).await;
     assert_eq!(
@@ -149,7 +150,7 @@ async fn only_a_plugin_that_is_built_in_has_default_destinations() {
         "/api_url: is not written, and this plugin would send to `https://api.twilio.com`, which nobody granted \
          (write api_url = \"https://api.twilio.com\" to grant it)"
     );
-    let runtime = runtime_with(settings(), &[]);
+    let runtime = runtime_with(settings(), &[("T", "t")]);
     let bytes = std::fs::read(component("sms")).unwrap();
     let builtin = runtime.load("sms", ComponentSource::Bytes(bytes.into()), None).await.unwrap();
     let action = configure(&builtin, written).await;
