@@ -25,6 +25,7 @@ use crate::{
     plain::plain,
     plugin::Plugin,
     problem::{ConfigProblem, ConfigureError},
+    reachable::check_reachable,
     rendering::ConfigText,
     schema::Marks,
     secrets::{Handles, as_written, check_forms, fetch, names_secret, place_handles, resolve_secret_names},
@@ -65,6 +66,7 @@ impl Plugin {
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
         let is_one_endpoint = !literal.is_empty() && !has_templated_url(&config, &marks);
         let identities = identities(&config, &marks, &secrets)?;
+        check_reachable(&config, &marks, &secrets, &effective)?;
         let handles = Handles::default();
         let config = place_handles(config, &marks, &secrets, &literal, &grants, &handles);
         let templates = compile_templates(&config, &marks, &action.config)?;

@@ -35,6 +35,7 @@ mod origins;
 mod plain;
 mod plugin;
 mod problem;
+mod reachable;
 mod rendering;
 mod result;
 mod runtime;

@@ -58,6 +58,9 @@ pub(crate) struct Config {
     pub(crate) attachments: Vec<Attachment>,
 }
 
+/// Headers that fields of the configuration write.
+const OWN_FIELDS: [&str; 6] = ["From", "To", "Cc", "Bcc", "Reply-To", "Subject"];
+
 impl Config {
     /// Everything that is wrong with it; templates stand as written.
     pub(crate) fn problems(&self) -> Vec<FieldProblem> {
@@ -98,7 +101,13 @@ impl Config {
         });
         let lines = lines.chain([("/subject".to_owned(), &*self.subject)]);
         let lines = lines.filter(|(_, text)| text.trim().contains(['\r', '\n']));
-        mailboxes.chain(lines.map(|(pointer, _)| FieldProblem::new(pointer, "write one line")))
+        let own =
+            self.headers.keys().filter(|name| OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(name)));
+        let own = own.map(|name| {
+            let field = name.to_ascii_lowercase().replace('-', "_");
+            FieldProblem::new(format!("/headers/{name}"), format!("write the field `{field}` instead"))
+        });
+        mailboxes.chain(lines.map(|(pointer, _)| FieldProblem::new(pointer, "write one line"))).chain(own)
     }
 
     /// Every text of the mail, with the name of its field.
@@ -148,6 +157,7 @@ mod tests {
         assert_eq!(with(r#""subject":"s\n","headers":{"X-A":"b"}"#), [""; 0], "it is trimmed");
         assert_eq!(with(r#""subject":"a\nb","headers":{"X/A":"a\rb"}"#), ["/headers/X~1A", "/subject"]);
         assert_eq!(with(r#""subject":"s","from":"shop","reply_to":"shop""#), ["/from", "/reply_to"]);
+        assert_eq!(with(r#""subject":"s","headers":{"reply-to":"a","X-A":"b"}"#), ["/headers/reply-to"]);
     }
 
     #[test]

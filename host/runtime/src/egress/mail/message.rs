@@ -195,12 +195,12 @@ impl Enclosure {
 /// Reads one mailbox (RFC 5322, 3.4): `a@example.com` or `Anna <a@example.com>`.
 pub(super) fn mailbox(written: &str) -> Result<Mailbox, String> {
     let written = one_line("an address", written)?;
-    let no_address = |error: &dyn std::fmt::Display| {
-        format!("`{}` is not one address such as Anna <a@example.com>: {error}", shown(&written))
+    // The mail crate's reasons ("Invalid input") say no more.
+    let no_address = |_: AddressError| {
+        format!("`{}` is not one address such as Anna <a@example.com>; several are a list", shown(&written))
     };
-    let Mailbox { name, email } = written.parse().map_err(|error: AddressError| no_address(&error))?;
-    let email =
-        Address::new(email.user(), plain_domain(email.domain())).map_err(|error| no_address(&error))?;
+    let Mailbox { name, email } = written.parse().map_err(no_address)?;
+    let email = Address::new(email.user(), plain_domain(email.domain())).map_err(no_address)?;
     Ok(Mailbox::new(name, email))
 }
 
