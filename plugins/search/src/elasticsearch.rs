@@ -94,11 +94,11 @@ pub(crate) fn judge(
         // No such document, or no such index.
         (404, _) if deletes => done(Done::Absent),
         (404, "index_not_found_exception") => refused("index_not_found"),
-        (401 | 403, "cluster_block_exception" | "index_create_block_exception") => refused("cluster_blocked"),
+        // Somebody opens a closed index again: it is closed for maintenance.
+        (401 | 403, "cluster_block_exception" | "index_create_block_exception")
+        | (400, "index_closed_exception") => refused("cluster_blocked"),
         (401 | 403, _) => refused("unauthorized"),
         (400, "invalid_index_name_exception") => refused("invalid_index"),
-        // Somebody opens it again: it is closed for maintenance.
-        (400, "index_closed_exception") => refused("cluster_blocked"),
         (400 | 413, _) => refused("document_rejected"),
         _ => None,
     }
