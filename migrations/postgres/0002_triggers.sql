@@ -294,7 +294,8 @@ END $$;
 
 -- The two transition tables have the same rows in the same order, so a row is paired with what became of it by its
 -- place: its key may have changed, and need not be unique. An update that changes nothing is no event; one that
--- changes the key is two.
+-- changes the key is two. A key that one row gave up another may have taken (`SET id = id + 1`): so what keys lost
+-- comes before what they got, and is older.
 CREATE FUNCTION observer_capture_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 SET timezone = 'UTC' SET extra_float_digits = 1 SET bytea_output = 'hex' SET intervalstyle = 'postgres'
@@ -322,14 +323,15 @@ BEGIN
         FROM changed
     ), captured AS (
         INSERT INTO observer_events (id, entity_type, entity_id, event_kind, occurred_at, data, old)
-        SELECT observer_event_id(at), TG_ARGV[0], e.id, e.kind, at, e.data, e.old
+        SELECT observer_event_id(at), TG_ARGV[0], e.id, e.kind, at + (e.part - 1) * interval '1 microsecond',
+               e.data, e.old
         FROM keyed AS k CROSS JOIN LATERAL (
             SELECT 1 AS part, 'updated' AS kind, k.new_key AS id, k.after AS data, k.before AS old
             WHERE k.old_key IS NOT DISTINCT FROM k.new_key
             UNION ALL SELECT 1, 'deleted', k.old_key, k.before, NULL WHERE k.old_key IS DISTINCT FROM k.new_key
             UNION ALL SELECT 2, 'created', k.new_key, k.after, NULL WHERE k.old_key IS DISTINCT FROM k.new_key
         ) AS e
-        ORDER BY k.place, e.part
+        ORDER BY e.part, k.place
         RETURNING seq, occurred_at
     )
     INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM captured;

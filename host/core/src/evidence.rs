@@ -29,8 +29,9 @@ const NOT_ITS_FAULT: [&str; 9] = [
 ];
 
 /// Status codes of a destination that is up, also where the failure is tried again: a batch was refused for one of its
-/// deliveries, and each is to be tried without the others.
-const REFUSES_A_PART: [u16; 4] = [400, 409, 413, 422];
+/// deliveries, and each is to be tried without the others; a mail server waits with one recipient (RFC 5321, 4.2.3), as those
+/// that greylist do with every new one (RFC 6647).
+const REFUSES_A_PART: [u16; 7] = [400, 409, 413, 422, 450, 451, 452];
 
 /// Status codes that turn the action away, whatever it brings: credentials, rights, payment (RFC 9110, 15.5).
 const TURNS_AWAY: [u16; 4] = [401, 402, 403, 407];
@@ -131,6 +132,8 @@ mod tests {
             (Transient, "smtp_auth", Some(535), down),
             (Throttled, "http_status", Some(429), down),
             (Transient, "http_status", Some(422), Up),
+            (Transient, "smtp_reply", Some(450), Up),
+            (Transient, "smtp_reply", Some(421), down),
             (Transient, "plugin_trap", None, Nothing),
             (Transient, "cpu_limit", None, Nothing),
             (Permanent, "http_status", Some(400), Up),

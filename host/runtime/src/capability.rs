@@ -61,6 +61,10 @@ impl Origin {
         self.https
     }
 
+    pub(crate) const fn host(&self) -> &Host<String> {
+        &self.host
+    }
+
     /// The origin of an `http` or `https` URL.
     pub fn of(url: &Url) -> Option<Self> {
         let https = match url.scheme() {

@@ -13,7 +13,7 @@ use crate::{
     capability::{Effective, Grants, Origin},
     connections::{self, lacking},
     default_destinations,
-    egress::{Decided, Permit, Who},
+    egress::{Decided, Permit, Who, check_mailbox},
     guest::Phase,
     hostapi::{LogSink, Tokens},
     identities::identities,
@@ -24,15 +24,26 @@ use crate::{
     plain::plain,
     plugin::Plugin,
     problem::{ConfigProblem, ConfigureError},
+    reachable::check_reachable,
     rendering::ConfigText,
     schema::Marks,
-    secrets::{Handles, fetch, place_handles, resolve_secret_names},
+    secrets::{Handles, as_written, check_forms, fetch, names_secret, place_handles, resolve_secret_names},
     templates::Template,
 };
 
 impl Plugin {
     /// Makes an action of this plugin from what an operator wrote. `observer` is told in logs.
     pub async fn configure(
+        self: &Arc<Self>,
+        action: &ActionConfig,
+        observer: &str,
+    ) -> Result<ConfiguredAction, ConfigureError> {
+        let configured = self.configure_resolved(action, observer).await;
+        configured.map_err(|error| as_written(&self.loaded.schema, &action.config, error))
+    }
+
+    /// The same; problems are told where they are once the names of secrets are resolved.
+    async fn configure_resolved(
         self: &Arc<Self>,
         action: &ActionConfig,
         observer: &str,
@@ -47,11 +58,14 @@ impl Plugin {
         let (needs, services) = (self.descriptor().needs, &self.runtime.settings.services);
         let host = connections::Host { services, trusted: self.builtin };
         let grants = connections::with_configured(grants, needs, &self.loaded.schema, &config, &marks, host)?;
+        check_recipients(&config, &marks)?;
         let effective = Effective::of(needs, &grants, &literal, &names);
         self.check_mail_password(&effective)?;
+        check_forms(&config, &marks, &secrets, &effective.origins)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
         let is_one_endpoint = !literal.is_empty() && !has_templated_url(&config, &marks);
         let identities = identities(&config, &marks, &secrets)?;
+        check_reachable(&config, &marks, &secrets, &effective)?;
         let handles = Handles::default();
         let config = place_handles(config, &marks, &secrets, &literal, &grants, &handles);
         let templates = compile_templates(&config, &marks, &action.config)?;
@@ -170,6 +184,17 @@ impl Plugin {
         };
         Err(ConfigureError { problems })
     }
+}
+
+/// What is wrong with recipients that no template makes: a mail to them could never be sent.
+fn check_recipients(config: &Value, marks: &BTreeMap<String, Marks>) -> Result<(), ConfigureError> {
+    let written = marks.iter().filter(|(_, marks)| marks.recipient);
+    let texts = written.filter_map(|(pointer, _)| Some((pointer, config.pointer(pointer)?.as_str()?)));
+    let fixed = texts.filter(|(_, text)| !Template::is_template(text) && !names_secret(text));
+    let problems: Vec<_> = fixed
+        .filter_map(|(pointer, text)| Some(ConfigProblem::new(pointer, check_mailbox(text).err()?)))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(ConfigureError { problems }) }
 }
 
 /// Whether each event may have a URL of its own.

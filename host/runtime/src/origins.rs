@@ -60,7 +60,13 @@ pub(crate) fn literal_origin(
     if start.contains("{{") || names_secret(start) {
         return Ok(None);
     }
-    match Url::parse(start).ok().as_ref().and_then(Origin::of) {
+    let url = Url::parse(start).ok();
+    if url.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+        return Err(ConfigProblem::new("", "a URL holds no user and no password").help(
+            "write them into the fields that are for credentials, or into the header `Authorization`",
+        ));
+    }
+    match url.as_ref().and_then(Origin::of) {
         Some(origin) => Ok(Some(origin)),
         None => Err(ConfigProblem::new("", "its scheme, host or port is not one")),
     }
@@ -79,6 +85,20 @@ fn origin_part(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_can_never_be_sent_to_is_told_at_once() {
+        let of = |text: &str| literal_origin(text, &BTreeMap::new()).map_err(|problem| problem.message);
+        assert!(of("https://a.example/@b").is_ok_and(|origin| origin.is_some()));
+        for wrong in
+            ["https://user:hunter2@a.example/", "https://user@a.example", "https://:hunter2@a.example"]
+        {
+            let told = of(wrong).unwrap_err();
+            assert!(told.contains("no user and no password") && !told.contains("hunter2"), "{told}");
+        }
+        assert!(of("https://user:{{password}}@a.example/").is_ok_and(|origin| origin.is_none()));
+        assert!(of("https://a b.example/").unwrap_err().contains("is not one"));
+    }
 
     #[test]
     fn an_origin_ends_before_the_path() {

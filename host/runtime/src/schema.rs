@@ -6,8 +6,10 @@ use jsonschema::{Draft, PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
 use crate::{
+    choices,
     problem::{ConfigProblem, escape},
     schema_size::{self, PATTERN_BYTES},
+    secrets::SecretForm,
     templates::Escaping,
 };
 
@@ -28,6 +30,8 @@ pub(crate) struct Marks {
     pub(crate) secret_env: Option<String>,
     /// `x-secret-body`.
     pub(crate) secret_body: bool,
+    /// `x-secret-form`.
+    pub(crate) secret_form: Option<SecretForm>,
     /// `x-recipient`.
     pub(crate) recipient: bool,
     /// `x-tls-client-certificate`: the field with the URL that the certificate is for.
@@ -105,7 +109,11 @@ impl ConfigSchema {
                     problems.push(ConfigProblem::new(pointer, format!("must be {types}")));
                 }
                 // Without the value: somebody may have written a secret there.
-                _ => problems.push(ConfigProblem::new(pointer, error.masked_with("this").to_string())),
+                _ => problems.push(
+                    self.choice_at(error.schema_path().as_str(), &pointer, config).unwrap_or_else(|| {
+                        ConfigProblem::new(pointer, error.masked_with("this").to_string())
+                    }),
+                ),
             }
         }
         problems
@@ -126,10 +134,19 @@ impl ConfigSchema {
         (!words.is_empty()).then(|| words.join(" or "))
     }
 
+    /// The schema in which the keyword at `schema_path` stands.
+    fn around(&self, schema_path: &str) -> Option<&Value> {
+        self.document.pointer(schema_path.rsplit_once('/').map_or("", |(parent, _)| parent))
+    }
+
+    /// What is wrong where the keyword at `schema_path` allows some words only.
+    fn choice_at(&self, schema_path: &str, pointer: &str, config: &Value) -> Option<ConfigProblem> {
+        choices::problem(pointer, self.around(schema_path)?, config.pointer(pointer)?)
+    }
+
     /// The keys that the schema names where the keyword at `schema_path` stands.
     fn keys_beside(&self, schema_path: &str) -> Vec<String> {
-        let parent = schema_path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let properties = self.document.pointer(parent).and_then(|schema| schema.get("properties"));
+        let properties = self.around(schema_path).and_then(|schema| schema.get("properties"));
         properties.and_then(Value::as_object).map(|keys| keys.keys().cloned().collect()).unwrap_or_default()
     }
 
@@ -228,6 +245,7 @@ impl Marks {
         self.template = self.template.or(other.template);
         self.egress |= other.egress;
         self.secret_body |= other.secret_body;
+        self.secret_form = self.secret_form.or(other.secret_form);
         self.recipient |= other.recipient;
         self.secret_env = self.secret_env.take().or(other.secret_env);
         self.tls_certificate = self.tls_certificate.take().or(other.tls_certificate);
@@ -243,6 +261,7 @@ fn read_marks(keywords: &serde_json::Map<String, Value>) -> Marks {
         egress: set("x-egress"),
         secret_env: text("x-secret-env").map(str::to_owned),
         secret_body: set("x-secret-body"),
+        secret_form: text("x-secret-form").and_then(SecretForm::named),
         recipient: set("x-recipient"),
         tls_certificate: text(TLS_MARKS[0]).map(str::to_owned),
         tls_key: text(TLS_MARKS[1]).map(str::to_owned),
@@ -260,6 +279,14 @@ fn check_marks(schema: &Value) -> Result<(), String> {
                 Some(other) => {
                     let known = Escaping::ALL.map(Escaping::as_str).join(", ");
                     return Err(format!("has the mark x-template with {other}; there are: {known}"));
+                }
+            }
+            match keywords.get("x-secret-form") {
+                None | Some(Value::Object(_)) => {}
+                Some(Value::String(name)) if SecretForm::named(name).is_some() => {}
+                Some(other) => {
+                    let known = SecretForm::ALL.map(SecretForm::as_str).join(", ");
+                    return Err(format!("has the mark x-secret-form with {other}; there are: {known}"));
                 }
             }
             for name in TLS_MARKS {
@@ -344,6 +371,7 @@ mod tests {
         for wrong in [
             json!({"type": "object", "properties": {"a": {"type": "string", "x-template": "jsn"}}}),
             json!({"type": "object", "properties": {"a": {"type": "string", "x-tls-client-key": true}}}),
+            json!({"type": "object", "properties": {"a": {"type": "string", "x-secret-form": "key"}}}),
             json!({"type": "object", "properties": {"a": {"$ref": "https://example.com/schema.json"}}}),
             json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "(a)\\1"}}}),
         ] {

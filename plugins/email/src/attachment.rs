@@ -33,9 +33,13 @@ impl Attachment {
     pub(crate) fn problem(&self, position: usize) -> Option<FieldProblem> {
         let given =
             [self.text_template.is_some(), self.json_template.is_some(), self.html_template.is_some()];
-        (given.into_iter().filter(|given| *given).count() != 1).then(|| {
+        if given.into_iter().filter(|given| *given).count() != 1 {
             let message = "write one of `text_template`, `json_template` and `html_template`";
-            FieldProblem::new(format!("/attachments/{position}"), message)
+            return Some(FieldProblem::new(format!("/attachments/{position}"), message));
+        }
+        self.media_type.as_ref().is_some_and(|media_type| !media_type.contains('/')).then(|| {
+            let pointer = format!("/attachments/{position}/media_type");
+            FieldProblem::new(pointer, "write a media type, such as text/csv; charset=utf-8")
         })
     }
 

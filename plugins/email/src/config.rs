@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aftercommit_plugin::{
     FieldProblem, secrets,
-    template::{Html, Text},
+    template::{Html, Text, literal},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -58,6 +58,9 @@ pub(crate) struct Config {
     pub(crate) attachments: Vec<Attachment>,
 }
 
+/// Headers that fields of the configuration write.
+const OWN_FIELDS: [&str; 6] = ["From", "To", "Cc", "Bcc", "Reply-To", "Subject"];
+
 impl Config {
     /// Everything that is wrong with it; templates stand as written.
     pub(crate) fn problems(&self) -> Vec<FieldProblem> {
@@ -75,10 +78,36 @@ impl Config {
                 problems.push(FieldProblem::new(format!("/{field}"), message));
             }
         }
+        problems.extend(self.problems_of_lines());
         problems.extend(
             self.attachments.iter().enumerate().filter_map(|(at, attachment)| attachment.problem(at)),
         );
         problems
+    }
+
+    /// What is wrong with texts of one line that no template makes. The host looks at recipients itself.
+    fn problems_of_lines(&self) -> impl Iterator<Item = FieldProblem> {
+        let mailboxes = self
+            .from
+            .iter()
+            .map(|from| ("/from".to_owned(), &**from))
+            .chain(self.reply_to.iter().map(|address| ("/reply_to".to_owned(), address)));
+        let mailboxes = mailboxes.filter(|(_, text)| literal(text).is_some_and(|text| !text.contains('@')));
+        let mailboxes = mailboxes.map(|(pointer, _)| {
+            FieldProblem::new(pointer, "write one address, such as Shop <shop@example.com>")
+        });
+        let lines = self.headers.iter().map(|(name, value)| {
+            (format!("/headers/{}", name.replace('~', "~0").replace('/', "~1")), &**value)
+        });
+        let lines = lines.chain([("/subject".to_owned(), &*self.subject)]);
+        let lines = lines.filter(|(_, text)| text.trim().contains(['\r', '\n']));
+        let own =
+            self.headers.keys().filter(|name| OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(name)));
+        let own = own.map(|name| {
+            let field = name.to_ascii_lowercase().replace('-', "_");
+            FieldProblem::new(format!("/headers/{name}"), format!("write the field `{field}` instead"))
+        });
+        mailboxes.chain(lines.map(|(pointer, _)| FieldProblem::new(pointer, "write one line"))).chain(own)
     }
 
     /// Every text of the mail, with the name of its field.
@@ -116,8 +145,19 @@ mod tests {
         assert_eq!(pointers(r#"{"subject":"s"}"#), ["/to", "/body_template"]);
         let attachments = r#"{"to":"a@b.example","subject":"s","body_template":"b","attachments":[
             {"filename":"a.txt","text_template":"x"},{"filename":"b.txt"},
-            {"filename":"c.txt","text_template":"x","json_template":"{}"}]}"#;
-        assert_eq!(pointers(attachments), ["/attachments/1", "/attachments/2"]);
+            {"filename":"c.txt","text_template":"x","json_template":"{}"},
+            {"filename":"d.csv","text_template":"x","media_type":"csv"}]}"#;
+        assert_eq!(pointers(attachments), ["/attachments/1", "/attachments/2", "/attachments/3/media_type"]);
+    }
+
+    #[test]
+    fn what_is_one_line_is_checked_at_once() {
+        let with = |more: &str| pointers(&format!(r#"{{"to":"a@b.example","body_template":"b",{more}}}"#));
+        assert_eq!(with(r#""subject":"{{a}}","from":"{{b}}","reply_to":["Shop <s@b.example>"]"#), [""; 0]);
+        assert_eq!(with(r#""subject":"s\n","headers":{"X-A":"b"}"#), [""; 0], "it is trimmed");
+        assert_eq!(with(r#""subject":"a\nb","headers":{"X/A":"a\rb"}"#), ["/headers/X~1A", "/subject"]);
+        assert_eq!(with(r#""subject":"s","from":"shop","reply_to":"shop""#), ["/from", "/reply_to"]);
+        assert_eq!(with(r#""subject":"s","headers":{"reply-to":"a","X-A":"b"}"#), ["/headers/reply-to"]);
     }
 
     #[test]

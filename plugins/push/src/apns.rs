@@ -14,10 +14,10 @@ use crate::{
     needed,
 };
 
-/// The largest payload of a notification.
+/// The largest payload of a notification ("Generating a remote notification").
 const MAX_PAYLOAD_BYTES: usize = 4096;
-/// The longest `apns-collapse-id`.
-const MAX_COLLAPSE_BYTES: usize = 64;
+/// The longest `apns-collapse-id` ("Sending notification requests to APNs").
+pub(crate) const MAX_COLLAPSE_BYTES: usize = 64;
 
 /// `delivery_id` is the `apns-id`: APNs names it in its answer.
 pub(crate) fn send(config: &Config, delivery_id: &str) -> Result<Outcome, Failure> {

@@ -1,8 +1,16 @@
 //! What the schema can not say of a configuration.
 
-use aftercommit_plugin::FieldProblem;
+use aftercommit_plugin::{FieldProblem, http::base_url_problem, template::literal};
 
-use crate::config::{Config, Provider};
+use crate::{
+    apns::MAX_COLLAPSE_BYTES,
+    config::{Config, Provider},
+};
+
+/// The longest time for which FCM keeps a message: four weeks (`ErrorCode`, "Invalid TTL").
+const MAX_FCM_TTL_SECS: u32 = 2_419_200;
+/// The ids of keys and teams ("Establishing a token-based connection to APNs").
+const APPLE_ID_LETTERS: usize = 10;
 
 impl Config {
     /// Everything that is wrong with it.
@@ -11,6 +19,7 @@ impl Config {
             Provider::Fcm => self.problems_for_fcm(),
             Provider::Apns => self.problems_for_apns(),
         };
+        problems.extend(base_url_problem("/api_url", self.api_url.as_deref()));
         if !self.is_shown() && self.data.is_empty() {
             problems.push(FieldProblem::new(
                 "/title_template",
@@ -44,6 +53,16 @@ impl Config {
                 "FCM needs a service account: write service_account_env = \"FCM_SERVICE_ACCOUNT\" and set that to the JSON of \
                  its key file",
             ));
+        }
+        if self.topic.as_deref().and_then(literal).is_some_and(|topic| !is_topic(topic)) {
+            problems.push(FieldProblem::new(
+                "/topic",
+                "a topic has letters, digits and - _ . ~ % only, and no /topics/ before it",
+            ));
+        }
+        if self.ttl_secs.is_some_and(|secs| secs > MAX_FCM_TTL_SECS) {
+            let message = format!("FCM keeps a message for at most {MAX_FCM_TTL_SECS} seconds (four weeks)");
+            problems.push(FieldProblem::new("/ttl_secs", message));
         }
         // Words that FCM keeps for itself (`ErrorCode`, "Invalid data key").
         for name in self.data.keys() {
@@ -90,6 +109,19 @@ impl Config {
                 problems.push(FieldProblem::new(pointer, message));
             }
         }
+        for (pointer, id) in [("/key_id", &self.key_id), ("/team_id", &self.team_id)] {
+            let is_one = |id: &String| {
+                id.len() == APPLE_ID_LETTERS && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            };
+            if id.as_ref().is_some_and(|id| !is_one(id)) {
+                let message = format!("this has {APPLE_ID_LETTERS} letters and digits, such as ABC123DEFG");
+                problems.push(FieldProblem::new(pointer, message));
+            }
+        }
+        if self.collapse_key.as_deref().and_then(literal).is_some_and(|key| key.len() > MAX_COLLAPSE_BYTES) {
+            let message = format!("APNs takes at most {MAX_COLLAPSE_BYTES} bytes (`apns-collapse-id`)");
+            problems.push(FieldProblem::new("/collapse_key", message));
+        }
         if self.data.contains_key("aps") {
             problems.push(FieldProblem::new("/data/aps", "the action writes `aps` itself"));
         }
@@ -103,6 +135,11 @@ impl Config {
         ));
         problems
     }
+}
+
+/// `projects.messages`, `topic`.
+fn is_topic(topic: &str) -> bool {
+    !topic.is_empty() && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~%".contains(&byte))
 }
 
 /// Fields of the other provider that are written.
@@ -141,6 +178,10 @@ mod tests {
             "topic": "t", "device_token": "d", "project_id": "p/q", "service_account": "s", "data": {"google.x": "b"}, "key_id": "k",
         });
         assert_eq!(pointers(&wrong), ["/topic", "/project_id", "/data/google.x", "/key_id"]);
+        let bounds = json!({
+            "topic": "/topics/t", "project_id": "p", "service_account": "s", "data": {"a": "b"}, "ttl_secs": 2_419_201,
+        });
+        assert_eq!(pointers(&bounds), ["/topic", "/ttl_secs"]);
     }
 
     #[test]
@@ -148,9 +189,14 @@ mod tests {
         let none = json!({"provider": "apns", "topic": "t", "body_template": "b"});
         assert_eq!(pointers(&none), ["/device_token", "/key", "/key_id", "/team_id", "/bundle_id", "/topic"]);
         let right = json!({
-            "provider": "apns", "device_token": "d", "key": "k", "key_id": "i", "team_id": "t", "bundle_id": "b",
-            "title_template": "t",
+            "provider": "apns", "device_token": "d", "key": "k", "key_id": "ABC123DEFG", "team_id": "DEF123GHIJ",
+            "bundle_id": "b", "title_template": "t", "collapse_key": "x".repeat(64), "ttl_secs": 2_419_201,
         });
         assert_eq!(pointers(&right), [""; 0]);
+        let mut wrong = right;
+        wrong["key_id"] = json!("ABC");
+        wrong["team_id"] = json!("My Team Ltd");
+        wrong["collapse_key"] = json!("x".repeat(65));
+        assert_eq!(pointers(&wrong), ["/key_id", "/team_id", "/collapse_key"]);
     }
 }

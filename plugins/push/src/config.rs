@@ -39,7 +39,7 @@ pub(crate) struct Config {
     #[schemars(example = &"my-project-1a2b3")]
     pub(crate) project_id: Option<String>,
     /// FCM: a service account's key file, its JSON.
-    #[schemars(example = &"${secret:FCM_SERVICE_ACCOUNT}")]
+    #[schemars(extend("x-secret-form" = "service-account"), example = &"${secret:FCM_SERVICE_ACCOUNT}")]
     pub(crate) service_account: Option<Secret>,
     /// FCM: name of the secret that holds the key file, instead of `service_account`.
     #[schemars(extend("x-secret-env" = "service_account"), example = &"FCM_SERVICE_ACCOUNT")]
@@ -50,7 +50,7 @@ pub(crate) struct Config {
     #[expect(dead_code, reason = "the host asks the key file's own `token_uri`; this grants its origin")]
     pub(crate) token_url: Option<String>,
     /// APNs: the key (`.p8`), a PEM.
-    #[schemars(example = &"${secret:APNS_KEY}")]
+    #[schemars(extend("x-secret-form" = "p256-key"), example = &"${secret:APNS_KEY}")]
     pub(crate) key: Option<Secret>,
     /// APNs: name of the secret that holds the key, instead of `key`.
     #[schemars(extend("x-secret-env" = "key"), example = &"APNS_KEY")]

@@ -9,11 +9,13 @@
 //! }
 //! ```
 
+mod base;
 mod classify;
 mod display;
 mod request;
 mod response;
 
+pub use base::base_url_problem;
 pub use classify::{status_failure, status_meaning};
 pub use display::origin_and_path;
 pub use request::Request;

@@ -66,6 +66,14 @@ pub fn error_failure(text: &str) -> Failure {
         "ERR" if text.starts_with("ERR max number of clients") => {
             Failure::transient("redis_unavailable", text)
         }
+        // Before 6.0 a login was refused without a kind of its own; a server without a password refuses any still.
+        "ERR" if text.contains("AUTH") || text.starts_with("ERR invalid password") => {
+            Failure::misconfigured("redis_auth", text)
+        }
+        "ERR" if text.starts_with("ERR unknown command") => Failure::misconfigured(
+            "redis_error",
+            format!("is this a Redis server of version 4 or later, and no Sentinel? {text}"),
+        ),
         "OOM" => Failure::transient("redis_out_of_memory", text),
         "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" => Failure::misconfigured("redis_auth", text),
         "MOVED" | "ASK" | "CROSSSLOT" => Failure::misconfigured(
@@ -105,6 +113,11 @@ mod tests {
             "MISCONF Redis is configured to save RDB snapshots",
             "OOM command not allowed when used memory > 'maxmemory'.",
             "ERR max number of clients reached",
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "NOREPLICAS Not enough good replicas to write.",
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+            "CLUSTERDOWN The cluster is down",
+            "TRYAGAIN Multiple keys request during rehashing of slot",
         ] {
             assert!(matches!(error_failure(text), Failure::Transient(_)), "{text}");
         }
@@ -112,6 +125,14 @@ mod tests {
             ("NOAUTH Authentication required.", "redis_auth"),
             ("WRONGPASS invalid username-password pair or user is disabled.", "redis_auth"),
             ("NOPERM User app has no permissions to run the 'unlink' command", "redis_auth"),
+            (
+                "ERR AUTH <password> called without any password configured for the default user.",
+                "redis_auth",
+            ),
+            ("ERR Client sent AUTH, but no password is set", "redis_auth"),
+            ("ERR invalid password", "redis_auth"),
+            ("ERR unknown command `UNLINK`, with args beginning with: `k`, ", "redis_error"),
+            ("ASK 3999 127.0.0.1:6381", "redis_cluster"),
             ("MOVED 3999 127.0.0.1:6381", "redis_cluster"),
             ("CROSSSLOT Keys in request don't hash to the same slot", "redis_cluster"),
         ] {

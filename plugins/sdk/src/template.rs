@@ -8,13 +8,20 @@ use std::{fmt, ops::Deref};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::Failure;
 pub use crate::bindings::aftercommit::action::template::Escaping;
+use crate::{Failure, secrets::holds_handle};
 
 /// Renders `text` over a JSON object given as text. A template that does not render is a permanent failure.
 pub fn render(text: &str, escaping: Escaping, data: &str) -> Result<String, Failure> {
     crate::bindings::aftercommit::action::template::render(text, escaping, data)
         .map_err(|message| Failure::permanent("template", message))
+}
+
+/// A configured text that stands for itself, so that `check` can look at it: nothing in it is rendered, and no secret is put
+/// into it.
+#[must_use]
+pub fn literal(text: &str) -> Option<&str> {
+    (!text.contains("{{") && !holds_handle(text)).then_some(text)
 }
 
 macro_rules! rendered {

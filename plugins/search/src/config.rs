@@ -1,8 +1,15 @@
 //! The configuration, and what its schema can not say of it.
 
-use aftercommit_plugin::{FieldProblem, secrets::Secret, template::Text};
+use aftercommit_plugin::{
+    FieldProblem,
+    http::base_url_problem,
+    secrets::Secret,
+    template::{Text, literal},
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::operation::check_index;
 
 /// What is written beside `type = "search"`.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -30,7 +37,7 @@ pub(crate) struct Config {
     #[schemars(example = ["status", "total"])]
     pub(crate) fields: Vec<String>,
     /// An API key: Elasticsearch's in its encoded form, Meilisearch's, Typesense's.
-    #[schemars(example = &"${secret:SEARCH_API_KEY}")]
+    #[schemars(extend("x-secret-form" = "any"), example = &"${secret:SEARCH_API_KEY}")]
     pub(crate) api_key: Option<Secret>,
     /// Name of the secret that holds the API key, instead of `api_key`.
     #[schemars(extend("x-secret-env" = "api_key"), example = &"SEARCH_API_KEY")]
@@ -40,14 +47,14 @@ pub(crate) struct Config {
     #[schemars(example = &"indexer")]
     pub(crate) username: Option<String>,
     /// The user's password.
-    #[schemars(example = &"${secret:SEARCH_PASSWORD}")]
+    #[schemars(extend("x-secret-form" = "any"), example = &"${secret:SEARCH_PASSWORD}")]
     pub(crate) password: Option<Secret>,
     /// Name of the secret that holds the password, instead of `password`.
     #[schemars(extend("x-secret-env" = "password"), example = &"SEARCH_PASSWORD")]
     #[expect(dead_code, reason = "the host has put the secret into `password`")]
     pub(crate) password_env: Option<String>,
     /// Elasticsearch, OpenSearch: a bearer token.
-    #[schemars(example = &"${secret:SEARCH_TOKEN}")]
+    #[schemars(extend("x-secret-form" = "any"), example = &"${secret:SEARCH_TOKEN}")]
     pub(crate) token: Option<Secret>,
     /// Name of the secret that holds the token, instead of `token`.
     #[schemars(extend("x-secret-env" = "token"), example = &"SEARCH_TOKEN")]
@@ -139,6 +146,9 @@ impl Config {
                 ),
             );
         }
+        if let Some(why) = literal(&self.index).and_then(|index| check_index(self.engine, index).err()) {
+            wrong("/index", why);
+        }
         if self.engine.has_bulk() {
             let ways = [
                 self.api_key.is_some(),
@@ -176,6 +186,7 @@ impl Config {
         if self.engine != Engine::Meilisearch && self.primary_key.is_some() {
             wrong("/primary_key", format!("{engine} does not know this"));
         }
+        problems.extend(base_url_problem("/url", self.url.as_deref()));
         problems
     }
 }
@@ -196,6 +207,19 @@ mod tests {
     fn a_url_is_needed() {
         assert_eq!(pointers(json!({})), ["/url"]);
         assert_eq!(pointers(json!({"url": "https://e"})), [""; 0]);
+        assert_eq!(pointers(json!({"url": "https://e/?pretty"})), ["/url"]);
+    }
+
+    #[test]
+    fn an_index_that_no_template_makes_is_checked_at_once() {
+        let of = |index: &str| {
+            let written = json!({"index": index, "url": "https://e"});
+            let config: Config = serde_json::from_value(written).expect("a configuration");
+            config.problems().into_iter().map(|problem| problem.pointer).collect::<Vec<_>>()
+        };
+        assert_eq!(of("orders"), [""; 0]);
+        assert_eq!(of("Orders"), ["/index"]);
+        assert_eq!(of("Orders-{{tenant}}"), [""; 0], "only known when it is rendered");
     }
 
     #[test]

@@ -94,7 +94,9 @@ pub(crate) fn judge(
         // No such document, or no such index.
         (404, _) if deletes => done(Done::Absent),
         (404, "index_not_found_exception") => refused("index_not_found"),
-        (401 | 403, "cluster_block_exception" | "index_create_block_exception") => refused("cluster_blocked"),
+        // Somebody opens a closed index again: it is closed for maintenance.
+        (401 | 403, "cluster_block_exception" | "index_create_block_exception")
+        | (400, "index_closed_exception") => refused("cluster_blocked"),
         (401 | 403, _) => refused("unauthorized"),
         (400, "invalid_index_name_exception") => refused("invalid_index"),
         (400 | 413, _) => refused("document_rejected"),
@@ -146,6 +148,7 @@ mod tests {
         assert_eq!(of(&put, 403, "security_exception"), "unauthorized");
         assert_eq!(of(&put, 403, "cluster_block_exception"), "cluster_blocked");
         assert_eq!(of(&put, 400, "document_parsing_exception"), "document_rejected");
+        assert_eq!(of(&put, 400, "index_closed_exception"), "cluster_blocked");
         assert_eq!(of(&put, 429, "es_rejected_execution_exception"), "by status");
         assert_eq!(of(&put, 503, "unavailable_shards_exception"), "by status");
         let unversioned = Operation { version: None, ..put };

@@ -84,7 +84,8 @@ fn check_id(engine: Engine, id: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_index(engine: Engine, index: &str) -> Result<(), String> {
+/// What is wrong with the name of an index.
+pub(crate) fn check_index(engine: Engine, index: &str) -> Result<(), String> {
     let right = match engine {
         // "Create index API", path parameters.
         Engine::Elasticsearch | Engine::Opensearch => {
@@ -99,7 +100,14 @@ fn check_index(engine: Engine, index: &str) -> Result<(), String> {
     if right && !index.is_empty() && !is_dots(index) {
         return Ok(());
     }
-    Err(format!("{index:?} is not the name of an index in {}", engine.title()))
+    let hint = match engine {
+        Engine::Elasticsearch | Engine::Opensearch => {
+            "lower case, without spaces and \\ / * ? \" < > | , # :, and not beginning with - _ +"
+        }
+        Engine::Meilisearch => "letters, digits, - and _ only",
+        Engine::Typesense => "not empty",
+    };
+    Err(format!("{index:?} is not the name of an index in {}: {hint}", engine.title()))
 }
 
 const fn is_plain(byte: u8) -> bool {

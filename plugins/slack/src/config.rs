@@ -2,8 +2,9 @@
 
 use aftercommit_plugin::{
     FieldProblem,
+    http::base_url_problem,
     secrets::Secret,
-    template::{Slack, SlackJson, Text, Url},
+    template::{Slack, SlackJson, Text, Url, literal},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,7 +31,7 @@ pub(crate) struct Config {
     #[expect(dead_code, reason = "the host has put the secret into `webhook_url`")]
     pub(crate) webhook_url_env: Option<String>,
     /// A bot token (`xoxb-`) with the scope `chat:write`: the message is posted with `chat.postMessage`.
-    #[schemars(example = &"${secret:SLACK_BOT_TOKEN}")]
+    #[schemars(extend("x-secret-form" = "any"), example = &"${secret:SLACK_BOT_TOKEN}")]
     pub(crate) token: Option<Secret>,
     /// Name of the secret that holds the token, instead of `token`.
     #[schemars(extend("x-secret-env" = "token"), example = &"SLACK_BOT_TOKEN")]
@@ -92,8 +93,9 @@ impl Config {
                 "only an answer in a thread (`thread_ts`) is broadcast",
             ));
         }
+        problems.extend(base_url_problem("/api_url", self.api_url.as_deref()));
         // What has nothing to render is JSON already.
-        if let Some(written) = self.blocks_template.as_deref().filter(|text| !text.contains("{{"))
+        if let Some(written) = self.blocks_template.as_deref().and_then(literal)
             && let Err(why) = message::blocks(written)
         {
             problems.push(FieldProblem::new("/blocks_template", why));
@@ -132,6 +134,8 @@ mod tests {
         assert_eq!(of("[{]"), ["/blocks_template"]);
         assert_eq!(of(r#"{"block":[]}"#), ["/blocks_template"]);
         assert_eq!(of("[{{blocks}}]"), [""; 0], "only known when it is rendered");
+        assert_eq!(of(&format!("[{}]", ["{}"; 50].join(","))), [""; 0]);
+        assert_eq!(of(&format!("[{}]", ["{}"; 51].join(","))), ["/blocks_template"]);
     }
 
     #[test]

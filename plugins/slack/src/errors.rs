@@ -1,7 +1,7 @@
 //! What Slack's error codes mean for a delivery: one table for webhooks and the Web API.
 //!
-//! Sources: "chat.postMessage" (its list of errors) and "Handling errors" of "Sending messages using incoming webhooks",
-//! both in Slack's developer documentation.
+//! Sources, in Slack's developer documentation: "chat.postMessage", its list of errors; the changelog of 2016-05-17, "Improving
+//! error conditions for Incoming Webhooks". What the README names as undocumented is reported by those who met it.
 
 use aftercommit_plugin::Failure;
 
@@ -53,13 +53,19 @@ const TABLE: &[(&str, Class, &str)] = &[
     ("team_disabled", Misconfigured, "the workspace is disabled"),
     ("action_prohibited", Misconfigured, "the workspace's administrators do not allow this"),
     ("posting_to_general_channel_denied", Misconfigured, "only administrators post to #general"),
+    (
+        "team_not_found",
+        Misconfigured,
+        "with a token of an organization, write the channel's id, not its name",
+    ),
+    ("messages_tab_disabled", Misconfigured, "switch on the Messages tab of the app's home"),
     ("channel_not_found", Permanent, "there is no such channel, or the app can not see it"),
     ("channel_is_archived", Permanent, ""),
     ("is_archived", Permanent, "the channel is archived"),
     ("not_in_channel", Permanent, "invite the app to the channel, or give it the scope chat:write.public"),
     ("user_not_found", Permanent, ""),
     ("cannot_reply_to_message", Permanent, "this kind of message has no thread"),
-    ("thread_locked", Permanent, ""),
+    ("restricted_action_thread_locked", Permanent, ""),
     ("restricted_action", Permanent, "a preference of the workspace keeps the app from posting there"),
     ("restricted_action_read_only_channel", Permanent, ""),
     ("restricted_action_thread_only_channel", Permanent, ""),
@@ -69,6 +75,7 @@ const TABLE: &[(&str, Class, &str)] = &[
     ("no_text", Permanent, "the message is empty"),
     ("missing_text_or_fallback_or_attachments", Permanent, "the message is empty"),
     ("too_many_attachments", Permanent, ""),
+    ("attachment_payload_limit_exceeded", Permanent, "the message is too long"),
     ("invalid_payload", Permanent, "the payload is not what Slack expects"),
     ("invalid_blocks", Permanent, "the blocks are not valid; try them in Slack's Block Kit Builder"),
     ("invalid_blocks_format", Permanent, "the blocks are not valid; try them in Slack's Block Kit Builder"),

@@ -6,6 +6,9 @@ use serde_json::value::RawValue;
 
 use crate::config::Config;
 
+/// The most blocks of a message ("Reference: blocks").
+const MAX_BLOCKS: usize = 50;
+
 /// The members of the payload, from rendered templates.
 pub(crate) fn of(config: &Config) -> Result<JsonObject, Failure> {
     let mut message = JsonObject::new();
@@ -53,7 +56,12 @@ pub(crate) fn blocks(text: &str) -> Result<&str, String> {
         let whole: &RawValue = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
         whole.get()
     };
-    if array.starts_with('[') { Ok(array) } else { Err("is not a JSON array of blocks".to_owned()) }
+    let blocks: Vec<&RawValue> =
+        serde_json::from_str(array).map_err(|_| "is not a JSON array of blocks".to_owned())?;
+    if blocks.len() > MAX_BLOCKS {
+        return Err(format!("has {} blocks, and Slack takes {MAX_BLOCKS} in a message", blocks.len()));
+    }
+    Ok(array)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! What the schema can not say of a configuration.
 
-use aftercommit_plugin::{FieldProblem, secrets::holds_handle};
+use aftercommit_plugin::{FieldProblem, http::base_url_problem, template::literal};
 
 use crate::{
     config::{Config, Provider},
-    phone,
+    phone, sender,
 };
 
 impl Config {
@@ -14,13 +14,39 @@ impl Config {
             Provider::Twilio => self.problems_for_twilio(),
             Provider::Vonage => self.problems_for_vonage(),
         };
-        if !self.phone.contains("{{")
-            && !holds_handle(&self.phone)
-            && let Err(why) = phone::check(&self.phone)
-        {
-            problems.push(FieldProblem::new("/phone", why));
-        }
+        problems.extend(base_url_problem("/api_url", self.api_url.as_deref()));
+        problems.extend(self.problems_of_texts());
         problems
+    }
+
+    /// What is wrong with texts that no template makes.
+    fn problems_of_texts(&self) -> impl Iterator<Item = FieldProblem> {
+        let sender = match self.provider {
+            Provider::Twilio => self.from.as_deref().and_then(literal).map(sender::check),
+            Provider::Vonage => None,
+        };
+        let callback = self.status_callback.as_deref().and_then(literal).map(|url| {
+            let is_http = url.starts_with("https://") || url.starts_with("http://");
+            if is_http {
+                Ok(())
+            } else {
+                Err("write the URL in full, such as https://example.com/sms".to_owned())
+            }
+        });
+        let text = literal(&self.message_template)
+            .map(|text| if text.trim().is_empty() { Err("write a text".to_owned()) } else { Ok(()) });
+        let sid =
+            |value: Option<&str>, prefix| value.and_then(literal).map(|sid| sender::check_sid(prefix, sid));
+        [
+            ("/phone", literal(&self.phone).map(phone::check)),
+            ("/message_template", text),
+            ("/from", sender),
+            ("/status_callback", callback),
+            ("/account_sid", sid(self.account_sid.as_ref().map(|sid| sid.handle()), "AC")),
+            ("/messaging_service_sid", sid(self.messaging_service_sid.as_deref(), "MG")),
+        ]
+        .into_iter()
+        .filter_map(|(pointer, checked)| Some(FieldProblem::new(pointer, checked?.err()?)))
     }
 
     fn problems_for_twilio(&self) -> Vec<FieldProblem> {
@@ -99,6 +125,9 @@ mod tests {
 
     use super::*;
 
+    const ACCOUNT: &str = "AC00000000000000000000000000000001";
+    const SERVICE: &str = "MG00000000000000000000000000000001";
+
     fn pointers(more: &serde_json::Value) -> Vec<String> {
         let mut written = json!({"phone": "+15558675310", "message_template": "m"});
         written.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
@@ -109,16 +138,34 @@ mod tests {
     #[test]
     fn twilio_needs_account_token_and_sender() {
         assert_eq!(pointers(&json!({})), ["/account_sid", "/auth_token", "/from"]);
-        let account = json!({"account_sid": "AC", "auth_token": "t", "from": "+1"});
+        let account = json!({"account_sid": ACCOUNT, "auth_token": "t", "from": "+15557122661"});
         assert_eq!(pointers(&account), [""; 0]);
-        let key =
-            json!({"account_sid": "AC", "api_key": "SK", "api_secret": "s", "messaging_service_sid": "MG"});
+        let key = json!({"account_sid": ACCOUNT, "api_key": "SK", "api_secret": "s", "messaging_service_sid": SERVICE});
         assert_eq!(pointers(&key), [""; 0]);
-        let half = json!({"account_sid": "AC", "api_key": "SK", "from": "f", "messaging_service_sid": "MG"});
+        let half =
+            json!({"account_sid": ACCOUNT, "api_key": "SK", "from": "f", "messaging_service_sid": SERVICE});
         assert_eq!(pointers(&half), ["/api_secret", "/messaging_service_sid"]);
-        let both =
-            json!({"account_sid": "AC", "auth_token": "t", "api_key": "SK", "api_secret": "s", "from": "f"});
+        let both = json!({"account_sid": ACCOUNT, "auth_token": "t", "api_key": "SK", "api_secret": "s", "from": "f"});
         assert_eq!(pointers(&both), ["/api_key"]);
+    }
+
+    #[test]
+    fn what_no_template_makes_is_checked_at_once() {
+        let with = |more: serde_json::Value| {
+            let mut written = json!({"account_sid": ACCOUNT, "auth_token": "t", "from": "Acme"});
+            written.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+            pointers(&written)
+        };
+        assert_eq!(
+            with(json!({"status_callback": "https://example.com/{{id}}", "from": "{{sender}}"})),
+            [""; 0]
+        );
+        assert_eq!(with(json!({"status_callback": "example.com/sms"})), ["/status_callback"]);
+        assert_eq!(with(json!({"message_template": " "})), ["/message_template"]);
+        assert_eq!(with(json!({"from": "5557122661"})), ["/from"]);
+        assert_eq!(with(json!({"account_sid": "SK1"})), ["/account_sid"]);
+        assert_eq!(with(json!({"from": null, "messaging_service_sid": "MG1"})), ["/messaging_service_sid"]);
+        assert_eq!(with(json!({"api_url": "https://api.example.com/?a"})), ["/api_url"]);
     }
 
     #[test]
@@ -134,7 +181,7 @@ mod tests {
     #[test]
     fn a_number_without_template_is_checked_at_once() {
         let twilio =
-            |phone: &str| json!({"phone": phone, "account_sid": "AC", "auth_token": "t", "from": "+1"});
+            |phone: &str| json!({"phone": phone, "account_sid": ACCOUNT, "auth_token": "t", "from": "12345"});
         assert_eq!(pointers(&twilio("0171 1234567")), ["/phone"]);
         assert_eq!(pointers(&twilio("{{phone}}")), [""; 0]);
     }

@@ -44,7 +44,7 @@ pub(crate) struct Config {
     #[expect(dead_code, reason = "the host has put the secret into `account_sid`")]
     pub(crate) account_sid_env: Option<String>,
     /// Twilio: the account's token.
-    #[schemars(example = &"${secret:TWILIO_AUTH_TOKEN}")]
+    #[schemars(extend("x-secret-form" = "any"), example = &"${secret:TWILIO_AUTH_TOKEN}")]
     pub(crate) auth_token: Option<Secret>,
     /// Twilio: name of the secret that holds the token, instead of `auth_token`.
     #[schemars(extend("x-secret-env" = "auth_token"), example = &"TWILIO_AUTH_TOKEN")]
@@ -58,7 +58,7 @@ pub(crate) struct Config {
     #[expect(dead_code, reason = "the host has put the secret into `api_key`")]
     pub(crate) api_key_env: Option<String>,
     /// The secret of `api_key`.
-    #[schemars(example = &"${secret:VONAGE_API_SECRET}")]
+    #[schemars(extend("x-secret-form" = "any"), example = &"${secret:VONAGE_API_SECRET}")]
     pub(crate) api_secret: Option<Secret>,
     /// Name of the secret that holds it, instead of `api_secret`.
     #[schemars(extend("x-secret-env" = "api_secret"), example = &"VONAGE_API_SECRET")]

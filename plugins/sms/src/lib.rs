@@ -4,9 +4,11 @@ mod check;
 mod config;
 mod phone;
 mod segments;
+mod sender;
 mod twilio;
 mod twilio_errors;
 mod vonage;
+mod vonage_errors;
 
 use aftercommit_plugin::{http::Request, prelude::*};
 

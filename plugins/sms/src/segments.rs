@@ -106,6 +106,22 @@ mod tests {
             // A pair of surrogates is not divided: 33 of them in each message.
             ("😀".repeat(66), Encoding::Ucs2, 2),
             ("😀".repeat(67), Encoding::Ucs2, 3),
+            // The known answers of Twilio's own calculator (twilio/message-segment-calculator, tests/index.test.js).
+            (format!("{{{}", "1".repeat(158)), Encoding::Gsm7, 1),
+            (format!("{{{}", "1".repeat(159)), Encoding::Gsm7, 2),
+            (format!("😜{}", "1".repeat(68)), Encoding::Ucs2, 1),
+            (format!("😜{}", "1".repeat(69)), Encoding::Ucs2, 2),
+            // An escape that would be the 153rd unit of a part begins the next.
+            (format!("{}€{}", "a".repeat(152), "a".repeat(151)), Encoding::Gsm7, 2),
+            (format!("{}€{}", "a".repeat(152), "a".repeat(152)), Encoding::Gsm7, 3),
+            // So does a pair of surrogates that would be divided at the 67th.
+            (format!("{}😜{}", "я".repeat(66), "я".repeat(65)), Encoding::Ucs2, 2),
+            (format!("{}😜{}", "я".repeat(66), "я".repeat(66)), Encoding::Ucs2, 3),
+            // All letters of the extension, also the form feed.
+            (EXTENSION.repeat(8), Encoding::Gsm7, 1),
+            // Letters that look like those of the alphabet: a typographic quote, an accent of its own, a small c with cedilla.
+            ("“a”".to_owned(), Encoding::Ucs2, 1),
+            ("e\u{301}".to_owned(), Encoding::Ucs2, 1),
             // One letter that GSM does not have makes all of them wide.
             (format!("{}ç", "a".repeat(70)), Encoding::Ucs2, 2),
         ] {

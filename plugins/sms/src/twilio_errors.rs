@@ -1,5 +1,6 @@
-//! What Twilio's error codes mean for a delivery: one table. Source: Twilio's "Error and warning dictionary". Twilio adds
-//! codes and advises not to rely on them, so one that is not here goes by its status.
+//! What Twilio's error codes mean for a delivery: one table. Source: Twilio's "Error and Warning Dictionary"
+//! (`twilio-error-codes.json`). Twilio adds codes and advises not to rely on them (changelog of 2024-07-10), so one that is not
+//! here goes by its status.
 
 use aftercommit_plugin::{Failure, http::Response};
 
@@ -33,8 +34,12 @@ const TABLE: &[(u32, Class, &str)] = &[
     (21635, Permanent, "not_a_mobile_number"),
     (21610, Permanent, "opted_out"),
     (21612, Permanent, "unroutable"),
+    (21268, Permanent, "unroutable"),
     // The sender, and what it may do.
     (21212, Misconfigured, "invalid_sender"),
+    (21601, Misconfigured, "invalid_sender"),
+    (21657, Misconfigured, "invalid_sender"),
+    (30042, Misconfigured, "invalid_sender"),
     (21603, Misconfigured, "invalid_sender"),
     (21606, Misconfigured, "invalid_sender"),
     (21659, Misconfigured, "invalid_sender"),
@@ -45,11 +50,14 @@ const TABLE: &[(u32, Class, &str)] = &[
     (21704, Misconfigured, "invalid_sender"),
     (21705, Misconfigured, "invalid_sender"),
     (21408, Misconfigured, "region_not_permitted"),
+    (21607, Misconfigured, "trial_account"),
     (21608, Misconfigured, "trial_account"),
+    (21267, Misconfigured, "trial_account"),
     (21609, Misconfigured, "invalid_status_callback"),
     (21611, Transient, "queue_full"),
     // The text.
     (21602, Permanent, "empty_message"),
+    (21619, Permanent, "empty_message"),
     (21617, Permanent, "message_too_long"),
     // The delivery.
     (30001, Transient, "queue_full"),

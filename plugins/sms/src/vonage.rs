@@ -3,7 +3,7 @@
 use aftercommit_plugin::{Failure, JsonObject, http::Response};
 use serde::Deserialize;
 
-use crate::{Accepted, config::Config, post};
+use crate::{Accepted, config::Config, post, vonage_errors};
 
 #[derive(Deserialize)]
 struct Message {
@@ -51,17 +51,22 @@ fn read(response: &Response) -> Result<Accepted, Failure> {
 /// The failure that a status means, with what the problem says.
 fn refused(response: &Response) -> Failure {
     let Ok(refusal) = response.json::<Refusal>() else { return response.failure() };
-    let code =
-        refusal.r#type.as_deref().and_then(|url| url.rsplit_once('#')).map(|(_, code)| format!(" ({code})"));
+    let code = refusal.r#type.as_deref().and_then(|url| url.rsplit_once('#')).map_or("", |(_, code)| code);
     let said = [refusal.title, refusal.detail].into_iter().flatten().collect::<Vec<_>>().join(": ");
-    let said: String = said.chars().filter(|letter| !letter.is_control()).take(200).collect();
-    let message = format!("Vonage answered {}{}: {said}", response.status, code.unwrap_or_default());
+    let told = |text: &str| text.chars().filter(|letter| !letter.is_control()).take(200).collect::<String>();
+    let mark = if code.is_empty() { String::new() } else { format!(" ({})", told(code)) };
+    let message = format!("Vonage answered {}{mark}: {}", response.status, told(&said));
     let failure = match (response.status, response.retry_after_ms) {
-        (401 | 403, _) => Failure::misconfigured("unauthorized", message),
-        (402, _) => Failure::misconfigured("low_balance", message),
-        (422, _) => Failure::permanent("invalid_parameters", message),
         (429, Some(after_ms)) => Failure::throttled("too_many_requests", message, after_ms),
         (429, None) => Failure::transient("too_many_requests", message),
+        // Its code says more than a status; what is the server's own trouble is told by the status alone.
+        (status @ 400..=499, _) => match (vonage_errors::failure(code, &message), status) {
+            (Some(known), _) => known,
+            (None, 401 | 403) => Failure::misconfigured("unauthorized", message),
+            (None, 402) => Failure::misconfigured("low_balance", message),
+            (None, 422) => Failure::permanent("invalid_parameters", message),
+            (None, _) => return response.failure(),
+        },
         _ => return response.failure(),
     };
     failure.with_status(response.status)
@@ -88,6 +93,18 @@ mod tests {
             matches!(answered(429, "{}", Some(5)), Err(Failure::Throttled(delay)) if delay.after_ms == 5)
         );
         assert!(matches!(answered(500, "{}", None), Err(Failure::Transient(_))));
+        let coded = |status: u16, code: &str| {
+            let text = format!(
+                r#"{{"type":"https://developer.vonage.com/api-errors/messages#{code}","title":"t"}}"#
+            );
+            answered(status, &text, None)
+                .map(|accepted| accepted.id)
+                .map_err(|failure| failure.problem().code.clone())
+        };
+        assert_eq!(coded(422, "1120"), Err("invalid_sender".to_owned()));
+        assert_eq!(coded(403, "low-balance"), Err("low_balance".to_owned()));
+        assert_eq!(coded(422, "9999"), Err("invalid_parameters".to_owned()));
+        assert_eq!(coded(500, "1120"), Err("http_status".to_owned()), "its own trouble, whatever the code");
         assert_eq!(answered(202, r#"{"message_uuid":"u"}"#, None).map(|it| it.id).ok().as_deref(), Some("u"));
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct OAuth2 {
     #[schemars(example = &"aftercommit")]
     pub(crate) client_id: String,
     /// The client's secret, sent to the token endpoint with HTTP Basic.
-    #[schemars(example = &"${secret:CLIENT_SECRET}")]
+    #[schemars(extend("x-secret-form" = "any"), example = &"${secret:CLIENT_SECRET}")]
     pub(crate) client_secret: Secret,
     /// What the token is for, as the endpoint names it; several with a space between them.
     #[schemars(example = &"orders.write")]

@@ -19,6 +19,7 @@ use serde::{
 #[schemars(inline)]
 pub(crate) enum SigningSecret {
     /// A shared secret for `v1`, as `${secret:NAME}`; its text is `whsec_` and base64.
+    #[schemars(extend("x-secret-form" = "shared-key"))]
     Shared(Secret),
     /// A secret and its scheme.
     WithScheme(SecretWithScheme),
@@ -55,6 +56,7 @@ impl<'de> Visitor<'de> for EitherForm {
 #[schemars(inline)]
 pub(crate) struct SecretWithScheme {
     /// The secret, as `${secret:NAME}`.
+    #[schemars(extend("x-secret-form" = "any"))]
     secret: Secret,
     /// `v1`: HMAC-SHA256 with a shared secret (`whsec_`). `v1a`: ed25519 with a private key (`whsk_`).
     #[serde(default)]

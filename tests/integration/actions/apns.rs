@@ -15,6 +15,7 @@ use super::{
     certificate::localhost,
     component::{Action, configure, details, told},
     example::{PRIVATE, example, logged, shop},
+    fcm::key_file_for,
     json_object, now_secs, require,
 };
 
@@ -135,8 +136,9 @@ async fn the_example_notifies_a_device_over_http2() {
     let contract = Contract::of(&key);
     server.respond(move |request| contract.answer(request, || Answer::status(200)));
     let observers = example("push", &[("key_env", format!("api_url = \"{}\"\n{PRIVATE}", url(&server)))]);
-    let mut shop =
-        shop(&observers, &[("FCM_SERVICE_ACCOUNT", "{}"), ("APNS_KEY", &key.serialize_pem())]).await;
+    let key_file = key_file_for("https://oauth2.googleapis.com/token");
+    let secrets = [("FCM_SERVICE_ACCOUNT", &*key_file), ("APNS_KEY", &key.serialize_pem())];
+    let mut shop = shop(&observers, &secrets).await;
     shop.write("authority.pem", &authority);
     let path = shop.path("authority.pem");
     shop.set_env("SSL_CERT_FILE", path.to_str().unwrap());

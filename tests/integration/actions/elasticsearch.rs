@@ -226,10 +226,10 @@ async fn errors_have_their_classes() {
 async fn an_id_stays_in_its_place() {
     let (server, index) = elasticsearch().await;
     let written = json!({
-        "index": "orders", "id_template": "{{id}}", "url": server.url(""), "api_key": API_KEY,
+        "index": "orders", "id_template": "{{id}}", "url": server.url(""), "api_key": "${secret:K}",
         "grants": {"private_network": true},
     });
-    let action = action("search", written, &[]).await;
+    let action = action("search", written, &[("K", API_KEY)]).await;
     let run = async |id: &str| told(&action.run(EventKind::Created, json!({"id": id})).await);
     assert_eq!(run("../_all?q=#").await, "done");
     assert!(index.get("..%2F_all%3Fq%3D%23").is_some());

@@ -125,10 +125,10 @@ async fn each_item_has_its_own_result_and_old_changes_are_superseded() {
     let own = index.clone();
     server.respond(move |request| answer(&own, request, |_| None));
     let written = json!({
-        "index": "orders", "id_template": "{{id}}", "url": server.url(""), "api_key": API_KEY, "fields": ["id"],
+        "index": "orders", "id_template": "{{id}}", "url": server.url(""), "api_key": "${secret:K}", "fields": ["id"],
         "batch": {}, "grants": {"private_network": true},
     });
-    let action = action("search", written, &[]).await;
+    let action = action("search", written, &[("K", API_KEY)]).await;
     let event = |kind, id: &str, at_secs: i64| {
         let mut event = EntityEvent::new(kind, "Order", id, json!({"id": id}));
         event.occurred_at = Timestamp::from_micros(at_secs * 1_000_000);

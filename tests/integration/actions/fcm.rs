@@ -24,9 +24,14 @@ const ACCESS_TOKEN: &str = "ya29.made-for-tests";
 
 /// A service account's key file, whose tokens are had at this server.
 fn key_file(server: &Receiver) -> String {
+    key_file_for(&server.url("/token"))
+}
+
+/// One whose tokens are had there.
+pub(super) fn key_file_for(token_uri: &str) -> String {
     json!({
         "type": "service_account", "project_id": "shop-1a2b3", "private_key_id": "0123456789abcdef",
-        "private_key": PRIVATE_KEY, "client_email": EMAIL, "client_id": "1", "token_uri": server.url("/token"),
+        "private_key": PRIVATE_KEY, "client_email": EMAIL, "client_id": "1", "token_uri": token_uri,
     })
     .to_string()
 }
@@ -202,17 +207,31 @@ async fn a_token_that_is_not_given_is_told() {
         "topic": "t", "body_template": "b", "project_id": "shop-1a2b3", "service_account_env": "S",
         "api_url": server.url(""), "token_url": server.url("/token"), "grants": {"private_network": true},
     });
-    let mut secrets = vec![("S", key_file(&server))];
-    let secret = |secrets: &[(&'static str, String)]| secrets[0].1.clone();
-    let attempt = action("push", written.clone(), &[("S", &secret(&secrets))]).await;
+    let attempt = action("push", written, &[("S", &key_file(&server))]).await;
     let attempt = attempt.run(EventKind::Created, json!({})).await;
     assert_eq!(told(&attempt), "transient: access_token");
     assert!(attempt.result.unwrap_err().to_string().contains("invalid_grant"));
-    secrets[0].1 = "not a key file".to_owned();
-    let action = action("push", written, &[("S", &secret(&secrets))]).await;
-    let attempt = action.run(EventKind::Created, json!({})).await;
-    assert_eq!(told(&attempt), "misconfigured: secret_invalid_key");
-    assert!(!format!("{attempt:?}").contains("not a key file"));
+}
+
+/// Found when the action is loaded, not by the first of its deliveries.
+#[tokio::test]
+async fn a_key_file_that_is_none_is_told_at_once() {
+    let written =
+        json!({"topic": "t", "body_template": "b", "project_id": "shop-1a2b3", "service_account_env": "S"});
+    let elsewhere = key_file_for("https://token.example/hunter2");
+    for (secret, expected) in [
+        ("/etc/hunter2.json", "not the JSON of a service account's key file"),
+        (&elsewhere, "its `token_uri` is at an origin that is not granted; write it as `token_url`"),
+    ] {
+        let told = configure("push", written.clone(), &[("S", secret)], Vec::new()).await.map(drop);
+        let told = told.unwrap_err().to_string();
+        assert_eq!(told, format!("/service_account_env: the secret `S`: {expected}"));
+    }
+    let mut plain = written;
+    plain["service_account"] = plain["service_account_env"].take();
+    plain.as_object_mut().unwrap().remove("service_account_env");
+    let told = refused("push", plain).await;
+    assert!(told.starts_with("/service_account: must be a secret's name, not the secret itself"), "{told}");
 }
 
 #[tokio::test]
@@ -226,6 +245,7 @@ async fn the_documented_configuration_loads_and_what_is_missing_is_told() {
     }
     seed["project_id"] = json!("shop-1a2b3");
     seed["service_account_env"] = json!("S");
-    let action = configure("push", seed, &[("S", "{}")], Vec::new()).await.unwrap();
+    let key_file = key_file_for("https://oauth2.googleapis.com/token");
+    let action = configure("push", seed, &[("S", &key_file)], Vec::new()).await.unwrap();
     assert_eq!(action.origins(), ["https://fcm.googleapis.com", "https://oauth2.googleapis.com"]);
 }

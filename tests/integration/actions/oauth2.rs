@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     broken,
-    component::{Action, action_of, load, refused, told},
+    component::{Action, action_of, configure, load, refused, told},
     require,
 };
 
@@ -142,9 +142,10 @@ async fn an_endpoint_that_gives_no_token_is_a_failure_for_now() {
 
 #[tokio::test]
 async fn there_is_no_other_authorization_beside_it() {
-    let oauth2 = json!({"token_url": "https://login.example.com/t", "client_id": "me", "client_secret": "x"});
+    let oauth2 = json!({"token_url": "https://login.example.com/t", "client_id": "me", "client_secret": "${secret:S}"});
     let written = json!({"url": "https://example.com", "headers": {"authorization": "x"}, "oauth2": oauth2});
-    let told = refused("webhook", written).await;
+    let told =
+        configure("webhook", written, &[("S", "x")], Vec::new()).await.map(drop).unwrap_err().to_string();
     assert_eq!(told, "/oauth2: write either this or the header `Authorization`, not both");
     let told =
         refused("webhook", json!({"url": "https://example.com", "oauth2": {"token_url": "https://a"}})).await;

@@ -65,6 +65,36 @@ async fn bulks_leave_what_the_table_has() {
     assert_eq!(found(&server, "status:pending").await.len(), 50);
 }
 
+/// Deliveries of one row overtake each other; its versions do not, however close the changes were.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_changes_in_one_transaction_end_as_the_table_has_them() {
+    let server = OpenSearchServer::start();
+    let observers = example("search", &[("api_key_env", format!("engine = \"opensearch\"\n{PRIVATE}"))]);
+    let shop = shop(&observers, &[("SEARCH_URL", server.url()), ("SEARCH_API_KEY", "unused")]).await;
+    let host = shop.start_host();
+    let changes = |id: u32| {
+        let updates =
+            (1..=30).map(|n| format!("UPDATE orders SET total = {n} WHERE id = {id};")).collect::<String>();
+        let again =
+            format!("DELETE FROM orders WHERE id = {id}; INSERT INTO orders VALUES ({id}, 'again', 1);");
+        format!("INSERT INTO orders VALUES ({id}, 'new', 0); {updates} {again} {updates}")
+    };
+    let gone = "INSERT INTO orders VALUES (4, 'new', 0); DELETE FROM orders WHERE id = 4;";
+    shop.sql(&format!(
+        "BEGIN; {} {} {} {gone} UPDATE orders SET status = 'last' WHERE id < 4; COMMIT",
+        changes(1),
+        changes(2),
+        changes(3)
+    ))
+    .await;
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    assert_eq!(shop.json(&["dlq", "list"]), json!([]));
+    assert_eq!(found(&server, "status:last").await, ["order_1", "order_2", "order_3"]);
+    assert_eq!(found(&server, "total:30").await, ["order_1", "order_2", "order_3"]);
+    assert_eq!(found(&server, "*:*").await.len(), 3);
+}
+
 #[tokio::test]
 async fn a_late_retry_never_overwrites_newer_data() {
     let server = OpenSearchServer::start();

@@ -1,5 +1,6 @@
-//! Slack's contract, by its developer documentation: "Sending messages using incoming webhooks" (payload, plain text
-//! answers, "Handling errors"), "chat.postMessage" (arguments, errors), "Web API: evaluating responses" (`ok`, rate limits).
+//! Slack's contract. Checked against its developer documentation: "chat.postMessage" (arguments, answer, errors); the changelog of
+//! 2016-05-17, "Improving error conditions for Incoming Webhooks" (words and statuses). What the plugin's README calls undocumented is
+//! answered as programs report it.
 
 use aftercommit_core::EventKind;
 use aftercommit_tests::{Answer, Received, Receiver};
@@ -147,6 +148,10 @@ async fn errors_of_the_web_api_have_their_classes() {
         (200, "channel_not_found", "permanent: channel_not_found"),
         (200, "is_archived", "permanent: is_archived"),
         (200, "not_in_channel", "permanent: not_in_channel"),
+        (200, "restricted_action_thread_locked", "permanent: restricted_action_thread_locked"),
+        (200, "msg_blocks_too_long", "permanent: msg_blocks_too_long"),
+        (200, "team_not_found", "misconfigured: team_not_found"),
+        (200, "request_timeout", "transient: request_timeout"),
         (200, "msg_too_long", "permanent: msg_too_long"),
         (200, "invalid_auth", "misconfigured: invalid_auth"),
         (200, "token_revoked", "misconfigured: token_revoked"),

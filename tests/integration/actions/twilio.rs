@@ -1,5 +1,5 @@
-//! Twilio's contract, by its documentation: "Messages resource" (create: path, form, answer), "Requests to Twilio" (basic
-//! authentication), "Error and warning dictionary" (codes and their statuses).
+//! Twilio's contract. Checked against: "Error and Warning Dictionary" (codes), "Alphanumeric Sender ID", Twilio's API definition for the
+//! "Messages resource" (path, form, answer) and "Requests to Twilio" (basic authentication).
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,7 @@ use super::{
 };
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
+const SERVICE: &str = "MG00000000000000000000000000000001";
 const AUTH_TOKEN: &str = "a-token-made-for-tests";
 const API_KEY: &str = "SK00000000000000000000000000000001";
 const API_SECRET: &str = "a-secret-made-for-tests";
@@ -139,7 +140,7 @@ async fn a_success_tells_what_will_be_billed() {
     own.remove("from");
     own.extend(
         json!({
-            "api_key": API_KEY, "api_secret_env": "S", "messaging_service_sid": "MG1",
+            "api_key": API_KEY, "api_secret_env": "S", "messaging_service_sid": SERVICE,
             "status_callback": "https://example.com/sms?order={{text}}",
         })
         .as_object()
@@ -149,7 +150,7 @@ async fn a_success_tells_what_will_be_billed() {
     let action = super::component::action("sms", written, &[("S", API_SECRET)]).await;
     assert_eq!(told(&run(&action, "a&b").await), "done");
     let form = contract(server.received().last().unwrap()).unwrap();
-    assert_eq!(form["MessagingServiceSid"], "MG1");
+    assert_eq!(form["MessagingServiceSid"], SERVICE);
     assert_eq!(form["StatusCallback"], "https://example.com/sms?order=a%26b");
 }
 
@@ -164,7 +165,11 @@ async fn errors_have_their_classes() {
         (400, 21612, "permanent: unroutable"),
         (400, 21617, "permanent: message_too_long"),
         (403, 21408, "misconfigured: region_not_permitted"),
+        (400, 21268, "permanent: unroutable"),
+        (400, 21619, "permanent: empty_message"),
         (400, 21606, "misconfigured: invalid_sender"),
+        (400, 21657, "misconfigured: invalid_sender"),
+        (400, 21607, "misconfigured: trial_account"),
         (400, 21608, "misconfigured: trial_account"),
         (401, 20003, "misconfigured: unauthorized"),
         (404, 20404, "misconfigured: account_not_found"),

@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 pub(crate) use client::{Client, Clients};
 pub(crate) use identity::{Identity, IdentityError};
-pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply};
+pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply, check_mailbox};
 pub use mail::{SmtpEncryption, SmtpSettings};
 pub(crate) use memcached::MemcachedFault;
 pub use memcached::MemcachedSettings;

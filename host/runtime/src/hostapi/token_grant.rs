@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{
@@ -12,20 +11,11 @@ use super::{
 use crate::{
     bindings::aftercommit::action::secrets::{ClientCredentials, SecretError, ServiceAccount, Signature},
     egress::{Auth, Body, Egress, Permit, Request},
-    secrets::{Entry, Secret},
+    secrets::{Entry, KeyFile, Secret},
 };
 
 /// What a service account's assertion is valid for; Google takes an hour at most.
 const ASSERTION_SECS: i64 = 600;
-
-/// What a service account's key file holds.
-#[derive(Deserialize)]
-struct KeyFile {
-    client_email: String,
-    private_key: String,
-    private_key_id: Option<String>,
-    token_uri: String,
-}
 
 /// The client credentials grant (RFC 6749, 4.4).
 pub(super) fn client_credentials(permit: &Permit, asked: &ClientCredentials) -> Result<Request, SecretError> {
@@ -48,9 +38,7 @@ pub(super) fn service_account(
     asked: &ServiceAccount,
 ) -> Result<Request, SecretError> {
     let entry = known(permit, &asked.key_file)?;
-    let invalid = |why: &str| SecretError::InvalidKey(format!("the secret `{}`: {why}", entry.name));
-    let file: KeyFile = serde_json::from_str(entry.secret.expose())
-        .map_err(|_| invalid("not the JSON of a service account's key file"))?;
+    let file = KeyFile::read(&entry.secret).map_err(|error| told(&entry, &error))?;
     let now = egress.clock.now().as_millis() / 1000;
     let claims = json!({
         "iss": file.client_email, "scope": asked.scope, "aud": file.token_uri, "iat": now, "exp": now + ASSERTION_SECS,

@@ -3,17 +3,21 @@
 //! A secret's text exists in three places only: in its provider, in the handle table of the actions that it is granted
 //! to, and on the wire. It is never in a guest, unless revealed by grant; never in an error; never in a log.
 
+mod form;
 mod handle;
 mod placement;
 mod provider;
 mod redaction;
 mod reference;
+mod service_account;
 mod signing;
 mod substitution;
 
+pub(crate) use form::{SecretForm, check_forms};
 pub(crate) use handle::{Entry, Handles, neutralise};
-pub(crate) use placement::{fetch, place_handles, resolve_secret_names};
+pub(crate) use placement::{as_written, fetch, place_handles, resolve_secret_names};
 pub use provider::{ChainedSecrets, EnvSecrets, FileSecrets, Secret, SecretError, SecretProvider};
 pub(crate) use reference::{Part, names_secret, parts};
+pub(crate) use service_account::KeyFile;
 pub(crate) use signing::{KeyError, hmac, sign};
 pub(crate) use substitution::Refused;

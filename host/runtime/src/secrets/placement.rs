@@ -45,6 +45,28 @@ pub(crate) fn resolve_secret_names(
     if problems.is_empty() { Ok(Value::Object(resolved)) } else { Err(ConfigureError { problems }) }
 }
 
+/// Tells what is wrong with a field that [`resolve_secret_names`] has filled where the operator wrote it.
+pub(crate) fn as_written(
+    schema: &ConfigSchema,
+    written: &Map<String, Value>,
+    mut error: ConfigureError,
+) -> ConfigureError {
+    let written = Value::Object(written.clone());
+    for (at, marks) in schema.marks(&written) {
+        let Some(field) = marks.secret_env.map(|field| format!("/{}", escape(&field))) else { continue };
+        for problem in &mut error.problems {
+            let is_in = problem
+                .pointer
+                .strip_prefix(&field)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            if is_in && written.pointer(&problem.pointer).is_none() {
+                problem.pointer.clone_from(&at);
+            }
+        }
+    }
+    error
+}
+
 /// The secrets that a configuration names.
 pub(crate) fn fetch(
     provider: &dyn SecretProvider,

@@ -4,7 +4,7 @@ use std::{io, time::Instant};
 
 use handlebars::Output;
 
-use super::{RenderProblem, TemplateError};
+use super::{RenderProblem, TemplateError, syntax::place};
 
 /// Writes and turns of loops of one rendering.
 pub(super) const MAX_STEPS: u32 = 100_000;
@@ -56,14 +56,9 @@ impl Output for BoundedOutput {
 
 /// Refuses texts on which the parser or the renderer would recurse too deep.
 pub(super) fn check_depth(text: &str) -> Result<(), TemplateError> {
-    let too_deep = |offset: usize, what: &str| {
-        let before = &text[..offset];
-        let line = before.matches('\n').count() + 1;
-        let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1) + 1;
-        TemplateError {
-            at: Some((line, column)),
-            message: format!("{what} are nested deeper than {MAX_DEPTH}"),
-        }
+    let too_deep = |offset: usize, what: &str| TemplateError {
+        at: Some(place(text, offset)),
+        message: format!("{what} are nested deeper than {MAX_DEPTH}"),
     };
     // For each open block how many levels it adds: itself and its `else`s.
     let mut blocks: Vec<usize> = Vec::new();

@@ -9,6 +9,7 @@ use super::{
     Escaping, MAX_TEMPLATE_BYTES, Template, TemplateError,
     bounds::{MAX_SUBEXPRESSIONS, check_depth},
     helpers::{HELPERS, RAW, STEP, WRITE},
+    syntax::explained,
 };
 use aftercommit_core::nearest;
 
@@ -27,9 +28,9 @@ impl Template {
             return Err(TemplateError { at: None, message });
         }
         check_depth(text)?;
-        let mut compiled = handlebars::Template::compile(text).map_err(|error| TemplateError {
-            at: error.pos(),
-            message: first_line(&error.reason().to_string()),
+        let mut compiled = handlebars::Template::compile(text).map_err(|error| {
+            let message = first_line(&error.reason().to_string());
+            explained(text, TemplateError { at: error.pos(), message })
         })?;
         rewrite(&mut compiled)?;
         Ok(Self { escaping, compiled })

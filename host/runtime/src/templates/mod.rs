@@ -13,6 +13,7 @@ mod compile;
 mod context;
 mod escaping;
 mod helpers;
+mod syntax;
 
 use std::time::Instant;
 

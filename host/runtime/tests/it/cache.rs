@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{code, component, delivery, details, runtime_with, settings, try_configure};
 
-fn host(redis: Option<&RedisServer>, memcached: Option<&MemcachedServer>) -> RuntimeSettings {
+pub(crate) fn host(redis: Option<&RedisServer>, memcached: Option<&MemcachedServer>) -> RuntimeSettings {
     let redis = redis.map(|it| ("cache".to_owned(), RedisSettings::from_url(&it.url()).unwrap()));
     let memcached = memcached.map(|it| ("pages".to_owned(), MemcachedSettings::from_url(&it.url()).unwrap()));
     let services = ServiceSettings {
@@ -30,7 +30,7 @@ async fn try_action(host: RuntimeSettings, written: Value) -> Result<ConfiguredA
     try_configure(&plugin, written).await.map_err(|error| error.to_string())
 }
 
-async fn action(host: RuntimeSettings, written: Value) -> ConfiguredAction {
+pub(crate) async fn action(host: RuntimeSettings, written: Value) -> ConfiguredAction {
     try_action(host, written).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -38,7 +38,7 @@ fn order(kind: EventKind, id: &str, data: Value) -> PreparedEvent {
     PreparedEvent::new(EntityEvent::new(kind, "Order", id, data))
 }
 
-fn updated(id: &str) -> PreparedEvent {
+pub(crate) fn updated(id: &str) -> PreparedEvent {
     order(
         EventKind::Updated,
         id,

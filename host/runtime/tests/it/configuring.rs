@@ -130,18 +130,52 @@ async fn the_destination_is_the_literal_origin() {
     assert!(!action.is_one_endpoint());
     let origins: Vec<String> = action.effective_grants().origins.iter().map(ToString::to_string).collect();
     assert_eq!(origins, ["https://example.com"]);
-    let templated = configure(&webhook, json!({"url": "https://{{host}}/a"})).await;
+    let granted = json!({"url": "https://{{host}}/a", "grants": {"http": ["https://a.example"]}});
+    let templated = configure(&webhook, granted).await;
     assert_eq!(templated.destination(), "webhook/test-observer/webhook");
     assert!(!templated.is_one_endpoint());
     assert!(configure(&webhook, json!({"url": "https://example.com/a"})).await.is_one_endpoint());
-    assert!(templated.effective_grants().origins.is_empty());
+    let origins: Vec<String> = templated.effective_grants().origins.iter().map(ToString::to_string).collect();
+    assert_eq!(origins, ["https://a.example"]);
+}
+
+/// Each event would be a dead letter.
+#[tokio::test]
+async fn what_no_request_could_go_to_is_told_at_once() {
+    for (url, grants, expected) in [
+        (
+            "http://127.0.0.1:8080/hook",
+            json!({}),
+            "/url: its address is in a special range (loopback), which is not granted",
+        ),
+        ("http://localhost/hook", json!({}), "(write grants = { private_network = true })"),
+        ("http://[fd00::1]/hook", json!({"private_network": ["10.0.0.0/8"]}), "special range (unique local"),
+        (
+            "https://{{host}}/hook",
+            json!({}),
+            "/url: its host comes from a template or a secret, and no origin is granted",
+        ),
+        ("https://user:hunter2@example.com/", json!({}), "/url: a URL holds no user and no password"),
+    ] {
+        let told = told("webhook", json!({"url": url, "grants": grants})).await;
+        assert!(told.contains(expected) && !told.contains("hunter2"), "{url}: {told}");
+    }
+    let webhook = plugin("webhook").await;
+    for (url, grants) in [
+        ("http://127.0.0.1:8080/hook", json!({"private_network": true})),
+        ("http://10.1.2.3/hook", json!({"private_network": ["10.0.0.0/8"]})),
+        ("http://shop.internal/hook", json!({})),
+    ] {
+        configure(&webhook, json!({"url": url, "grants": grants})).await;
+    }
 }
 
 /// Nobody has granted what a plugin's author wrote into its schema.
 #[tokio::test]
 async fn only_a_plugin_that_is_built_in_has_default_destinations() {
     let written = json!({
-        "phone": "+15558675310", "message_template": "m", "from": "+15557122661", "account_sid": "AC1", "auth_token": "t",
+        "phone": "+15558675310", "message_template": "m", "from": "+15557122661",
+        "account_sid": "AC00000000000000000000000000000001", "auth_token": "${secret:T}",
     });
     let text = told("sms", written.clone()).await;
     assert_eq!(
@@ -149,7 +183,7 @@ async fn only_a_plugin_that_is_built_in_has_default_destinations() {
         "/api_url: is not written, and this plugin would send to `https://api.twilio.com`, which nobody granted \
          (write api_url = \"https://api.twilio.com\" to grant it)"
     );
-    let runtime = runtime_with(settings(), &[]);
+    let runtime = runtime_with(settings(), &[("T", "t")]);
     let bytes = std::fs::read(component("sms")).unwrap();
     let builtin = runtime.load("sms", ComponentSource::Bytes(bytes.into()), None).await.unwrap();
     let action = configure(&builtin, written).await;

@@ -4,6 +4,7 @@
 
 mod batch;
 mod cache;
+mod cache_errors;
 mod configuring;
 mod egress;
 mod email;

@@ -22,11 +22,12 @@ Examples:
     /// Show what a component needs, imports and how it is configured; its size and digest
     #[command(after_help = "\
 Examples:
+  aftercommit plugin inspect slack
   aftercommit plugin inspect audit.wasm
   aftercommit plugin inspect audit.wasm --output json | jq .config_schema")]
     Inspect {
-        /// The component, a .wasm file
-        file: PathBuf,
+        /// A plugin that actions can name, or a component, a .wasm file
+        plugin: PathBuf,
     },
     /// Check that a component can be loaded as a plugin; exit code 1 and the reason if not
     #[command(after_help = "\
@@ -41,7 +42,7 @@ Examples:
 pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     match command {
         Command::List => list(session),
-        Command::Inspect { file } => inspect(session, file).await,
+        Command::Inspect { plugin } => inspect(session, plugin).await,
         Command::Check { file } => {
             let shown = file.display().to_string();
             let plugin = load(session, file).await?;
@@ -62,8 +63,12 @@ fn list(session: &Session) -> Outcome {
     Ok(session.output.list(&rows, &["name", "source", "digest"])?)
 }
 
-async fn inspect(session: &Session, file: PathBuf) -> Outcome {
-    let plugin = load(session, file).await?;
+async fn inspect(session: &Session, plugin: PathBuf) -> Outcome {
+    let known = plugin.to_str().filter(|name| is_name(name));
+    let plugin = match known {
+        Some(name) => wiring::open_catalog(&session.config()?)?.plugin(name).await?,
+        None => load(session, plugin).await?,
+    };
     let descriptor = plugin.descriptor();
     let needs: Vec<&str> = descriptor.needs.iter().map(aftercommit_runtime::Need::as_str).collect();
     let item = json!({
@@ -82,6 +87,11 @@ async fn inspect(session: &Session, file: PathBuf) -> Outcome {
         ("config", Value::Array(fields(&descriptor.config_schema)))
     };
     Ok(session.output.show(&joined(&item, [more])?)?)
+}
+
+/// Whether a text is the name of a plugin and no file's: `slack`, and not `audit.wasm` or `./slack`.
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// The keys of the configuration, a row each.
@@ -118,6 +128,12 @@ async fn load(session: &Session, file: PathBuf) -> Result<Arc<Plugin>, Failure> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_and_files_are_told_apart() {
+        assert!(is_name("slack") && is_name("my-plugin_2"));
+        assert!(!is_name("audit.wasm") && !is_name("./slack") && !is_name("dist/slack"));
+    }
 
     #[test]
     fn a_schema_becomes_rows() {

@@ -70,7 +70,7 @@ fn observers_are_applied_by_name() {
 fn an_observer_shows_what_its_actions_may_do() {
     let place = Place::new();
     std::fs::create_dir(place.path("secrets")).unwrap();
-    place.write("secrets/TOKEN", "t").write("secrets/KEY", "k").write(
+    place.write("secrets/TOKEN", "t").write("secrets/KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").write(
         "aftercommit.toml",
         "[secrets]\ndir = \"secrets\"\n[smtp]\nhost = \"mail.example.com\"\nfrom = \"b@example.com\"\n[redis.default]\nurl = \"redis://127.0.0.1\"\n\
          [plugins.webhook.grants]\nhttp = [\"https://mirror.example.com\"]\n",

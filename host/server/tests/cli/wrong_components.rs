@@ -39,6 +39,17 @@ fn a_good_one_is_checked_and_inspected() {
 }
 
 #[test]
+fn a_built_in_one_is_inspected_by_its_name() {
+    let place = Place::new();
+    let run = place.run(&["plugin", "inspect", "slack"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    assert!(run.stdout.contains("chat.postMessage") && run.stdout.contains("blocks_template"), "{run}");
+    let run = place.run(&["plugin", "inspect", "slak"]);
+    assert_eq!(run.code, Some(2), "{run}");
+    assert!(run.stderr.contains("there is no plugin `slak`; did you mean `slack`?"), "{run}");
+}
+
+#[test]
 fn a_missing_file_is_named() {
     insta::assert_snapshot!(Place::new().run(&["plugin", "inspect", "none.wasm"]));
 }

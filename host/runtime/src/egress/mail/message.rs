@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use lettre::{
     Address, Message,
-    address::Envelope,
+    address::{AddressError, Envelope},
     message::{
         Attachment, Body, Mailbox, MultiPart, SinglePart,
         header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
@@ -50,8 +50,10 @@ pub(super) struct Prepared {
 
 /// Servers must take a hundred (RFC 5321, 4.5.3.1.8).
 const MAX_RECIPIENTS: usize = 100;
-/// A line holds no more (RFC 5322, 2.1.1); a longer name or value would only be noise.
+/// A longer name or value would only be noise.
 const MAX_HEADER_BYTES: usize = 8 << 10;
+/// A line has at most 998 bytes (RFC 5322, 2.1.1), with the header's name or an address beside the word.
+const MAX_WORD_BYTES: usize = 600;
 
 /// Headers that the other fields, the message's form or the servers on its way write.
 const RESERVED: [&str; 14] = [
@@ -193,9 +195,26 @@ impl Enclosure {
 /// Reads one mailbox (RFC 5322, 3.4): `a@example.com` or `Anna <a@example.com>`.
 pub(super) fn mailbox(written: &str) -> Result<Mailbox, String> {
     let written = one_line("an address", written)?;
-    written.parse().map_err(|error| {
-        format!("`{}` is not one address such as Anna <a@example.com>: {error}", shown(&written))
-    })
+    // The mail crate's reasons ("Invalid input") say no more.
+    let no_address = |_: AddressError| {
+        format!("`{}` is not one address such as Anna <a@example.com>; several are a list", shown(&written))
+    };
+    let Mailbox { name, email } = written.parse().map_err(no_address)?;
+    let email = Address::new(email.user(), plain_domain(email.domain())).map_err(no_address)?;
+    Ok(Mailbox::new(name, email))
+}
+
+/// A domain as all servers take it and in one spelling: its international form (RFC 5890) would need SMTPUTF8.
+fn plain_domain(domain: &str) -> String {
+    if domain.is_ascii() {
+        return domain.to_ascii_lowercase();
+    }
+    url::Host::parse(domain).map_or_else(|_| domain.to_owned(), |host| host.to_string())
+}
+
+/// Whether a text is one mailbox that a message can be sent to.
+pub(crate) fn check_mailbox(written: &str) -> Result<(), String> {
+    mailbox(written).map(drop)
 }
 
 fn header(name: &str, value: &str) -> Result<HeaderValue, String> {
@@ -225,6 +244,13 @@ fn one_line(what: &str, text: &str) -> Result<String, String> {
     if text.len() > MAX_HEADER_BYTES {
         return Err(format!("{what} has {} bytes; at most {MAX_HEADER_BYTES} are sent", text.len()));
     }
+    // Lines are folded between words; words with letters beyond ASCII are encoded in short ones.
+    let longest = text.split_whitespace().filter(|word| word.is_ascii()).map(str::len).max().unwrap_or(0);
+    if longest > MAX_WORD_BYTES {
+        return Err(format!(
+            "{what} has a word of {longest} letters; at most {MAX_WORD_BYTES} fit into a line"
+        ));
+    }
     Ok(text.to_owned())
 }
 
@@ -248,7 +274,7 @@ fn checked_id(written: &str) -> Result<String, String> {
 /// A message id is ASCII.
 fn ascii_domain(address: &Address) -> String {
     let domain = address.domain();
-    url::Host::parse(domain).map_or_else(|_| "localhost".to_owned(), |host| host.to_string())
+    if domain.is_ascii() { domain.to_owned() } else { "localhost".to_owned() }
 }
 
 /// A value as an error shows it: one line, not long.

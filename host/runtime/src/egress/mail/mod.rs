@@ -1,6 +1,8 @@
 //! E-mail: messages of guests over the mail server that the operator configured.
 
 mod connection;
+#[cfg(test)]
+mod hard_cases;
 mod message;
 mod metered;
 mod settings;
@@ -12,7 +14,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::{Instant, timeout_at};
 
-pub(crate) use message::{Enclosure, Letter};
+pub(crate) use message::{Enclosure, Letter, check_mailbox};
 pub use settings::{SmtpEncryption, SmtpSettings};
 
 use super::{Bounds, client::Tls, pool::Pool};
