@@ -49,7 +49,7 @@ const WRONG_PLACES: [(When, char, bool); 10] = [
 /// The exports of all worlds, as `interface.function`.
 fn exports_of_the_interface() -> BTreeSet<String> {
     let mut resolve = Resolve::default();
-    resolve.push_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/action-1")).unwrap();
+    resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/action-1")).unwrap();
     let exported = resolve.worlds.iter().flat_map(|(_, world)| world.exports.values());
     let names = exported.flat_map(|item| match item {
         WorldItem::Interface { id, .. } => {
