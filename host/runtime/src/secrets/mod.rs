@@ -14,6 +14,7 @@ mod substitution;
 pub(crate) use handle::{Entry, Handles, neutralise};
 pub(crate) use placement::{fetch, place_handles, resolve_secret_names};
 pub use provider::{ChainedSecrets, EnvSecrets, FileSecrets, Secret, SecretError, SecretProvider};
+pub(crate) use redaction::Redaction;
 pub(crate) use reference::{Part, names_secret, parts};
 pub(crate) use signing::{KeyError, hmac, sign};
 pub(crate) use substitution::Refused;
