@@ -90,6 +90,7 @@ impl ConfiguredAction {
             said
         })
         .await;
+        self.permit.end_of_attempt();
         let (log_lines, log_dropped) = log.counts();
         let used = used.into_inner().unwrap_or_else(PoisonError::into_inner);
         let cpu_ms = u64::try_from(cpu.used().as_millis()).unwrap_or(u64::MAX);

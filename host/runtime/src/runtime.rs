@@ -16,7 +16,7 @@ use crate::{
     capability::Effective,
     cpu::CpuMeter,
     descriptor::Descriptor,
-    egress::{Clients, Decided, Egress, Permit, Services, Who},
+    egress::{Audit, Clients, Decided, Egress, Permit, Services, Who},
     engine::{self, EngineError},
     guest::{Call, Guest, Phase},
     hostapi::{LogSink, ProviderTokens, Tokens},
@@ -128,6 +128,7 @@ impl Shared {
         let who = Arc::new(Who { plugin: name.to_owned(), ..Who::default() });
         let permit = Arc::new(Permit {
             who: Arc::clone(&who),
+            audit: Audit::default(),
             effective: Effective::default(),
             handles: Handles::default(),
             client: self.egress.clients.of(&Effective::default(), None),
