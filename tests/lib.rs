@@ -1,5 +1,5 @@
 //! What tests and benchmarks of several packages start for themselves: an HTTP receiver, and servers of PostgreSQL, Redis,
-//! Memcached, search and mail.
+//! Memcached, search and mail. And WebAssembly that no compiler makes.
 
 mod certificate;
 mod cluster;
@@ -11,6 +11,7 @@ mod opensearch_server;
 mod receiver;
 mod redis_server;
 mod smtp_server;
+pub mod wasm;
 
 pub use certificate::Certificate;
 pub use cluster::Cluster;

@@ -76,7 +76,7 @@ impl Shop {
 
     /// A host in this process, as configured by default.
     pub(crate) async fn start(&self) -> Host {
-        let catalog = Arc::new(wiring::open_catalog(&self.config).unwrap());
+        let catalog = Arc::new(wiring::open_catalog(&self.config, None).unwrap());
         let settings = HostSettings::from(&self.config);
         Host::start(Arc::clone(&self.store), catalog, Arc::new(SystemClock), settings).await.unwrap()
     }

@@ -14,6 +14,11 @@ impl HostProcess {
         Self { child }
     }
 
+    /// Its process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it with SIGKILL, as a crash would.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");

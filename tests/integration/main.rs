@@ -5,6 +5,7 @@
 mod actions;
 mod alerts;
 mod batch;
+mod bombs;
 mod crash;
 mod delivery;
 mod destinations;

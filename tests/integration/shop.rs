@@ -35,6 +35,9 @@ pub(crate) trait Database {
 
     /// The first value that a query selects, as text; `None` for null and for no row.
     async fn ask(&self, query: &str) -> Result<Option<String>, String>;
+
+    /// All rows of all tables, as text.
+    async fn dump(&self) -> Result<String, String>;
 }
 
 /// A shop. Everything it made is gone when it is dropped.

@@ -1,8 +1,11 @@
 //! A shop's database as a file.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
-use rusqlite::{Connection, types::Value};
+use rusqlite::{
+    Connection,
+    types::{Value, ValueRef},
+};
 use tempfile::TempDir;
 
 use crate::shop::{Database, Shop};
@@ -48,4 +51,32 @@ impl Database for SqliteFile {
             Value::Blob(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         })
     }
+
+    async fn dump(&self) -> Result<String, String> {
+        dump(&self.connect()).map_err(|error| error.to_string())
+    }
+}
+
+fn dump(database: &Connection) -> rusqlite::Result<String> {
+    let mut all = String::new();
+    let mut tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+    for table in tables.query_map((), |row| row.get::<_, String>(0))? {
+        let table = table?;
+        let mut rows = database.prepare(&format!("SELECT * FROM \"{table}\""))?;
+        let columns = rows.column_count();
+        let mut rows = rows.query(())?;
+        while let Some(row) = rows.next()? {
+            let _ = write!(all, "{table}");
+            for column in 0..columns {
+                let _ = match row.get_ref(column)? {
+                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                        write!(all, " {}", String::from_utf8_lossy(bytes))
+                    }
+                    other => write!(all, " {other:?}"),
+                };
+            }
+            all.push('\n');
+        }
+    }
+    Ok(all)
 }

@@ -42,8 +42,17 @@ impl CompileCache {
         }
     }
 
-    /// The compiled form of the component with this digest, if it is there and this user's.
+    /// The compiled form of the component with this digest, if it is there, this user's and whole.
     pub(crate) fn load(&self, engine: &Engine, digest_hex: &str) -> Option<Component> {
+        let loaded = self.read(engine, digest_hex)?.inspect_err(|error| {
+            let file = self.path(digest_hex);
+            tracing::warn!(file = %file.display(), error = %format!("{error:#}"), "a compiled plugin does not load; it is made again");
+        });
+        loaded.ok()
+    }
+
+    /// The same, or why it does not load.
+    pub(crate) fn read(&self, engine: &Engine, digest_hex: &str) -> Option<wasmtime::Result<Component>> {
         let path = self.path(digest_hex);
         let about = fs::symlink_metadata(&path).ok()?;
         if !about.is_file() || about.uid() != self.owner || about.mode() & 0o077 != 0 {
@@ -55,21 +64,26 @@ impl CompileCache {
             reason = "the file was written by `store` below and nobody else can write to it"
         )]
         let component = unsafe { Component::deserialize_file(engine, &path) };
-        component
-            .inspect_err(|error| {
-                tracing::warn!(file = %path.display(), error = %format!("{error:#}"), "a compiled plugin does not load; it is made again");
-            })
-            .ok()
+        Some(component)
     }
 
     /// Keeps a compiled component. Failing only costs time at the next start.
     pub(crate) fn store(&self, digest_hex: &str, component: &Component) {
-        let path = self.path(digest_hex);
-        let written =
-            component.serialize().map_err(io::Error::other).and_then(|code| write_whole(&path, &code));
-        if let Err(error) = written {
-            tracing::warn!(file = %path.display(), %error, "a compiled plugin could not be kept");
+        let kept =
+            component.serialize().map_err(io::Error::other).and_then(|code| self.keep(digest_hex, &code));
+        if let Err(error) = kept {
+            let file = self.path(digest_hex);
+            tracing::warn!(file = %file.display(), %error, "a compiled plugin could not be kept");
         }
+    }
+
+    /// Keeps what was compiled for this engine.
+    pub(crate) fn keep(&self, digest_hex: &str, code: &[u8]) -> io::Result<()> {
+        write_whole(&self.path(digest_hex), code)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn path(&self, digest_hex: &str) -> PathBuf {

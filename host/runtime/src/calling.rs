@@ -81,6 +81,7 @@ impl ConfiguredAction {
             Ok((said, usage))
         })
         .await;
+        self.permit.end_of_attempt();
         let (said, used) = match ended {
             Ok((said, used)) => (said.map_err(Ended::Trapped), used),
             Err(ended) => (Err(ended), Usage::default()),

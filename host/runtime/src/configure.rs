@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use crate::{
     action::ConfiguredAction,
+    bindings::aftercommit::action::model::FieldProblem,
     capability::{Effective, Grants, Origin},
     connections::{self, lacking},
     default_destinations,
-    egress::{Decided, Permit, Who, check_mailbox},
+    egress::{Audit, Decided, Permit, Who, check_mailbox},
     guest::Phase,
     hostapi::{LogSink, Tokens},
     identities::identities,
@@ -82,6 +83,7 @@ impl Plugin {
             destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
         let permit = Arc::new(Permit {
             who,
+            audit: Audit::default(),
             effective,
             handles,
             client,
@@ -170,10 +172,7 @@ impl Plugin {
         .await;
         let problems = match said {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(problems)) => problems
-                .into_iter()
-                .map(|problem| ConfigProblem::new(plain(&problem.pointer), plain(&problem.message)))
-                .collect(),
+            Ok(Err(problems)) => said_by_plugin(&problems),
             Err(ended) => {
                 let failure = ended.failure(&limits, log.last_error().as_deref());
                 vec![ConfigProblem::new(
@@ -195,6 +194,22 @@ fn check_recipients(config: &Value, marks: &BTreeMap<String, Marks>) -> Result<(
         .filter_map(|(pointer, text)| Some(ConfigProblem::new(pointer, check_mailbox(text).err()?)))
         .collect();
     if problems.is_empty() { Ok(()) } else { Err(ConfigureError { problems }) }
+}
+
+/// Problems that are told of those that a plugin finds, and the letters of each: they stand in a log and in a table.
+const MAX_PROBLEMS: usize = 20;
+const MAX_PROBLEM_CHARS: usize = 500;
+
+fn said_by_plugin(problems: &[FieldProblem]) -> Vec<ConfigProblem> {
+    let short = |text: &str| plain(&text.chars().take(MAX_PROBLEM_CHARS).collect::<String>()).into_owned();
+    let told = problems.iter().take(MAX_PROBLEMS);
+    let mut told: Vec<_> =
+        told.map(|problem| ConfigProblem::new(short(&problem.pointer), short(&problem.message))).collect();
+    match problems.len().saturating_sub(MAX_PROBLEMS) {
+        0 => {}
+        more => told.push(ConfigProblem::new("", format!("the plugin finds {more} problems more"))),
+    }
+    told
 }
 
 /// Whether each event may have a URL of its own.
@@ -245,4 +260,17 @@ fn compile_templates(
         }
     }
     if problems.is_empty() { Ok(templates) } else { Err(ConfigureError { problems }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_finds_wrong_is_told_in_bounds() {
+        let problem = FieldProblem { pointer: "/x\u{1b}".into(), message: "m".repeat(1 << 20) };
+        let told = ConfigureError { problems: said_by_plugin(&vec![problem; 1000]) }.to_string();
+        assert!(told.starts_with("/x\u{fffd}: mmm") && told.ends_with("finds 980 problems more"), "{told}");
+        assert!(told.len() < 20_000, "{}", told.len());
+    }
 }

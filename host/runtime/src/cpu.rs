@@ -59,6 +59,16 @@ impl CpuMeter {
         Duration::from_nanos(self.used_ns.load(Relaxed)) + self.turn()
     }
 
+    /// What is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.budget.saturating_sub(self.used())
+    }
+
+    /// Counts work that another thread did for the call.
+    pub(crate) fn charge(&self, work: Duration) {
+        self.used_ns.fetch_add(u64::try_from(work.as_nanos()).unwrap_or(IDLE), Relaxed);
+    }
+
     /// What a guest does at a tick: go on, let others have their turn, or end. Also a guest that only calls functions of
     /// the host that answer at once comes here: it must yield too, or nothing else could end it.
     pub(crate) fn tick(&self) -> UpdateDeadline {

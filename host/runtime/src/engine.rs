@@ -47,13 +47,18 @@ pub(crate) fn start(settings: &RuntimeSettings) -> Result<(Engine, std::sync::Ar
                 "the pool of WebAssembly instances can not be reserved; instances are allocated one by one, which is \
                  several times slower: lower max_instances, or raise the limit of virtual memory"
             );
-            Engine::new(&config(InstanceAllocationStrategy::OnDemand))
-                .map_err(|error| EngineError::Engine(format!("{error:#}")))?
+            compiling()?
         }
     };
     let ticker = Ticker::start(&engine, Duration::from_millis(settings.tick_ms.max(1)))
         .map_err(EngineError::Ticker)?;
     Ok((engine, ticker))
+}
+
+/// An engine without a pool; what it compiles, one with a pool runs.
+pub(crate) fn compiling() -> Result<Engine, EngineError> {
+    Engine::new(&config(InstanceAllocationStrategy::OnDemand))
+        .map_err(|error| EngineError::Engine(format!("{error:#}")))
 }
 
 fn config(allocation: InstanceAllocationStrategy) -> Config {
@@ -92,4 +97,22 @@ fn pool(settings: &RuntimeSettings) -> InstanceAllocationStrategy {
         .async_stack_keep_resident(STACK_KEPT_BYTES)
         .pagemap_scan(Enabled::Auto);
     InstanceAllocationStrategy::Pooling(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    use super::*;
+
+    #[test]
+    fn what_one_engine_compiles_the_other_runs() {
+        let fingerprint = |engine: &Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        let pooling = Engine::new(&config(pool(&RuntimeSettings::default()))).unwrap();
+        assert_eq!(fingerprint(&compiling().unwrap()), fingerprint(&pooling));
+    }
 }

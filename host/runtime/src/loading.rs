@@ -1,6 +1,11 @@
 //! From a file to a compiled component, or to one clear reason why not.
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{
+    borrow::Cow,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{
@@ -9,9 +14,9 @@ use wasmtime::{
 };
 
 use crate::{
-    cache::CompileCache,
     descriptor::DescriptorError,
     limits::Limits,
+    plain::one_line,
     world::{Misfit, PLUGIN, provided},
 };
 
@@ -35,11 +40,23 @@ pub enum LoadError {
         /// The system's reason.
         why: std::io::Error,
     },
-    /// The file is larger than any component.
-    #[error("the component has {size_bytes} bytes; at most {MAX_COMPONENT_BYTES} are loaded")]
+    /// The file is larger than the host loads.
+    #[error("the component has more than {limit_bytes} bytes (`max_component_mb` in [runtime])")]
     TooLarge {
-        /// Its size.
-        size_bytes: u64,
+        /// The host's limit.
+        limit_bytes: u64,
+    },
+    /// It is made to be compiled for long, or has parts that no compiler of a language makes.
+    #[error("the component has {what}")]
+    TooHeavy {
+        /// What it has too much of.
+        what: String,
+    },
+    /// Its compilation was ended.
+    #[error("compiling the component takes more than {bound}")]
+    TooCostly {
+        /// What it used up, and who sets that.
+        bound: String,
     },
     /// The expected digest is not written as one.
     #[error("`{0}` is not a digest; write sha256: and 64 hexadecimal digits")]
@@ -88,8 +105,41 @@ pub enum LoadError {
     Descriptor(#[from] DescriptorError),
 }
 
-/// No component is larger: the largest known, of Python, have 40 MB.
-const MAX_COMPONENT_BYTES: u64 = 256 << 20;
+/// What is told of a library's reason. It may repeat names of any length.
+const MAX_REASON_CHARS: usize = 300;
+
+impl LoadError {
+    /// A component that a library does not take, with its reason.
+    pub(crate) fn damaged(reason: &dyn std::fmt::Display) -> Self {
+        let reason = reason.to_string();
+        Self::Damaged { why: one_line(&reason).chars().take(MAX_REASON_CHARS).collect() }
+    }
+}
+
+/// A component's bytes, the expected ones, and not looked at.
+pub(crate) struct Whole {
+    pub(crate) bytes: Cow<'static, [u8]>,
+    /// `sha256:` and their digest.
+    pub(crate) digest: String,
+}
+
+impl Whole {
+    /// Reads a component. Takes its time.
+    pub(crate) fn read(
+        source: ComponentSource,
+        expected_digest: Option<&str>,
+        limit_bytes: u64,
+    ) -> Result<Self, LoadError> {
+        let bytes = source.read(limit_bytes)?;
+        let digest = digest(&bytes);
+        check_digest(expected_digest, &digest)?;
+        Ok(Self { bytes, digest })
+    }
+
+    pub(crate) fn digest_hex(&self) -> &str {
+        self.digest.trim_start_matches("sha256:")
+    }
+}
 
 /// A component that was read and compiled.
 pub(crate) struct Compiled {
@@ -102,19 +152,37 @@ pub(crate) struct Compiled {
 
 impl ComponentSource {
     /// The bytes, none of them looked at yet.
-    pub(crate) fn read(self) -> Result<Cow<'static, [u8]>, LoadError> {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes),
+    fn read(self, limit_bytes: u64) -> Result<Cow<'static, [u8]>, LoadError> {
+        let bytes = match self {
+            Self::Bytes(bytes) => bytes,
             Self::File(path) => {
-                let unreadable = |why| LoadError::Unreadable { path: path.clone(), why };
-                let size_bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
-                if size_bytes > MAX_COMPONENT_BYTES {
-                    return Err(LoadError::TooLarge { size_bytes });
-                }
-                Ok(Cow::Owned(std::fs::read(&path).map_err(unreadable)?))
+                Cow::Owned(read_file(&path, limit_bytes).map_err(|why| LoadError::Unreadable { path, why })?)
             }
+        };
+        if bytes.len() as u64 > limit_bytes {
+            return Err(LoadError::TooLarge { limit_bytes });
         }
+        Ok(bytes)
     }
+}
+
+/// A file, or its beginning, which is longer than the limit. What has no length of its own, such as a device, is not read:
+/// it might not end.
+fn read_file(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Does work that takes its time.
+pub(crate) async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(LoadError::Damaged { why: format!("the compiler gave up: {error}") }))
 }
 
 /// `sha256:` and the digest of the bytes.
@@ -128,7 +196,7 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 }
 
 /// Whether the bytes are the expected ones.
-pub(crate) fn check_digest(expected: Option<&str>, found: &str) -> Result<(), LoadError> {
+fn check_digest(expected: Option<&str>, found: &str) -> Result<(), LoadError> {
     let Some(expected) = expected else { return Ok(()) };
     let normal = expected.to_ascii_lowercase();
     let hex = normal
@@ -141,26 +209,8 @@ pub(crate) fn check_digest(expected: Option<&str>, found: &str) -> Result<(), Lo
     }
 }
 
-/// Compiles a component, or takes it from the cache. Blocks for as long as that takes.
-pub(crate) fn compile(
-    engine: &Engine,
-    cache: Option<&CompileCache>,
-    bytes: &[u8],
-    digest: String,
-) -> Result<Compiled, LoadError> {
-    look_at_header(bytes)?;
-    let hex = digest.trim_start_matches("sha256:");
-    let component = if let Some(cached) = cache.and_then(|cache| cache.load(engine, hex)) {
-        cached
-    } else {
-        // `from_binary` takes WebAssembly only, neither its text form nor native code.
-        let component = Component::from_binary(engine, bytes)
-            .map_err(|error| LoadError::Damaged { why: error.root_cause().to_string() })?;
-        if let Some(cache) = cache {
-            cache.store(hex, &component);
-        }
-        component
-    };
+/// What a compiled component imports and exports, if that is what plugins do.
+pub(crate) fn examine(engine: &Engine, component: Component, whole: &Whole) -> Result<Compiled, LoadError> {
     let world = component.component_type();
     let imports: Vec<String> = world.imports(engine).map(|(name, _)| name.to_owned()).collect();
     let exports: Vec<String> = world.exports(engine).map(|(name, _)| name.to_owned()).collect();
@@ -174,7 +224,8 @@ pub(crate) fn compile(
         return Err(LoadError::OtherWorld(misfit));
     }
     let exports_batch = exported("aftercommit:action/batch");
-    Ok(Compiled { component, digest, size_bytes: bytes.len() as u64, imports, exports_batch })
+    let (digest, size_bytes) = (whole.digest.clone(), whole.bytes.len() as u64);
+    Ok(Compiled { component, digest, size_bytes, imports, exports_batch })
 }
 
 /// A component whose interfaces have our names and do not link. The linker's message is searched for the names only.
@@ -194,7 +245,8 @@ pub(crate) fn unlinkable(compiled: &Compiled, engine: &Engine, error: &wasmtime:
     LoadError::OtherWorld(Misfit { differs, ..Misfit::default() })
 }
 
-fn look_at_header(bytes: &[u8]) -> Result<(), LoadError> {
+/// What a file is by its first bytes.
+pub(crate) fn look_at_header(bytes: &[u8]) -> Result<(), LoadError> {
     if Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF") {
         return Err(LoadError::Precompiled);
     }

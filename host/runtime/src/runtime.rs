@@ -16,7 +16,7 @@ use crate::{
     capability::Effective,
     cpu::CpuMeter,
     descriptor::Descriptor,
-    egress::{Clients, Decided, Egress, Permit, Services, Who},
+    egress::{Audit, Clients, Decided, Egress, Permit, Services, Who},
     engine::{self, EngineError},
     guest::{Call, Guest, Phase},
     hostapi::{LogSink, ProviderTokens, Tokens},
@@ -24,7 +24,7 @@ use crate::{
     lanes::Lanes,
     limits::Limits,
     linking::{self, Linked},
-    loading::{self, Compiled, ComponentSource, LoadError},
+    loading::{self, Compiled, ComponentSource, LoadError, Whole},
     plugin::{Loaded, Plugin},
     secrets::{Handles, SecretProvider},
     settings::RuntimeSettings,
@@ -50,7 +50,9 @@ pub(crate) struct Shared {
     pub(crate) warm: Arc<Semaphore>,
     lanes: Lanes,
     linker: Linker<Guest>,
-    cache: Option<CompileCache>,
+    pub(crate) cache: Option<CompileCache>,
+    /// The right to compile: whoever compiles has all the processors that others leave.
+    pub(crate) compiling: Semaphore,
     /// By digest: the same component is compiled and described once, whatever names it has.
     loaded: Mutex<HashMap<String, Weak<Loaded>>>,
 }
@@ -78,14 +80,15 @@ impl Runtime {
             secrets,
             linker,
             cache,
+            compiling: Semaphore::new(1),
             loaded: Mutex::default(),
             settings,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Loads a component under the name that operators gave it. Compiling takes as long as it takes, on a thread of
-    /// its own; a cached component takes under a millisecond.
+    /// Loads a component under the name that operators gave it. Compiling takes its time, one component at a time; one
+    /// that was compiled before takes under a millisecond.
     pub async fn load(
         &self,
         name: &str,
@@ -94,34 +97,28 @@ impl Runtime {
     ) -> Result<Arc<Plugin>, LoadError> {
         let expected = expected_digest.map(str::to_owned);
         let builtin = matches!(component, ComponentSource::Bytes(_));
-        let shared = Arc::clone(&self.shared);
-        let found = tokio::task::spawn_blocking(move || shared.compile(component, expected.as_deref()))
-            .await
-            .map_err(|error| LoadError::Damaged { why: format!("the compiler gave up: {error}") })??;
-        let loaded = match found {
-            Found::Known(loaded) => loaded,
-            Found::New(compiled) => self.shared.describe(name, *compiled).await?,
+        let limit_bytes = self.shared.settings.max_component_bytes;
+        let read = move || Whole::read(component, expected.as_deref(), limit_bytes);
+        let whole = loading::on_a_thread(read).await?;
+        let loaded = match self.shared.known(&whole.digest) {
+            Some(loaded) => loaded,
+            // Boxed: it is large, and seldom.
+            None => Box::pin(self.shared.fresh(name, whole)).await?,
         };
         Ok(Arc::new(Plugin { name: name.to_owned(), builtin, loaded, runtime: Arc::clone(&self.shared) }))
     }
 }
 
-enum Found {
-    Known(Arc<Loaded>),
-    New(Box<Compiled>),
-}
-
 impl Shared {
-    fn compile(&self, source: ComponentSource, expected: Option<&str>) -> Result<Found, LoadError> {
-        let bytes = source.read()?;
-        let digest = loading::digest(&bytes);
-        loading::check_digest(expected, &digest)?;
-        let known =
-            self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).and_then(Weak::upgrade);
-        if let Some(loaded) = known {
-            return Ok(Found::Known(loaded));
-        }
-        loading::compile(&self.engine, self.cache.as_ref(), &bytes, digest).map(Box::new).map(Found::New)
+    async fn fresh(self: &Arc<Self>, name: &str, whole: Whole) -> Result<Arc<Loaded>, LoadError> {
+        let compiled = self.compile(whole).await?;
+        self.describe(name, compiled).await
+    }
+
+    /// The component of this digest, if it is in use.
+    fn known(&self, digest: &str) -> Option<Arc<Loaded>> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.get(digest).and_then(Weak::upgrade)
     }
 
     /// Links a component and asks it what it is.
@@ -132,6 +129,7 @@ impl Shared {
         let who = Arc::new(Who { plugin: name.to_owned(), ..Who::default() });
         let permit = Arc::new(Permit {
             who: Arc::clone(&who),
+            audit: Audit::default(),
             effective: Effective::default(),
             handles: Handles::default(),
             client: self.egress.clients.of(&Effective::default(), None),

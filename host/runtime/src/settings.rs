@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
+    compiler::Compiler,
     egress::{MemcachedSettings, RedisSettings, SmtpSettings},
     limits::Limits,
 };
@@ -13,6 +14,11 @@ pub struct RuntimeSettings {
     /// Where compiled components are kept. Made with mode 0700; nothing is cached when absent or when the folder is
     /// open to others.
     pub cache_dir: Option<PathBuf>,
+    /// Largest component. Default 64 MiB; those of Python have 18 to 40.
+    pub max_component_bytes: u64,
+    /// Compiles components in a process of its own, if there is a `cache_dir`, bounded in time and memory. Without it they
+    /// are compiled in this process, bounded only by what they weigh.
+    pub compiler: Option<Compiler>,
     /// Instances that run at the same time. Above it, attempts wait.
     pub max_instances: u32,
     /// Idle instances kept for actions with `limits.reuse`, over all actions.
@@ -44,6 +50,8 @@ impl Default for RuntimeSettings {
     fn default() -> Self {
         Self {
             cache_dir: None,
+            max_component_bytes: 64 << 20,
+            compiler: None,
             // Four times the default number of concurrent deliveries: some wait in host calls.
             max_instances: 256,
             max_warm_instances: 64,

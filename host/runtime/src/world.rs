@@ -13,14 +13,22 @@ pub struct Misfit {
     pub differs: Vec<String>,
 }
 
+/// Names that are told of each kind; a component may have any number of any length.
+const MAX_NAMES: usize = 20;
+const MAX_NAME_CHARS: usize = 200;
+
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the component is not an action of this host (world aftercommit:action/action@1)")?;
         let mut block = |title: &str, names: &[String]| {
-            for (position, name) in names.iter().enumerate() {
+            for (position, name) in names.iter().take(MAX_NAMES).enumerate() {
+                let name: String = name.chars().take(MAX_NAME_CHARS).collect();
                 write!(f, "\n  {:<17}{name}", if position == 0 { title } else { "" })?;
             }
-            Ok(())
+            match names.len().saturating_sub(MAX_NAMES) {
+                0 => Ok(()),
+                more => write!(f, "\n  {:<17}and {more} more", ""),
+            }
         };
         block("needs:", &self.needs)?;
         if !self.needs.is_empty() {
@@ -100,6 +108,13 @@ pub(crate) fn provided(import: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misfit_is_told_in_bounds() {
+        let needs = (0..1000).map(|number| format!("a{number}:{}/x", "b".repeat(1000))).collect();
+        let told = Misfit { needs, ..Misfit::default() }.to_string();
+        assert!(told.contains("and 980 more") && told.len() < 10_000, "{told}");
+    }
 
     #[test]
     fn interfaces_are_known_by_package_and_version() {

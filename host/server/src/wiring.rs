@@ -1,10 +1,10 @@
 //! Puts the parts together as the configuration says: the only place that names a database backend.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use aftercommit_core::{Clock, SystemClock};
 use aftercommit_runtime::{
-    ChainedSecrets, EnvSecrets, FileSecrets, Runtime, RuntimeSettings, SecretProvider,
+    ChainedSecrets, Compiler, EnvSecrets, FileSecrets, Runtime, RuntimeSettings, SecretProvider,
 };
 use aftercommit_store::{
     Backend, StoreError,
@@ -37,11 +37,20 @@ pub async fn open_store(config: &DatabaseConfig, create: bool) -> Result<Arc<dyn
     }
 }
 
-/// The engine and the plugins that it can run.
-pub fn open_catalog(config: &Config) -> Result<Catalog> {
+/// The engine and the plugins that it can run. `compiler_program` is one that begins with
+/// [`compile_if_asked`](aftercommit_runtime::compile_if_asked): without one, plugins are compiled in this process.
+pub fn open_catalog(config: &Config, compiler_program: Option<PathBuf>) -> Result<Catalog> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let bounds = &config.runtime;
+    let compiler = |program| Compiler {
+        program,
+        cpu_secs: bounds.compile_cpu_secs,
+        memory_mb: bounds.compile_memory_mb,
+    };
     let settings = RuntimeSettings {
-        cache_dir: config.runtime.cache_dir.clone().or_else(default_cache_dir),
+        cache_dir: bounds.cache_dir.clone().or_else(default_cache_dir),
+        max_component_bytes: bounds.max_component_mb << 20,
+        compiler: compiler_program.map(compiler),
         max_instances: u32::try_from(config.dispatch.max_concurrency).unwrap_or(u32::MAX),
         services: services::settings(config)?,
         ..RuntimeSettings::default()
@@ -60,9 +69,8 @@ fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
 }
 
 /// The user's own cache folder (XDG Base Directory Specification), which nobody else can write to.
-fn default_cache_dir() -> Option<std::path::PathBuf> {
-    let from =
-        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(std::path::PathBuf::from);
+fn default_cache_dir() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache")))?;
     Some(base.join("aftercommit"))
 }

@@ -98,4 +98,20 @@ impl Database for PostgresDatabase {
         let rows = self.rows(query).await?;
         Ok(rows.first().and_then(|row| row.get_unchecked::<Option<String>, _>(0)))
     }
+
+    async fn dump(&self) -> Result<String, String> {
+        let tables = self
+            .column(
+                "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
+                 WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')",
+            )
+            .await?;
+        let mut all = Vec::new();
+        for table in tables {
+            // Bytes as text, where they are text.
+            let rows = format!("SET bytea_output = 'escape'; SELECT '{table} ' || t::text FROM {table} t");
+            all.extend(self.column(&rows).await?);
+        }
+        Ok(all.join("\n"))
+    }
 }

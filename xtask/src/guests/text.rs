@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
-/// The world of actions that take one delivery at a time.
-const WORLD: &str = "action";
+/// The world with every export that there is.
+const WORLD: &str = "batch-action";
 
 /// The module of a text, with the description of its world in it.
 pub(crate) fn module(text: &Path, wit: &Path) -> Result<Vec<u8>> {

@@ -45,15 +45,17 @@ impl Permit {
 
     /// A denial, told to the guest and to the audit.
     pub(super) fn denied(&self, shown: &str, why: &str) -> EgressError {
-        tracing::warn!(
-            target: "aftercommit::audit",
-            plugin = self.who.plugin,
-            observer = self.who.observer,
-            action = self.who.action,
-            destination = shown,
-            reason = why,
-            "a request was denied"
-        );
+        if self.audit.admits((shown, why)) {
+            tracing::warn!(
+                target: "aftercommit::audit",
+                plugin = self.who.plugin,
+                observer = self.who.observer,
+                action = self.who.action,
+                destination = shown,
+                reason = why,
+                "a request was denied"
+            );
+        }
         EgressError::Denied(format!("{shown}: {why}"))
     }
 

@@ -4,6 +4,7 @@
 //! This module knows nothing of WebAssembly.
 
 mod address;
+mod audit;
 mod client;
 mod decision;
 mod dial;
@@ -25,6 +26,7 @@ use std::{sync::Arc, time::Instant};
 use aftercommit_core::Clock;
 use bytes::Bytes;
 
+pub(crate) use audit::Audit;
 pub(crate) use client::{Client, Clients};
 pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply, check_mailbox};
@@ -54,6 +56,7 @@ pub(crate) struct Egress {
 pub(crate) struct Permit {
     /// For the audit: plugin, observer and action.
     pub(crate) who: Arc<Who>,
+    pub(crate) audit: Audit,
     pub(crate) effective: Effective,
     pub(crate) handles: Handles,
     pub(crate) client: Arc<Client>,

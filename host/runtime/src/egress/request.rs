@@ -64,9 +64,20 @@ impl Decided {
     }
 
     fn remember(&self, text: &str, target: &Target) {
+        // It is kept for as long as the action is, and a guest writes it.
+        if text.len() > MAX_REMEMBERED_BYTES {
+            return;
+        }
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((text.to_owned(), target.clone()));
     }
 }
+
+/// Longer URLs are decided on each time.
+const MAX_REMEMBERED_BYTES: usize = 4 << 10;
+/// Longer URLs are sent by no client: `http` takes 65,534 bytes.
+const MAX_URL_BYTES: usize = 64 << 10;
+/// Headers of one request. The map of them ends the program at some ten thousand, and most servers take a hundred.
+const MAX_HEADERS: usize = 1000;
 
 const NOT_A_VALUE: &str = "has a value that HTTP does not allow (a line break or a control character)";
 
@@ -76,11 +87,18 @@ impl Permit {
         if let Some(target) = self.decided.recall(text) {
             return Ok(target);
         }
+        if text.len() > MAX_URL_BYTES {
+            let why = format!("a URL has {} bytes; at most {MAX_URL_BYTES} are sent", text.len());
+            return Err(EgressError::InvalidRequest(why));
+        }
         let secret = Handles::suspects(text);
         let (written, used) = if secret { self.handles.url(text) } else { (text.to_owned(), Vec::new()) };
         // A URL with a secret in it is not shown at all: a plugin could read the secret from the error.
-        let unparsed =
-            if secret { "the URL (not shown, it holds a secret)".to_owned() } else { format!("`{text}`") };
+        let unparsed = if secret {
+            "the URL (not shown, it holds a secret)".to_owned()
+        } else {
+            format!("`{}`", cut(text.to_owned()))
+        };
         let url = Url::parse(&written)
             .map_err(|error| EgressError::InvalidRequest(format!("{unparsed} is not a URL: {error}")))?;
         let shown = if secret { unparsed } else { shown(&url) };
@@ -130,6 +148,11 @@ impl Permit {
         with_secrets: bool,
     ) -> Result<Hop, EgressError> {
         let Target { url, origin, shown } = target;
+        if request.headers.len() > MAX_HEADERS {
+            let count = request.headers.len();
+            let why = format!("the request has {count} headers; at most {MAX_HEADERS} are sent");
+            return Err(EgressError::InvalidRequest(why));
+        }
         let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
         for (name, value) in &request.headers {
             if let Some((name, value)) = self.header(name, value, &origin, &shown, with_secrets)? {
@@ -238,7 +261,18 @@ fn shown(url: &Url) -> String {
     // Neither can fail on a URL that has a host; on one without there is no user information.
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
-    shown.into()
+    cut(shown.into())
+}
+
+/// A URL in errors and in the audit; a guest may write one of any length.
+const MAX_SHOWN_CHARS: usize = 300;
+
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_SHOWN_CHARS) {
+        text.truncate(end);
+        text.push_str("..");
+    }
+    text
 }
 
 /// Methods that are about the connection, not about what is at its end, in any case of letters: the forbidden methods of
@@ -252,4 +286,22 @@ pub(super) fn method(text: &str) -> Result<Method, EgressError> {
         let shown: String = text.escape_debug().take(40).collect();
         EgressError::InvalidRequest(format!("`{shown}` is not a method that can be sent"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_and_shown_of_a_url_is_bounded() {
+        let url = Url::parse(&format!("https://a.example/{}?key=x", "p".repeat(5000))).unwrap();
+        let shown = shown(&url);
+        assert!(shown.starts_with("https://a.example/ppp") && shown.ends_with("p..") && shown.len() == 302);
+        let decided = Decided::default();
+        let target = Target { origin: Origin::of(&url).unwrap(), shown: shown.into(), url };
+        decided.remember(target.url.as_str(), &target);
+        assert!(decided.recall(target.url.as_str()).is_none());
+        decided.remember("https://a.example/", &target);
+        assert!(decided.recall("https://a.example/").is_some());
+    }
 }

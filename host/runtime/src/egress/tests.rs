@@ -18,7 +18,9 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{Bounds, Clients, Decided, Egress, EgressError, Permit, Request, Services, Who, names::Names};
+use super::{
+    Audit, Bounds, Clients, Decided, Egress, EgressError, Permit, Request, Services, Who, names::Names,
+};
 use crate::{
     capability::{Effective, Need, Needs, PrivateNetwork},
     hostapi::{ProviderTokens, Tokens},
@@ -95,6 +97,7 @@ fn egress(pair: &Pair, answers: &[&[&str]]) -> (Egress, Permit, Arc<Script>) {
     };
     let permit = Permit {
         who: Arc::<Who>::default(),
+        audit: Audit::default(),
         client: clients.of(&effective, None),
         identified: Vec::new(),
         effective,

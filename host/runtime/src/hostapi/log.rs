@@ -75,14 +75,7 @@ impl LogSink {
 
     fn write(&self, level: Level, message: &str, fields: &[(String, String)]) {
         let message = &*one_line(message);
-        if !self.admit(level, message, fields) {
-            return;
-        }
-        let mut text = String::new();
-        for (name, value) in fields {
-            let name = one_line(name);
-            let _ = write!(text, "{}{name}={value:?}", if text.is_empty() { "" } else { " " });
-        }
+        let Some(text) = self.admitted(level, message, self.fields(fields)) else { return };
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -104,14 +97,30 @@ impl LogSink {
         }
     }
 
-    fn admit(&self, level: Level, message: &str, fields: &[(String, String)]) -> bool {
-        let size: usize =
-            message.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    /// The fields as they are logged, unless they alone are more than may be logged. Written out, a field is longer than its
+    /// name and value, also where both are empty.
+    fn fields(&self, fields: &[(String, String)]) -> Option<String> {
+        let mut text = String::new();
+        for (name, value) in fields {
+            if (text.len() + name.len() + value.len()) as u64 > self.max_bytes {
+                return None;
+            }
+            let name = one_line(name);
+            let _ = write!(text, "{}{name}={value:?}", if text.is_empty() { "" } else { " " });
+        }
+        Some(text)
+    }
+
+    /// The fields of a line that is logged; `fields` are none where they are too many.
+    fn admitted(&self, level: Level, message: &str, fields: Option<String>) -> Option<String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if level == Level::Error {
             state.last_error = Some(message.chars().take(LAST_ERROR_CHARS).collect());
         }
-        if state.lines >= self.max_lines || state.bytes.saturating_add(size as u64) > self.max_bytes {
+        let room = self.max_bytes.saturating_sub(state.bytes);
+        let size = |fields: &String| (message.len() + fields.len()) as u64;
+        let fields = fields.filter(|fields| state.lines < self.max_lines && size(fields) <= room);
+        let Some(fields) = fields else {
             state.dropped += 1;
             if state.dropped == 1 {
                 tracing::warn!(
@@ -121,11 +130,11 @@ impl LogSink {
                     "a plugin logs more than its limit; further lines of this attempt are dropped"
                 );
             }
-            return false;
-        }
+            return None;
+        };
         state.lines += 1;
-        state.bytes += size as u64;
-        true
+        state.bytes += size(&fields);
+        Some(fields)
     }
 
     /// A standard stream that ends here, a line a line.
@@ -201,5 +210,20 @@ mod tests {
         }
         assert_eq!(sink.counts(), (2, 3));
         assert_eq!(sink.last_error().as_deref(), Some("0123456789"));
+    }
+
+    #[test]
+    fn fields_count_as_they_are_written() {
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let sink = LogSink::new(Arc::default(), String::new(), 100, 100);
+        sink.write(Level::Info, "", &vec![field("", ""); 1_000_000]);
+        sink.write(Level::Info, "", &[field("a", &"\u{1b}".repeat(30))]);
+        assert_eq!(
+            sink.counts(),
+            (0, 2),
+            "empty fields have their signs, and control characters are written out"
+        );
+        sink.write(Level::Info, "", &[field("a", "1"), field("b", "")]);
+        assert_eq!(sink.counts(), (1, 2));
     }
 }

@@ -39,13 +39,15 @@ impl Guest {
 
 /// A handle that is not one of this action's.
 pub(super) fn unknown(permit: &Permit) -> SecretError {
-    tracing::warn!(
-        target: "aftercommit::audit",
-        plugin = permit.who.plugin,
-        observer = permit.who.observer,
-        action = permit.who.action,
-        "a plugin named a secret that is not granted to its action"
-    );
+    if permit.audit.admits("no handle") {
+        tracing::warn!(
+            target: "aftercommit::audit",
+            plugin = permit.who.plugin,
+            observer = permit.who.observer,
+            action = permit.who.action,
+            "a plugin named a secret that is not granted to its action"
+        );
+    }
     SecretError::Denied(
         "this is not the handle of a secret of this action; write ${secret:NAME} into its configuration"
             .to_owned(),
@@ -98,15 +100,17 @@ impl Host for Guest {
         };
         let permit = &self.call.permit;
         let granted = permit.effective.reveal.contains(&entry.name);
-        tracing::warn!(
-            target: "aftercommit::audit",
-            plugin = permit.who.plugin,
-            observer = permit.who.observer,
-            action = permit.who.action,
-            secret = entry.name,
-            granted,
-            "a plugin asked for the text of a secret"
-        );
+        if permit.audit.admits(("reveal", &entry.name)) {
+            tracing::warn!(
+                target: "aftercommit::audit",
+                plugin = permit.who.plugin,
+                observer = permit.who.observer,
+                action = permit.who.action,
+                secret = entry.name,
+                granted,
+                "a plugin asked for the text of a secret"
+            );
+        }
         if !granted {
             let why = format!("`{}` is not in the action's `grants.reveal`", entry.name);
             return Ok(Err(SecretError::Denied(why)));

@@ -1,6 +1,6 @@
 //! `template`: the host's template language for text that only the guest can complete.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use handlebars::Context;
 
@@ -22,7 +22,9 @@ impl Host for Guest {
             return Ok(Err("templates are not rendered during `describe`".to_owned()));
         }
         let max_bytes = self.call.limits.rendered_bytes;
-        let deadline = self.call.deadline;
+        // It is the guest's work, wherever it is done.
+        let cpu = Arc::clone(&self.call.cpu);
+        let deadline = self.call.deadline.min(Instant::now() + cpu.left());
         // Each value in a template may write all of it.
         if data.len() as u64 > max_bytes {
             let why = format!(
@@ -33,9 +35,13 @@ impl Host for Guest {
         }
         // On a thread of its own: a guest's template may take long, and the template parser refuses to work on a
         // guest's stack, because it can not see where that ends.
-        let rendered =
-            tokio::task::spawn_blocking(move || render(&text, escaping.into(), &data, max_bytes, deadline))
-                .await;
+        let rendered = tokio::task::spawn_blocking(move || {
+            let started = Instant::now();
+            let rendered = render(&text, escaping.into(), &data, max_bytes, deadline);
+            cpu.charge(started.elapsed());
+            rendered
+        })
+        .await;
         Ok(rendered.unwrap_or_else(|_| Err("the template could not be rendered".to_owned())))
     }
 }

@@ -175,7 +175,7 @@ mod tests {
         },
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
         cpu::CpuMeter,
-        egress::{Clients, Decided, Egress, Permit, Services, Who},
+        egress::{Audit, Clients, Decided, Egress, Permit, Services, Who},
         guest::Phase,
         hostapi::{LogSink, ProviderTokens},
         lanes::Lanes,
@@ -231,6 +231,7 @@ mod tests {
         let who = Arc::<Who>::default();
         let permit = Arc::new(Permit {
             who: Arc::clone(&who),
+            audit: Audit::default(),
             effective,
             handles,
             client,

@@ -17,6 +17,7 @@ pub(crate) use form::{SecretForm, check_forms};
 pub(crate) use handle::{Entry, Handles, neutralise};
 pub(crate) use placement::{as_written, fetch, place_handles, resolve_secret_names};
 pub use provider::{ChainedSecrets, EnvSecrets, FileSecrets, Secret, SecretError, SecretProvider};
+pub(crate) use redaction::Redaction;
 pub(crate) use reference::{Part, names_secret, parts};
 pub(crate) use service_account::KeyFile;
 pub(crate) use signing::{KeyError, hmac, sign};

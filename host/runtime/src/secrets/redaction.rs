@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     handle::{Entry, Handles},
+    provider::Secret,
     substitution::percent_encode,
 };
 use crate::templates::Escaping;
@@ -43,15 +44,8 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
 
 impl Handles {
     /// The same bytes without any secret of this action. Bytes that hold none, which is almost all, are not copied.
-    pub(crate) fn redact(&self, mut bytes: Bytes) -> Bytes {
-        for entry in self.all() {
-            for spelling in entry.secret.spellings() {
-                if stands_in(&bytes, spelling) {
-                    bytes = replace(&bytes, spelling);
-                }
-            }
-        }
-        bytes
+    pub(crate) fn redact(&self, bytes: Bytes) -> Bytes {
+        self.all().iter().fold(bytes, |bytes, entry| without(bytes, &entry.secret))
     }
 
     /// A text for people without any secret of this action.
@@ -74,6 +68,52 @@ impl Handles {
         bytes.truncate(bytes.len().saturating_sub(longest.unwrap_or_default().saturating_sub(1)));
         bytes
     }
+}
+
+/// The secrets of the host's own that a configured server knows, because the host logs in with them.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Redaction(Vec<Secret>);
+
+/// The user that a Redis server has when nobody made one: no secret, and a word of honest answers.
+const NO_USER: &str = "default";
+
+impl Redaction {
+    /// A password, wherever it stands.
+    pub(crate) fn of_password(password: &Secret) -> Self {
+        Self(vec![password.clone()])
+    }
+
+    /// User name and password, and both as they are sent together (RFC 4616, 2).
+    pub(crate) fn of_login(username: Option<&str>, password: &Secret) -> Self {
+        let username = username.filter(|name| *name != NO_USER);
+        let together = username.map(|name| Zeroizing::new(format!("\0{name}\0{}", password.expose())));
+        // The longest first: what is a part of it goes with it.
+        let together = together.map(Secret::from);
+        Self(together.into_iter().chain([password.clone()]).chain(username.map(Secret::new)).collect())
+    }
+
+    /// The same bytes without them.
+    pub(crate) fn bytes(&self, bytes: Bytes) -> Bytes {
+        self.0.iter().fold(bytes, without)
+    }
+
+    /// A text for people, or for guests, without them.
+    pub(crate) fn text(&self, text: String) -> String {
+        if self.0.is_empty() {
+            return text;
+        }
+        String::from_utf8_lossy(&self.bytes(Bytes::from(text))).into_owned()
+    }
+}
+
+/// The same bytes without a secret.
+fn without(mut bytes: Bytes, secret: &Secret) -> Bytes {
+    for spelling in secret.spellings() {
+        if stands_in(&bytes, spelling) {
+            bytes = replace(&bytes, spelling);
+        }
+    }
+    bytes
 }
 
 /// How a secret may stand in an answer: as it is; as it was written into a URL or a body, which is how a destination that
@@ -174,6 +214,29 @@ mod tests {
     #[test]
     fn every_occurrence_is_replaced() {
         assert_eq!(replace(b"a s3cr3t and s3cr3t", b"s3cr3t"), &b"a [secret] and [secret]"[..]);
+    }
+
+    #[test]
+    fn a_login_is_taken_out_in_each_form_in_which_it_is_sent() {
+        let login = Redaction::of_login(Some("keeper"), &Secret::new("hunter2 of mail"));
+        let plain = STANDARD_NO_PAD.encode("\0keeper\0hunter2 of mail");
+        let (user, password) = (STANDARD_NO_PAD.encode("keeper"), STANDARD_NO_PAD.encode("hunter2 of mail"));
+        for told in [
+            "no hunter2 of mail for keeper",
+            &plain,
+            &user,
+            &password,
+            "redis://keeper:hunter2%20of%20mail@h",
+        ] {
+            let redacted = login.text(told.to_owned());
+            assert!(redacted.contains("[secret]"), "{told}: {redacted}");
+            for trace in ["hunter2", "keeper", &plain[..8], &user[..7], &password[..8]] {
+                assert!(!redacted.contains(trace), "{told}: {redacted}");
+            }
+        }
+        let of_redis = Redaction::of_login(Some("default"), &Secret::new("hunter2"));
+        assert_eq!(of_redis.text("hunter2 is not default".to_owned()), "[secret] is not default");
+        assert_eq!(Redaction::default().text("hunter2".to_owned()), "hunter2");
     }
 
     #[test]

@@ -172,3 +172,22 @@ async fn no_more_instances_run_than_are_allowed() {
     // A connection is kept for each of the two, and used again.
     assert!(receiver.connections() <= 4, "{} connections", receiver.connections());
 }
+
+/// What the host does on a guest's behalf is the guest's time, also where another thread does it.
+#[tokio::test]
+async fn templates_that_a_guest_renders_count_as_its_time() {
+    let message = "{{#each all}}{{#each ../all}}x{{/each}}{{/each}}";
+    let plugin = plugin("test/hostile").await;
+    let row = event(json!({"all": vec![1; 300]}));
+    let with = async |cpu_ms: u64| {
+        let written = json!({"do": "render", "message": message, "limits": {"cpu_ms": cpu_ms}});
+        configure(&plugin, written).await.run(&row, delivery()).await
+    };
+    let ample = with(60_000).await;
+    assert!(ample.result.is_ok() && ample.usage.cpu_ms > 5, "{ample:?}");
+    // Either the template's end is seen first or the guest's.
+    match with(5).await.result {
+        Ok(outcome) => assert!(outcome.details.unwrap().contains("within the attempt's time")),
+        Err(failure) => assert_eq!(failure.problem.code, "cpu_limit"),
+    }
+}

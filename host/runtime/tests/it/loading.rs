@@ -1,6 +1,7 @@
 //! Components that load, and one clear message for each that does not.
 
-use aftercommit_runtime::{ComponentSource, LoadError, Need, Runtime};
+use aftercommit_runtime::{ComponentSource, LoadError, Need, Runtime, RuntimeSettings};
+use aftercommit_tests::wasm;
 
 use crate::fixture::{component, plugin, runtime_with, settings};
 
@@ -49,6 +50,66 @@ async fn what_is_not_a_component_is_refused() {
         .await
         .unwrap_err();
     assert!(matches!(other, LoadError::OtherDigest { .. }), "{other}");
+}
+
+#[tokio::test]
+async fn what_has_no_end_or_is_too_large_is_not_read() {
+    let runtime = runtime_with(RuntimeSettings { max_component_bytes: 100_000, ..settings() }, &[]);
+    let device = runtime.load("x", ComponentSource::File("/dev/zero".into()), None).await.unwrap_err();
+    assert_eq!(device.to_string(), "/dev/zero can not be read: it is not a file");
+    let large = runtime.load("x", ComponentSource::File(component("webhook")), None).await.unwrap_err();
+    assert!(large.to_string().contains("more than 100000 bytes (`max_component_mb`"), "{large}");
+    assert!(runtime.load("x", ComponentSource::File(component("test/describe")), None).await.is_err());
+}
+
+/// Components that no compiler makes, each a bomb for a host that believes what it reads. None has the host's interface: one
+/// that was compiled is refused for that.
+#[tokio::test]
+async fn odd_shapes_are_refused_or_compiled_within_their_size() {
+    let runtime = runtime_with(settings(), &[]);
+    let one = |body: Vec<u8>| wasm::component(&[wasm::core_module(&wasm::module(&[], &[body]))]);
+    // local.get 0, br_table with so many targets, end
+    let targets = |count: usize| {
+        let table = [vec![0x20, 0, 0x0e], wasm::number(count), vec![0; count + 1], vec![0x0b]].concat();
+        one(wasm::body(&table))
+    };
+    let deep = |levels: usize| {
+        (0..levels).fold(wasm::component(&[]), |inner, _| wasm::component(&[wasm::nested(&inner)]))
+    };
+    let memories = vec![wasm::section(5, &[vec![101], [1, 0, 0].repeat(101)].concat())];
+    // A table of 4 thousand million elements, and a memory of 4 GiB.
+    let table = vec![wasm::section(4, &[&[1, 0x70, 0][..], &wasm::number(u32::MAX as usize)].concat())];
+    let memory = vec![wasm::section(5, &[&[1, 0][..], &wasm::number(65_536)].concat())];
+    let module = |sections: &[Vec<u8>]| wasm::component(&[wasm::core_module(&wasm::module(sections, &[]))]);
+    let other_world = "does not export";
+    let parts = |count: usize| wasm::component(&vec![wasm::core_module(&wasm::module(&[], &[])); count]);
+    let functions = |count: usize| {
+        let bodies = vec![wasm::body(&[0x0b]); count];
+        wasm::component(&[wasm::core_module(&wasm::module(&[], &bodies))])
+    };
+    let lie = [vec![1], wasm::number(1 << 30)].concat();
+    for (what, bytes, told) in [
+        ("nested blocks", wasm::slow_to_compile(10_000), other_world),
+        ("a large br_table", targets(65_000), other_world),
+        ("a larger br_table", targets(100_000), "exceeds the implementation limit"),
+        ("too large a br_table", targets(2_000_000), "at most 1048576 are compiled"),
+        ("locals", one(wasm::body_with_locals(49_999, &[0x0b])), other_world),
+        ("too many locals", one(wasm::body_with_locals(50_000, &[0x0b])), "too many locals"),
+        ("too many functions", functions(250_001), "more than 250000 functions"),
+        ("nested components", deep(20), other_world),
+        ("deeply nested components", deep(1000), "more than 20 levels of components"),
+        ("modules", parts(100), other_world),
+        ("too many modules", parts(1001), "more than 1000 modules"),
+        ("memories", module(&memories), "memories count exceeds limit of 100"),
+        ("a table", module(&table), "exceeds the limit"),
+        ("a memory that nobody makes", module(&memory), other_world),
+        ("a length that is a lie", wasm::component(&[lie]), "unexpected end-of-file"),
+    ] {
+        let started = std::time::Instant::now();
+        let error = refused(&runtime, bytes).await.to_string();
+        println!("{what}: {:?}", started.elapsed());
+        assert!(error.contains(told) && error.len() < 1000, "{what}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use aftercommit_runtime::{
     SmtpSettings,
 };
 use aftercommit_tests::{Certificate, RedisServer};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -227,14 +228,15 @@ async fn a_large_reply_is_refused_and_the_next_is_read() {
     assert_eq!(client.ask(&["STRLEN", "big"]).await["reply"][0]["integer"], 2_000_001);
 }
 
-/// A server that answers each connection's first command with what it is told, when it is told.
+/// A server that answers each connection's commands with what it is told, the first when it is told.
 struct Odd {
     url: String,
     connections: Arc<AtomicUsize>,
 }
 
 impl Odd {
-    async fn start(answer: &'static str, late: Option<Arc<Notify>>) -> Self {
+    async fn start(answers: &[&str], late: Option<Arc<Notify>>) -> Self {
+        let answers: Vec<String> = answers.iter().map(|&answer| answer.to_owned()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let connections = Arc::new(AtomicUsize::new(0));
@@ -242,14 +244,18 @@ impl Odd {
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (number, late) = (count.fetch_add(1, Ordering::SeqCst) + 1, late.clone());
+                let answers = answers.clone();
                 tokio::spawn(async move {
                     let _ = stream.read(&mut [0; 1000]).await;
                     if let Some(late) = late.filter(|_| number == 1) {
                         late.notified().await;
                     }
-                    let _ = stream.write_all(answer.replace("NUMBER", &number.to_string()).as_bytes()).await;
-                    // Kept open, as by a server that has more to say.
-                    let _ = stream.read(&mut [0; 1000]).await;
+                    for answer in answers {
+                        let answer = answer.replace("NUMBER", &number.to_string());
+                        let _ = stream.write_all(answer.as_bytes()).await;
+                        // Kept open, as by a server that has more to say.
+                        let _ = stream.read(&mut [0; 1000]).await;
+                    }
                 });
             }
         });
@@ -260,7 +266,7 @@ impl Odd {
 #[tokio::test]
 async fn a_reply_that_comes_too_late_is_never_another_commands() {
     let late = Arc::new(Notify::new());
-    let server = Odd::start(":NUMBER\r\n", Some(Arc::clone(&late))).await;
+    let server = Odd::start(&[":NUMBER\r\n"], Some(Arc::clone(&late))).await;
     let short = json!({"grants": {"redis": ["cache"]}, "timeout_ms": 200});
     let client = Client::new(&[("cache", at(&server.url))], short);
     let attempt = run(&client.action("default", &["GET", "first"]).await).await;
@@ -286,8 +292,34 @@ async fn servers_that_do_not_keep_to_the_protocol_are_told() {
         ("+OK\r\n+OK\r\n", "protocol"),
         ("$-7\r\n", "protocol"),
     ] {
-        let server = Odd::start(answer, None).await;
+        let server = Odd::start(&[answer], None).await;
         let got = Client::of(at(&server.url)).ask(&["GET", "k"]).await;
         assert_eq!(got["error"], expected, "{answer:?}: {got}");
+    }
+}
+
+/// What the host logs in with is the operator's, not the guest's.
+#[tokio::test]
+async fn a_server_that_repeats_the_login_does_not_tell_it_to_the_guest() {
+    let heard = crate::heard::listen();
+    let (user, password) = ("shopkeeper", "hunter2+of/redis");
+    let encoded = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    let data = format!("*2\r\n${}\r\n{password}\r\n+{password} {encoded}\r\n", password.len());
+    for answers in [
+        &[format!("-WRONGPASS {user}:{password} is wrong\r\n")][..],
+        &["+OK\r\n".to_owned(), format!("-NOPERM User {user} with {encoded} may not\r\n")],
+        &["+OK\r\n".to_owned(), data],
+        &["+OK\r\n".to_owned(), format!(":{password}\r\n")],
+        &[format!("{password}\r\n")],
+    ] {
+        let server = Odd::start(&answers.iter().map(String::as_str).collect::<Vec<_>>(), None).await;
+        let url = server.url.replace("//", &format!("//{user}:hunter2%2Bof%2Fredis@"));
+        let attempt = run(&Client::of(at(&url)).action("default", &["GET", "k"]).await).await;
+        let told = format!("{attempt:?}{}", heard.text());
+        for trace in ["hunter2", user, &encoded[3..20]] {
+            assert!(!told.contains(trace), "{answers:?}: {told}");
+        }
+        let repeated = answers.iter().any(|answer| answer.starts_with(['-', '*']));
+        assert_eq!(told.contains("[secret]"), repeated, "{answers:?}: {told}");
     }
 }

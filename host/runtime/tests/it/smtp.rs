@@ -11,6 +11,7 @@ use std::{
 use aftercommit_core::FailureClass;
 use aftercommit_runtime::{SmtpEncryption, SmtpSettings};
 use aftercommit_tests::{Certificate, SmtpServer, SmtpTls};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -143,5 +144,45 @@ async fn servers_that_do_not_keep_to_the_protocol_are_told() {
         let failed =
             failure(&action(SmtpSettings::new("localhost", port, encryption), json!({})).await).await;
         assert!(failed.is_transient() && failed.problem.message.contains(expected), "{failed}");
+    }
+}
+
+/// What the host logs in with is the operator's, not the guest's.
+#[tokio::test]
+async fn a_server_that_repeats_the_login_does_not_tell_it_to_the_guest() {
+    let heard = crate::heard::listen();
+    let (user, password) = ("shopkeeper", SmtpServer::PASSWORD);
+    let plain = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
+    let word = BASE64_STANDARD.encode(password);
+    let refused = format!("535 bad password {password} of {user}, {plain}, {word}\r\n");
+    // Longer than what is told, and its end is within the password.
+    let long = format!("454 {}{password}\r\n", "x".repeat(495));
+    let later = format!("550 {user} with {password} may not\r\n");
+    for lines in [
+        vec!["220 hi\r\n", "250-hi\r\n250 AUTH PLAIN\r\n", &refused],
+        vec![
+            "220 hi\r\n",
+            "250-hi\r\n250 AUTH LOGIN\r\n",
+            "334 VXNlcm5hbWU6\r\n",
+            "334 UGFzc3dvcmQ6\r\n",
+            &refused,
+        ],
+        vec!["220 hi\r\n", "250-hi\r\n250 AUTH PLAIN\r\n", &long],
+        vec!["220 hi\r\n", "250-hi\r\n250 AUTH PLAIN\r\n", "235 in\r\n", &later],
+        vec![&later],
+    ] {
+        let lines: Vec<&'static str> = lines.into_iter().map(|line| &*line.to_owned().leak()).collect();
+        let (port, _) = odd(lines.leak()).await;
+        let smtp =
+            SmtpSettings::new("localhost", port, SmtpEncryption::None).with_login(user, "SMTP_PASSWORD");
+        let failed = failure(&action(smtp, json!({})).await).await;
+        let told = format!("{failed:?}{}", heard.text());
+        for trace in [password, "p\u{e4}ss", user, &plain[..20], &word[..12]] {
+            assert!(!told.contains(trace), "{told}");
+        }
+        assert!(
+            failed.problem.message.contains("[secret]") || failed.problem.message.contains("xxx"),
+            "{failed}"
+        );
     }
 }

@@ -78,6 +78,9 @@ enum Command {
 /// Runs the program with the arguments of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(compiled) = aftercommit_runtime::compile_if_asked() {
+        return compiled;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

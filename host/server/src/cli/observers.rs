@@ -19,7 +19,6 @@ use crate::{
     observer_file::ObserverFile,
     observers::{Matches, Preview},
     output::{joined, to_value},
-    wiring,
 };
 
 /// Say which events to act on, and how
@@ -115,7 +114,7 @@ async fn check(session: &Session, file: &std::path::Path) -> Result<Vec<Observer
     for warning in &file.warnings {
         eprintln!("{warning}");
     }
-    file.check(&wiring::open_catalog(&session.config()?)?).await?;
+    file.check(&session.catalog()?).await?;
     Ok(file.observers)
 }
 
@@ -255,7 +254,7 @@ async fn show(session: &Session, name: &str) -> Outcome {
     ];
     let shown = match &row.definition {
         Ok(definition) => {
-            let catalog = wiring::open_catalog(&session.config()?)?;
+            let catalog = session.catalog()?;
             let granted = Value::Array(effective::grants(definition, &catalog).await);
             joined(definition, more.into_iter().chain([("effective_grants", granted)]))?
         }

@@ -9,7 +9,7 @@ use super::{
     failure::{Failure, Outcome},
     session::Session,
 };
-use crate::{output::joined, wiring};
+use crate::output::joined;
 
 /// Look at plugins
 #[derive(Debug, clap::Subcommand)]
@@ -55,7 +55,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
 }
 
 fn list(session: &Session) -> Outcome {
-    let catalog = wiring::open_catalog(&session.config()?)?;
+    let catalog = session.catalog()?;
     let rows: Vec<Value> = catalog
         .definitions()
         .map(|(name, plugin)| json!({ "name": name, "source": plugin.source.to_string(), "digest": plugin.digest }))
@@ -66,7 +66,7 @@ fn list(session: &Session) -> Outcome {
 async fn inspect(session: &Session, plugin: PathBuf) -> Outcome {
     let known = plugin.to_str().filter(|name| is_name(name));
     let plugin = match known {
-        Some(name) => wiring::open_catalog(&session.config()?)?.plugin(name).await?,
+        Some(name) => session.catalog()?.plugin(name).await?,
         None => load(session, plugin).await?,
     };
     let descriptor = plugin.descriptor();
@@ -117,7 +117,7 @@ fn fields(schema: &Value) -> Vec<Value> {
 async fn load(session: &Session, file: PathBuf) -> Result<Arc<Plugin>, Failure> {
     let shown = file.display().to_string();
     let name = file.file_stem().map_or_else(|| shown.clone(), |stem| stem.to_string_lossy().into_owned());
-    let catalog = wiring::open_catalog(&session.config()?)?;
+    let catalog = session.catalog()?;
     catalog.runtime().load(&name, ComponentSource::File(file), None).await.map_err(|error| match error {
         // It names the file itself.
         LoadError::Unreadable { .. } => Failure::usage(error.to_string()),

@@ -10,7 +10,7 @@ use super::{
     failure::{Failure, Outcome},
     session::Session,
 };
-use crate::{Host, HostSettings, config::Config, observer_file::ObserverFile, output, wiring};
+use crate::{Host, HostSettings, config::Config, observer_file::ObserverFile, output};
 
 /// Run the host: apply the configured file of observers, then deliver until told to stop
 ///
@@ -32,8 +32,13 @@ pub(super) async fn run(session: &Session, _: &Args) -> Outcome {
     if let Some(file) = observers {
         apply(&*store, file).await?;
     }
-    let catalog = Arc::new(wiring::open_catalog(&config)?);
-    let host = Host::start(store, catalog, Arc::new(SystemClock), HostSettings::from(&config)).await?;
+    let catalog = Arc::new(Session::catalog_of(&config)?);
+    let starting = Box::pin(Host::start(store, catalog, Arc::new(SystemClock), HostSettings::from(&config)));
+    // Plugins that nobody has compiled yet may take minutes. Nothing was taken or claimed before they are.
+    let host = tokio::select! {
+        host = starting => host?,
+        name = signals.next() => return Err(Failure::failed(format!("told to stop by {name} before it was ready"))),
+    };
     output::print("aftercommit ready")?;
     tracing::info!(host = %host.id(), "ready");
     let name = signals.next().await;

@@ -1,6 +1,9 @@
 //! What every command starts from: the configuration, the output, and the database if it needs one.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aftercommit_store::Backend;
 
@@ -9,6 +12,7 @@ use crate::{
     config::{self, Config, Environment},
     logging::{self, LogFormat, Verbosity},
     output::{Format, Output},
+    plugins::Catalog,
     wiring,
 };
 
@@ -49,6 +53,19 @@ impl Session {
             tracing::warn!("{warning}");
         }
         Ok(loaded.config)
+    }
+
+    /// The engine and its plugins, which this program compiles in processes of its own.
+    pub(super) fn catalog_of(config: &Config) -> Result<Catalog, Failure> {
+        // On Linux it is there also when the program's file has been replaced by another version, whose code would not fit.
+        let linux = Path::new("/proc/self/exe");
+        let program = if linux.exists() { Some(linux.to_owned()) } else { std::env::current_exe().ok() };
+        Ok(wiring::open_catalog(config, program)?)
+    }
+
+    /// The same, by the configuration.
+    pub(super) fn catalog(&self) -> Result<Catalog, Failure> {
+        Self::catalog_of(&self.config()?)
     }
 
     /// The database, which must be there and be migrated.

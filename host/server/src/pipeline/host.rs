@@ -147,7 +147,7 @@ impl Host {
             asked: Arc::clone(&dispatch.reload),
             claimer: Arc::clone(&dispatch.claimer),
         };
-        reload.now().await?;
+        reload.now(&dispatch.stop).await?;
         // Before anything is taken or claimed.
         upkeep::follow_holds(&dispatch).await?;
 

@@ -22,7 +22,7 @@ use crate::{
         client::Tls,
         dial::{DialError, Wire},
     },
-    secrets::Secret,
+    secrets::{Redaction, Secret},
 };
 
 /// In the order of preference; both send the password as it is, so only TLS protects it.
@@ -35,6 +35,8 @@ const GREETING: &[u8] = b"220 ready\r\n";
 pub(super) struct Connection {
     smtp: AsyncSmtpConnection,
     room: Room,
+    /// What the server may repeat and nobody is told.
+    login: Redaction,
 }
 
 impl Connection {
@@ -46,31 +48,36 @@ impl Connection {
         password: Option<&Secret>,
     ) -> Result<Self, MailFault> {
         let endpoint = &settings.endpoint;
-        let fault = |error: DialError| MailFault::Transient(Reply::connection(error.0));
+        let login = match (&settings.login, password) {
+            (Some((username, _)), Some(password)) => Redaction::of_login(Some(username), password),
+            _ => Redaction::default(),
+        };
+        let fault = |error: DialError| MailFault::Transient(Reply::connection(told(&error.0, &login)));
         let stream = endpoint.connect().await.map_err(fault)?;
         let peer = stream.peer_addr().map_err(|error| fault(DialError(error.to_string())))?;
         let (stream, first): (Box<dyn Wire>, &'static [u8]) = match settings.encryption {
             SmtpEncryption::None => (Box::new(stream), b""),
             SmtpEncryption::Implicit => (Box::new(endpoint.encrypt(tls, stream).await.map_err(fault)?), b""),
             SmtpEncryption::Starttls => {
-                let stream = starttls::ask(stream, hello).await?;
+                let stream = starttls::ask(stream, hello, &login).await?;
                 (Box::new(endpoint.encrypt(tls, stream).await.map_err(fault)?), GREETING)
             }
         };
         let room = Room::new();
         let stream = Box::new(Metered::new(stream, peer, first, room.clone()));
         let hello = ClientId::Domain(hello.to_owned());
-        let mut smtp =
-            AsyncSmtpConnection::connect_with_transport(stream, &hello).await.map_err(|error| of(&error))?;
+        let mut smtp = AsyncSmtpConnection::connect_with_transport(stream, &hello)
+            .await
+            .map_err(|error| of(&error, &login))?;
         if let (Some((username, _)), Some(password)) = (&settings.login, password) {
             if smtp.server_info().get_auth_mechanism(&MECHANISMS).is_none() {
                 let message = "the server offers neither AUTH PLAIN nor AUTH LOGIN (`username` in [smtp])";
                 return Err(MailFault::Transient(Reply::connection(message)));
             }
             let credentials = Credentials::new(username.clone(), password.expose().to_owned());
-            smtp.auth(&MECHANISMS, &credentials).await.map_err(|error| of(&error))?;
+            smtp.auth(&MECHANISMS, &credentials).await.map_err(|error| of(&error, &login))?;
         }
-        Ok(Self { smtp, room })
+        Ok(Self { smtp, room, login })
     }
 
     /// Whether the server is still there, with nothing left of a message before.
@@ -103,14 +110,14 @@ impl Connection {
         self.smtp
             .command(Mail::new(envelope.from().cloned(), parameters))
             .await
-            .map_err(|error| of(&error))?;
+            .map_err(|error| of(&error, &self.login))?;
         let mut refused = Vec::new();
         for recipient in envelope.to() {
             match self
                 .smtp
                 .command(Rcpt::new(recipient.clone(), Vec::new()))
                 .await
-                .map_err(|error| of(&error))
+                .map_err(|error| of(&error, &self.login))
             {
                 Ok(_) => {}
                 // A refusal of this recipient; the others are asked too, so that all are told at once.
@@ -123,8 +130,8 @@ impl Connection {
         if let Some(fault) = refusal(&refused, envelope.to().len()) {
             return Err(fault);
         }
-        self.smtp.command(Data).await.map_err(|error| of(&error))?;
-        self.smtp.message(message).await.map_err(|error| of(&error))?;
+        self.smtp.command(Data).await.map_err(|error| of(&error, &self.login))?;
+        self.smtp.message(message).await.map_err(|error| of(&error, &self.login))?;
         Ok(())
     }
 }
@@ -145,7 +152,7 @@ fn refusal(refused: &[(&lettre::Address, Reply)], all: usize) -> Option<MailFaul
 }
 
 /// What went wrong. Replies of the server are its own words; they are told, because they say what to do.
-fn of(error: &Error) -> MailFault {
+fn of(error: &Error, login: &Redaction) -> MailFault {
     let mut text = error.to_string();
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -153,8 +160,8 @@ fn of(error: &Error) -> MailFault {
         cause = inner.source();
     }
     match error.status() {
-        Some(code) => MailFault::of(u16::from(code), told(&text)),
-        None => MailFault::Transient(Reply::connection(told(&text))),
+        Some(code) => MailFault::of(u16::from(code), told(&text, login)),
+        None => MailFault::Transient(Reply::connection(told(&text, login))),
     }
 }
 

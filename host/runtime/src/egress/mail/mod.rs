@@ -18,7 +18,10 @@ pub(crate) use message::{Enclosure, Letter, check_mailbox};
 pub use settings::{SmtpEncryption, SmtpSettings};
 
 use super::{Bounds, client::Tls, pool::Pool};
-use crate::{engine::EngineError, secrets::SecretProvider};
+use crate::{
+    engine::EngineError,
+    secrets::{Redaction, SecretProvider},
+};
 use connection::Connection;
 
 /// A reply of the mail server (RFC 5321, 4.2); code 0 when there was none.
@@ -57,9 +60,9 @@ impl MailFault {
     }
 }
 
-/// Words of the server as they are told: short, and without what a terminal would obey.
-fn told(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(MAX_TOLD_CHARS).collect()
+/// Words of the server as they are told: short, without what a terminal would obey, and without what the host logs in with.
+fn told(text: &str, login: &Redaction) -> String {
+    login.text(text.to_owned()).chars().filter(|letter| !letter.is_control()).take(MAX_TOLD_CHARS).collect()
 }
 
 const MAX_TOLD_CHARS: usize = 500;

@@ -9,21 +9,22 @@ use tokio::{
 };
 
 use super::{MailFault, Reply, told};
+use crate::secrets::Redaction;
 
 /// RFC 5321, 4.5.3.1.5 allows 512 bytes a line.
 const LINE_BYTES: u64 = 2048;
 const MAX_LINES: usize = 200;
 
 /// Greets, and asks for TLS. The stream is then ready for the handshake.
-pub(super) async fn ask(stream: TcpStream, hello: &str) -> Result<TcpStream, MailFault> {
+pub(super) async fn ask(stream: TcpStream, hello: &str, login: &Redaction) -> Result<TcpStream, MailFault> {
     let mut stream = BufReader::new(stream);
-    expect(&mut stream, 220).await?;
-    let offered = command(&mut stream, &format!("EHLO {hello}\r\n"), 250).await?;
+    expect(&mut stream, 220, login).await?;
+    let offered = command(&mut stream, &format!("EHLO {hello}\r\n"), 250, login).await?;
     if !offered.iter().any(|line| line.trim().eq_ignore_ascii_case("STARTTLS")) {
         let message = "the server does not offer STARTTLS, and nothing is sent without TLS (`tls` in [smtp])";
         return Err(MailFault::Transient(Reply::connection(message)));
     }
-    command(&mut stream, "STARTTLS\r\n", 220).await?;
+    command(&mut stream, "STARTTLS\r\n", 220, login).await?;
     if !stream.buffer().is_empty() {
         let message = "the server, or somebody on the way, sent more in plain text than it was asked for";
         return Err(MailFault::Transient(Reply::connection(message)));
@@ -31,13 +32,22 @@ pub(super) async fn ask(stream: TcpStream, hello: &str) -> Result<TcpStream, Mai
     Ok(stream.into_inner())
 }
 
-async fn command(stream: &mut BufReader<TcpStream>, line: &str, code: u16) -> Result<Vec<String>, MailFault> {
+async fn command(
+    stream: &mut BufReader<TcpStream>,
+    line: &str,
+    code: u16,
+    login: &Redaction,
+) -> Result<Vec<String>, MailFault> {
     stream.write_all(line.as_bytes()).await.map_err(|error| broken(&error))?;
-    expect(stream, code).await
+    expect(stream, code, login).await
 }
 
 /// Reads a reply, and gives its lines without their codes if it is the one expected.
-async fn expect(stream: &mut BufReader<TcpStream>, expected: u16) -> Result<Vec<String>, MailFault> {
+async fn expect(
+    stream: &mut BufReader<TcpStream>,
+    expected: u16,
+    login: &Redaction,
+) -> Result<Vec<String>, MailFault> {
     let mut lines = Vec::new();
     loop {
         let mut line = Vec::new();
@@ -53,7 +63,11 @@ async fn expect(stream: &mut BufReader<TcpStream>, expected: u16) -> Result<Vec<
         if text.as_bytes().get(3) == Some(&b'-') {
             continue;
         }
-        return if code == expected { Ok(lines) } else { Err(MailFault::of(code, told(&lines.join(" ")))) };
+        return if code == expected {
+            Ok(lines)
+        } else {
+            Err(MailFault::of(code, told(&lines.join(" "), login)))
+        };
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) use resp::Reply;
 pub use settings::RedisSettings;
 
 use super::{Bounds, client::Tls, pool::Pool};
-use crate::engine::EngineError;
+use crate::{engine::EngineError, secrets::Redaction};
 use connection::Connection;
 use resp::ReplyError;
 
@@ -34,12 +34,20 @@ pub(crate) struct RedisServer {
     settings: RedisSettings,
     tls: Tls,
     pool: Pool<Connection>,
+    /// What is taken out of its words, and of data.
+    login: Redaction,
+    password: Redaction,
 }
 
 impl RedisServer {
     pub(super) fn new(settings: RedisSettings, extra_ca_pem: &[Vec<u8>]) -> Result<Self, EngineError> {
         let ca: Vec<Vec<u8>> = extra_ca_pem.iter().chain(&settings.extra_ca_pem).cloned().collect();
-        Ok(Self { tls: Tls::new(&ca)?, pool: Pool::new(settings.max_connections), settings })
+        let (tls, pool) = (Tls::new(&ca)?, Pool::new(settings.max_connections));
+        let username = settings.username.as_deref();
+        let login = settings.password.as_ref().map(|password| Redaction::of_login(username, password));
+        let password = settings.password.as_ref().map(Redaction::of_password);
+        let (login, password) = (login.unwrap_or_default(), password.unwrap_or_default());
+        Ok(Self { settings, tls, pool, login, password })
     }
 
     /// Sends one command and gives its reply, an error reply included.
@@ -54,9 +62,35 @@ impl RedisServer {
         }
         let words: Vec<&[u8]> =
             std::iter::once(command.as_bytes()).chain(arguments.iter().copied()).collect();
-        timeout_at(Instant::from_std(bounds.deadline), self.exchange(&words, bounds.response_bytes))
-            .await
-            .unwrap_or(Err(RedisFault::Timeout))
+        let ended =
+            timeout_at(Instant::from_std(bounds.deadline), self.exchange(&words, bounds.response_bytes))
+                .await
+                .unwrap_or(Err(RedisFault::Timeout));
+        match ended {
+            Ok(reply) => Ok(reply.into_iter().map(|node| self.node_without_login(node)).collect()),
+            Err(fault) => Err(self.fault_without_login(fault)),
+        }
+    }
+
+    /// A server may repeat what the host has logged in with.
+    fn node_without_login(&self, node: Reply) -> Reply {
+        match node {
+            Reply::Status(text) => Reply::Status(self.login.text(text)),
+            Reply::Error(text) => Reply::Error(self.login.text(text)),
+            Reply::Data(bytes) => Reply::Data(self.password.bytes(bytes)),
+            Reply::Nil | Reply::Integer(_) | Reply::Array(_) => node,
+        }
+    }
+
+    fn fault_without_login(&self, fault: RedisFault) -> RedisFault {
+        match fault {
+            RedisFault::Connect(why) => RedisFault::Connect(self.login.text(why)),
+            RedisFault::Protocol(why) => RedisFault::Protocol(self.login.text(why)),
+            RedisFault::Denied(_)
+            | RedisFault::NotConfigured(_)
+            | RedisFault::Timeout
+            | RedisFault::TooLarge(_) => fault,
+        }
     }
 
     async fn exchange(&self, words: &[&[u8]], limit: u64) -> Result<Vec<Reply>, RedisFault> {

@@ -3,6 +3,7 @@
 //! destination was denied.
 
 mod addresses;
+mod audit;
 mod pools;
 mod proxies;
 mod redirects;

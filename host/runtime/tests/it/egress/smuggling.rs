@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::way::{Asked, Told, WAYS, Way};
-use crate::wire::Wire;
+use crate::{
+    fixture::{configure, details, plugin, run},
+    wire::Wire,
+};
 
 const OK: &str = "200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -210,4 +213,28 @@ async fn event_data_stays_inside_its_part_of_a_url() {
         assert!(wire.starts_with(&format!("POST /x/{want}/y HTTP/1.1\r\n")), "{wire}");
         assert!(!wire.to_ascii_lowercase().contains("\r\nx-injected"), "{wire}");
     }
+}
+
+/// The map of headers ends whoever puts more into it than it holds.
+#[tokio::test]
+async fn more_headers_or_a_longer_url_than_anybody_takes_are_refused() {
+    let server = Wire::answering("200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+    let plugin = plugin("test/hostile").await;
+    let headers =
+        |count: usize| (0..count).map(|number| json!([format!("x-{number}"), ""])).collect::<Vec<_>>();
+    let path = |length: usize| "x".repeat(length);
+    for (headers, path, told) in [
+        (headers(1001), String::new(), "1001 headers; at most 1000"),
+        (headers(40_000), String::new(), "40000 headers; at most 1000"),
+        (Vec::new(), path(65_536), "bytes; at most 65536 are sent"),
+        (Vec::new(), path(1 << 20), "bytes; at most 65536 are sent"),
+    ] {
+        let request = json!({"url": format!("{}/{path}", server.origin()), "headers": headers});
+        let written = json!({"do": "http", "request": request, "limits": {"cpu_ms": 60_000},
+            "timeout_ms": 60_000, "grants": {"http": [server.origin()], "private_network": true}});
+        let got = details(&run(&configure(&plugin, written).await).await);
+        assert_eq!(got["error"], "invalid-request", "{got}");
+        assert!(got["message"].as_str().unwrap().contains(told), "{got}");
+    }
+    assert_eq!(server.connections(), 0);
 }

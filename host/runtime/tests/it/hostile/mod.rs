@@ -1,5 +1,6 @@
 //! Guests written to hurt: what each does, and how its delivery ends, in words that an operator understands.
 
+mod exports;
 mod neighbours;
 mod process;
 
@@ -105,10 +106,9 @@ fn table() -> Vec<Row> {
         (abi, json!({"do": "unaligned"}), Permanent, "plugin_abi", "does not keep to the interface"),
         (abi, json!({"do": "wild_list"}), Permanent, "plugin_abi", "does not keep to the interface"),
         (abi, json!({"do": "no_such_case"}), Permanent, "plugin_abi", "does not keep to the interface"),
-        // Written as text: tables that grow, and what is called after the result was given.
+        // Written as text: tables that grow.
         (by_hand, json!({"do": "grow", "limits": short}), Transient, "cpu_limit", "CPU time"),
         (by_hand, json!({"do": "refused"}), Transient, "plugin_trap", "the plugin trapped"),
-        (by_hand, json!({"do": "after"}), Transient, "plugin_trap", "the plugin trapped"),
     ]
 }
 

@@ -41,7 +41,7 @@ pub(in crate::pipeline) async fn reload(reload: Reload, interval: Duration, stop
         if stop.run_until_cancelled(wait).await.is_none() {
             return;
         }
-        match reload.if_changed().await {
+        match reload.if_changed(&stop).await {
             Ok(()) => patience.reset(),
             Err(error) => {
                 patience.failed(&error);
@@ -51,17 +51,20 @@ pub(in crate::pipeline) async fn reload(reload: Reload, interval: Duration, stop
 }
 
 impl Reload {
-    async fn if_changed(&self) -> aftercommit_store::Result<()> {
+    async fn if_changed(&self, stop: &CancellationToken) -> aftercommit_store::Result<()> {
         if self.store.revision().await? == self.snapshot.load().revision {
             return Ok(());
         }
-        self.now().await
+        self.now(stop).await
     }
 
-    /// Compiles the table and swaps the snapshot.
-    pub(in crate::pipeline) async fn now(&self) -> aftercommit_store::Result<()> {
+    /// Compiles the table and swaps the snapshot. What has not been written yet when it is told to stop is left: a plugin
+    /// may take minutes to compile.
+    pub(in crate::pipeline) async fn now(&self, stop: &CancellationToken) -> aftercommit_store::Result<()> {
         let table = self.store.load().await?;
-        let snapshot = Snapshot::compile(&table, &self.snapshot.load(), &self.catalog).await;
+        let before = self.snapshot.load_full();
+        let compiling = Box::pin(Snapshot::compile(&table, &before, &self.catalog));
+        let Some(snapshot) = stop.run_until_cancelled(compiling).await else { return Ok(()) };
         for (observer, error) in snapshot.errors() {
             tracing::error!(
                 observer,
