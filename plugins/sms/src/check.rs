@@ -1,6 +1,6 @@
 //! What the schema can not say of a configuration.
 
-use aftercommit_plugin::{FieldProblem, http::base_url_problem, template::literal};
+use aftercommit_plugin::{FieldProblem, http::base_url_problem, secrets::Secret, template::literal};
 
 use crate::{
     config::{Config, Provider},
@@ -42,7 +42,7 @@ impl Config {
             ("/message_template", text),
             ("/from", sender),
             ("/status_callback", callback),
-            ("/account_sid", sid(self.account_sid.as_ref().map(|sid| sid.handle()), "AC")),
+            ("/account_sid", sid(self.account_sid.as_ref().map(Secret::handle), "AC")),
             ("/messaging_service_sid", sid(self.messaging_service_sid.as_deref(), "MG")),
         ]
         .into_iter()

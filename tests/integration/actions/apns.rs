@@ -1,6 +1,6 @@
-//! APNs' contract, by Apple's documentation: "Sending notification requests to APNs" (HTTP/2, path, headers), "Establishing a
-//! token-based connection to APNs" (ES256 provider token), "Generating a remote notification", "Handling notification responses
-//! from APNs". The server speaks HTTP/2 over TLS and nothing else.
+//! APNs' contract. Checked against Apple's documentation: "Sending notification requests to APNs" (HTTP/2), "Handling notification
+//! responses from APNs" (statuses, reasons, what is never to be repeated); by its "Establishing a token-based connection to APNs" (ES256
+//! provider token) and "Generating a remote notification". The server speaks HTTP/2 over TLS and nothing else.
 
 use aftercommit_core::EventKind;
 use aftercommit_tests::{Answer, Received, Receiver};

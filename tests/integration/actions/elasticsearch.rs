@@ -1,5 +1,6 @@
-//! Elasticsearch's contract, by its documentation: "Index API" and "Delete API" (paths, external versions, 409, 404), "API
-//! conventions" (error bodies), "Create API key" (`ApiKey`). The server keeps documents and versions as Elasticsearch does.
+//! Elasticsearch's contract. Checked against: "Delete API" (path, versions, `index.gc_deletes`, 409); by its "Index API" (path, external
+//! versions), "API conventions" (error bodies), "Create API key" (`ApiKey`). The server keeps documents and versions as Elasticsearch
+//! does; `opensearch.rs` asks one that others wrote.
 
 use std::{
     collections::HashMap,

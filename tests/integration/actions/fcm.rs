@@ -1,5 +1,5 @@
-//! FCM's contract, by its documentation: "REST Resource: projects.messages" and `ErrorCode` (FCM HTTP v1), and Google's "Using
-//! OAuth 2.0 for Server to Server Applications" (JWT bearer grant, RFC 7523).
+//! FCM's contract. Checked against: `ErrorCode` (FCM HTTP v1), "Best practices when sending FCM messages at scale"; by "REST Resource:
+//! projects.messages" and Google's "Using OAuth 2.0 for Server to Server Applications" (JWT bearer grant, RFC 7523).
 
 use aftercommit_core::EventKind;
 use aftercommit_tests::{Answer, Received, Receiver};

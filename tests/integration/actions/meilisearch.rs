@@ -1,5 +1,5 @@
-//! Meilisearch's contract, by its reference: "Documents" (add or replace, delete one), "Tasks" (202 and `taskUid`), "Error codes",
-//! "Authorization" (bearer).
+//! Meilisearch's contract. Checked against its reference: "Errors" (statuses, the form of an error); by its "Documents" (add or replace,
+//! delete one), "Tasks" (202 and `taskUid`) and "Authorization" (bearer).
 
 use aftercommit_core::EventKind;
 use aftercommit_tests::{Answer, Received, Receiver};

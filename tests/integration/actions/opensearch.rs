@@ -73,8 +73,8 @@ async fn many_changes_in_one_transaction_end_as_the_table_has_them() {
     let shop = shop(&observers, &[("SEARCH_URL", server.url()), ("SEARCH_API_KEY", "unused")]).await;
     let host = shop.start_host();
     let changes = |id: u32| {
-        let updates =
-            (1..=30).map(|n| format!("UPDATE orders SET total = {n} WHERE id = {id};")).collect::<String>();
+        let update = |n: u32| format!("UPDATE orders SET total = {n} WHERE id = {id};");
+        let updates = (1..=30).map(update).collect::<Vec<_>>().concat();
         let again =
             format!("DELETE FROM orders WHERE id = {id}; INSERT INTO orders VALUES ({id}, 'again', 1);");
         format!("INSERT INTO orders VALUES ({id}, 'new', 0); {updates} {again} {updates}")

@@ -1,5 +1,5 @@
-//! Typesense's contract, by its reference: "Documents" (upsert a single document, delete a document), "API errors",
-//! "Authentication" (`X-TYPESENSE-API-KEY`).
+//! Typesense's contract. Checked against its reference, 30.1: "API errors"; by its "Documents" (upsert a single document, delete a
+//! document) and "Authentication" (`X-TYPESENSE-API-KEY`).
 
 use aftercommit_core::EventKind;
 use aftercommit_tests::{Answer, Received, Receiver};
