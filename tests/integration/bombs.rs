@@ -115,6 +115,12 @@ async fn a_host_delivers_while_it_compiles_and_stops_when_it_is_told_to() {
     assert!(compiles(&compiler), "it was done before the deliveries: this test shows nothing");
     assert!(host.stop(), "{}", shop.host_log());
     shop.eventually(SOON, "what compiles ends with its host", async |_| !compiles(&compiler)).await;
+
+    // Nor is it held up while it starts.
+    let starting = shop.launch_host();
+    shop.eventually(SOON, "it compiles again", async |_| !compilers(starting.id()).is_empty()).await;
+    assert!(!starting.stop(), "it was never ready");
+    assert!(shop.host_log().contains("told to stop by SIGTERM before it was ready"), "{}", shop.host_log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,6 +136,10 @@ async fn a_reload_with_a_bomb_ends_with_its_error() {
     shop.sql("INSERT INTO orders VALUES (1, 'new', 1)").await;
     shop.all_done(SOON).await;
     assert_eq!(shop.receiver.count(), 1);
+    shop.write("late.toml", LATE);
+    let refused = shop.output(&["observers", "validate", "late.toml"]);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && told.contains("more than 1 s of processor time"), "{told}");
     let listed = shop.run(&["observers", "list"]);
     assert!(listed.contains("more than 1 s of processor time"), "{listed}");
     assert!(host.stop(), "{}", shop.host_log());

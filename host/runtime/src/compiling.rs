@@ -1,6 +1,9 @@
 //! From a component's bytes to its compiled form: kept from an earlier time, or made now, one component at a time.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, MutexGuard, PoisonError},
+};
 
 use wasmtime::component::Component;
 
@@ -31,8 +34,19 @@ impl Shared {
         let (Some(compiler), Some(cache)) = (&self.settings.compiler, &self.cache) else {
             return self.on_a_thread(whole, Self::compile_here).await;
         };
-        compiler.run(cache.folder(), whole.digest_hex(), &whole.bytes).await?;
+        if let Some(bound) = self.known_as_costly().get(&whole.digest).cloned() {
+            return Err(LoadError::TooCostly { bound });
+        }
+        let ended = compiler.run(cache.folder(), whole.digest_hex(), &whole.bytes).await;
+        if let Err(LoadError::TooCostly { bound }) = &ended {
+            self.known_as_costly().insert(whole.digest.clone(), bound.clone());
+        }
+        ended?;
         self.on_a_thread(whole, Self::compiled_there).await
+    }
+
+    fn known_as_costly(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.too_costly.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn compiled_there(&self, whole: &Whole) -> Result<Component, LoadError> {

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) cache: Option<CompileCache>,
     /// The right to compile: whoever compiles has all the processors that others leave.
     pub(crate) compiling: Semaphore,
+    /// What took more than the bounds, by its digest: each reload would begin it again.
+    pub(crate) too_costly: Mutex<HashMap<String, String>>,
     /// By digest: the same component is compiled and described once, whatever names it has.
     loaded: Mutex<HashMap<String, Weak<Loaded>>>,
 }
@@ -81,6 +83,7 @@ impl Runtime {
             linker,
             cache,
             compiling: Semaphore::new(1),
+            too_costly: Mutex::default(),
             loaded: Mutex::default(),
             settings,
         };

@@ -1,6 +1,8 @@
 //! Components that load, and one clear message for each that does not.
 
-use aftercommit_runtime::{ComponentSource, LoadError, Need, Runtime, RuntimeSettings};
+use std::os::unix::fs::PermissionsExt as _;
+
+use aftercommit_runtime::{Compiler, ComponentSource, LoadError, Need, Runtime, RuntimeSettings};
 use aftercommit_tests::wasm;
 
 use crate::fixture::{component, plugin, runtime_with, settings};
@@ -110,6 +112,23 @@ async fn odd_shapes_are_refused_or_compiled_within_their_size() {
         println!("{what}: {:?}", started.elapsed());
         assert!(error.contains(told) && error.len() < 1000, "{what}: {error}");
     }
+}
+
+#[tokio::test]
+async fn what_took_too_much_is_not_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("compiler");
+    std::fs::write(&program, "#!/bin/sh\necho begun >> \"$0.log\"\nkill -XCPU $$\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let compiler = Compiler { program: program.clone(), cpu_secs: 7, memory_mb: 64 };
+    let cache_dir = Some(folder.path().join("compiled"));
+    let host = RuntimeSettings { compiler: Some(compiler), cache_dir, ..settings() };
+    let runtime = runtime_with(host, &[]);
+    for _ in 0..2 {
+        let told = runtime.load("x", ComponentSource::File(component("test/noop")), None).await.unwrap_err();
+        assert!(told.to_string().contains("takes more than 7 s of processor time"), "{told}");
+    }
+    assert_eq!(std::fs::read_to_string(program.with_extension("log")).unwrap(), "begun\n");
 }
 
 #[tokio::test]
