@@ -8,19 +8,25 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
+use futures::future::BoxFuture;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::UpdateDeadline;
 
-use crate::{lanes::Lanes, standing::Standing};
+use crate::{
+    lanes::Lanes,
+    standing::{Shown, Standing},
+};
 
 /// Measures one call against its budget. Read from within the call at every tick, and from outside when it has ended.
 ///
-/// Outside of the lanes it measures by the wall's clock, which costs a tenth of the other; a call is not there for long.
-/// In a lane only the processor's time counts.
+/// A call that is expected to need little is measured by the wall's clock, which costs a tenth of the other, until it has
+/// needed more, on a busy machine perhaps because others had the processor. Then, and where nothing is known of an action,
+/// only the processor's time counts.
 #[derive(Debug)]
 pub(crate) struct CpuMeter {
     made: Instant,
@@ -29,9 +35,12 @@ pub(crate) struct CpuMeter {
     turn: Duration,
     lanes: Lanes,
     standing: Arc<Standing>,
-    in_lane: AtomicBool,
+    /// Whether the processor's time counts, or the wall's.
+    exact: AtomicBool,
     /// Nanoseconds used in turns that are over.
     used_ns: AtomicU64,
+    /// Those of them that were measured by the wall's clock.
+    cheaply_ns: AtomicU64,
     /// When the present turn began, in nanoseconds of the clock that counts; [`IDLE`] between turns.
     turn_since_ns: AtomicU64,
 }
@@ -48,8 +57,9 @@ impl CpuMeter {
             turn: tick / 2,
             lanes,
             standing,
-            in_lane: AtomicBool::new(false),
+            exact: AtomicBool::new(false),
             used_ns: AtomicU64::new(0),
+            cheaply_ns: AtomicU64::new(0),
             turn_since_ns: AtomicU64::new(IDLE),
         }
     }
@@ -64,9 +74,20 @@ impl CpuMeter {
         self.budget.saturating_sub(self.used())
     }
 
-    /// Counts work that another thread did for the call.
-    pub(crate) fn charge(&self, work: Duration) {
-        self.used_ns.fetch_add(u64::try_from(work.as_nanos()).unwrap_or(IDLE), Relaxed);
+    /// Does a part of the call's work that takes its time at once, at the priority of the lanes, and counts it. `None` if it
+    /// panics.
+    pub(crate) async fn work<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let lanes = self.lanes.clone();
+        let counted = move || {
+            let since = processor_ns();
+            let done = work();
+            self.used_ns.fetch_add(processor_ns().saturating_sub(since), Relaxed);
+            done
+        };
+        lanes.at_once(counted).await
     }
 
     /// What a guest does at a tick: go on, let others have their turn, or end. Also a guest that only calls functions of
@@ -81,7 +102,7 @@ impl CpuMeter {
         }
     }
 
-    /// Runs a call and measures its turns. Once it has used more than is free, it goes on in a lane.
+    /// Runs a call and measures its turns. It goes on in a lane once it has used more than is free, or begins there.
     pub(crate) async fn measure<F>(self: Arc<Self>, call: F) -> F::Output
     where
         F: Future<Output: Send + 'static> + Send + 'static,
@@ -91,28 +112,67 @@ impl CpuMeter {
             let mut call = pin!(call);
             poll_fn(|context| meter.take_turn(call.as_mut(), context)).await
         });
-        if self.standing.is_light() {
-            let ended = poll_fn(|context| match call.as_mut().poll(context) {
-                Poll::Ready(output) => Poll::Ready(Some(output)),
-                Poll::Pending if self.used() > Lanes::FREE => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            });
-            if let Some(output) = ended.await {
-                return output;
-            }
+        if let Some(output) = self.outside(call.as_mut()).await {
+            return output;
         }
-        let most = self.used() + Lanes::FREE;
-        self.in_lane.store(true, Relaxed);
-        let meter = Arc::clone(&self);
+        self.measure_exactly();
+        let lanes = self.lanes.clone();
         let rest = poll_fn(move |context| {
             let polled = call.as_mut().poll(context);
-            let computes = meter.used() > most;
-            if computes || polled.is_ready() {
-                meter.standing.set_light(!computes);
+            if self.computes() {
+                self.standing.show(Shown::Heavy);
+            } else if polled.is_ready() {
+                self.standing.show(Shown::Light);
             }
             polled
         });
-        self.lanes.finish(rest).await
+        lanes.finish(rest).await
+    }
+
+    /// From the next turn on.
+    fn measure_exactly(&self) {
+        if !self.exact.load(Relaxed) {
+            self.cheaply_ns.store(self.used_ns.load(Relaxed), Relaxed);
+            self.exact.store(true, Relaxed);
+        }
+    }
+
+    /// Whether it has used more than is free, by what was measured exactly.
+    fn computes(&self) -> bool {
+        let exactly = self.used_ns.load(Relaxed) - self.cheaply_ns.load(Relaxed);
+        self.exact.load(Relaxed) && Duration::from_nanos(exactly) > Lanes::FREE
+    }
+
+    /// Runs a call on the threads of those who need little, for as long as it does. Of calls that nothing is known of, one at
+    /// a time has a turn: many that begin at once, and all compute, would hold all threads.
+    async fn outside<F: Future>(&self, mut call: Pin<&mut F>) -> Option<F::Output> {
+        let mut waiting: Option<BoxFuture<'static, OwnedSemaphorePermit>> = None;
+        poll_fn(|context| {
+            let mut trial = None;
+            if self.standing.shown() == Shown::Nothing {
+                self.measure_exactly();
+                let turn = waiting.get_or_insert_with(|| Box::pin(self.lanes.clone().trial()));
+                trial = Some(ready!(turn.as_mut().poll(context)));
+                waiting = None;
+            }
+            if self.standing.shown() == Shown::Heavy {
+                return Poll::Ready(None);
+            }
+            let polled = call.as_mut().poll(context);
+            if self.used() > Lanes::FREE {
+                self.measure_exactly();
+            }
+            let computes = self.computes();
+            if trial.is_some() && (computes || polled.is_ready()) {
+                self.standing.show(if computes { Shown::Heavy } else { Shown::Light });
+            }
+            match polled {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if computes => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
     }
 
     fn take_turn<F: Future>(&self, call: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -133,14 +193,38 @@ impl CpuMeter {
     }
 
     fn now_ns(&self) -> u64 {
-        if self.in_lane.load(Relaxed) {
-            let now = clock_gettime(ClockId::ThreadCPUTime);
-            let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
-            seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+        if self.exact.load(Relaxed) {
+            processor_ns()
         } else {
             u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(IDLE - 1)
         }
     }
+}
+
+/// How long work on a thread may go on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until {
+    wall: Instant,
+    processor_ns: u64,
+}
+
+impl Until {
+    /// By the wall's clock, and for so much of the processor's time from now on.
+    pub(crate) fn on_this_thread(wall: Instant, left: Duration) -> Self {
+        let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+        Self { wall, processor_ns: processor_ns().saturating_add(left) }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.wall || processor_ns() >= self.processor_ns
+    }
+}
+
+/// Processor time of this thread so far.
+fn processor_ns() -> u64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 #[cfg(test)]
@@ -154,7 +238,7 @@ mod tests {
     /// Of an action that needed little so far.
     fn meter(budget: Duration, lanes: &Lanes) -> Arc<CpuMeter> {
         let standing = Arc::<Standing>::default();
-        standing.set_light(true);
+        standing.show(Shown::Light);
         Arc::new(CpuMeter::new(budget, TICK, lanes.clone(), standing))
     }
 
@@ -211,8 +295,11 @@ mod tests {
             .map(|_| {
                 let (lanes, now, most) = (lanes.clone(), Arc::clone(&now), Arc::clone(&most));
                 tokio::spawn(meter(Duration::from_mins(1), &lanes).measure(async move {
-                    work(TICK);
-                    tokio::task::yield_now().await;
+                    // By the wall's clock it could be somebody else's.
+                    for _ in 0..2 {
+                        work(TICK);
+                        tokio::task::yield_now().await;
+                    }
                     assert_eq!(std::thread::current().name(), Some("aftercommit-lane"));
                     for _ in 0..20 {
                         tokio::task::yield_now().await;
@@ -235,36 +322,56 @@ mod tests {
         assert_eq!(most.load(SeqCst), 1);
     }
 
-    #[tokio::test]
-    async fn an_action_has_to_show_that_it_needs_little() {
-        let (lanes, standing) = (one_lane(), Arc::<Standing>::default());
-        let call = async |span: Duration| {
-            let meter = CpuMeter::new(Duration::from_mins(1), TICK, lanes.clone(), Arc::clone(&standing));
-            let call = async move {
-                let began_in = std::thread::current().name().map(str::to_owned);
-                work(span);
-                tokio::task::yield_now().await;
-                began_in.as_deref() == Some("aftercommit-lane")
-            };
-            Arc::new(meter).measure(call).await
-        };
-        let (little, much) = (Duration::from_micros(10), Duration::from_millis(3));
-        assert!(call(little).await, "nothing is known of it");
-        assert!(!call(little).await);
-        assert!(!call(much).await);
-        assert!(!call(much).await, "less than the free time of it was in a lane");
-        let long = async move {
-            for _ in 0..3 {
-                work(much);
+    /// Whether a call of that length, in turns of a millisecond, is in a lane when it begins and when it ends.
+    async fn lanes_of(lanes: &Lanes, standing: &Arc<Standing>, turns: usize) -> [bool; 2] {
+        let meter = CpuMeter::new(Duration::from_mins(1), TICK, lanes.clone(), Arc::clone(standing));
+        let in_lane = || std::thread::current().name() == Some("aftercommit-lane");
+        let call = async move {
+            let began = in_lane();
+            for _ in 0..turns {
+                work(Duration::from_millis(1));
                 tokio::task::yield_now().await;
             }
+            [began, in_lane()]
         };
-        Arc::new(CpuMeter::new(Duration::from_mins(1), TICK, lanes.clone(), Arc::clone(&standing)))
-            .measure(long)
-            .await;
-        assert!(call(much).await);
-        assert!(call(little).await);
-        assert!(!call(little).await);
+        Arc::new(meter).measure(call).await
+    }
+
+    #[tokio::test]
+    async fn an_action_shows_what_its_calls_need() {
+        let (lanes, standing) = (one_lane(), Arc::<Standing>::default());
+        for (turns, expected, shown) in [
+            (0, [false, false], Shown::Light),
+            (5, [false, true], Shown::Heavy),
+            (5, [true, true], Shown::Heavy),
+            (0, [true, true], Shown::Light),
+            (0, [false, false], Shown::Light),
+        ] {
+            assert_eq!(lanes_of(&lanes, &standing, turns).await, expected);
+            assert_eq!(standing.shown(), shown);
+        }
+        let standing = Arc::<Standing>::default();
+        assert_eq!(lanes_of(&lanes, &standing, 5).await, [false, true]);
+        assert_eq!(lanes_of(&lanes, &standing, 5).await, [true, true]);
+    }
+
+    /// Of many that begin at once, few have a turn before it is known what they are.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn those_of_whom_nothing_is_known_begin_one_at_a_time() {
+        let (lanes, standing) = (one_lane(), Arc::<Standing>::default());
+        let calls: Vec<_> = (0..16)
+            .map(|_| {
+                let (lanes, standing) = (lanes.clone(), Arc::clone(&standing));
+                tokio::spawn(async move { lanes_of(&lanes, &standing, 5).await })
+            })
+            .collect();
+        let mut began_outside = 0;
+        for call in calls {
+            let [began_in_lane, ended_in_lane] = call.await.unwrap();
+            assert!(ended_in_lane);
+            began_outside += usize::from(!began_in_lane);
+        }
+        assert!((1..=3).contains(&began_outside), "{began_outside}");
     }
 
     /// Processor time that others had is not counted in a lane: eight calls that each need some, on one thread.

@@ -5,20 +5,25 @@ use std::{panic, pin::Pin, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 use tracing::{Instrument as _, instrument::WithSubscriber as _};
 
 /// The threads of all calls that compute, over all actions.
 #[derive(Clone, Debug)]
-pub(crate) struct Lanes(Arc<Threads>);
+pub(crate) struct Lanes {
+    threads: Arc<Threads>,
+    /// Outside of them, the turn of those of whom nothing is known.
+    trial: Arc<Semaphore>,
+}
 
 #[derive(Debug)]
 struct Threads(Option<Runtime>);
 
-/// How much nicer than the others they are: where both want a processor, they get about a tenth of it.
+/// How much nicer than the others they are (nice(2)): where both want a processor, they get a quarter of it.
 #[cfg(target_os = "linux")]
-const NICER: i32 = 10;
+const NICER: i32 = 5;
 
 impl Lanes {
     /// From that much time on a call counts as one that computes. Built-in plugins need less than half a millisecond.
@@ -38,7 +43,12 @@ impl Lanes {
             // Calls have turns one after the other, whoever woke them.
             .global_queue_interval(1)
             .build()?;
-        Ok(Self(Arc::new(Threads(Some(threads)))))
+        Ok(Self { threads: Arc::new(Threads(Some(threads))), trial: Arc::new(Semaphore::new(1)) })
+    }
+
+    /// Waits for a turn among those of whom nothing is known. It is over when what is returned is dropped.
+    pub(crate) async fn trial(self) -> OwnedSemaphorePermit {
+        self.trial.acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// Sees a call through on these threads; what it waits for, and what it spawns, stays where it was. Dropped before
@@ -47,19 +57,30 @@ impl Lanes {
     where
         F: Future<Output: Send + 'static> + Unpin + Send + 'static,
     {
-        let Some(threads) = &self.0.0 else { unreachable!("taken when dropped") };
         let home = Handle::current();
         let rest = std::future::poll_fn(move |context| {
             let _home = home.enter();
             Pin::new(&mut call).poll(context)
         });
         let mut task = JoinSet::new();
-        task.spawn_on(rest.in_current_span().with_current_subscriber(), threads.handle());
+        task.spawn_on(rest.in_current_span().with_current_subscriber(), self.handle());
         match task.join_next().await {
             Some(Ok(output)) => output,
             Some(Err(error)) => panic::resume_unwind(error.into_panic()),
             None => unreachable!("it was spawned"),
         }
+    }
+
+    /// Does work that can not wait, beside the calls. `None` if it panics.
+    pub(crate) async fn at_once<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.handle().spawn_blocking(work).await.ok()
+    }
+
+    fn handle(&self) -> &Handle {
+        self.threads.0.as_ref().expect("it is taken only when it is dropped").handle()
     }
 }
 

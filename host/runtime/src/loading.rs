@@ -272,7 +272,7 @@ pub(crate) fn look_at_header(bytes: &[u8]) -> Result<(), LoadError> {
 
 /// Bounds of `describe` and `check`, which run before an operator could have set any.
 pub(crate) fn describe_limits() -> Limits {
-    Limits { timeout_ms: 5000, cpu_ms: 1000, memory_mb: 64, host_calls: 200, ..Limits::default() }
+    Limits { timeout_ms: 10_000, cpu_ms: 1000, memory_mb: 64, host_calls: 200, ..Limits::default() }
 }
 
 #[cfg(test)]

@@ -1,24 +1,36 @@
-//! Where calls of an action begin: beside those who need little, or in a lane.
+//! Whether an action's calls are known to need little, or to compute: it decides where they begin.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// What an action's calls have shown. They begin in a lane until one of them needed little, and again after one that
-/// computed: so many that begin at once, and all compute, hold no thread that others need.
-#[derive(Default, Debug)]
-pub(crate) struct Standing {
-    light: AtomicBool,
+/// What calls of an action have shown so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Shown {
+    /// None has come far enough to tell.
+    Nothing,
+    /// The last one that told needed little.
+    Light,
+    /// The last one that told computes.
+    Heavy,
 }
 
+/// What an action has shown, for all of its calls.
+#[derive(Default, Debug)]
+pub(crate) struct Standing(AtomicU8);
+
 impl Standing {
-    pub(crate) fn is_light(&self) -> bool {
-        self.light.load(Relaxed)
+    pub(crate) fn shown(&self) -> Shown {
+        match self.0.load(Relaxed) {
+            1 => Shown::Light,
+            2 => Shown::Heavy,
+            _ => Shown::Nothing,
+        }
     }
 
-    /// Calls that begin from now on are taken for such.
-    pub(crate) fn set_light(&self, light: bool) {
+    pub(crate) fn show(&self, shown: Shown) {
         // Many calls at once would otherwise take the line from each other.
-        if self.is_light() != light {
-            self.light.store(light, Relaxed);
+        if self.shown() != shown {
+            self.0.store(shown as u8, Relaxed);
         }
     }
 }

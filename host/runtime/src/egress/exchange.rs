@@ -198,6 +198,10 @@ fn redirected_method(status: StatusCode, method: &Method) -> Method {
 /// hands on only the text of such an error.
 const ALERT: &str = "received fatal alert: ";
 
+/// What is told of a connection that is gone. The reason was seen by nobody: an alert of TLS 1.3, for example, may come
+/// just before the request.
+const CLOSED: &str = "the receiver closed the connection before it took the request";
+
 /// What went wrong, without the URL, which may hold a secret.
 fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     let error = error.without_url();
@@ -214,7 +218,11 @@ fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
         if let Some(tls) = tls_error(inner) {
             return EgressError::Tls(format!("{}: {tls}", hop.shown));
         }
-        deepest = inner.to_string();
+        deepest = match inner.downcast_ref::<hyper::Error>() {
+            // Its own words are of channels inside it.
+            Some(closed) if closed.is_canceled() || closed.is_closed() => CLOSED.to_owned(),
+            _ => inner.to_string(),
+        };
         cause = inner.source();
     }
     let text = format!("{}: {deepest}", hop.shown);

@@ -1,11 +1,12 @@
 //! `template`: the host's template language for text that only the guest can complete.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use handlebars::Context;
 
 use crate::{
     bindings::aftercommit::action::template::{self, Host},
+    cpu::Until,
     guest::{Guest, Phase},
     templates::{Escaping, Template},
 };
@@ -24,7 +25,7 @@ impl Host for Guest {
         let max_bytes = self.call.limits.rendered_bytes;
         // It is the guest's work, wherever it is done.
         let cpu = Arc::clone(&self.call.cpu);
-        let deadline = self.call.deadline.min(Instant::now() + cpu.left());
+        let (deadline, left) = (self.call.deadline, cpu.left());
         // Each value in a template may write all of it.
         if data.len() as u64 > max_bytes {
             let why = format!(
@@ -35,14 +36,13 @@ impl Host for Guest {
         }
         // On a thread of its own: a guest's template may take long, and the template parser refuses to work on a
         // guest's stack, because it can not see where that ends.
-        let rendered = tokio::task::spawn_blocking(move || {
-            let started = Instant::now();
-            let rendered = render(&text, escaping.into(), &data, max_bytes, deadline);
-            cpu.charge(started.elapsed());
-            rendered
-        })
-        .await;
-        Ok(rendered.unwrap_or_else(|_| Err("the template could not be rendered".to_owned())))
+        let rendered = cpu
+            .work(move || {
+                let until = Until::on_this_thread(deadline, left);
+                render(&text, escaping.into(), &data, max_bytes, until)
+            })
+            .await;
+        Ok(rendered.unwrap_or_else(|| Err("the template could not be rendered".to_owned())))
     }
 }
 
@@ -51,14 +51,12 @@ fn render(
     escaping: Escaping,
     data: &str,
     max_bytes: u64,
-    deadline: Instant,
+    until: Until,
 ) -> Result<String, String> {
     let data: serde_json::Value =
         serde_json::from_str(data).map_err(|error| format!("the data is not JSON: {error}"))?;
     let template = Template::compile(text, escaping).map_err(|error| error.to_string())?;
-    template
-        .render_until(Some(deadline), &Context::from(data), max_bytes)
-        .map_err(|problem| problem.to_string())
+    template.render_until(Some(until), &Context::from(data), max_bytes).map_err(|problem| problem.to_string())
 }
 
 impl From<template::Escaping> for Escaping {

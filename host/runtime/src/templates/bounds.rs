@@ -1,10 +1,11 @@
 //! Bounds of rendering: size of the text, steps of loops and blocks, time, nesting of the template.
 
-use std::{io, time::Instant};
+use std::io;
 
 use handlebars::Output;
 
 use super::{RenderProblem, TemplateError, syntax::place};
+use crate::cpu::Until;
 
 /// Writes and turns of loops of one rendering.
 pub(super) const MAX_STEPS: u32 = 100_000;
@@ -18,13 +19,13 @@ pub(super) struct BoundedOutput {
     text: String,
     max_bytes: u64,
     steps: u32,
-    deadline: Option<Instant>,
+    until: Option<Until>,
     problem: Option<RenderProblem>,
 }
 
 impl BoundedOutput {
-    pub(super) fn new(max_bytes: u64, deadline: Option<Instant>) -> Self {
-        Self { text: String::new(), max_bytes, steps: 0, deadline, problem: None }
+    pub(super) fn new(max_bytes: u64, until: Option<Until>) -> Self {
+        Self { text: String::new(), max_bytes, steps: 0, until, problem: None }
     }
 
     pub(super) fn into_text(self) -> String {
@@ -41,7 +42,7 @@ impl Output for BoundedOutput {
         self.steps += 1;
         let problem = if self.steps > MAX_STEPS {
             RenderProblem::TooLong
-        } else if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        } else if self.until.is_some_and(|until| until.is_over()) {
             RenderProblem::TimedOut
         } else if (self.text.len() + piece.len()) as u64 > self.max_bytes {
             RenderProblem::TooLarge(self.max_bytes)
@@ -96,7 +97,7 @@ pub(super) fn check_depth(text: &str) -> Result<(), TemplateError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use handlebars::Context;
     use serde_json::json;
@@ -118,10 +119,13 @@ mod tests {
             "{{#if a}}{{/if}}",
         ] {
             let template = compile(text).unwrap();
-            let later = Instant::now() + Duration::from_hours(1);
-            assert!(template.render_until(Some(later), &context, 100).is_ok(), "{text}");
-            let over = template.render_until(Some(Instant::now()), &context, 100);
-            assert_eq!(over, Err(RenderProblem::TimedOut), "{text}");
+            let (now, later) = (Instant::now(), Instant::now() + Duration::from_hours(1));
+            let within = |wall, processor| {
+                template.render_until(Some(Until::on_this_thread(wall, processor)), &context, 100)
+            };
+            assert!(within(later, Duration::from_hours(1)).is_ok(), "{text}");
+            assert_eq!(within(now, Duration::from_hours(1)), Err(RenderProblem::TimedOut), "{text}");
+            assert_eq!(within(later, Duration::ZERO), Err(RenderProblem::TimedOut), "{text}");
         }
     }
 

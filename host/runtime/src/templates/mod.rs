@@ -15,12 +15,12 @@ mod escaping;
 mod helpers;
 mod syntax;
 
-use std::time::Instant;
-
 use handlebars::{Context, RenderContext, RenderErrorReason, Renderable as _};
 
 pub(crate) use context::context;
 pub(crate) use escaping::Escaping;
+
+use crate::cpu::Until;
 
 /// Longest text of a template.
 pub(crate) const MAX_TEMPLATE_BYTES: usize = 256 << 10;
@@ -70,14 +70,14 @@ impl Template {
         self.render_until(None, context, max_bytes)
     }
 
-    /// The same, no longer than to the deadline: for templates that somebody else than the operator wrote.
+    /// The same, no longer than `until`: for templates that somebody else than the operator wrote.
     pub(crate) fn render_until(
         &self,
-        deadline: Option<Instant>,
+        until: Option<Until>,
         context: &Context,
         max_bytes: u64,
     ) -> Result<String, RenderProblem> {
-        let mut out = bounds::BoundedOutput::new(max_bytes, deadline);
+        let mut out = bounds::BoundedOutput::new(max_bytes, until);
         let mut state = RenderContext::new(None);
         match self.compiled.render(helpers::registry(self.escaping), context, &mut state, &mut out) {
             Ok(()) => Ok(out.into_text()),
