@@ -119,7 +119,7 @@ impl CpuMeter {
         let lanes = self.lanes.clone();
         let rest = poll_fn(move |context| {
             let polled = call.as_mut().poll(context);
-            if self.computes() {
+            if self.exceeds(Lanes::FREE) {
                 self.standing.show(Shown::Heavy);
             } else if polled.is_ready() {
                 self.standing.show(Shown::Light);
@@ -137,10 +137,10 @@ impl CpuMeter {
         }
     }
 
-    /// Whether it has used more than is free, by what was measured exactly.
-    fn computes(&self) -> bool {
+    /// Whether it has used more than that, by what was measured exactly.
+    fn exceeds(&self, free: Duration) -> bool {
         let exactly = self.used_ns.load(Relaxed) - self.cheaply_ns.load(Relaxed);
-        self.exact.load(Relaxed) && Duration::from_nanos(exactly) > Lanes::FREE
+        self.exact.load(Relaxed) && Duration::from_nanos(exactly) > free
     }
 
     /// Runs a call on the threads of those who need little, for as long as it does. Of calls that nothing is known of, one at
@@ -162,7 +162,7 @@ impl CpuMeter {
             if self.used() > Lanes::FREE {
                 self.measure_exactly();
             }
-            let computes = self.computes();
+            let computes = self.exceeds(if trial.is_some() { Lanes::TRIAL } else { Lanes::FREE });
             if trial.is_some() && (computes || polled.is_ready()) {
                 self.standing.show(if computes { Shown::Heavy } else { Shown::Light });
             }

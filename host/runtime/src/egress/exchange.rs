@@ -198,9 +198,22 @@ fn redirected_method(status: StatusCode, method: &Method) -> Method {
 /// hands on only the text of such an error.
 const ALERT: &str = "received fatal alert: ";
 
-/// What is told of a connection that is gone. The reason was seen by nobody: an alert of TLS 1.3, for example, may come
-/// just before the request.
-const CLOSED: &str = "the receiver closed the connection before it took the request";
+/// What HTTP/2 says where HTTP/1.1 has an error of its own: a request came to a connection that was gone.
+const GONE: &str = "stream closed because of a broken pipe";
+
+/// A new connection was gone before the request was. Whoever reads it had no request to tell why: with TLS 1.3 it is a refusal,
+/// for example of a client certificate, which comes after the handshake.
+fn closed(hop: &Hop) -> EgressError {
+    if hop.origin.is_https() {
+        let why = "the receiver closed the connection right after the handshake: it may want another client certificate";
+        EgressError::Tls(format!("{}: {why}", hop.shown))
+    } else {
+        EgressError::Protocol(format!(
+            "{}: the receiver closed the connection before it took the request",
+            hop.shown
+        ))
+    }
+}
 
 /// What went wrong, without the URL, which may hold a secret.
 fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
@@ -218,16 +231,18 @@ fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
         if let Some(tls) = tls_error(inner) {
             return EgressError::Tls(format!("{}: {tls}", hop.shown));
         }
-        deepest = match inner.downcast_ref::<hyper::Error>() {
-            // Its own words are of channels inside it.
-            Some(closed) if closed.is_canceled() || closed.is_closed() => CLOSED.to_owned(),
-            _ => inner.to_string(),
-        };
+        if inner.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_canceled() || error.is_closed())
+        {
+            return closed(hop);
+        }
+        deepest = inner.to_string();
         cause = inner.source();
     }
     let text = format!("{}: {deepest}", hop.shown);
     if timeout && !connect {
         EgressError::Timeout
+    } else if deepest == GONE {
+        closed(hop)
     } else if deepest.starts_with(ALERT) {
         EgressError::Tls(text)
     } else if connect {
