@@ -121,6 +121,13 @@ async fn a_host_delivers_while_it_compiles_and_stops_when_it_is_told_to() {
     shop.eventually(SOON, "it compiles again", async |_| !compilers(starting.id()).is_empty()).await;
     assert!(!starting.stop(), "it was never ready");
     assert!(shop.host_log().contains("told to stop by SIGTERM before it was ready"), "{}", shop.host_log());
+
+    let killed = shop.launch_host();
+    shop.eventually(SOON, "it compiles again", async |_| !compilers(killed.id()).is_empty()).await;
+    let compiler = compilers(killed.id()).remove(0);
+    killed.kill();
+    shop.eventually(SOON, "what compiles ends with a host that is killed", async |_| !compiles(&compiler))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -158,6 +158,9 @@ fn bound(cpu_secs: u64, memory_mb: u64) -> io::Result<()> {
     if cfg!(target_os = "linux") {
         bounded?;
     }
+    // A host that is killed leaves nobody behind who compiles for it.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // Who may not have less of the processor has as much as others.
     let _ = nice(NICENESS);
     Ok(())
