@@ -118,7 +118,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn check(row: &Row, attempt: &Attempt) {
     let (guest, written, class, code, told) = row;
     let failure = attempt.result.as_ref().expect_err(&format!("{guest} {written}"));
-    println!("{guest:<13} {:<22} {code:<17} {:?}", written["do"].to_string(), attempt.usage.wall);
+    let (does, usage) = (written["do"].to_string(), attempt.usage);
+    println!("{guest:<13} {does:<22} {code:<17} {:?}, {} ms of CPU time", usage.wall, usage.cpu_ms);
     assert_eq!((failure.class, failure.problem.code.as_str()), (*class, *code), "{written}: {failure}");
     assert!(failure.problem.message.contains(told), "{written}: {failure}");
     assert!(failure.problem.message.len() < 600, "{failure}");
