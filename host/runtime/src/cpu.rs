@@ -3,7 +3,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -107,18 +107,14 @@ impl CpuMeter {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        let meter = Arc::clone(&self);
-        let mut call = Box::pin(async move {
-            let mut call = pin!(call);
-            poll_fn(|context| meter.take_turn(call.as_mut(), context)).await
-        });
+        let mut call = Box::pin(call);
         if let Some(output) = self.outside(call.as_mut()).await {
             return output;
         }
         self.measure_exactly();
         let lanes = self.lanes.clone();
         let rest = poll_fn(move |context| {
-            let polled = call.as_mut().poll(context);
+            let polled = self.take_turn(call.as_mut(), context);
             if self.exceeds(Lanes::FREE) {
                 self.standing.show(Shown::Heavy);
             } else if polled.is_ready() {
@@ -158,7 +154,7 @@ impl CpuMeter {
             if self.standing.shown() == Shown::Heavy {
                 return Poll::Ready(None);
             }
-            let polled = call.as_mut().poll(context);
+            let polled = self.take_turn(call.as_mut(), context);
             if self.used() > Lanes::FREE {
                 self.measure_exactly();
             }
