@@ -1,6 +1,10 @@
 //! What APNs' reasons mean for a delivery: one table. Source: Apple's "Handling notification responses from APNs".
 
-use aftercommit_plugin::{Failure, http::Response};
+use aftercommit_plugin::{
+    Failure,
+    FailureClass::{self, Misconfigured, Permanent, Transient},
+    http::Response,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -8,22 +12,12 @@ struct Refusal {
     reason: String,
 }
 
-/// What becomes of the delivery.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Class {
-    Transient,
-    /// Not before a provider token may change again.
-    AfterTokenUpdate,
-    Misconfigured,
-    Permanent,
-}
-use Class::{AfterTokenUpdate, Misconfigured, Permanent, Transient};
-
-/// A provider token may change every 20 minutes.
+/// A provider token may change every 20 minutes, and before that nothing else helps.
 const TOKEN_UPDATE_MS: u64 = 20 * 60 * 1000;
+const TOO_MANY_TOKENS: &str = "TooManyProviderTokenUpdates";
 
 /// Reason, class, and the failure's code.
-const TABLE: &[(&str, Class, &str)] = &[
+const TABLE: &[(&str, FailureClass, &str)] = &[
     // The device.
     ("Unregistered", Permanent, "unregistered"),
     ("BadDeviceToken", Permanent, "unregistered"),
@@ -54,7 +48,7 @@ const TABLE: &[(&str, Class, &str)] = &[
     ("MethodNotAllowed", Misconfigured, "bad_path"),
     // What passes. A token of ours is at most 40 minutes old: one that has expired says that clocks differ.
     ("ExpiredProviderToken", Transient, "expired_provider_token"),
-    ("TooManyProviderTokenUpdates", AfterTokenUpdate, "too_many_provider_token_updates"),
+    (TOO_MANY_TOKENS, Transient, "too_many_provider_token_updates"),
     ("TooManyRequests", Transient, "too_many_requests"),
     ("IdleTimeout", Transient, "unavailable"),
     ("InternalServerError", Transient, "unavailable"),
@@ -74,16 +68,8 @@ pub(crate) fn failure(response: &Response) -> Failure {
         _ => "",
     };
     let message = format!("APNs answered {reason}{hint}");
-    let failure = match (class, response.retry_after_ms) {
-        (Transient, Some(after_ms)) => Failure::throttled(code, message, after_ms),
-        (Transient, None) => Failure::transient(code, message),
-        (AfterTokenUpdate, after_ms) => {
-            Failure::throttled(code, message, after_ms.unwrap_or(TOKEN_UPDATE_MS))
-        }
-        (Misconfigured, _) => Failure::misconfigured(code, message),
-        (Permanent, _) => Failure::permanent(code, message),
-    };
-    failure.with_status(response.status)
+    let unless_told = (*reason == TOO_MANY_TOKENS).then_some(TOKEN_UPDATE_MS);
+    class.failure(code, message, response.retry_after_ms.or(unless_told)).with_status(response.status)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What FCM's errors mean for a delivery: one table. Source: Firebase's `ErrorCode` (FCM HTTP v1), and Google's canonical
 //! statuses where FCM gives no code of its own.
 
-use aftercommit_plugin::{Failure, http::Response};
+use aftercommit_plugin::{Failure, FailureClass, http::Response};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -35,10 +35,8 @@ pub(crate) fn failure(response: &Response) -> Failure {
     let code = own.unwrap_or(error.status);
     let said: String = error.message.chars().filter(|letter| !letter.is_control()).take(200).collect();
     let message = format!("FCM answered {code}: {said}");
-    let transient = |code: &str, message: String| match response.retry_after_ms {
-        Some(after_ms) => Failure::throttled(code, message, after_ms),
-        None => Failure::transient(code, message),
-    };
+    let transient =
+        |code: &str, message| FailureClass::Transient.failure(code, message, response.retry_after_ms);
     let failure = match code.as_str() {
         "UNREGISTERED" => Failure::permanent("unregistered", message),
         "INVALID_ARGUMENT" => Failure::permanent("invalid_argument", message),

@@ -22,6 +22,7 @@ pub use bindings::aftercommit::action::model::{Delivery, Event, Failure, FieldPr
 #[doc(hidden)]
 pub use component::Component;
 pub use json::JsonObject;
+pub use outcome::FailureClass;
 pub use plugin::{Need, Plugin};
 
 /// What a plugin's main file needs.

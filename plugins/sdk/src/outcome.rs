@@ -73,6 +73,30 @@ impl Failure {
     }
 }
 
+/// What an error of a service means for the delivery: what a table of its codes says of each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailureClass {
+    /// May work later.
+    Transient,
+    /// The configuration, an account or a credential is the operator's to put right.
+    Misconfigured,
+    /// This event will be refused for ever.
+    Permanent,
+}
+
+impl FailureClass {
+    /// The failure of this class. A transient one waits for `retry_after_ms` milliseconds, if the service asks for that.
+    #[must_use]
+    pub fn failure(self, code: &str, message: impl Into<String>, retry_after_ms: Option<u64>) -> Failure {
+        match (self, retry_after_ms) {
+            (Self::Transient, Some(after_ms)) => Failure::throttled(code, message, after_ms),
+            (Self::Transient, None) => Failure::transient(code, message),
+            (Self::Misconfigured, _) => Failure::misconfigured(code, message),
+            (Self::Permanent, _) => Failure::permanent(code, message),
+        }
+    }
+}
+
 impl Problem {
     /// A problem without a status code. `code` is a short stable word in `snake_case`; `message` is for people and
     /// never holds a secret.

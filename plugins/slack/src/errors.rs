@@ -3,22 +3,13 @@
 //! Sources, in Slack's developer documentation: "chat.postMessage", its list of errors; the changelog of 2016-05-17, "Improving
 //! error conditions for Incoming Webhooks". What the README names as undocumented is reported by those who met it.
 
-use aftercommit_plugin::Failure;
-
-/// What becomes of the delivery.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Class {
-    /// May work later; not before what `Retry-After` says.
-    Transient,
-    /// The token, the app or the webhook is the operator's to put right.
-    Misconfigured,
-    /// This message to this channel never works.
-    Permanent,
-}
-use Class::{Misconfigured, Permanent, Transient};
+use aftercommit_plugin::{
+    Failure,
+    FailureClass::{self, Misconfigured, Permanent, Transient},
+};
 
 /// Code, class, and what to do, where the code does not say it.
-const TABLE: &[(&str, Class, &str)] = &[
+const TABLE: &[(&str, FailureClass, &str)] = &[
     ("ratelimited", Transient, "too many messages"),
     ("rate_limited", Transient, "too many messages"),
     ("message_limit_exceeded", Transient, "too many messages"),
@@ -90,13 +81,7 @@ pub(crate) fn failure(code: &str, status: u16, retry_after_ms: Option<u64>) -> O
         message.push_str(": ");
         message.push_str(hint);
     }
-    let failure = match (class, retry_after_ms) {
-        (Transient, Some(after_ms)) => Failure::throttled(code, message, after_ms),
-        (Transient, None) => Failure::transient(code, message),
-        (Misconfigured, _) => Failure::misconfigured(code, message),
-        (Permanent, _) => Failure::permanent(code, message),
-    };
-    Some(failure.with_status(status))
+    Some(class.failure(code, message, retry_after_ms).with_status(status))
 }
 
 /// The failure of a code that is not in the table: Slack adds codes, nearly all for requests that it will never take.

@@ -2,19 +2,14 @@
 //! (`twilio-error-codes.json`). Twilio adds codes and advises not to rely on them (changelog of 2024-07-10), so one that is not
 //! here goes by its status.
 
-use aftercommit_plugin::{Failure, http::Response};
-
-/// What becomes of the delivery.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Class {
-    Transient,
-    Misconfigured,
-    Permanent,
-}
-use Class::{Misconfigured, Permanent, Transient};
+use aftercommit_plugin::{
+    Failure,
+    FailureClass::{self, Misconfigured, Permanent, Transient},
+    http::Response,
+};
 
 /// Twilio's code, class, and the failure's code.
-const TABLE: &[(u32, Class, &str)] = &[
+const TABLE: &[(u32, FailureClass, &str)] = &[
     // Requests: the account, its credentials, its limits.
     (20003, Misconfigured, "unauthorized"),
     (20005, Misconfigured, "account_suspended"),
@@ -82,13 +77,7 @@ pub(crate) fn failure(code: u32, text: &str, response: &Response) -> Option<Fail
     let (_, class, ours) = TABLE.iter().find(|(known, ..)| *known == code)?;
     let text: String = text.chars().filter(|letter| !letter.is_control()).take(200).collect();
     let message = format!("Twilio answered {code}: {text}");
-    let failure = match (class, response.retry_after_ms) {
-        (Transient, Some(after_ms)) => Failure::throttled(ours, message, after_ms),
-        (Transient, None) => Failure::transient(ours, message),
-        (Misconfigured, _) => Failure::misconfigured(ours, message),
-        (Permanent, _) => Failure::permanent(ours, message),
-    };
-    Some(failure.with_status(response.status))
+    Some(class.failure(ours, message, response.retry_after_ms).with_status(response.status))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Vonage's Messages API, version 1: `POST /v1/messages`, JSON with basic authentication. Refusals are problems as in RFC 7807.
 
-use aftercommit_plugin::{Failure, JsonObject, http::Response};
+use aftercommit_plugin::{Failure, FailureClass, JsonObject, http::Response};
 use serde::Deserialize;
 
 use crate::{Accepted, config::Config, post, vonage_errors};
@@ -57,8 +57,7 @@ fn refused(response: &Response) -> Failure {
     let mark = if code.is_empty() { String::new() } else { format!(" ({})", told(code)) };
     let message = format!("Vonage answered {}{mark}: {}", response.status, told(&said));
     let failure = match (response.status, response.retry_after_ms) {
-        (429, Some(after_ms)) => Failure::throttled("too_many_requests", message, after_ms),
-        (429, None) => Failure::transient("too_many_requests", message),
+        (429, after_ms) => FailureClass::Transient.failure("too_many_requests", message, after_ms),
         // Its code says more than a status; what is the server's own trouble is told by the status alone.
         (status @ 400..=499, _) => match (vonage_errors::failure(code, &message), status) {
             (Some(known), _) => known,

@@ -1,19 +1,13 @@
 //! What Vonage's errors mean for a delivery: one table, by the part of a problem's `type` behind `#`. Source: "API Errors" of
 //! Vonage's documentation, its generic errors and those of the Messages API.
 
-use aftercommit_plugin::Failure;
-
-/// What becomes of the delivery.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Class {
-    Transient,
-    Misconfigured,
-    Permanent,
-}
-use Class::{Misconfigured, Permanent, Transient};
+use aftercommit_plugin::{
+    Failure,
+    FailureClass::{self, Misconfigured, Permanent, Transient},
+};
 
 /// Vonage's code, class, and the failure's code.
-const TABLE: &[(&str, Class, &str)] = &[
+const TABLE: &[(&str, FailureClass, &str)] = &[
     // The account, its credentials, its limits.
     ("unauthorized", Misconfigured, "unauthorized"),
     ("forbidden", Misconfigured, "unauthorized"),
@@ -45,11 +39,7 @@ const TABLE: &[(&str, Class, &str)] = &[
 /// The failure that a code means, or nothing for one that is not in the table.
 pub(crate) fn failure(code: &str, message: &str) -> Option<Failure> {
     let (_, class, ours) = TABLE.iter().find(|(known, ..)| *known == code)?;
-    Some(match class {
-        Transient => Failure::transient(ours, message),
-        Misconfigured => Failure::misconfigured(ours, message),
-        Permanent => Failure::permanent(ours, message),
-    })
+    Some(class.failure(ours, message, None))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The one place that says what an HTTP result means for a delivery.
 
 use super::HttpError;
-use crate::Failure;
+use crate::{Failure, FailureClass};
 
 /// Code of every failure that a status code caused; the status tells more.
 const HTTP_STATUS: &str = "http_status";
@@ -26,12 +26,11 @@ pub fn status_failure(status: u16, retry_after_ms: Option<u64>, text: &str) -> F
         message.push(')');
     }
     append_excerpt(&mut message, text);
-    let failure = match (status, retry_after_ms) {
-        (408 | 425 | 429 | 500..=599, Some(after_ms)) => Failure::throttled(HTTP_STATUS, message, after_ms),
-        (408 | 425 | 429 | 500..=599, None) => Failure::transient(HTTP_STATUS, message),
-        _ => Failure::permanent(HTTP_STATUS, message),
+    let class = match status {
+        408 | 425 | 429 | 500..=599 => FailureClass::Transient,
+        _ => FailureClass::Permanent,
     };
-    failure.with_status(status)
+    class.failure(HTTP_STATUS, message, retry_after_ms).with_status(status)
 }
 
 /// What the common status codes mean to the operator who reads the failure.
