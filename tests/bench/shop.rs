@@ -59,8 +59,7 @@ impl Shop {
     }
 
     pub(crate) async fn capture(&self, notify: bool) {
-        let request =
-            CaptureRequest { table: "orders".into(), entity_type: "Order".into(), key: Vec::new(), notify };
+        let request = CaptureRequest { notify, ..CaptureRequest::new("orders", "Order") };
         self.store.add_capture(request, SystemClock.now()).await.unwrap();
     }
 

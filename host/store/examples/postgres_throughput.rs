@@ -49,8 +49,7 @@ async fn main() {
     fill(&mut app, events, BATCH.into()).await;
     bare.add(&started);
     bare.print("insert without capture", events);
-    let capture =
-        CaptureRequest { table: "orders".into(), entity_type: "Order".into(), key: Vec::new(), notify: true };
+    let capture = CaptureRequest::new("orders", "Order");
     store.add_capture(capture, SystemClock.now()).await.unwrap();
     for (name, hold, ordered) in [("", false, false), (", held", true, false), (", ordered", false, true)] {
         let mut inserting = Spent::default();

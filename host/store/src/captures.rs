@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{ChangeLogField, Result, StoreError};
 
 /// Writes and removes the triggers that put committed changes into the inbox.
 #[async_trait]
 pub trait Captures: Send + Sync {
-    /// Starts to capture a table, or renews its triggers after the table was changed. In one transaction. An entity
-    /// type that another table has, a table without a primary key (unless `key` is given), a view or a column that
-    /// does not exist is refused with a message that says what to do.
+    /// Starts to capture a table, or captures it differently. In one transaction. An entity type that another table
+    /// has, another entity type for a captured table (unless `rename` is given), a table without a primary key (unless
+    /// `key` is given), a view or a column that does not exist is refused with a message that says what to do.
     async fn add_capture(&self, request: CaptureRequest, now: Timestamp) -> Result<Capture>;
 
     /// Starts to capture a change log, or renews its triggers: each row that comes into it is an event. Refused with
@@ -22,6 +22,10 @@ pub trait Captures: Send + Sync {
 
     /// What is captured, and whether it still fits its table.
     async fn captures(&self) -> Result<Vec<CaptureStatus>>;
+
+    /// Writes the triggers of a captured table or change log again, for the columns that it has now, as it was captured:
+    /// after the table was changed or rebuilt, or by a newer program. Triggers that were enabled `ALWAYS` stay so.
+    async fn refresh_capture(&self, table: &str, now: Timestamp) -> Result<Capture>;
 
     /// Stops capturing: removes the triggers and all else that [`add_capture`](Captures::add_capture) made. Also when
     /// the table itself is gone.
@@ -37,8 +41,43 @@ pub struct CaptureRequest {
     pub entity_type: String,
     /// Columns of the key, in order; the primary key when empty.
     pub key: Vec<String>,
+    /// Which columns leave the table.
+    pub selection: Selection,
+    /// Only changes for which this condition is true become events.
+    pub condition: Option<String>,
     /// Whether a commit rings the doorbell (where the backend has one).
     pub notify: bool,
+    /// Whether a table that is captured under another entity type gets this one.
+    pub rename: bool,
+}
+
+impl CaptureRequest {
+    /// All columns of a table by its primary key, with the doorbell.
+    #[must_use]
+    pub fn new(table: impl Into<String>, entity_type: impl Into<String>) -> Self {
+        Self {
+            table: table.into(),
+            entity_type: entity_type.into(),
+            key: Vec::new(),
+            selection: Selection::All,
+            condition: None,
+            notify: true,
+            rename: false,
+        }
+    }
+}
+
+/// Which columns of a table are captured. Columns of the key always are.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    /// All, also those that come later.
+    #[default]
+    All,
+    /// These.
+    Only(Vec<String>),
+    /// All but these, also those that come later.
+    Exclude(Vec<String>),
 }
 
 /// Which change log to capture.
@@ -52,6 +91,14 @@ pub struct ChangeLogRequest {
     pub notify: bool,
 }
 
+impl Selection {
+    /// Whether no column was chosen.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
+}
+
 /// A table that is captured.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Capture {
@@ -63,6 +110,12 @@ pub struct Capture {
     pub key: Vec<String>,
     /// Columns that are captured.
     pub columns: Vec<String>,
+    /// Which columns were chosen.
+    #[serde(skip_serializing_if = "Selection::is_all")]
+    pub selection: Selection,
+    /// Only changes for which this condition is true become events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
     /// If it is a change log: the columns that say what happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change_log: Option<BTreeMap<ChangeLogField, String>>,

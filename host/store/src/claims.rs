@@ -13,11 +13,13 @@ pub trait Claims: Send + Sync {
     /// Claims up to `limit` deliveries that are `ready`, or `waiting` and due, for `host`: due retries first, then by
     /// priority and age. Counts the attempt. Passes over those of disabled observers, those in a lane of `except`
     /// (their destination is busy, or their action can not run now), and those whose `ordering_key` has an earlier
-    /// live delivery.
+    /// live delivery. The events of what it claims have at most `max_bytes` of text; the first is claimed however
+    /// large it is.
     async fn claim(
         &self,
         host: HostId,
         limit: usize,
+        max_bytes: usize,
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>>;
@@ -67,6 +69,8 @@ pub struct ClaimedDelivery {
     pub attempt: u32,
     /// Attempts that were made before the last replay; 0 without one.
     pub attempts_before: u32,
+    /// Bytes of the event's images as text.
+    pub event_bytes: usize,
 }
 
 impl ClaimedDelivery {

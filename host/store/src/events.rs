@@ -23,9 +23,6 @@ pub trait Events: Send + Sync {
     /// One event and what became of it.
     async fn event(&self, id: Uuid) -> Result<EventHistory>;
 
-    /// Rows that could not become events, the newest first.
-    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>>;
-
     /// How many rows wait in the inbox.
     async fn inbox_len(&self) -> Result<u64>;
 }
@@ -118,34 +115,6 @@ impl AttemptRow {
             duration_us: row.integer("duration_us")?.unsigned_abs(),
             plugin: row.optional_string("plugin")?,
             plugin_digest: row.optional_string("plugin_digest")?,
-        })
-    }
-}
-
-/// A row that could not become an event.
-#[derive(Clone, Debug, Serialize)]
-pub struct QuarantinedRow {
-    /// The event's id.
-    pub event_id: String,
-    /// As captured.
-    pub entity_type: Option<String>,
-    /// As captured.
-    pub entity_id: Option<String>,
-    /// Why.
-    pub reason: String,
-    /// When it was put aside.
-    pub quarantined_at: Timestamp,
-}
-
-impl QuarantinedRow {
-    /// `event_id` is what the row has for one.
-    pub(crate) fn read(row: &impl Row, event_id: Option<String>) -> Result<Self> {
-        Ok(Self {
-            event_id: event_id.unwrap_or_default(),
-            entity_type: row.optional_string("entity_type")?,
-            entity_id: row.optional_string("entity_id")?,
-            reason: row.string("reason")?,
-            quarantined_at: row.time("quarantined_at")?,
         })
     }
 }

@@ -11,12 +11,13 @@ use crate::{Result, claims::ClaimedDelivery, hosts::HostId};
 /// Takes what was committed and makes deliveries of it.
 #[async_trait]
 pub trait Intake: Send + Sync {
-    /// Takes up to `request.limit` visible inbox rows in order, asks `plan` what each event sets off, inserts those
+    /// Takes up to `request.limit` visible inbox rows in order, no more than `request.max_bytes` of them, asks `plan` what each event sets off, inserts those
     /// deliveries (the first `request.own` of them that are not on hold already `running` and owned by `request.host`,
     /// attempt 1), writes the condition errors to the attempt log and deletes the inbox rows: all in one transaction,
     /// or nothing.
     ///
-    /// A row that can not become an event is moved to quarantine with its reason; the rest of the batch goes on.
+    /// A row that can not become an event, or that the database can not read or write as one, is moved to quarantine with
+    /// its reason; the rest of the batch goes on.
     /// A delivery whose `ordering_key` has an earlier live delivery, and one of a disabled observer, is never owned at
     /// once; it waits as `ready`.
     /// A delivery that exists already is left alone.
@@ -46,8 +47,13 @@ pub struct TakeRequest {
     pub host: HostId,
     /// At most so many inbox rows.
     pub limit: usize,
+    /// Images of at most so many bytes of text are read at once; a larger one is read alone.
+    pub max_bytes: usize,
     /// At most so many of the new deliveries are owned by `host` at once.
     pub own: usize,
+    /// The events of the deliveries that are owned have at most so many bytes; a larger one can be owned alone, if
+    /// `own_bytes` is not 0.
+    pub own_bytes: usize,
     /// The time now.
     pub now: Timestamp,
 }

@@ -36,6 +36,15 @@ impl Rejected {
     }
 }
 
+/// An event that was taken from the inbox.
+pub(crate) struct TakenEvent {
+    /// Its place in the order of events.
+    pub(crate) seq: i64,
+    pub(crate) event: Arc<EntityEvent>,
+    /// Bytes of its images as text.
+    pub(crate) bytes: usize,
+}
+
 /// The deliveries and condition errors of one batch of events.
 pub(crate) struct Batch {
     events: usize,
@@ -49,17 +58,19 @@ pub(crate) struct PlannedDelivery {
     pub(crate) delivery: NewDelivery,
     pub(crate) event: Arc<EntityEvent>,
     pub(crate) event_seq: i64,
+    /// Bytes of the event's images as text.
+    pub(crate) event_bytes: usize,
     pub(crate) position: usize,
     pub(crate) paused: bool,
     pub(crate) owned: bool,
 }
 
 impl Batch {
-    /// Asks `plan` for each event, (seq, event), in order.
-    pub(crate) fn of(events: Vec<(i64, Arc<EntityEvent>)>, plan: &dyn Plan) -> Self {
+    /// Asks `plan` for each event, in order.
+    pub(crate) fn of(events: Vec<TakenEvent>, plan: &dyn Plan) -> Self {
         let mut batch =
             Self { events: events.len(), planned: Vec::with_capacity(events.len()), errors: Vec::new() };
-        for (event_seq, event) in events {
+        for TakenEvent { seq: event_seq, event, bytes: event_bytes } in events {
             let planned = plan.plan(&event);
             batch
                 .errors
@@ -69,6 +80,7 @@ impl Batch {
                     delivery,
                     event: Arc::clone(&event),
                     event_seq,
+                    event_bytes,
                     position,
                     paused: false,
                     owned: false,
@@ -93,16 +105,27 @@ impl Batch {
         self.planned.retain(|planned| live.insert(planned.delivery.id.0));
     }
 
-    /// Decides which deliveries run at once: the first `own` that nothing holds up. `live_keys` are the ordering keys
+    /// Decides which deliveries run at once: the first `own` that nothing holds up, with events of no more than `own_bytes`. `live_keys` are the ordering keys
     /// that have live deliveries.
-    pub(crate) fn assign(&mut self, disabled: &HashSet<String>, mut live_keys: HashSet<String>, own: usize) {
-        let mut left = own;
+    pub(crate) fn assign(
+        &mut self,
+        disabled: &HashSet<String>,
+        mut live_keys: HashSet<String>,
+        own: usize,
+        own_bytes: usize,
+    ) {
+        let (mut left, mut bytes_left) = (own, own_bytes);
         for planned in &mut self.planned {
             planned.paused = disabled.contains(&*planned.delivery.observer);
             let first =
                 planned.delivery.ordering_key.as_ref().is_none_or(|key| live_keys.insert(key.clone()));
-            planned.owned = left > 0 && first && !planned.paused && !planned.delivery.hold;
-            left -= usize::from(planned.owned);
+            // The first that nothing holds up is owned however large it is.
+            let fits = planned.event_bytes <= bytes_left || (left == own && own_bytes > 0);
+            planned.owned = left > 0 && fits && first && !planned.paused && !planned.delivery.hold;
+            if planned.owned {
+                left -= 1;
+                bytes_left = bytes_left.saturating_sub(planned.event_bytes);
+            }
         }
     }
 
@@ -136,6 +159,7 @@ impl PlannedDelivery {
             action_type,
             attempt: 1,
             attempts_before: 0,
+            event_bytes: self.event_bytes,
         }
     }
 }

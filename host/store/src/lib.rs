@@ -12,12 +12,15 @@
 //! | [`Retention`] | upkeep: drops what is old |
 //! | [`Definitions`] | reload and `observers`: the table `tb_observer` |
 //! | [`Captures`] | `capture`: triggers on the application's tables |
+//! | [`Backfills`] | `capture backfill`: events of rows that were there before |
 //! | [`Events`] | `events`: emits and shows |
+//! | [`Quarantine`] | `quarantine`: rows that could not become events |
 //! | [`Deliveries`] | `deliveries`: shows |
 //! | [`DeadLetters`] | `dlq`: shows, replays, discards |
 //! | [`Schema`] | `migrate`, and every start |
 //! | [`Transactions`] | whoever watches a host |
 
+pub mod backfill;
 pub mod captures;
 pub mod change_log;
 pub mod claims;
@@ -36,24 +39,27 @@ mod intake_batch;
 mod migration;
 mod observer_change;
 pub mod postgres;
+pub mod quarantine;
 pub mod retention;
 mod row;
 pub mod schema;
 pub mod sqlite;
 mod transactions;
 
-pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest};
+pub use backfill::{Backfill, BackfillRequest, Backfills};
+pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Selection};
 pub use change_log::ChangeLogField;
 pub use claims::{AttemptRecord, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane};
 pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
 pub use error::{Result, StoreError};
-pub use events::{EventFilter, EventHistory, EventPage, Events, QuarantinedRow};
+pub use events::{EventFilter, EventHistory, EventPage, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
 pub use hosts::{HostId, HostRow, Hosts, TakenOver};
 pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use quarantine::{Quarantine, QuarantinedImage, QuarantinedRow};
 pub use retention::{Purged, Retention, RetentionLimits};
 pub use schema::{AppliedMigration, Schema};
 pub use sqlite::{SqliteOptions, SqliteStore};
@@ -68,7 +74,9 @@ pub trait Backend:
     + Retention
     + Definitions
     + Captures
+    + Backfills
     + Events
+    + Quarantine
     + Deliveries
     + DeadLetters
     + Schema
@@ -84,7 +92,9 @@ impl<T> Backend for T where
         + Retention
         + Definitions
         + Captures
+        + Backfills
         + Events
+        + Quarantine
         + Deliveries
         + DeadLetters
         + Schema

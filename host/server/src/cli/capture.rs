@@ -72,7 +72,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     let store = session.store().await?;
     match command {
         Command::Add { table, entity, key, no_notify } => {
-            let request = CaptureRequest { table, entity_type: entity, key, notify: !no_notify };
+            let request = CaptureRequest { key, notify: !no_notify, ..CaptureRequest::new(table, entity) };
             let capture = store.add_capture(request, SystemClock.now()).await?;
             let text = format!(
                 "captured {} as {}, key {}, {} columns",

@@ -90,7 +90,8 @@ async fn claim(dispatch: &Arc<Dispatch>, except: &[Lane], reservation: Reservati
         }
     }
     let wanted = reservation.len();
-    let claimed = dispatch.store.claim(dispatch.host, wanted, except, dispatch.clock.now()).await?;
+    let claimed =
+        dispatch.store.claim(dispatch.host, wanted, usize::MAX, except, dispatch.clock.now()).await?;
     let is_full = claimed.len() >= wanted;
     dispatch.start(claimed, reservation);
     let next = if is_full { None } else { dispatch.store.next_due(except).await? };

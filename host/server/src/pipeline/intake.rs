@@ -55,8 +55,14 @@ async fn take(
     // No more rows than there are places: what finds none is written, claimed and read once more than what is owned
     // at once.
     let limit = limit.min(reservation.len());
-    let request =
-        TakeRequest { host: dispatch.host, limit, own: reservation.len(), now: dispatch.clock.now() };
+    let request = TakeRequest {
+        host: dispatch.host,
+        limit,
+        max_bytes: usize::MAX,
+        own: reservation.len(),
+        own_bytes: usize::MAX,
+        now: dispatch.clock.now(),
+    };
     let plan = Arc::new(IntakePlan::new(
         dispatch.snapshot.load_full(),
         Arc::clone(&dispatch.destinations),

@@ -218,6 +218,7 @@ mod tests {
             action_type: "webhook".into(),
             attempt: 1,
             attempts_before: 0,
+            event_bytes: 0,
         };
         (0..count).map(delivery).collect()
     }

@@ -103,13 +103,20 @@ fn completion(id: DeliveryId, attempt: u32) -> Completion {
 pub(crate) async fn drain(store: &dyn Backend, host: HostId, hold: bool, ordered: bool) -> [Spent; 3] {
     let [mut taking, mut claiming, mut completing] = [Spent::default(); 3];
     loop {
-        let request = TakeRequest { host, limit: BATCH.into(), own: 1000, now: SystemClock.now() };
+        let request = TakeRequest {
+            host,
+            limit: BATCH.into(),
+            max_bytes: usize::MAX,
+            own: 1000,
+            own_bytes: usize::MAX,
+            now: SystemClock.now(),
+        };
         let started = Started::now();
         let mut taken = store.take(request, Arc::new(OneEach { hold, ordered })).await.unwrap();
         taking.add(&started);
         if hold {
             let started = Started::now();
-            taken.owned = store.claim(host, BATCH.into(), &[], SystemClock.now()).await.unwrap();
+            taken.owned = store.claim(host, BATCH.into(), usize::MAX, &[], SystemClock.now()).await.unwrap();
             claiming.add(&started);
         }
         let done = taken.owned.iter().map(|delivery| completion(delivery.id, delivery.attempt)).collect();

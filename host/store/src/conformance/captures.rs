@@ -11,10 +11,8 @@ const ORDERS: &str =
 
 async fn capture(fixture: &Fixture, table: &str, entity_type: &str, key: &[&str]) -> crate::Result<Capture> {
     let request = CaptureRequest {
-        table: table.into(),
-        entity_type: entity_type.into(),
         key: key.iter().map(|&column| column.into()).collect(),
-        notify: true,
+        ..CaptureRequest::new(table, entity_type)
     };
     fixture.store.add_capture(request, at(3)).await
 }

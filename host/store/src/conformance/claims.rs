@@ -38,7 +38,7 @@ pub(super) async fn passes_over_lanes(fixture: Fixture) {
     let owned = fixture.take(1, &[Target::new("busy"), other_action, Target::new("free")]).await.owned;
     fixture.complete(&owned, &End::Retry { at: at(1) }).await;
     let busy = Lane { observer: "busy".into(), action: "hook".into() };
-    let claimed = fixture.store.claim(fixture.host, 100, &[busy], at(2)).await.unwrap();
+    let claimed = fixture.store.claim(fixture.host, 100, usize::MAX, &[busy], at(2)).await.unwrap();
     let lanes: Vec<_> = claimed.iter().map(|d| (&*d.observer, &*d.action)).collect();
     assert_eq!(lanes.iter().filter(|lane| **lane == ("busy", "mail")).count(), 3);
     assert_eq!(lanes.iter().filter(|lane| **lane == ("free", "hook")).count(), 3);

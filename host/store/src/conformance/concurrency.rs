@@ -16,10 +16,11 @@ type Runs = Arc<Mutex<HashMap<uuid::Uuid, u32>>>;
 /// Takes and claims until there is nothing left, like a host.
 async fn work(store: Arc<dyn Backend>, host: HostId, own: usize, runs: Runs) {
     loop {
-        let request = TakeRequest { host, limit: 7, own, now: at(0) };
+        let request =
+            TakeRequest { host, limit: 7, max_bytes: usize::MAX, own, own_bytes: usize::MAX, now: at(0) };
         let plan = Arc::new(Targets(vec![Target::new("watcher"), Target::ordered("ordered")]));
         let taken = store.take(request, plan).await.unwrap();
-        let claimed = store.claim(host, 5, &[], at(0)).await.unwrap();
+        let claimed = store.claim(host, 5, usize::MAX, &[], at(0)).await.unwrap();
         let idle = taken.events == 0 && claimed.is_empty();
         let mut completions = Vec::new();
         for delivery in taken.owned.iter().chain(&claimed) {

@@ -50,12 +50,7 @@ impl Fixture {
     /// A captured table of the application, `things (id, code)`, with `code` as the key: it may be null.
     pub(super) async fn capture_things(&self) {
         self.database.sql("CREATE TABLE things (id INTEGER PRIMARY KEY, code TEXT)").await;
-        let request = CaptureRequest {
-            table: "things".into(),
-            entity_type: "Thing".into(),
-            key: vec!["code".into()],
-            notify: true,
-        };
+        let request = CaptureRequest { key: vec!["code".into()], ..CaptureRequest::new("things", "Thing") };
         self.store.add_capture(request, at(0)).await.unwrap();
     }
 
@@ -65,12 +60,19 @@ impl Fixture {
     }
 
     pub(super) async fn take_up_to(&self, limit: usize, own: usize, targets: &[Target]) -> Taken {
-        let request = TakeRequest { host: self.host, limit, own, now: at(0) };
+        let request = TakeRequest {
+            host: self.host,
+            limit,
+            max_bytes: usize::MAX,
+            own,
+            own_bytes: usize::MAX,
+            now: at(0),
+        };
         self.store.take(request, Arc::new(Targets(targets.to_vec()))).await.unwrap()
     }
 
     pub(super) async fn claim(&self, limit: usize, now: Timestamp) -> Vec<ClaimedDelivery> {
-        self.store.claim(self.host, limit, &[], now).await.unwrap()
+        self.store.claim(self.host, limit, usize::MAX, &[], now).await.unwrap()
     }
 
     /// Ends attempts as the owner; all of them must count.

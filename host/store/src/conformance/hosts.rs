@@ -37,7 +37,7 @@ pub(super) async fn takes_over_after_the_lease_and_not_before(fixture: Fixture) 
         !fixture.store.heartbeat(fixture.host, at(32)).await.unwrap(),
         "it learns that it was taken for dead"
     );
-    let claimed = fixture.store.claim(fixture.other, 10, &[], at(32)).await.unwrap();
+    let claimed = fixture.store.claim(fixture.other, 10, usize::MAX, &[], at(32)).await.unwrap();
     assert_eq!(numbers(&claimed), [1, 2, 3]);
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn refuses_completions_of_a_host_that_was_taken_over(fixture: F
     fixture.store.take_over(at(60), LEASE).await.unwrap();
     let late = |index: usize| vec![completion(&owned[index], End::Succeeded)];
     assert_eq!(fixture.store.complete(fixture.host, late(0)).await.unwrap().stale, [owned[0].id], "freed");
-    fixture.store.claim(fixture.other, 10, &[], at(60)).await.unwrap();
+    fixture.store.claim(fixture.other, 10, usize::MAX, &[], at(60)).await.unwrap();
     assert_eq!(
         fixture.store.complete(fixture.host, late(1)).await.unwrap().stale,
         [owned[1].id],
@@ -72,14 +72,14 @@ pub(super) async fn a_lost_attempt_counts_and_is_logged(fixture: Fixture) {
         attempts.iter().map(|row| (row.attempt, row.status.as_str())).collect::<Vec<_>>(),
         [(1, "lost")]
     );
-    assert_eq!(fixture.store.claim(fixture.other, 1, &[], at(60)).await.unwrap()[0].attempt, 2);
+    assert_eq!(fixture.store.claim(fixture.other, 1, usize::MAX, &[], at(60)).await.unwrap()[0].attempt, 2);
 }
 
 pub(super) async fn a_host_that_retires_owns_nothing(fixture: Fixture) {
     running(&fixture).await;
     fixture.store.retire(fixture.host).await.unwrap();
     assert!(fixture.store.hosts().await.unwrap().is_empty());
-    assert_eq!(fixture.store.claim(fixture.other, 10, &[], at(1)).await.unwrap().len(), 3);
+    assert_eq!(fixture.store.claim(fixture.other, 10, usize::MAX, &[], at(1)).await.unwrap().len(), 3);
     fixture.store.retire(fixture.host).await.unwrap();
 }
 
@@ -109,7 +109,7 @@ pub(super) async fn frees_what_its_host_does_not_know_of(fixture: Fixture) {
     let owned = running(&fixture).await;
     fixture.emit([4]).await;
     fixture.take(0, &[Target::new("watcher")]).await;
-    let others = fixture.store.claim(fixture.other, 1, &[], at(1)).await.unwrap();
+    let others = fixture.store.claim(fixture.other, 1, usize::MAX, &[], at(1)).await.unwrap();
     assert_eq!(fixture.store.free_unknown(fixture.host, known(&owned[1..]), at(2)).await.unwrap(), 1);
     let live = fixture.live().await;
     let freed = live.iter().find(|row| row.id == owned[0].id).unwrap();

@@ -98,7 +98,14 @@ impl Plan for Panics {
 
 pub(super) async fn undoes_everything_when_it_does_not_end(fixture: Fixture) {
     fixture.emit(1..=2).await;
-    let request = TakeRequest { host: fixture.host, limit: 10, own: 10, now: at(0) };
+    let request = TakeRequest {
+        host: fixture.host,
+        limit: 10,
+        max_bytes: usize::MAX,
+        own: 10,
+        own_bytes: usize::MAX,
+        now: at(0),
+    };
     let store = Arc::clone(&fixture.store);
     let failed = tokio::spawn(async move { store.take(request, Arc::new(Panics)).await.map(|_| ()) }).await;
     assert!(failed.is_err(), "the plan panics");

@@ -52,13 +52,7 @@ pub trait TestDatabase: Send + Sync {
 
     /// Starts to capture a table by its primary key.
     async fn capture(&self, table: &str, entity_type: &str) -> Capture {
-        let request = CaptureRequest {
-            table: table.into(),
-            entity_type: entity_type.into(),
-            key: Vec::new(),
-            notify: true,
-        };
-        self.store().add_capture(request, at(0)).await.unwrap()
+        self.store().add_capture(CaptureRequest::new(table, entity_type), at(0)).await.unwrap()
     }
 
     /// The events so far, the oldest first.

@@ -245,7 +245,7 @@ impl Run {
             .iter()
             .map(|&observer| Lane { observer: observer.into(), action: "hook".into() })
             .collect();
-        let claimed = self.fixture.store.claim(host, limit, &lanes, at(self.now)).await.unwrap();
+        let claimed = self.fixture.store.claim(host, limit, usize::MAX, &lanes, at(self.now)).await.unwrap();
         let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
         assert_eq!(ids, self.model.claimable(limit, except, at(self.now)), "what is claimed, in order");
         self.model.own(host, &claimed);

@@ -92,7 +92,7 @@ pub(super) async fn a_takeover_keeps_the_order(fixture: Fixture) {
     fixture.take(10, &[Target::ordered("watcher")]).await;
     let taken = fixture.store.take_over(at(100), Duration::from_secs(30)).await.unwrap();
     assert_eq!(taken.deliveries, 1);
-    let claimed = fixture.store.claim(fixture.other, 10, &[], at(100)).await.unwrap();
+    let claimed = fixture.store.claim(fixture.other, 10, usize::MAX, &[], at(100)).await.unwrap();
     assert_eq!(numbers(&claimed), [1]);
 }
 

@@ -16,7 +16,7 @@ use super::{
     statement::{Record, statements},
 };
 use crate::{
-    Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, StoreError,
+    Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, Selection, StoreError,
     captures::{EVERY_TYPE, Written, refuse_entity_type},
     row::Row as _,
 };
@@ -72,6 +72,10 @@ impl Captures for PostgresStore {
         Ok(statuses)
     }
 
+    async fn refresh_capture(&self, table: &str, _now: Timestamp) -> Result<Capture> {
+        Err(StoreError::Refused(table.to_owned()))
+    }
+
     async fn remove_capture(&self, table: &str) -> Result<()> {
         self.inner
             .connections
@@ -115,6 +119,8 @@ async fn add(
         entity_type: request.entity_type.clone(),
         key,
         columns: table.columns,
+        selection: Selection::All,
+        condition: None,
         change_log: None,
         notify: request.notify,
         created_at: now,
@@ -145,6 +151,8 @@ async fn add_log(
         entity_type: EVERY_TYPE.to_owned(),
         key: Vec::new(),
         columns: fields.values().cloned().collect(),
+        selection: Selection::All,
+        condition: None,
         change_log: Some(fields),
         notify: request.notify,
         created_at: now,
@@ -196,6 +204,8 @@ fn written(record: &Record) -> Result<Written> {
             entity_type: record.get::<Option<_>>("entity_type")?.unwrap_or_else(|| EVERY_TYPE.to_owned()),
             key: record.get("key")?,
             columns: record.get("columns")?,
+            selection: Selection::All,
+            condition: None,
             change_log: record
                 .get::<Option<&str>>("change_log")?
                 .map(serde_json::from_str)

@@ -36,6 +36,7 @@ impl Claims for PostgresStore {
         &self,
         host: HostId,
         limit: usize,
+        _max_bytes: usize,
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
@@ -175,6 +176,7 @@ impl Owned {
             action_type: self.action_type,
             attempt: self.attempt,
             attempts_before: self.attempts_before,
+            event_bytes: 0,
         }
     }
 }

@@ -10,12 +10,9 @@ use super::{
     deliveries,
     event_row::{self, Read},
     session::Session,
-    statement::{Record, statements},
+    statement::statements,
 };
-use crate::{
-    EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow,
-    row::Row as _,
-};
+use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, events::AttemptRow};
 
 statements! {
     /// Ids are unique over all days: whoever emits this one at the same time waits here.
@@ -60,10 +57,6 @@ SELECT delivery_id, observer, action, action_type, attempt, max_attempts, status
 FROM tb_observer_log
 WHERE event_id = $1
 ORDER BY pk_log";
-    LIST_QUARANTINED = "-- list_quarantined
-SELECT event_id, entity_type, entity_id, reason, quarantined_at
-FROM observer_quarantine
-ORDER BY pk_quarantine DESC LIMIT $1";
     COUNT_INBOX = "-- count_inbox
 SELECT count(*) FROM observer_inbox";
 }
@@ -116,12 +109,6 @@ impl Events for PostgresStore {
         })
     }
 
-    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
-        let mut session = self.inner.connections.read().await?;
-        let records = LIST_QUARANTINED.call().bind_limit(limit).all(&mut session).await?;
-        records.iter().map(quarantined_row).collect()
-    }
-
     async fn inbox_len(&self) -> Result<u64> {
         let mut session = self.inner.connections.read().await?;
         let count: i64 = COUNT_INBOX.call().value(&mut session).await?;
@@ -150,8 +137,4 @@ async fn emit(session: &mut Session<'_>, event: &EntityEvent) -> Result<()> {
         .execute(session)
         .await?;
     Ok(())
-}
-
-fn quarantined_row(record: &Record) -> Result<QuarantinedRow> {
-    QuarantinedRow::read(record, record.optional_uuid("event_id")?.map(|id| id.to_string()))
 }

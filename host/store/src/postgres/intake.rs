@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
-use aftercommit_core::{EntityEvent, Timestamp};
+use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     HostId, Intake, Plan, Result, TakeRequest, Taken,
-    intake_batch::{Batch, Rejected},
+    intake_batch::{Batch, Rejected, TakenEvent},
 };
 
 statements! {
@@ -116,7 +116,7 @@ async fn take(
         return Ok((Taken::default(), 0));
     }
     let mut batch = Batch::of(inbox.events, plan);
-    decide(session, &mut batch, request.own).await?;
+    decide(session, &mut batch, request).await?;
     insert_deliveries(session, &mut batch, request.host, request.now).await?;
     insert_errors(session, &batch, request.now).await?;
     quarantine(session, &inbox.rejected, request.now).await?;
@@ -127,7 +127,7 @@ async fn take(
 struct Inbox {
     rows: usize,
     last: i64,
-    events: Vec<(i64, Arc<EntityEvent>)>,
+    events: Vec<TakenEvent>,
     rejected: Vec<(i64, Rejected)>,
 }
 
@@ -150,7 +150,7 @@ async fn read_inbox(session: &mut Session<'_>, first: i64, limit: usize) -> Resu
         Inbox { rows: records.len(), last, events: Vec::with_capacity(records.len()), rejected: Vec::new() };
     for seq in seqs {
         match found.remove(&seq).unwrap_or_else(|| Err(event_row::missing())) {
-            Ok(event) => inbox.events.push((seq, Arc::new(event))),
+            Ok(event) => inbox.events.push(TakenEvent { seq, event: Arc::new(event), bytes: 0 }),
             Err(rejected) => inbox.rejected.push((seq, rejected)),
         }
     }
@@ -158,7 +158,7 @@ async fn read_inbox(session: &mut Session<'_>, first: i64, limit: usize) -> Resu
 }
 
 /// Reads what is live, and decides what is made and what runs at once.
-async fn decide(session: &mut Session<'_>, batch: &mut Batch, own: usize) -> Result<()> {
+async fn decide(session: &mut Session<'_>, batch: &mut Batch, request: TakeRequest) -> Result<()> {
     if batch.planned.is_empty() {
         return Ok(());
     }
@@ -173,7 +173,7 @@ async fn decide(session: &mut Session<'_>, batch: &mut Batch, own: usize) -> Res
             live_keys.insert(record.get("ordering_key")?);
         }
     }
-    batch.assign(&disabled, live_keys, own);
+    batch.assign(&disabled, live_keys, request.own, request.own_bytes);
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //! [`connection`] has the one function for transactions, [`pool`] and [`session`] the connections that they use, [`statement`] how statements are written down and named,
 //! [`failure`] what their errors mean. Every other file holds one trait and its statements.
 
+mod backfill;
 mod capture_drift;
 mod capture_table;
 mod capture_trigger;
@@ -29,6 +30,7 @@ mod hosts;
 mod intake;
 mod locks;
 mod pool;
+mod quarantine;
 mod reach;
 mod retention;
 mod rights;
@@ -147,6 +149,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         hosts::STATEMENTS,
         intake::STATEMENTS,
         locks::STATEMENTS,
+        quarantine::STATEMENTS,
         retention::STATEMENTS,
         rights::STATEMENTS,
         schema::STATEMENTS,

@@ -16,7 +16,7 @@ use super::{
     statement::{Record, rows_as_json, statements},
 };
 use crate::{
-    Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, StoreError,
+    Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, Selection, StoreError,
     captures::{Written, refuse_entity_type},
     row::Row as _,
 };
@@ -61,6 +61,8 @@ impl Captures for SqliteStore {
                     entity_type: request.entity_type,
                     key,
                     columns: table.columns.into_iter().map(|column| column.name).collect(),
+                    selection: Selection::All,
+                    condition: None,
                     change_log: None,
                     notify: request.notify,
                     created_at: now,
@@ -91,6 +93,10 @@ impl Captures for SqliteStore {
                 Ok(statuses)
             })
             .await
+    }
+
+    async fn refresh_capture(&self, table: &str, _now: Timestamp) -> Result<Capture> {
+        Err(StoreError::Refused(table.to_owned()))
     }
 
     async fn remove_capture(&self, table: &str) -> Result<()> {
@@ -124,6 +130,8 @@ fn written(record: &Record) -> Result<Written> {
             entity_type: record.get("entity_type")?,
             key: record.json("key")?,
             columns: record.json("columns")?,
+            selection: Selection::All,
+            condition: None,
             change_log: None,
             notify: record.get("notify")?,
             created_at: record.time("created_at")?,

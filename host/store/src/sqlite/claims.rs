@@ -37,6 +37,7 @@ impl Claims for SqliteStore {
         &self,
         host: HostId,
         limit: usize,
+        _max_bytes: usize,
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
@@ -117,6 +118,7 @@ fn read_candidate(record: &Record) -> Result<std::result::Result<ClaimedDelivery
         action_type,
         attempt: attempts + 1,
         attempts_before,
+        event_bytes: 0,
     }))
 }
 

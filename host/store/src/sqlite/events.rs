@@ -4,16 +4,8 @@ use aftercommit_core::{EntityEvent, Timestamp};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{
-    SqliteStore,
-    connection::Sync,
-    deliveries, event_row,
-    statement::{Record, statements},
-};
-use crate::{
-    EventFilter, EventHistory, EventPage, Events, QuarantinedRow, Result, StoreError, events::AttemptRow,
-    row::Row as _,
-};
+use super::{SqliteStore, connection::Sync, deliveries, event_row, statement::statements};
+use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, events::AttemptRow};
 
 statements! {
     INSERT_EVENT = "-- insert_event
@@ -49,10 +41,6 @@ SELECT delivery_id, observer, action, action_type, attempt, max_attempts, status
 FROM tb_observer_log
 WHERE event_id = ?1
 ORDER BY pk_log";
-    LIST_QUARANTINED = "-- list_quarantined
-SELECT event_id, entity_type, entity_id, reason, quarantined_at
-FROM observer_quarantine
-ORDER BY pk_quarantine DESC LIMIT ?1";
     COUNT_INBOX = "-- count_inbox
 SELECT count(*) FROM observer_inbox";
 }
@@ -139,16 +127,6 @@ impl Events for SqliteStore {
             .await
     }
 
-    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
-        self.inner
-            .connections
-            .read(move |connection| {
-                let records = LIST_QUARANTINED.call().bind_limit(limit).all(connection)?;
-                records.iter().map(quarantined_row).collect()
-            })
-            .await
-    }
-
     async fn inbox_len(&self) -> Result<u64> {
         self.inner
             .connections
@@ -158,9 +136,4 @@ impl Events for SqliteStore {
             })
             .await
     }
-}
-
-fn quarantined_row(record: &Record) -> Result<QuarantinedRow> {
-    // As it was found, a UUID or not.
-    QuarantinedRow::read(record, record.optional_string("event_id")?)
 }

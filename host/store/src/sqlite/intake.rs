@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use aftercommit_core::{EntityEvent, Timestamp};
+use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Intake, NewDelivery, Plan, Result, TakeRequest, Taken,
-    intake_batch::{Batch, PlannedDelivery, Rejected},
+    intake_batch::{Batch, PlannedDelivery, Rejected, TakenEvent},
     row::Row as _,
 };
 
@@ -67,7 +67,7 @@ impl Intake for SqliteStore {
             .write("take", Sync::Later, move |write| {
                 let Some(inbox) = read_inbox(write, request.limit)? else { return Ok(Taken::default()) };
                 let mut batch = Batch::of(inbox.events, &*plan);
-                decide(write, &mut batch, request.own)?;
+                decide(write, &mut batch, request)?;
                 insert(write, &batch, request)?;
                 quarantine(write, &inbox.rejected, request.now)?;
                 EMPTY_INBOX.call().bind(inbox.last_seq).execute(write)?;
@@ -92,7 +92,7 @@ impl SqliteStore {
 struct Inbox {
     rows: usize,
     last_seq: i64,
-    events: Vec<(i64, Arc<EntityEvent>)>,
+    events: Vec<TakenEvent>,
     rejected: Vec<(i64, Rejected)>,
 }
 
@@ -109,7 +109,7 @@ fn read_inbox(connection: &Connection, limit: usize) -> Result<Option<Inbox>> {
     for record in &records {
         let seq = record.get("seq")?;
         match event_row::read(record)? {
-            Ok(event) => inbox.events.push((seq, Arc::new(event))),
+            Ok(event) => inbox.events.push(TakenEvent { seq, event: Arc::new(event), bytes: 0 }),
             Err(rejected) => inbox.rejected.push((seq, rejected)),
         }
     }
@@ -133,7 +133,7 @@ pub(super) fn quarantine(
 }
 
 /// Reads what is live, and decides what is made and what runs at once.
-fn decide(connection: &Connection, batch: &mut Batch, own: usize) -> Result<()> {
+fn decide(connection: &Connection, batch: &mut Batch, request: TakeRequest) -> Result<()> {
     if batch.planned.is_empty() {
         return Ok(());
     }
@@ -149,7 +149,7 @@ fn decide(connection: &Connection, batch: &mut Batch, own: usize) -> Result<()> 
     } else {
         names(LIVE_KEYS, Some(rows_as_json(&keys)), "ordering_key", connection)?
     };
-    batch.assign(&disabled, live_keys, own);
+    batch.assign(&disabled, live_keys, request.own, request.own_bytes);
     Ok(())
 }
 

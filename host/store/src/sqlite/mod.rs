@@ -4,6 +4,7 @@
 //! processes. [`connection`] decides how durable a write is, [`lock`] how it waits for the others, [`statement`] how statements are written down and named,
 //! [`failure`] what their errors mean. Every other file holds one trait and its statements.
 
+mod backfill;
 mod capture_table;
 mod capture_trigger;
 mod captures;
@@ -24,6 +25,7 @@ mod hosts;
 mod intake;
 mod liveness;
 mod lock;
+mod quarantine;
 mod retention;
 mod row_json;
 mod schema;
@@ -114,6 +116,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         holds::STATEMENTS,
         hosts::STATEMENTS,
         intake::STATEMENTS,
+        quarantine::STATEMENTS,
         retention::STATEMENTS,
         schema::STATEMENTS,
     ]

@@ -10,10 +10,8 @@ use crate::database::{CLUSTER, Database, at, execute};
 
 async fn request(database: &Database, table: &str, key: &[&str]) -> Result<String, StoreError> {
     let request = CaptureRequest {
-        table: table.into(),
-        entity_type: "Thing".into(),
         key: key.iter().map(|&column| column.into()).collect(),
-        notify: true,
+        ..CaptureRequest::new(table, "Thing")
     };
     database.store.add_capture(request, at(0)).await.map(|capture| capture.table)
 }
@@ -261,7 +259,7 @@ async fn a_commit_rings_unless_it_was_asked_not_to() {
         "SELECT string_agg(encode(tgargs, 'escape'), ',') FROM pg_trigger WHERE tgname LIKE 'aftercommit%'";
     database.capture("t", "T").await;
     assert!(database.ask(triggers).await.unwrap().contains("T\\000true\\000"));
-    let request = CaptureRequest { table: "t".into(), entity_type: "T".into(), key: vec![], notify: false };
+    let request = CaptureRequest { notify: false, ..CaptureRequest::new("t", "T") };
     database.store.add_capture(request, at(0)).await.unwrap();
     assert!(!database.ask(triggers).await.unwrap().contains("T\\000true\\000"));
     let mut listener = sqlx::postgres::PgListener::connect(&database.url()).await.unwrap();

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use aftercommit_core::{EntityEvent, EventKind};
 use aftercommit_store::{
-    Capture, CaptureRequest, Captures as _, ChangeLogField, ChangeLogRequest, Events as _, HostId,
-    Intake as _, Plan, Planned, StoreError, TakeRequest, conformance::TestDatabase as _,
+    Capture, CaptureRequest, Captures as _, ChangeLogField, ChangeLogRequest, HostId, Intake as _, Plan,
+    Planned, Quarantine as _, StoreError, TakeRequest, conformance::TestDatabase as _,
 };
 use serde_json::{Value, json};
 use sqlx::Connection as _;
@@ -41,7 +41,14 @@ impl Plan for Nobody {
 
 /// Lets intake look; what it put aside, as (id of the entity, reason).
 async fn put_aside(database: &Database) -> Vec<(String, String)> {
-    let request = TakeRequest { host: HostId::random(), limit: 1000, own: 0, now: at(0) };
+    let request = TakeRequest {
+        host: HostId::random(),
+        limit: 1000,
+        max_bytes: usize::MAX,
+        own: 0,
+        own_bytes: usize::MAX,
+        now: at(0),
+    };
     database.store.take(request, Arc::new(Nobody)).await.unwrap();
     let mut rows = database.store.quarantined(100).await.unwrap();
     rows.reverse();
@@ -327,7 +334,7 @@ async fn what_is_no_change_log_is_refused_with_what_to_do() {
     assert_no_trace(&database).await;
     capture(&database, "dates", &[("created_at", "")]).await.unwrap();
     capture(&database, log, &[]).await.unwrap();
-    let request = CaptureRequest { table: log.into(), entity_type: "Row".into(), key: vec![], notify: true };
+    let request = CaptureRequest::new(log, "Row");
     let error = database.store.add_capture(request, at(0)).await.unwrap_err().to_string();
     assert!(
         error.contains("captured already, as a change log") && error.contains("capture remove"),

@@ -58,7 +58,8 @@ async fn take(
     own: usize,
     key: Option<&'static str>,
 ) -> Taken {
-    let request = TakeRequest { host, limit: 100, own, now: at(0) };
+    let request =
+        TakeRequest { host, limit: 100, max_bytes: usize::MAX, own, own_bytes: usize::MAX, now: at(0) };
     store.take(request, Arc::new(OneEach(key))).await.unwrap()
 }
 
@@ -130,7 +131,8 @@ async fn an_event_does_not_overtake_one_that_is_being_taken() {
     let (answer, go) = std::sync::mpsc::channel();
     let plan = Arc::new(Slow { asked, go: std::sync::Mutex::new(go) });
     let (host, store) = (HostId::random(), database.store.clone());
-    let request = TakeRequest { host, limit: 100, own: 10, now: at(0) };
+    let request =
+        TakeRequest { host, limit: 100, max_bytes: usize::MAX, own: 10, own_bytes: usize::MAX, now: at(0) };
     let first = tokio::spawn(async move { store.take(request, plan).await });
     is_asked.recv().await.unwrap();
     database.sql("INSERT INTO t VALUES (2, 1)").await;
@@ -169,7 +171,7 @@ async fn the_turn_is_not_lost_between_two_transactions() {
     wait_until_blocked(&database).await;
     execute(&mut making, "COMMIT").await.unwrap();
     assert_eq!(completing.await.unwrap().unwrap().applied, 1);
-    let claimed = database.store.claim(host, 10, &[], at(1)).await.unwrap();
+    let claimed = database.store.claim(host, 10, usize::MAX, &[], at(1)).await.unwrap();
     assert_eq!(claimed.iter().map(|delivery| &*delivery.event.entity_id).collect::<Vec<_>>(), ["2"]);
 }
 
@@ -194,7 +196,7 @@ async fn a_delivery_does_not_miss_that_its_observer_is_enabled() {
     wait_until_blocked(&database).await;
     execute(&mut making, "COMMIT").await.unwrap();
     enabling.await.unwrap().unwrap();
-    assert_eq!(database.store.claim(HostId::random(), 10, &[], at(1)).await.unwrap().len(), 1);
+    assert_eq!(database.store.claim(HostId::random(), 10, usize::MAX, &[], at(1)).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -227,7 +229,7 @@ async fn a_dead_letter_is_replayed_once() {
         replayed += u32::from(replay.await.unwrap());
     }
     assert_eq!((replayed, database.store.history(id).await.unwrap().len()), (1, 1));
-    assert_eq!(database.store.claim(host, 10, &[], at(1)).await.unwrap().len(), 1);
+    assert_eq!(database.store.claim(host, 10, usize::MAX, &[], at(1)).await.unwrap().len(), 1);
 }
 
 /// The heartbeat that comes while others want to take a host for dead saves it.
@@ -271,7 +273,8 @@ async fn events_are_found_behind_and_before_many_that_a_snapshot_holds() {
     let all = async |limit: usize| {
         let mut events = 0;
         loop {
-            let request = TakeRequest { host, limit, own: 0, now: at(0) };
+            let request =
+                TakeRequest { host, limit, max_bytes: usize::MAX, own: 0, own_bytes: 0, now: at(0) };
             let taken = database.store.take(request, Arc::new(Nothing)).await.unwrap();
             events += taken.events;
             if taken.events == 0 {

@@ -76,7 +76,14 @@ async fn a_day_is_dropped_as_a_whole_when_nothing_of_it_is_live() {
     // The end of the first day, but it is in the inbox.
     purge(&database, at(0).plus(DAY)).await;
     assert_eq!((partitions(&database, "observer_events").await, database.events().await.len()), (11, 2));
-    let request = TakeRequest { host: HostId::random(), limit: 10, own: 10, now: at(3) };
+    let request = TakeRequest {
+        host: HostId::random(),
+        limit: 10,
+        max_bytes: usize::MAX,
+        own: 10,
+        own_bytes: usize::MAX,
+        now: at(3),
+    };
     database.store.take(request, Arc::new(Nobody)).await.unwrap();
     purge(&database, at(86_399)).await;
     assert_eq!(partitions(&database, "observer_events").await, 11, "the day has not ended by then");
@@ -100,7 +107,8 @@ async fn a_day_with_a_live_delivery_stays() {
         .await;
     purge(&database, at(0).plus(DAY * 3)).await;
     assert_eq!(partitions(&database, "observer_events").await, 10, "only the empty day went");
-    let claimed = database.store.claim(HostId::random(), 1, &[], SystemClock.now()).await.unwrap();
+    let claimed =
+        database.store.claim(HostId::random(), 1, usize::MAX, &[], SystemClock.now()).await.unwrap();
     assert_eq!(claimed.len(), 1, "its event is there");
 }
 
@@ -126,7 +134,14 @@ async fn a_seq_alone_is_enough_to_have_an_event_matched_again() {
         .sql("DELETE FROM observer_inbox; INSERT INTO observer_inbox (seq) SELECT seq FROM observer_events")
         .await;
     database.sql("INSERT INTO observer_inbox (seq) VALUES (4711)").await;
-    let request = TakeRequest { host: HostId::random(), limit: 10, own: 10, now: at(3) };
+    let request = TakeRequest {
+        host: HostId::random(),
+        limit: 10,
+        max_bytes: usize::MAX,
+        own: 10,
+        own_bytes: usize::MAX,
+        now: at(3),
+    };
     let taken = database.store.take(request, Arc::new(Nobody)).await.unwrap();
     assert_eq!((taken.events, taken.quarantined.len()), (1, 1));
     assert!(taken.quarantined[0].1.contains("no such event"), "{:?}", taken.quarantined);

@@ -24,7 +24,7 @@ fn grant<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
 }
 
 async fn capture(store: &PostgresStore, table: &str) -> Result<Capture, StoreError> {
-    let request = CaptureRequest { table: table.into(), entity_type: "T".into(), key: vec![], notify: true };
+    let request = CaptureRequest::new(table, "T");
     store.add_capture(request, at(0)).await
 }
 

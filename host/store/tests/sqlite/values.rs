@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aftercommit_core::EntityEvent;
 use aftercommit_store::{
-    Events as _, HostId, Intake as _, Plan, Planned, TakeRequest, conformance::TestDatabase as _,
+    HostId, Intake as _, Plan, Planned, Quarantine as _, TakeRequest, conformance::TestDatabase as _,
 };
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use rusqlite::Connection;
@@ -118,7 +118,14 @@ async fn a_text_that_is_not_utf8_is_put_aside_and_the_commit_goes_on() {
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, any TEXT)").await;
     database.capture("t", "T").await;
     database.sql("INSERT INTO t (any) VALUES (CAST(x'c328' AS TEXT)), ('sound')").await;
-    let request = TakeRequest { host: HostId::random(), limit: 10, own: 10, now: at(0) };
+    let request = TakeRequest {
+        host: HostId::random(),
+        limit: 10,
+        max_bytes: usize::MAX,
+        own: 10,
+        own_bytes: usize::MAX,
+        now: at(0),
+    };
     let taken = database.store.take(request, Arc::new(Nobody)).await.unwrap();
     assert_eq!((taken.events, taken.quarantined.len()), (1, 1));
     assert!(taken.quarantined[0].1.contains("utf-8"), "{:?}", taken.quarantined);

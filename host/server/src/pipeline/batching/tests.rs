@@ -69,6 +69,7 @@ async fn the_last_of_several_attempts_runs_alone() {
         action_type: "none".into(),
         attempt,
         attempts_before,
+        event_bytes: 0,
     };
     let gathered = |action: &Action| [1, 2, 3].map(|attempt| is_gathered(&delivery(attempt, 0), action));
     assert_eq!(gathered(&action), [true, true, false]);

@@ -58,7 +58,14 @@ impl Running {
             store.emit(EntityEvent::new(EventKind::Created, "Order", n, json!({}))).await.unwrap();
         }
         let mut reservation = dispatch.room.reserve(10).await;
-        let request = TakeRequest { host: dispatch.host, limit: 10, own: 10, now };
+        let request = TakeRequest {
+            host: dispatch.host,
+            limit: 10,
+            max_bytes: usize::MAX,
+            own: 10,
+            own_bytes: usize::MAX,
+            now,
+        };
         let owned = store.take(request, Arc::new(OneEach)).await.unwrap().owned;
         let places = reservation.places(&owned);
         let deliveries = owned.into_iter().zip(places).collect();
@@ -125,7 +132,7 @@ async fn an_end_that_is_refused_counts_and_holds_up_no_other() {
 
     free_unknown(dispatch, &dispatch.room.stand_still().await).await.unwrap();
     assert_eq!(dispatch.counters.read().lost_track, 1);
-    let again = dispatch.store.claim(dispatch.host, 10, &[], dispatch.clock.now()).await.unwrap();
+    let again = dispatch.store.claim(dispatch.host, 10, usize::MAX, &[], dispatch.clock.now()).await.unwrap();
     assert_eq!(
         again.iter().map(|delivery| (delivery.id, delivery.attempt)).collect::<Vec<_>>(),
         [(refused, 2)]
