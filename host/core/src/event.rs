@@ -163,6 +163,41 @@ impl EntityEvent {
     }
 }
 
+/// The part of an event's id that is its number in the inbox.
+const NUMBER_BITS: u32 = 62;
+
+/// The id of a captured event, from its time and its number in the inbox: a UUID of version 7 (RFC 9562, section 5.7). Its first 48
+/// bits are milliseconds, `rand_a` the microseconds within, `rand_b` the lower 62 bits of the number. It needs no random
+/// number, is the same whenever it is worked out, and says where the event is.
+///
+/// ```
+/// use aftercommit_core::{Timestamp, event::{captured_id, captured_place}};
+/// let id = captured_id(Timestamp::from_micros(1_767_225_600_123_456), 7);
+/// assert_eq!(id.to_string(), "019b76da-a87b-71c8-8000-000000000007");
+/// assert_eq!(captured_place(id), Some((Timestamp::from_micros(1_767_225_600_123_456), 7)));
+/// ```
+#[must_use]
+pub const fn captured_id(occurred_at: Timestamp, number: i64) -> Uuid {
+    let micros = occurred_at.as_micros();
+    let (millis, rest) =
+        (micros.div_euclid(1000).cast_unsigned() & ((1 << 48) - 1), micros.rem_euclid(1000).cast_unsigned());
+    let number = number.cast_unsigned() & ((1 << NUMBER_BITS) - 1);
+    Uuid::from_u64_pair(millis << 16 | 7 << 12 | rest, 1 << 63 | number)
+}
+
+/// The time and the number that a captured event's id was made of. Of another UUID, `None` or a place where that event is not.
+#[must_use]
+pub const fn captured_place(id: Uuid) -> Option<(Timestamp, i64)> {
+    let (high, low) = id.as_u64_pair();
+    let rest = high & 0xfff;
+    if high >> 12 & 0xf != 7 || low >> NUMBER_BITS != 2 || rest >= 1000 {
+        return None;
+    }
+    let micros = (high >> 16) * 1000 + rest;
+    let number = low & ((1 << NUMBER_BITS) - 1);
+    Some((Timestamp::from_micros(micros.cast_signed()), number.cast_signed()))
+}
+
 impl<'de> Deserialize<'de> for EntityEvent {
     /// `id` and `occurred_at` are made when absent, `changed` is worked out when it is not given.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

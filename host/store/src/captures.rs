@@ -144,13 +144,19 @@ pub(crate) struct Written {
     pub(crate) triggers: BTreeMap<String, String>,
 }
 
-/// An entity type needs a name, and has one table.
-pub(crate) fn refuse_entity_type(entity_type: &str, table: &str, captures: &[Written]) -> Result<()> {
+/// An entity type needs a name.
+pub(crate) fn refuse_name(entity_type: &str) -> Result<()> {
     if entity_type.is_empty() || entity_type == EVERY_TYPE || entity_type.contains('\0') {
         return Err(StoreError::Refused(format!(
             "`{entity_type}` can not be an entity type; write a name such as `--entity Order`"
         )));
     }
+    Ok(())
+}
+
+/// An entity type needs a name, and has one table.
+pub(crate) fn refuse_entity_type(entity_type: &str, table: &str, captures: &[Written]) -> Result<()> {
+    refuse_name(entity_type)?;
     match captures.iter().find(|written| written.capture.entity_type == entity_type) {
         Some(Written { capture, .. }) if capture.table != table => Err(StoreError::Refused(format!(
             "the entity type `{entity_type}` is taken by the table `{0}`; choose another name, or end that capture with \

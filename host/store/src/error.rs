@@ -87,6 +87,14 @@ pub enum StoreError {
         /// What was asked for.
         name: String,
     },
+    /// A value in a row can not be read or written: the fault of that row alone.
+    #[error("{statement}: {why}")]
+    Row {
+        /// The statement's name.
+        statement: &'static str,
+        /// The driver's words.
+        why: String,
+    },
     /// A statement failed.
     #[error("{statement}: {why}")]
     Statement {
@@ -115,6 +123,7 @@ impl StoreError {
             | Self::SchemaNewer { .. }
             | Self::Refused(_)
             | Self::Exists { .. }
+            | Self::Row { .. }
             | Self::NotFound { .. } => false,
         }
     }

@@ -4,102 +4,71 @@ use std::collections::BTreeMap;
 
 use super::{
     capture_table::Table,
-    capture_trigger, change_log,
+    capture_trigger::{self, PresentTrigger},
+    captures::{self, Written},
+    change_log,
     session::Session,
-    statement::{Record, statements},
+    statement::statements,
 };
-use crate::{Capture, ChangeLogField, Result, captures::Written};
+use crate::{Capture, ChangeLogField, Result};
 
 statements! {
-    /// Those of one capture, by their functions and first argument. They follow their table when that is renamed, and a
-    /// partition when it is detached.
-    PRESENT_TRIGGERS = "-- present_triggers
-SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, pg_get_triggerdef(t.oid) AS text,
-       t.tgenabled::text AS enabled, c.relispartition AS partition,
-       CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END AS shown
-FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
-     JOIN pg_proc AS p ON p.oid = t.tgfoid
-     CROSS JOIN (SELECT convert_to($1, getdatabaseencoding()) || '\\x00'::bytea AS first) AS e
-WHERE p.pronamespace = to_regnamespace(quote_ident(current_schema()))
-  AND p.proname = ANY($2)
-  AND substring(t.tgargs FROM 1 FOR octet_length(e.first)) = e.first
-ORDER BY c.relispartition, c.oid, t.tgname";
+    PRESENT_FUNCTION = "-- present_function
+SELECT pg_get_functiondef(oid) AS source FROM pg_proc
+WHERE proname = $1 AND pronamespace = to_regnamespace(quote_ident(current_schema()))";
 }
 
-/// A trigger as it is in the database.
-pub(super) struct PresentTrigger {
-    pub(super) schema: String,
-    pub(super) table: String,
-    pub(super) shown: String,
-    pub(super) trigger: String,
-    pub(super) text: String,
-    disabled: bool,
-    partition: bool,
-}
-
-impl PresentTrigger {
-    /// What tells it from the other triggers of its capture.
-    pub(super) fn key(&self) -> String {
-        format!("{} on {}", self.trigger, self.shown)
-    }
-
-    fn read(record: &Record) -> Result<Self> {
-        Ok(Self {
-            schema: record.get("schema")?,
-            table: record.get("name")?,
-            shown: record.get("shown")?,
-            trigger: record.get("trigger")?,
-            text: record.get("text")?,
-            disabled: record.get::<&str>("enabled")? == "D",
-            partition: record.get("partition")?,
-        })
-    }
-}
-
-/// The triggers that a capture has made.
-pub(super) async fn present(session: &mut Session<'_>, capture: &Capture) -> Result<Vec<PresentTrigger>> {
-    let (functions, first) = capture_trigger::marks(capture);
-    let records = PRESENT_TRIGGERS.call().bind(first).bind(functions).all(session).await?;
-    records.iter().map(PresentTrigger::read).collect()
-}
-
-/// The command that makes the same capture of a table with these columns.
-fn command(capture: &Capture, table: &str, columns: &[String]) -> String {
+/// The command that makes the same capture of a table with another name.
+fn command(capture: &Capture, table: &str) -> String {
     match &capture.change_log {
         None => format!("aftercommit capture add {table} --entity {}", capture.entity_type),
         Some(fields) => {
-            format!("aftercommit capture add-changelog {table}{}", change_log::options(fields, columns))
+            format!(
+                "aftercommit capture add-changelog {table}{}",
+                change_log::options(fields, &capture.columns)
+            )
         }
     }
 }
 
 /// What no longer fits, and what to do.
-pub(super) async fn drift(session: &mut Session<'_>, written: &Written) -> Result<Option<String>> {
+pub(super) async fn drift(
+    session: &mut Session<'_>,
+    schema: &str,
+    written: &Written,
+) -> Result<Option<String>> {
     let capture = &written.capture;
     let table = &capture.table;
-    let present = present(session, capture).await?;
+    let present =
+        capture_trigger::present(session, written.function.as_deref(), written.first_argument()).await?;
     let Some(now) = Table::find(session, table).await? else {
-        return Ok(Some(match present.iter().find(|trigger| !trigger.partition) {
+        return Ok(Some(match present.first() {
             Some(elsewhere) => format!(
                 "the table is now named `{0}`; run `aftercommit capture remove {table}`, then `{1}`",
                 elsewhere.shown,
-                command(capture, &elsewhere.shown, &capture.columns)
+                command(capture, &elsewhere.shown)
             ),
             None => format!("the table is gone; run `aftercommit capture remove {table}`"),
         }));
     };
     let mut findings = match &capture.change_log {
-        None => of_columns(&capture.columns, &now.columns),
+        None => of_columns(&capture.columns, &now, capture)?,
         Some(fields) => of_fields(fields, &now),
     };
-    let relations: Vec<String> =
-        now.relations(session).await?.into_iter().map(|relation| relation.shown).collect();
-    findings.extend(of_triggers(&written.triggers, &present, &relations));
+    match &written.function {
+        None => findings.push("its triggers were made by an earlier version".to_owned()),
+        Some(function) => {
+            findings.extend(of_triggers(session, schema, function, &now, capture, &present).await?);
+            findings.extend(of_function(session, schema, function, written, &now).await?);
+        }
+    }
+    if let Some(other) = capture_trigger::another_installation(session, now.oid).await? {
+        findings.push(format!("the aftercommit in the schema {other} captures the table as well"));
+    }
     if findings.is_empty() {
         return Ok(None);
     }
-    let again = command(capture, table, &now.columns);
-    Ok(Some(format!("{}; run `{again}` again to renew its triggers", findings.join("; "))))
+    Ok(Some(format!("{}; run `aftercommit capture refresh {table}`", findings.join("; "))))
 }
 
 fn of_fields(fields: &BTreeMap<ChangeLogField, String>, now: &Table) -> Vec<String> {
@@ -110,44 +79,88 @@ fn of_fields(fields: &BTreeMap<ChangeLogField, String>, now: &Table) -> Vec<Stri
         .collect()
 }
 
-fn of_columns(captured: &[String], now: &[String]) -> Vec<String> {
-    let missing_in = |names: &[String], from: &[String]| -> Vec<String> {
-        names.iter().filter(|name| !from.contains(name)).cloned().collect()
-    };
-    let (new, gone) = (missing_in(now, captured), missing_in(captured, now));
+fn of_columns(captured: &[String], now: &Table, capture: &Capture) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    if !new.is_empty() {
-        findings.push(format!("new columns: {}", new.join(", ")));
+    let gone: Vec<_> = captured.iter().filter(|name| !now.has(name)).cloned().collect();
+    if let Some(key) = capture.key.iter().find(|name| !now.has(name)) {
+        findings.push(format!("the column {key} of the key is gone"));
+    } else {
+        let chosen = captures::chosen_now(now, capture)?;
+        let new: Vec<_> = chosen.into_iter().filter(|name| !captured.contains(name)).collect();
+        if !new.is_empty() {
+            findings.push(format!("new columns: {}", new.join(", ")));
+        }
     }
     if !gone.is_empty() {
         findings.push(format!("columns that are gone: {}", gone.join(", ")));
     }
-    findings
+    Ok(findings)
 }
 
-fn of_triggers(
-    written: &BTreeMap<String, String>,
+async fn of_triggers(
+    session: &mut Session<'_>,
+    schema: &str,
+    function: &str,
+    now: &Table,
+    capture: &Capture,
     present: &[PresentTrigger],
-    relations: &[String],
-) -> Vec<String> {
+) -> Result<Vec<String>> {
+    let relations = now.relations(session).await?;
+    let changing = now.changing_triggers(session).await?;
+    let is_change_log = capture.change_log.is_some();
+    let is_ordered = !is_change_log && !changing.is_empty();
+    let needed = capture_trigger::needed(schema, function, &relations, is_change_log, is_ordered);
     let mut findings = Vec::new();
-    for (key, text) in written {
-        let found = present.iter().find(|trigger| trigger.key() == *key);
-        let what = match found {
-            // Of a partition that was dropped or detached nothing is missed.
-            None => relations
-                .iter()
-                .any(|relation| key.ends_with(&format!(" on {relation}")))
-                .then_some("is missing"),
-            Some(trigger) if trigger.disabled => Some("is disabled"),
-            Some(trigger) => (trigger.text != *text).then_some("was changed"),
-        };
-        findings.extend(what.map(|what| format!("the trigger {key} {what}")));
-    }
-    for relation in relations {
-        if !written.keys().any(|key| key.ends_with(&format!(" on {relation}"))) {
-            findings.push(format!("the partition {relation} has no triggers"));
+    for trigger in &needed {
+        if let Some(problem) = trigger.problem(present) {
+            findings.push(if trigger.name == capture_trigger::OF_STATEMENTS && problem == "is missing" {
+                let names: Vec<_> = changing.iter().map(|trigger| trigger.name.as_str()).collect();
+                format!(
+                    "{} can change rows of a statement before their own events are made",
+                    names.join(", ")
+                )
+            } else {
+                format!("the trigger {} on {} {problem}", trigger.name, trigger.relation.shown)
+            });
         }
     }
-    findings
+    for trigger in present {
+        if !relations.iter().any(|relation| relation.shown == trigger.shown) {
+            findings
+                .push(format!("{} is no part of the table any more and still makes events", trigger.shown));
+        } else if trigger.is_earlier {
+            findings
+                .push(format!("the trigger {} on {} makes events as well", trigger.trigger, trigger.shown));
+        }
+    }
+    if findings.is_empty()
+        && let Some(partition) = capture_trigger::disabled_on(session, function).await?
+    {
+        findings.push(format!("the trigger of {partition} is disabled"));
+    }
+    if let Some(first) = changing.iter().find(|trigger| trigger.is_first) {
+        findings.push(format!("the trigger {} runs before ours", first.name));
+    }
+    findings.dedup();
+    Ok(findings)
+}
+
+async fn of_function(
+    session: &mut Session<'_>,
+    schema: &str,
+    function: &str,
+    written: &Written,
+    now: &Table,
+) -> Result<Option<String>> {
+    let Some(record) = PRESENT_FUNCTION.call().bind(function).optional(session).await? else {
+        return Ok(Some(format!("the function {function} is missing")));
+    };
+    if written.source.as_deref() != Some(record.get("source")?) {
+        return Ok(Some(format!("the function {function} was changed")));
+    }
+    let is_whole = written.capture.key.iter().all(|column| now.has(column));
+    if is_whole && captures::has_outgrown(session, schema, function, written, now).await? {
+        return Ok(Some("its columns or triggers are not what its function was made for".to_owned()));
+    }
+    Ok(None)
 }

@@ -5,7 +5,7 @@ use super::{
     session::Session,
     statement::{Record, statements},
 };
-use crate::{Result, StoreError};
+use crate::{Result, Selection, StoreError};
 
 /// A table is shown, and stored, as `table` if it is in the schema `public`, else as `schema.table`.
 macro_rules! shown_name {
@@ -18,11 +18,11 @@ statements! {
     /// Names as they are written, without SQL's quotes; `schema.table` goes before a table whose name has a dot. Tables
     /// that are in no search path can be found too, since hosts have one of their own.
     FIND_TABLES = concat!("-- find_tables
-SELECT c.oid, n.nspname AS schema, c.relname AS name, ", shown_name!(), " AS shown, c.relkind::text AS kind,
+SELECT c.oid, n.nspname AS schema, c.relname AS name, ", shown_name!(), " AS shown, false AS is_partition, c.relkind::text AS kind,
        c.relpersistence = 't' AS temporary, n.nspname || '.' || c.relname = $1 AS exact,
        n.nspname = ANY ('{pg_catalog,information_schema,pg_toast}') AS systems,
        n.nspname = current_schema() AND c.relname ~
-           '^(observer_(captures|deliveries|dlq_history|dlq_items|events(_default|_[0-9]{8})?|hosts|inbox|load_errors|migrations|quarantine|revision)|tb_observer(_log(_default|_[0-9]{8})?)?)$'
+           '^(observer_(backfills|captures|deliveries|destinations|dlq_history|dlq_items|events(_default|_[0-9]{8})?|hosts|inbox|load_errors|migrations|quarantine|revision)|tb_observer(_log(_default|_[0-9]{8})?)?)$'
            AS own
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (n.nspname || '.' || c.relname = $1 OR c.relname = $1)
@@ -33,34 +33,53 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname !~ '^(pg_|information_schema$)'
   AND c.relname !~ '^(observer_|tb_observer)'
 ORDER BY 1 LIMIT 20");
-    /// Generated columns too. Of some types, values can differ in their bytes and be the same as JSON: `1` and `1.0`.
+    /// Generated columns too, but for those that are computed when they are read: triggers do not see them.
     LIST_COLUMNS = "-- list_columns
-SELECT a.attname AS name, k.place AS key_place,
-       a.atttypid = 'numeric'::regtype AND a.atttypmod = -1
-           OR a.atttypid IN ('numeric[]'::regtype, 'jsonb'::regtype) AS loose,
-       a.atttypid IN ('json'::regtype, 'json[]'::regtype) OR t.typtype IN ('c', 'd') AS opaque
-FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+SELECT a.attname AS name, k.place AS key_place, a.attgenerated = 'v' AS is_virtual
+FROM pg_attribute AS a
      LEFT JOIN (SELECT u.attnum, u.place FROM pg_index AS i, unnest(i.indkey) WITH ORDINALITY AS u (attnum, place)
                 WHERE i.indrelid = $1 AND i.indisprimary) AS k ON k.attnum = a.attnum
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum";
-    /// The table, and its partitions at all depths: a statement that names a partition runs the triggers of that one
-    /// only. Foreign tables can not have such triggers.
+    /// The table, its partitions and the tables that inherit from it, at all depths. Foreign tables can not have such
+    /// triggers.
     LIST_RELATIONS = concat!("-- list_relations
-SELECT n.nspname AS schema, c.relname AS name, ", shown_name!(), " AS shown
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.oid IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid)) AND c.relkind IN ('r', 'p')
+WITH RECURSIVE tree (oid) AS (
+    SELECT $1::oid UNION SELECT i.inhrelid FROM tree JOIN pg_inherits AS i ON i.inhparent = tree.oid
+)
+SELECT n.nspname AS schema, c.relname AS name, ", shown_name!(), " AS shown, c.relispartition AND c.oid <> $1 AS is_partition
+FROM tree JOIN pg_class AS c USING (oid) JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p')
 ORDER BY c.oid <> $1, n.nspname, c.relname");
+    /// The application's triggers, and those of foreign keys, that run for each row after it was changed and can change
+    /// rows themselves.
+    CHANGING_TRIGGERS = concat!("-- changing_triggers
+WITH RECURSIVE tree (oid) AS (
+    SELECT $1::oid UNION SELECT i.inhrelid FROM tree JOIN pg_inherits AS i ON i.inhparent = tree.oid
+)
+SELECT DISTINCT t.tgname AS name, t.tgname < '!aftercommit' COLLATE \"C\" AS is_first
+FROM tree JOIN pg_trigger AS t ON t.tgrelid = tree.oid JOIN pg_proc AS p ON p.oid = t.tgfoid
+WHERE t.tgtype & 1 = 1 AND t.tgtype & 66 = 0 AND t.tgname NOT LIKE '!aftercommit%'
+  AND NOT (p.pronamespace = to_regnamespace(quote_ident(current_schema())) AND p.proname LIKE 'observer\\_capture\\_%')
+  AND NOT (p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^RI_FKey_(check|noaction|restrict)_')
+ORDER BY 1");
 }
 
 /// A table of the application.
 pub(super) struct Table {
     pub(super) relation: Relation,
     pub(super) columns: Vec<String>,
-    /// Whether values that differ in their bytes have to be compared as JSON as well.
-    pub(super) compares_numbers: bool,
+    /// Columns that are computed when they are read.
+    pub(super) virtual_columns: Vec<String>,
     pub(super) oid: sqlx::postgres::types::Oid,
     primary_key: Vec<String>,
+}
+
+/// A trigger of the application that can change rows.
+pub(super) struct ChangingTrigger {
+    pub(super) name: String,
+    /// Whether it runs before ours.
+    pub(super) is_first: bool,
 }
 
 /// A table or one of its partitions.
@@ -69,6 +88,8 @@ pub(super) struct Relation {
     pub(super) name: String,
     /// As people write it.
     pub(super) shown: String,
+    /// Whether it has the triggers of the table that it is a part of.
+    pub(super) is_partition: bool,
 }
 
 impl Relation {
@@ -78,7 +99,12 @@ impl Relation {
     }
 
     fn read(record: &Record) -> Result<Self> {
-        Ok(Self { schema: record.get("schema")?, name: record.get("name")?, shown: record.get("shown")? })
+        Ok(Self {
+            schema: record.get("schema")?,
+            name: record.get("name")?,
+            shown: record.get("shown")?,
+            is_partition: record.get("is_partition")?,
+        })
     }
 }
 
@@ -113,23 +139,23 @@ impl Table {
     async fn read(session: &mut Session<'_>, record: &Record) -> Result<Self> {
         let oid = record.get("oid")?;
         let mut primary_key: Vec<(i64, String)> = Vec::new();
-        let mut columns = Vec::new();
-        let (mut loose, mut opaque) = (false, false);
+        let (mut columns, mut virtual_columns) = (Vec::new(), Vec::new());
         for column in LIST_COLUMNS.call().bind(oid).all(session).await? {
             let name: String = column.get("name")?;
             if let Some(place) = column.get("key_place")? {
                 primary_key.push((place, name.clone()));
             }
-            loose |= column.get::<bool>("loose")?;
-            opaque |= column.get::<bool>("opaque")?;
-            columns.push(name);
+            if column.get("is_virtual")? {
+                virtual_columns.push(name);
+            } else {
+                columns.push(name);
+            }
         }
         primary_key.sort_unstable();
         Ok(Self {
             relation: Relation::read(record)?,
             columns,
-            // A json column can hold what jsonb refuses; then the application's statement would fail.
-            compares_numbers: loose && !opaque,
+            virtual_columns,
             oid,
             primary_key: primary_key.into_iter().map(|(_, name)| name).collect(),
         })
@@ -139,9 +165,43 @@ impl Table {
         self.columns.iter().any(|present| present == column)
     }
 
-    /// The table itself, then its partitions.
+    /// The table itself, then its partitions and the tables that inherit from it.
     pub(super) async fn relations(&self, session: &mut Session<'_>) -> Result<Vec<Relation>> {
         LIST_RELATIONS.call().bind(self.oid).all(session).await?.iter().map(Relation::read).collect()
+    }
+
+    /// Triggers that can change a row of the table before the event of its own change is made.
+    pub(super) async fn changing_triggers(&self, session: &mut Session<'_>) -> Result<Vec<ChangingTrigger>> {
+        let records = CHANGING_TRIGGERS.call().bind(self.oid).all(session).await?;
+        records
+            .iter()
+            .map(|record| {
+                Ok(ChangingTrigger { name: record.get("name")?, is_first: record.get("is_first")? })
+            })
+            .collect()
+    }
+
+    /// The chosen columns; refused if one of them is not there, or if the key is left out.
+    pub(super) fn chosen(&self, selection: &Selection, key: &[String]) -> Result<Vec<String>> {
+        let (named, is_only) = match selection {
+            Selection::All => return Ok(self.columns.clone()),
+            Selection::Only(named) => (named, true),
+            Selection::Exclude(named) => (named, false),
+        };
+        let table = &self.relation.shown;
+        if let Some(name) = named.iter().find(|name| !self.has(name)) {
+            return Err(StoreError::Refused(format!(
+                "the table `{table}` has no column `{name}`; it has {}",
+                self.columns.join(", ")
+            )));
+        }
+        if let Some(name) = key.iter().find(|name| !is_only && named.contains(name)) {
+            return Err(StoreError::Refused(format!(
+                "the column `{name}` is part of the key of `{table}`, which every event has; choose another key with `--key`"
+            )));
+        }
+        let is_chosen = |column: &&String| key.contains(column) || named.contains(column) == is_only;
+        Ok(self.columns.iter().filter(is_chosen).cloned().collect())
     }
 
     /// The key of its events: the columns that were asked for, or the primary key.

@@ -1,118 +1,209 @@
-//! The triggers of a captured table, one for each verb, and of a change log, one for inserts; each runs once a statement.
-//! What they do is in `migrations/postgres/0002_triggers.sql`; here are only their arguments.
+//! The triggers of captured tables and change logs: their texts, and those that are there.
 
-use std::collections::BTreeMap;
+use super::{
+    capture_table::Relation,
+    connection::identifier,
+    session::Session,
+    statement::{Record, statements},
+};
+use crate::Result;
 
-use super::{capture_table::Relation, connection::identifier};
-use crate::{Capture, ChangeLogField};
+/// Runs for each row that was changed. PostgreSQL runs the triggers of a row by the order of their names, so that ours sees
+/// a row before the application's triggers, and those of foreign keys, change it again.
+pub(super) const OF_ROWS: &str = "!aftercommit";
 
-/// A captured table, as far as its triggers need it.
-pub(super) struct Captured<'a> {
-    /// The schema of the host's tables.
-    pub(super) schema: &'a str,
-    pub(super) entity_type: &'a str,
-    pub(super) key: &'a [String],
-    pub(super) notify: bool,
-    pub(super) compares_numbers: bool,
+/// Runs before a statement whose rows can be changed before their own events are made.
+pub(super) const OF_STATEMENTS: &str = "!aftercommit_statement";
+
+/// The function behind it.
+const STATEMENT_FUNCTION: &str = "observer_statement_begins";
+
+/// The functions behind the triggers of earlier versions, which had the entity type, or the table of a change log, as their
+/// first argument.
+const EARLIER: &[&str] = &["observer_capture_rows", "observer_capture_update", "observer_capture_log"];
+
+statements! {
+    /// Those of one capture: by its function; before statements of the same tables; and those of an earlier version. They
+    /// follow their table when that is renamed. Those of partitions that belong to the table's own come and go with it.
+    PRESENT_TRIGGERS = "-- present_triggers
+WITH ours AS (
+    SELECT t.*, p.proname AS function
+    FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+    WHERE p.pronamespace = to_regnamespace(quote_ident(current_schema())) AND t.tgparentid = 0
+), named AS (
+    SELECT o.* FROM ours AS o
+         CROSS JOIN (SELECT convert_to($2, getdatabaseencoding()) || '\\x00'::bytea AS first) AS e
+    WHERE o.function = $1
+       OR o.function = ANY ($3) AND substring(o.tgargs FROM 1 FOR octet_length(e.first)) = e.first
+)
+SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, t.tgenabled::text AS enabled,
+       pg_get_triggerdef(t.oid) AS text, t.function = ANY ($3) AS is_earlier,
+       CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END AS shown
+FROM (SELECT * FROM named
+      UNION SELECT * FROM ours WHERE function = $4 AND (tgrelid IN (SELECT tgrelid FROM named) OR tgrelid IN (
+          SELECT inhrelid FROM pg_inherits WHERE inhparent IN (SELECT tgrelid FROM named)))) AS t
+     JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ORDER BY c.relispartition, c.oid, t.tgname";
+    /// Of another schema's aftercommit, on this table.
+    FOREIGN_TRIGGERS = "-- foreign_triggers
+SELECT n.nspname AS schema
+FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE t.tgrelid = $1 AND n.nspname <> current_schema() AND p.proname LIKE 'observer\\\\_capture\\\\_%'
+ORDER BY 1 LIMIT 1";
+    IS_DISABLED = "-- is_disabled
+SELECT c.relname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_proc AS p ON p.oid = t.tgfoid
+WHERE p.pronamespace = to_regnamespace(quote_ident(current_schema())) AND p.proname = $1 AND t.tgenabled = 'D'
+ORDER BY 1 LIMIT 1";
 }
 
-/// Verb, transition tables and function; the trigger is named after the verb.
-const TRIGGERS: [(&str, &str, &str); 3] = [
-    ("insert", "NEW TABLE AS rows", "observer_capture_rows"),
-    ("update", "OLD TABLE AS old_rows NEW TABLE AS new_rows", "observer_capture_update"),
-    ("delete", "OLD TABLE AS rows", "observer_capture_rows"),
-];
+/// A trigger as it is in the database.
+pub(super) struct PresentTrigger {
+    pub(super) schema: String,
+    pub(super) table: String,
+    pub(super) shown: String,
+    pub(super) trigger: String,
+    /// Whether an earlier version of this program made it.
+    pub(super) is_earlier: bool,
+    text: String,
+    enabled: String,
+}
 
-impl Captured<'_> {
-    /// The statements that make the triggers of one table or partition, or make them again.
-    pub(super) fn triggers(&self, relation: &Relation) -> Vec<String> {
-        let mut arguments =
-            vec![literal(self.entity_type), boolean(self.notify), boolean(self.compares_numbers)];
-        arguments.extend(self.key.iter().map(|column| literal(column)));
-        let (table, schema, arguments) = (relation.quoted(), identifier(self.schema), arguments.join(", "));
-        TRIGGERS
-            .iter()
-            .map(|(verb, tables, function)| {
-                format!(
-                    "CREATE OR REPLACE TRIGGER aftercommit_{verb} AFTER {verb} ON {table} REFERENCING {tables} \
-                     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{function}({arguments})"
-                )
-            })
-            .collect()
+impl PresentTrigger {
+    fn read(record: &Record) -> Result<Self> {
+        Ok(Self {
+            schema: record.get("schema")?,
+            table: record.get("name")?,
+            shown: record.get("shown")?,
+            trigger: record.get("trigger")?,
+            is_earlier: record.get("is_earlier")?,
+            text: record.get("text")?,
+            enabled: record.get("enabled")?,
+        })
     }
-}
 
-/// A captured change log, as far as its triggers need it.
-pub(super) struct CapturedLog<'a> {
-    /// The schema of the host's tables.
-    pub(super) schema: &'a str,
-    /// The name of the capture.
-    pub(super) table: &'a str,
-    pub(super) fields: &'a BTreeMap<ChangeLogField, String>,
-    pub(super) notify: bool,
-}
+    fn is(&self, trigger: &Trigger<'_>) -> bool {
+        self.trigger == trigger.name
+            && self.schema == trigger.relation.schema
+            && self.table == trigger.relation.name
+    }
 
-impl CapturedLog<'_> {
-    /// The statement that makes the trigger of the log or of a partition of it, or makes it again.
-    pub(super) fn trigger(&self, relation: &Relation) -> String {
-        let mut arguments = vec![literal(self.table), boolean(self.notify)];
-        arguments.extend(
-            ChangeLogField::ALL.map(|field| literal(self.fields.get(&field).map_or("", String::as_str))),
-        );
+    pub(super) fn is_disabled(&self) -> bool {
+        self.enabled == "D"
+    }
+
+    /// The statement that ends it.
+    pub(super) fn drop(&self) -> String {
         format!(
-            "CREATE OR REPLACE TRIGGER aftercommit_log AFTER insert ON {} REFERENCING NEW TABLE AS rows \
-             FOR EACH STATEMENT EXECUTE FUNCTION {}.observer_capture_log({})",
-            relation.quoted(),
-            identifier(self.schema),
-            arguments.join(", ")
+            "DROP TRIGGER {} ON {}.{}",
+            identifier(&self.trigger),
+            identifier(&self.schema),
+            identifier(&self.table)
         )
     }
-}
 
-/// The functions behind the triggers of a captured table.
-pub(super) const OF_TABLES: &[&str] = &["observer_capture_rows", "observer_capture_update"];
-/// The function behind the trigger of a change log.
-pub(super) const OF_LOGS: &[&str] = &["observer_capture_log"];
-
-/// What tells the triggers of a capture from all others: their functions and their first argument.
-pub(super) fn marks(capture: &Capture) -> (&'static [&'static str], &str) {
-    match capture.change_log {
-        None => (OF_TABLES, &capture.entity_type),
-        Some(_) => (OF_LOGS, &capture.table),
+    /// The statement that lets it run as it did before it was made again.
+    pub(super) fn enable(&self) -> Option<String> {
+        let how = match self.enabled.as_str() {
+            "A" => "ENABLE ALWAYS",
+            "R" => "ENABLE REPLICA",
+            _ => return None,
+        };
+        Some(format!(
+            "ALTER TABLE {}.{} {how} TRIGGER {}",
+            identifier(&self.schema),
+            identifier(&self.table),
+            identifier(&self.trigger)
+        ))
     }
 }
 
-fn boolean(value: bool) -> String {
-    literal(if value { "true" } else { "false" })
+/// The triggers that a capture has made: by the name of its function, and by the first argument of earlier ones.
+pub(super) async fn present(
+    session: &mut Session<'_>,
+    function: Option<&str>,
+    first_argument: &str,
+) -> Result<Vec<PresentTrigger>> {
+    let call = PRESENT_TRIGGERS.call().bind(function).bind(first_argument).bind(EARLIER);
+    call.bind(STATEMENT_FUNCTION).all(session).await?.iter().map(PresentTrigger::read).collect()
 }
 
-/// A text literal, whatever `standard_conforming_strings` is.
-fn literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+/// Another schema whose aftercommit captures the table as well.
+pub(super) async fn another_installation(
+    session: &mut Session<'_>,
+    table: sqlx::postgres::types::Oid,
+) -> Result<Option<String>> {
+    let found = FOREIGN_TRIGGERS.call().bind(table).optional(session).await?;
+    found.map(|record| record.get("schema")).transpose()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A table or partition on which a trigger with this function is disabled.
+pub(super) async fn disabled_on(session: &mut Session<'_>, function: &str) -> Result<Option<String>> {
+    let found = IS_DISABLED.call().bind(function).optional(session).await?;
+    found.map(|record| record.get("relname")).transpose()
+}
 
-    #[test]
-    fn names_and_texts_are_quoted() {
-        let captured = Captured {
-            schema: "my \"own\"",
-            entity_type: "d'été",
-            key: &["a\\b".to_owned()],
-            notify: false,
-            compares_numbers: true,
-        };
-        let relation = Relation {
-            schema: "shop".into(),
-            name: "odd \"table\"".into(),
-            shown: "shop.odd \"table\"".into(),
-        };
-        assert_eq!(
-            captured.triggers(&relation)[2],
-            r#"CREATE OR REPLACE TRIGGER aftercommit_delete AFTER delete ON "shop"."odd ""table""" REFERENCING OLD TABLE AS rows FOR EACH STATEMENT EXECUTE FUNCTION "my ""own""".observer_capture_rows('d''été', 'false', 'true', E'a\\b')"#
-        );
+/// A trigger that a capture needs.
+pub(super) struct Trigger<'a> {
+    pub(super) name: &'static str,
+    pub(super) relation: &'a Relation,
+    text: String,
+}
+
+impl Trigger<'_> {
+    /// The statement that makes it, or makes it again.
+    pub(super) fn create(&self) -> String {
+        format!("CREATE OR REPLACE TRIGGER {} {}", identifier(self.name), self.text)
     }
+
+    /// What is wrong with it, if anything is.
+    pub(super) fn problem(&self, present: &[PresentTrigger]) -> Option<&'static str> {
+        match present.iter().find(|present| present.is(self)) {
+            None => Some("is missing"),
+            Some(found) if found.is_disabled() => Some("is disabled"),
+            Some(found) => (!self.fits(found)).then_some("was changed"),
+        }
+    }
+
+    /// Whether the text that the server shows is that of this trigger. It writes the same in its own way.
+    fn fits(&self, present: &PresentTrigger) -> bool {
+        let plain = |text: &str| text.replace(['"', ' '], "").to_lowercase();
+        let (wanted, found) = (plain(&self.text), plain(&present.text));
+        // Events are listed in another order, and the schema is shown where it has to be.
+        let tail = |text: &str| text.rsplit("foreach").next().unwrap_or_default().to_owned();
+        let last = |text: &str| text.rsplit(['.', 'n']).next().unwrap_or_default().to_owned();
+        tail(&wanted).starts_with(if self.name == OF_ROWS { "row" } else { "statement" })
+            && last(&tail(&wanted)) == last(&tail(&found))
+            && found.contains("insert") == wanted.contains("insert")
+            && found.contains("orupdate") == wanted.contains("orupdate")
+            && found.contains("ordelete") == wanted.contains("ordelete")
+            && !found.contains("when(")
+    }
+}
+
+/// The triggers that a table and its parts need.
+pub(super) fn needed<'a>(
+    schema: &str,
+    function: &str,
+    relations: &'a [Relation],
+    is_change_log: bool,
+    is_ordered: bool,
+) -> Vec<Trigger<'a>> {
+    let (schema, function) = (identifier(schema), identifier(function));
+    let events = if is_change_log { "INSERT" } else { "INSERT OR UPDATE OR DELETE" };
+    let mut triggers = Vec::new();
+    for relation in relations {
+        let table = relation.quoted();
+        if !relation.is_partition {
+            let text =
+                format!("AFTER {events} ON {table} FOR EACH ROW EXECUTE FUNCTION {schema}.{function}()");
+            triggers.push(Trigger { name: OF_ROWS, relation, text });
+        }
+        if is_ordered {
+            let text = format!(
+                "BEFORE {events} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{STATEMENT_FUNCTION}()"
+            );
+            triggers.push(Trigger { name: OF_STATEMENTS, relation, text });
+        }
+    }
+    triggers
 }

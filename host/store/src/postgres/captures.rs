@@ -1,4 +1,4 @@
-//! Adds, checks and removes captures.
+//! Adds, refreshes, lists and removes captures.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,19 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore, capture_drift,
-    capture_table::{Relation, Table},
-    capture_trigger::{self, Captured, CapturedLog},
-    change_log,
+    capture_function::{self, CaptureFunction, Rows},
+    capture_table::Table,
+    capture_trigger, change_log,
+    change_log_function::ChangeLogFunction,
     connection::{Sync, identifier},
-    failure, rights,
+    failure, predicate, rights,
     session::Session,
     statement::{Record, statements},
 };
 use crate::{
-    Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, Selection, StoreError,
-    captures::{EVERY_TYPE, Written, refuse_entity_type},
+    Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogField, ChangeLogRequest, Result, Selection,
+    StoreError,
+    captures::{EVERY_TYPE, refuse_name},
     row::Row as _,
 };
 
@@ -29,19 +31,58 @@ SET LOCAL lock_timeout TO '5s'";
     LOCK_CAPTURES = "-- lock_captures
 LOCK TABLE observer_captures IN SHARE ROW EXCLUSIVE MODE";
     LIST_CAPTURES = "-- list_captures
-SELECT table_name, entity_type, key, columns, change_log::text AS change_log, notify, triggers::text AS triggers,
-       created_at
+SELECT table_name, entity_type, key, columns, selection::text AS selection, condition, change_log::text AS change_log,
+       notify, function, source, is_tenant, created_at
 FROM observer_captures
 ORDER BY table_name COLLATE \"C\"";
     PUT_CAPTURE = "-- put_capture
-INSERT INTO observer_captures (table_name, entity_type, key, columns, change_log, notify, triggers, created_at)
-VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8)
+INSERT INTO observer_captures (table_name, entity_type, key, columns, selection, condition, change_log, notify, function,
+                               source, is_tenant, triggers, created_at)
+VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8, $9, (
+            SELECT pg_get_functiondef(oid) FROM pg_proc
+            WHERE proname = $9 AND pronamespace = to_regnamespace(quote_ident(current_schema()))
+        ), $10, '{}', $11)
 ON CONFLICT (table_name) DO UPDATE
-SET entity_type = excluded.entity_type, key = excluded.key, columns = excluded.columns,
-    change_log = excluded.change_log, notify = excluded.notify, triggers = excluded.triggers,
-    created_at = excluded.created_at";
+SET entity_type = excluded.entity_type, key = excluded.key, columns = excluded.columns, selection = excluded.selection,
+    condition = excluded.condition, change_log = excluded.change_log, notify = excluded.notify,
+    function = excluded.function, source = excluded.source, is_tenant = excluded.is_tenant,
+    triggers = excluded.triggers, created_at = excluded.created_at";
+    /// Whether a function has this text. The statement that makes it has the text as a literal.
+    IS_FUNCTION = "-- is_function
+SELECT EXISTS (SELECT 1 FROM pg_proc
+               WHERE proname = $1 AND pronamespace = to_regnamespace(quote_ident(current_schema()))
+                 AND right($2, length(quote_literal(prosrc))) = quote_literal(prosrc))";
     DELETE_CAPTURE = "-- delete_capture
 DELETE FROM observer_captures WHERE table_name = $1";
+    /// What makes a capture less safe, or commits fail, and is decided by others.
+    SURROUNDINGS = "-- surroundings
+SELECT current_setting('max_prepared_transactions')::integer > 0 AS prepares,
+       EXISTS (SELECT 1 FROM aclexplode((SELECT coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace
+                                         WHERE nspname = current_schema())) AS a
+               WHERE a.privilege_type = 'CREATE'
+                 AND NOT (a.grantee <> 0 AND pg_has_role(current_user, a.grantee, 'MEMBER'))
+                 AND a.grantee <> (SELECT nspowner FROM pg_namespace WHERE nspname = current_schema())) AS is_writable";
+}
+
+/// A capture, and what was made for it.
+pub(super) struct Written {
+    pub(super) capture: Capture,
+    /// The function behind its triggers; `None` for a capture of an earlier version.
+    pub(super) function: Option<String>,
+    /// The function's text.
+    pub(super) source: Option<String>,
+    /// Whether its schema is the tenant of its events.
+    pub(super) is_tenant: bool,
+}
+
+impl Written {
+    /// The first argument of triggers of earlier versions.
+    pub(super) fn first_argument(&self) -> &str {
+        match self.capture.change_log {
+            None => &self.capture.entity_type,
+            Some(_) => &self.capture.table,
+        }
+    }
 }
 
 #[async_trait]
@@ -64,22 +105,28 @@ impl Captures for PostgresStore {
 
     async fn captures(&self) -> Result<Vec<CaptureStatus>> {
         let mut moment = self.inner.connections.read_transaction().await?;
+        let schema = self.inner.connections.schema();
         let mut statuses = Vec::new();
         for written in list(&mut moment).await? {
-            let drift = capture_drift::drift(&mut moment, &written).await?;
+            let drift = capture_drift::drift(&mut moment, schema, &written).await?;
             statuses.push(CaptureStatus { capture: written.capture, drift });
         }
         Ok(statuses)
     }
 
-    async fn refresh_capture(&self, table: &str, _now: Timestamp) -> Result<Capture> {
-        Err(StoreError::Refused(table.to_owned()))
+    async fn refresh_capture(&self, table: &str, now: Timestamp) -> Result<Capture> {
+        let connections = &self.inner.connections;
+        let schema = connections.schema();
+        connections
+            .write("refresh_capture", Sync::Now, |session| Box::pin(refresh(session, schema, table, now)))
+            .await
     }
 
     async fn remove_capture(&self, table: &str) -> Result<()> {
+        let schema = self.inner.connections.schema();
         self.inner
             .connections
-            .write("remove_capture", Sync::Now, |session| Box::pin(remove(session, table)))
+            .write("remove_capture", Sync::Now, |session| Box::pin(remove(session, schema, table)))
             .await
     }
 }
@@ -91,41 +138,61 @@ async fn add(
     now: Timestamp,
 ) -> Result<Capture> {
     let table = Table::capturable(session, &request.table).await?;
-    rights::to_capture(session, &table, schema, capture_trigger::OF_TABLES).await?;
+    rights::to_capture(session, &table, schema).await?;
     lock(session).await?;
-    let key = table.key(&request.key)?;
-    let name = &table.relation.shown;
-    let written = list(session).await?;
-    refuse_entity_type(&request.entity_type, name, &written)?;
-    if let Some(earlier) = of_table(name, &written) {
-        if earlier.change_log.is_some() {
-            return Err(captured_otherwise(name, "a change log"));
+    refuse_name(&request.entity_type)?;
+    let name = table.relation.shown.clone();
+    let mut written = list(session).await?;
+    let earlier =
+        written.iter().position(|written| written.capture.table == name).map(|n| written.swap_remove(n));
+    if let Some(Written { capture, .. }) = &earlier {
+        if capture.change_log.is_some() {
+            return Err(captured_otherwise(&name, "a change log"));
         }
-        if earlier.entity_type != request.entity_type {
-            drop_triggers(session, earlier).await?;
+        if capture.entity_type != request.entity_type && !request.rename {
+            return Err(StoreError::Refused(format!(
+                "the table `{name}` is captured as `{}`; give it the name `{}` with `--rename`",
+                capture.entity_type, request.entity_type
+            )));
         }
     }
-    let captured = Captured {
-        schema,
-        entity_type: &request.entity_type,
-        key: &key,
-        notify: request.notify,
-        compares_numbers: table.compares_numbers,
-    };
-    let relations = table.relations(session).await?;
-    create_triggers(session, &relations, |relation| captured.triggers(relation)).await?;
+    let siblings = siblings(&table, &request.entity_type, written)?;
+    let key = table.key(&request.key)?;
+    table.chosen(&request.selection, &key)?;
+    warn_of_surroundings(session, &name, request.notify).await?;
     let capture = Capture {
-        table: table.relation.shown,
+        table: name,
         entity_type: request.entity_type.clone(),
         key,
-        columns: table.columns,
-        selection: Selection::All,
-        condition: None,
+        columns: Vec::new(),
+        selection: request.selection.clone(),
+        condition: request.condition.clone(),
         change_log: None,
         notify: request.notify,
         created_at: now,
     };
-    put(session, capture).await
+    // The same table in several schemas: events of each say which.
+    let is_tenant = !siblings.is_empty();
+    for sibling in siblings.into_iter().filter(|sibling| !sibling.is_tenant) {
+        let Some(table) = Table::find(session, &sibling.capture.table).await? else { continue };
+        write(session, schema, &table, sibling.capture.clone(), Some(&sibling), true).await?;
+    }
+    write(session, schema, &table, capture, earlier.as_ref(), is_tenant).await
+}
+
+/// The captures of the same table in other schemas; refused if another table has the entity type.
+fn siblings(table: &Table, entity_type: &str, written: Vec<Written>) -> Result<Vec<Written>> {
+    let bare = |shown: &str| shown.rsplit_once('.').map_or(shown.to_owned(), |(_, name)| name.to_owned());
+    let same: Vec<Written> =
+        written.into_iter().filter(|written| written.capture.entity_type == entity_type).collect();
+    match same.iter().find(|written| bare(&written.capture.table) != table.relation.name) {
+        Some(Written { capture, .. }) => Err(StoreError::Refused(format!(
+            "the entity type `{entity_type}` is taken by the table `{0}`; choose another name, or end that capture with \
+             `aftercommit capture remove {0}`",
+            capture.table
+        ))),
+        None => Ok(same),
+    }
 }
 
 async fn add_log(
@@ -135,19 +202,20 @@ async fn add_log(
     now: Timestamp,
 ) -> Result<Capture> {
     let table = Table::capturable(session, &request.table).await?;
-    rights::to_capture(session, &table, schema, capture_trigger::OF_LOGS).await?;
+    rights::to_capture(session, &table, schema).await?;
     lock(session).await?;
     let fields = change_log::fields(session, &table, &request.columns).await?;
-    let name = &table.relation.shown;
+    let name = table.relation.shown.clone();
     let written = list(session).await?;
-    if let Some(earlier) = of_table(name, &written).filter(|capture| capture.change_log.is_none()) {
-        return Err(captured_otherwise(name, &format!("`{}`", earlier.entity_type)));
+    let earlier = written.into_iter().find(|written| written.capture.table == name);
+    if let Some(Written { capture, .. }) = &earlier
+        && capture.change_log.is_none()
+    {
+        return Err(captured_otherwise(&name, &format!("`{}`", capture.entity_type)));
     }
-    let captured = CapturedLog { schema, table: name, fields: &fields, notify: request.notify };
-    let relations = table.relations(session).await?;
-    create_triggers(session, &relations, |relation| vec![captured.trigger(relation)]).await?;
+    warn_of_surroundings(session, &name, request.notify).await?;
     let capture = Capture {
-        table: table.relation.shown,
+        table: name,
         entity_type: EVERY_TYPE.to_owned(),
         key: Vec::new(),
         columns: fields.values().cloned().collect(),
@@ -157,24 +225,191 @@ async fn add_log(
         notify: request.notify,
         created_at: now,
     };
-    put(session, capture).await
+    write(session, schema, &table, capture, earlier.as_ref(), false).await
 }
 
-async fn remove(session: &mut Session<'_>, table: &str) -> Result<()> {
+/// Writes what captures a table again, as it was captured.
+pub(super) async fn refresh(
+    session: &mut Session<'_>,
+    schema: &str,
+    table: &str,
+    now: Timestamp,
+) -> Result<Capture> {
     lock(session).await?;
-    let captures = list(session).await?;
-    let plain = table.strip_prefix("public.").unwrap_or(table);
-    let is_it = |written: &&Written, name: &str| written.capture.table == name;
-    let written = captures
-        .iter()
-        .find(|written| is_it(written, plain))
-        .or_else(|| captures.iter().find(|written| is_it(written, &plain.to_lowercase())));
-    let Some(Written { capture, .. }) = written else {
-        return Err(StoreError::NotFound { what: "capture of the table", name: table.to_owned() });
+    let written = find(list(session).await?, table)?;
+    let Some(table) = Table::find(session, &written.capture.table).await? else {
+        return Err(StoreError::Refused(format!(
+            "the table `{0}` is gone; end its capture with `aftercommit capture remove {0}`",
+            written.capture.table
+        )));
     };
-    drop_triggers(session, capture).await?;
-    DELETE_CAPTURE.call().bind(&capture.table).execute(session).await?;
+    rights::to_capture(session, &table, schema).await?;
+    let capture = Capture { created_at: now, ..written.capture.clone() };
+    let is_tenant = written.is_tenant;
+    write(session, schema, &table, capture, Some(&written), is_tenant).await
+}
+
+/// Makes the function and the triggers of a capture, and writes it down.
+async fn write(
+    session: &mut Session<'_>,
+    schema: &str,
+    table: &Table,
+    mut capture: Capture,
+    earlier: Option<&Written>,
+    is_tenant: bool,
+) -> Result<Capture> {
+    let function = capture_function::name_for(&table.relation);
+    if let Some(name) = capture.key.iter().find(|name| capture.change_log.is_none() && !table.has(name)) {
+        return Err(StoreError::Refused(format!(
+            "the table `{0}` has no column `{name}` any more, which is part of the key of its events; say which columns name \
+             a row: `aftercommit capture add {0} --entity {1} --key COLUMN,..`",
+            capture.table, capture.entity_type
+        )));
+    }
+    let changing = table.changing_triggers(session).await?;
+    let is_ordered = capture.change_log.is_none() && !changing.is_empty();
+    if let Some(first) = changing.iter().find(|trigger| trigger.is_first) {
+        tracing::warn!(
+            table = capture.table,
+            trigger = first.name,
+            "a trigger whose name sorts before ours runs first: what it changes is told before the row's own change"
+        );
+    }
+    if capture.change_log.is_none() {
+        capture.columns = chosen_now(table, &capture)?;
+    }
+    let statement = generated(session, schema, &function, table, &capture, (is_ordered, is_tenant)).await?;
+    run(session, "create_function", statement).await?;
+    // Whoever could make a trigger with it could make events.
+    let quoted = format!("{}.{}", identifier(schema), identifier(&function));
+    run(session, "revoke_execute", format!("REVOKE EXECUTE ON FUNCTION {quoted}() FROM PUBLIC")).await?;
+    let relations = table.relations(session).await?;
+    let needed =
+        capture_trigger::needed(schema, &function, &relations, capture.change_log.is_some(), is_ordered);
+    let first_argument = earlier.map_or("", Written::first_argument);
+    let present = capture_trigger::present(session, Some(&function), first_argument).await?;
+    for trigger in &needed {
+        if trigger.problem(&present).is_some() {
+            run(session, "create_trigger", trigger.create()).await?;
+        }
+    }
+    for trigger in &present {
+        let is_needed = needed.iter().any(|needed| {
+            needed.name == trigger.trigger && needed.relation.shown == trigger.shown && !trigger.is_earlier
+        });
+        if !is_needed {
+            rights::to_drop(session, trigger).await?;
+            run(session, "drop_trigger", trigger.drop()).await?;
+        } else if let Some(enable) = trigger.enable() {
+            run(session, "enable_trigger", enable).await?;
+        }
+    }
+    if let Some(old) = earlier.and_then(|earlier| earlier.function.as_deref()).filter(|old| *old != function)
+    {
+        run(session, "drop_function", drop_function(schema, old)).await?;
+    }
+    put(session, &capture, &function, is_tenant).await?;
+    Ok(capture)
+}
+
+/// The columns that a capture takes from the table as it is now. Chosen ones that are gone are passed over.
+pub(super) fn chosen_now(table: &Table, capture: &Capture) -> Result<Vec<String>> {
+    let present = |named: &[String]| named.iter().filter(|name| table.has(name)).cloned().collect();
+    let selection = match &capture.selection {
+        Selection::All => Selection::All,
+        Selection::Only(named) => Selection::Only(present(named)),
+        Selection::Exclude(named) => Selection::Exclude(present(named)),
+    };
+    table.chosen(&selection, &capture.key)
+}
+
+/// Whether the function that the table needs now is another one.
+pub(super) async fn has_outgrown(
+    session: &mut Session<'_>,
+    schema: &str,
+    function: &str,
+    written: &Written,
+    table: &Table,
+) -> Result<bool> {
+    let capture = &written.capture;
+    let is_ordered = capture.change_log.is_none() && !table.changing_triggers(session).await?.is_empty();
+    let statement =
+        generated(session, schema, function, table, capture, (is_ordered, written.is_tenant)).await?;
+    Ok(!IS_FUNCTION.call().bind(function).bind(statement).value::<bool>(session).await?)
+}
+
+/// The statement that makes the function that a capture needs for the table as it is now.
+async fn generated(
+    session: &mut Session<'_>,
+    schema: &str,
+    function: &str,
+    table: &Table,
+    capture: &Capture,
+    (is_ordered, is_tenant): (bool, bool),
+) -> Result<String> {
+    if let Some(fields) = &capture.change_log {
+        let log =
+            ChangeLogFunction::describe(session, table, (schema, function), fields, capture.notify).await?;
+        return Ok(log.create());
+    }
+    let columns = chosen_now(table, capture)?;
+    let rows = Rows::describe(session, table, &columns, &capture.key).await?;
+    let predicates = match &capture.condition {
+        None => None,
+        Some(condition) => Some(predicate::compile(session, table, capture, condition).await?),
+    };
+    let function = CaptureFunction {
+        schema,
+        name: function,
+        entity_type: &capture.entity_type,
+        key: &capture.key,
+        chosen: (!capture.selection.is_all()).then_some(&columns[..]),
+        rows: &rows,
+        predicates: predicates.as_ref(),
+        notify: capture.notify,
+        is_ordered,
+        tenant: is_tenant.then_some(table.relation.schema.as_str()),
+    };
+    Ok(function.create())
+}
+
+async fn remove(session: &mut Session<'_>, schema: &str, table: &str) -> Result<()> {
+    lock(session).await?;
+    let written = find(list(session).await?, table)?;
+    let function = written.function.as_deref();
+    for trigger in capture_trigger::present(session, function, written.first_argument()).await? {
+        rights::to_drop(session, &trigger).await?;
+        run(session, "drop_trigger", trigger.drop()).await?;
+    }
+    if let Some(function) = function {
+        run(session, "drop_function", drop_function(schema, function)).await?;
+    }
+    DELETE_CAPTURE.call().bind(&written.capture.table).execute(session).await?;
     Ok(())
+}
+
+fn drop_function(schema: &str, function: &str) -> String {
+    format!("DROP FUNCTION IF EXISTS {}.{}()", identifier(schema), identifier(function))
+}
+
+/// The capture of a table, by its name as people write it.
+fn find(captures: Vec<Written>, table: &str) -> Result<Written> {
+    let plain = table.strip_prefix("public.").unwrap_or(table);
+    let lower = plain.to_lowercase();
+    let position = |name: &str| captures.iter().position(|written| written.capture.table == name);
+    match position(plain).or_else(|| position(&lower)) {
+        Some(n) => captures.into_iter().nth(n).ok_or_else(|| no_capture(table)),
+        None => Err(no_capture(table)),
+    }
+}
+
+fn no_capture(table: &str) -> StoreError {
+    StoreError::NotFound { what: "capture of the table", name: table.to_owned() }
+}
+
+/// The capture of a table.
+pub(super) async fn written_of(session: &mut Session<'_>, table: &str) -> Result<Written> {
+    find(list(session).await?, table)
 }
 
 async fn lock(session: &mut Session<'_>) -> Result<()> {
@@ -183,8 +418,36 @@ async fn lock(session: &mut Session<'_>) -> Result<()> {
     Ok(())
 }
 
-fn of_table<'c>(table: &str, captures: &'c [Written]) -> Option<&'c Capture> {
-    captures.iter().map(|written| &written.capture).find(|capture| capture.table == table)
+/// Says what others decide and a capture suffers from.
+async fn warn_of_surroundings(session: &mut Session<'_>, table: &str, notify: bool) -> Result<()> {
+    let Some(record) = SURROUNDINGS.call().optional(session).await? else { return Ok(()) };
+    if notify && record.get("prepares")? {
+        tracing::warn!(
+            table,
+            "the server allows prepared transactions, and PREPARE TRANSACTION fails after a change of a captured table that rings \
+             hosts; if your application prepares transactions, capture with `--no-notify`"
+        );
+    }
+    warn_of_writers(&record)
+}
+
+/// Whether other roles can make functions and operators beside our tables.
+fn warn_of_writers(record: &Record) -> Result<()> {
+    if record.get("is_writable")? {
+        tracing::warn!(
+            "other roles may create objects in the schema of aftercommit's tables, which a host would then use; give it a schema \
+             of its own (`schema` in `[database]`), or `REVOKE CREATE ON SCHEMA .. FROM PUBLIC`"
+        );
+    }
+    Ok(())
+}
+
+/// The same after a migration.
+pub(super) async fn warn_of_schema(session: &mut Session<'_>) -> Result<()> {
+    match SURROUNDINGS.call().optional(session).await? {
+        Some(record) => warn_of_writers(&record),
+        None => Ok(()),
+    }
 }
 
 fn captured_otherwise(table: &str, what: &str) -> StoreError {
@@ -193,38 +456,34 @@ fn captured_otherwise(table: &str, what: &str) -> StoreError {
     ))
 }
 
-async fn list(session: &mut Session<'_>) -> Result<Vec<Written>> {
+pub(super) async fn list(session: &mut Session<'_>) -> Result<Vec<Written>> {
     LIST_CAPTURES.call().all(session).await?.iter().map(written).collect()
 }
 
 fn written(record: &Record) -> Result<Written> {
+    let change_log = record.get::<Option<&str>>("change_log")?.map(serde_json::from_str);
+    let change_log: Option<BTreeMap<ChangeLogField, String>> =
+        change_log.transpose().map_err(|why| record.unreadable("change_log", &why))?;
     Ok(Written {
         capture: Capture {
             table: record.get("table_name")?,
             entity_type: record.get::<Option<_>>("entity_type")?.unwrap_or_else(|| EVERY_TYPE.to_owned()),
             key: record.get("key")?,
             columns: record.get("columns")?,
-            selection: Selection::All,
-            condition: None,
-            change_log: record
-                .get::<Option<&str>>("change_log")?
-                .map(serde_json::from_str)
-                .transpose()
-                .map_err(|why| record.unreadable("change_log", &why))?,
+            selection: record.json("selection")?,
+            condition: record.get("condition")?,
+            change_log,
             notify: record.get("notify")?,
             created_at: record.time("created_at")?,
         },
-        triggers: record.json("triggers")?,
+        function: record.get("function")?,
+        source: record.get("source")?,
+        is_tenant: record.get("is_tenant")?,
     })
 }
 
-/// Writes down a capture and the triggers that were made for it.
-async fn put(session: &mut Session<'_>, capture: Capture) -> Result<Capture> {
-    let triggers: BTreeMap<_, _> = capture_drift::present(session, &capture)
-        .await?
-        .into_iter()
-        .map(|trigger| (trigger.key(), trigger.text))
-        .collect();
+/// Writes down a capture and what was made for it.
+async fn put(session: &mut Session<'_>, capture: &Capture, function: &str, is_tenant: bool) -> Result<()> {
     let change_log = capture.change_log.as_ref();
     PUT_CAPTURE
         .call()
@@ -232,43 +491,19 @@ async fn put(session: &mut Session<'_>, capture: Capture) -> Result<Capture> {
         .bind(change_log.is_none().then_some(&capture.entity_type))
         .bind(&capture.key)
         .bind(&capture.columns)
+        .bind(serde_json::json!(capture.selection).to_string())
+        .bind(&capture.condition)
         .bind(change_log.map(|fields| serde_json::json!(fields).to_string()))
         .bind(capture.notify)
-        .bind(serde_json::json!(triggers).to_string())
+        .bind(function)
+        .bind(is_tenant)
         .bind_time(capture.created_at)
         .execute(session)
         .await?;
-    Ok(capture)
-}
-
-async fn create_triggers(
-    session: &mut Session<'_>,
-    relations: &[Relation],
-    triggers: impl Fn(&Relation) -> Vec<String>,
-) -> Result<()> {
-    for relation in relations {
-        for trigger in triggers(relation) {
-            run(session, "create_trigger", trigger).await?;
-        }
-    }
     Ok(())
 }
 
-async fn drop_triggers(session: &mut Session<'_>, capture: &Capture) -> Result<()> {
-    for present in capture_drift::present(session, capture).await? {
-        rights::to_drop(session, &present).await?;
-        let sql = format!(
-            "DROP TRIGGER {} ON {}.{}",
-            identifier(&present.trigger),
-            identifier(&present.schema),
-            identifier(&present.table)
-        );
-        run(session, "drop_trigger", sql).await?;
-    }
-    Ok(())
-}
-
-/// Runs a statement that was put together here: triggers can not take arguments. Names in it are quoted.
+/// Runs a statement that was put together here: definitions can not take arguments. Names in it are quoted.
 async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
     session.run(&sql).await.map_err(|error| failure::of_step(name, &error))
 }

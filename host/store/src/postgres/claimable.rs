@@ -6,7 +6,7 @@ use aftercommit_core::Timestamp;
 
 use super::{
     session::Session,
-    statement::{Record, statements},
+    statement::{Call, Record, Statement, statements},
     time::At,
 };
 use crate::{HostId, Lane, Result};
@@ -20,8 +20,26 @@ macro_rules! owned {
     WHERE id = ANY (ARRAY(SELECT id FROM picked))
     RETURNING *
 )
-SELECT id, event_seq, event_at, position, priority, due, observer, action, action_type, attempts, attempts_before
+SELECT id, event_seq, event_at, event_bytes, position, priority, due, observer, action, action_type, attempts, attempts_before
 FROM owned JOIN picked USING (id)"
+    };
+}
+
+/// Of what was locked, in its order, as much as there is room for: events of so many bytes, and the first however large it is, if
+/// nothing was claimed before.
+macro_rules! fitting {
+    ($bytes:literal, $first:literal) => {
+        concat!(
+            ", picked AS MATERIALIZED (
+    SELECT id, due FROM (SELECT id, due, sum(event_bytes) OVER w AS upto, row_number() OVER w AS n
+                         FROM locked WINDOW w AS (ROWS UNBOUNDED PRECEDING)) AS s
+    WHERE upto <= ",
+            $bytes,
+            " OR n = 1 AND ",
+            $first,
+            "
+)"
+        )
     };
 }
 
@@ -33,14 +51,15 @@ macro_rules! claim {
             "-- ",
             $name,
             "
-WITH picked AS MATERIALIZED (
-    SELECT id, next_attempt_at AS due FROM observer_deliveries WHERE ",
+WITH locked AS MATERIALIZED (
+    SELECT id, next_attempt_at AS due, event_bytes FROM observer_deliveries WHERE ",
             $state,
             $due,
             " ORDER BY ",
             $order,
             " LIMIT $1 FOR UPDATE SKIP LOCKED
 )",
+            fitting!("$3", "$4"),
             owned!()
         )
     };
@@ -86,16 +105,19 @@ WITH RECURSIVE ",
             " AND observer = lane.observer AND action = lane.action ORDER BY ",
             $order,
             " LIMIT $1) AS f
-    WHERE (lane.observer, lane.action) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))
+    WHERE (lane.observer, lane.action) NOT IN (SELECT * FROM unnest($5::text[], $6::text[]))
     ORDER BY ",
             $order,
             " LIMIT $1
-), picked AS MATERIALIZED (
-    SELECT id, next_attempt_at AS due FROM observer_deliveries
+), locked AS MATERIALIZED (
+    SELECT id, next_attempt_at AS due, event_bytes FROM observer_deliveries
     WHERE id = ANY (ARRAY(SELECT id FROM first)) AND ",
             $state,
+            " ORDER BY ",
+            $order,
             " FOR UPDATE SKIP LOCKED
 )",
+            fitting!("$3", "$4"),
             owned!()
         )
     };
@@ -107,11 +129,11 @@ SELECT EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND NOT b
     OR EXISTS (SELECT 1 FROM observer_deliveries
                WHERE state = 'waiting' AND NOT blocked AND NOT paused AND next_attempt_at <= $1)";
     CLAIM_DUE = claim!("claim_due",
-        "state = 'waiting' AND NOT blocked AND NOT paused", " AND next_attempt_at <= $3", "next_attempt_at");
+        "state = 'waiting' AND NOT blocked AND NOT paused", " AND next_attempt_at <= $5", "next_attempt_at");
     CLAIM_READY = claim!("claim_ready",
         "state = 'ready' AND NOT blocked AND NOT paused", "", "priority DESC, event_seq, position");
     CLAIM_DUE_BY_LANE = claim_by_lane!("claim_due_by_lane",
-        "state = 'waiting' AND NOT blocked AND NOT paused", " AND next_attempt_at <= $5", "next_attempt_at");
+        "state = 'waiting' AND NOT blocked AND NOT paused", " AND next_attempt_at <= $7", "next_attempt_at");
     CLAIM_READY_BY_LANE = claim_by_lane!("claim_ready_by_lane",
         "state = 'ready' AND NOT blocked AND NOT paused", "", "priority DESC, event_seq, position");
     NEXT_DUE = "-- next_due
@@ -155,37 +177,49 @@ pub(super) async fn next_due(session: &mut Session<'_>, except: &[Lane]) -> Resu
     Ok(due.map(|At(at)| at))
 }
 
+/// How much can be claimed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) rows: usize,
+    /// Of events as text.
+    pub(super) bytes: usize,
+    /// Whether the first may be larger.
+    pub(super) has_first: bool,
+}
+
+impl Room {
+    fn call(self, statement: Statement, host: HostId, except: &[Lane]) -> Call {
+        let call =
+            statement.call().bind_limit(self.rows).bind(host.0).bind_limit(self.bytes).bind(self.has_first);
+        if except.is_empty() {
+            return call;
+        }
+        let (observers, actions) = names(except);
+        call.bind(observers).bind(actions)
+    }
+}
+
 /// Claims retries that are due; in any order.
 pub(super) async fn claim_due(
     session: &mut Session<'_>,
     host: HostId,
-    limit: usize,
+    room: Room,
     except: &[Lane],
     now: Timestamp,
 ) -> Result<Vec<Record>> {
-    let call = if except.is_empty() {
-        CLAIM_DUE.call().bind_limit(limit).bind(host.0)
-    } else {
-        let (observers, actions) = names(except);
-        CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(host.0).bind(observers).bind(actions)
-    };
-    call.bind_time(now).all(session).await
+    let statement = if except.is_empty() { CLAIM_DUE } else { CLAIM_DUE_BY_LANE };
+    room.call(statement, host, except).bind_time(now).all(session).await
 }
 
 /// Claims what is ready; in any order.
 pub(super) async fn claim_ready(
     session: &mut Session<'_>,
     host: HostId,
-    limit: usize,
+    room: Room,
     except: &[Lane],
 ) -> Result<Vec<Record>> {
-    let call = if except.is_empty() {
-        CLAIM_READY.call().bind_limit(limit).bind(host.0)
-    } else {
-        let (observers, actions) = names(except);
-        CLAIM_READY_BY_LANE.call().bind_limit(limit).bind(host.0).bind(observers).bind(actions)
-    };
-    call.all(session).await
+    let statement = if except.is_empty() { CLAIM_READY } else { CLAIM_READY_BY_LANE };
+    room.call(statement, host, except).all(session).await
 }
 
 /// As the statements take lanes: their observers, and their actions.

@@ -7,9 +7,12 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    PostgresStore, claimable, completion,
+    PostgresStore,
+    claimable::{self, Room},
+    completion,
     connection::Sync,
-    event_row, intake, locks,
+    event_row, locks,
+    quarantine::{self, Aside},
     session::Session,
     statement::{Record, int, statements},
     time::At,
@@ -36,7 +39,7 @@ impl Claims for PostgresStore {
         &self,
         host: HostId,
         limit: usize,
-        _max_bytes: usize,
+        max_bytes: usize,
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
@@ -46,7 +49,9 @@ impl Claims for PostgresStore {
         }
         self.inner
             .connections
-            .write("claim", Sync::Later, |session| Box::pin(claim(session, host, limit, except, now)))
+            .write("claim", Sync::Later, |session| {
+                Box::pin(claim(session, host, (limit, max_bytes), except, now))
+            })
             .await
     }
 
@@ -88,11 +93,11 @@ impl Claims for PostgresStore {
 async fn claim(
     session: &mut Session<'_>,
     host: HostId,
-    limit: usize,
+    limits: (usize, usize),
     except: &[Lane],
     now: Timestamp,
 ) -> Result<Vec<ClaimedDelivery>> {
-    let owned = own(session, host, limit, except, now).await?;
+    let owned = own(session, host, limits, except, now).await?;
     let places: Vec<_> = owned.iter().map(|owned| (owned.event_seq, owned.event_at)).collect();
     let events = event_row::read_all(session, &places).await?;
     let mut claimed = Vec::with_capacity(owned.len());
@@ -121,22 +126,29 @@ struct Owned {
     action_type: Arc<str>,
     attempt: u32,
     attempts_before: u32,
+    event_bytes: usize,
 }
 
 /// Claims what is due, then what is ready, each in its order.
 async fn own(
     session: &mut Session<'_>,
     host: HostId,
-    limit: usize,
+    (limit, max_bytes): (usize, usize),
     except: &[Lane],
     now: Timestamp,
 ) -> Result<Vec<Owned>> {
-    let due = claimable::claim_due(session, host, limit, except, now).await?;
+    let room = Room { rows: limit, bytes: max_bytes, has_first: true };
+    let due = claimable::claim_due(session, host, room, except, now).await?;
     let mut owned = read_owned(&due)?;
     owned.sort_by_key(|owned| owned.due);
-    let left = limit - owned.len();
-    if left > 0 {
-        let ready = claimable::claim_ready(session, host, left, except).await?;
+    let bytes: usize = owned.iter().map(|owned| owned.event_bytes).sum();
+    let room = Room {
+        rows: limit - owned.len(),
+        bytes: max_bytes.saturating_sub(bytes),
+        has_first: owned.is_empty(),
+    };
+    if room.rows > 0 {
+        let ready = claimable::claim_ready(session, host, room, except).await?;
         let mut ready = read_owned(&ready)?;
         ready.sort_by_key(|owned| (std::cmp::Reverse(owned.priority), owned.event_seq, owned.position));
         owned.append(&mut ready);
@@ -161,6 +173,7 @@ fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
                 action_type: name(record, "action_type")?,
                 attempt: record.count("attempts")?,
                 attempts_before: record.count("attempts_before")?,
+                event_bytes: usize::try_from(record.count("event_bytes")?).unwrap_or(usize::MAX),
             })
         })
         .collect()
@@ -176,7 +189,7 @@ impl Owned {
             action_type: self.action_type,
             attempt: self.attempt,
             attempts_before: self.attempts_before,
-            event_bytes: 0,
+            event_bytes: self.event_bytes,
         }
     }
 }
@@ -195,9 +208,9 @@ async fn set_aside(
     let mut rows = Vec::new();
     for (owned, row) in rejected {
         ids.push(owned.id);
-        rows.push((owned.event_seq, row.of_delivery_to(&owned.observer)));
+        rows.push((Aside::Event(owned.event_seq), row.of_delivery_to(&owned.observer)));
     }
-    intake::quarantine(session, &rows, now).await?;
+    quarantine::set_aside(session, &rows, now).await?;
     DELETE_DELIVERIES.call().bind(ids).execute(session).await?;
     Ok(())
 }

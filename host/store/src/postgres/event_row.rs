@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aftercommit_core::{EntityEvent, EventKind, Timestamp};
+use aftercommit_core::{EntityEvent, EventKind, Timestamp, event::captured_id};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -20,10 +20,55 @@ SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, dat
        changed::text AS changed, tenant_id, actor, traceparent
 FROM observer_events
 WHERE seq = ANY($1) AND occurred_at BETWEEN $2 AND $3";
+    READ_EVENTS_BY_SEQ = "-- read_events_by_seq
+SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data::text AS data, old::text AS old,
+       changed::text AS changed, tenant_id, actor, traceparent
+FROM observer_events
+WHERE seq = ANY($1)";
+}
+
+/// Bytes of images as text, of a record with the columns `data` and `old`.
+pub(super) fn bytes(record: &Record) -> usize {
+    ["data", "old"]
+        .map(|column| record.get::<Option<&str>>(column).ok().flatten().map_or(0, str::len))
+        .iter()
+        .sum()
+}
+
+/// Reads a row of the inbox that holds a change: the same columns, and `seq` and `problem`. A value that can not be read makes it
+/// no event.
+pub(super) fn read_change(record: &Record) -> Result<Read> {
+    let seq: i64 = record.get("seq")?;
+    let At(at) = record.get::<Option<At>>("occurred_at")?.unwrap_or(At(Timestamp::from_micros(0)));
+    let id = record.get::<Option<Uuid>>("event_id")?.unwrap_or_else(|| captured_id(at, seq));
+    let read = match record.get::<Option<&str>>("problem") {
+        Ok(problem) => read_as(record, Some(id), problem),
+        Err(error) => Err(error),
+    };
+    Ok(read.unwrap_or_else(|error| {
+        Err(Rejected {
+            event_id: Some(id.to_string()),
+            entity_type: record.get::<Option<String>>("entity_type").ok().flatten(),
+            entity_id: record.get::<Option<String>>("entity_id").ok().flatten(),
+            reason: error.to_string(),
+        })
+    }))
 }
 
 /// What the row of one event says, or why it is no event.
 pub(super) type Read = std::result::Result<EntityEvent, Rejected>;
+
+/// Reads the events with these seqs, whenever they were, with their bytes.
+pub(super) async fn read_by_seq(
+    session: &mut Session<'_>,
+    seqs: &[i64],
+) -> Result<HashMap<i64, (Read, usize)>> {
+    if seqs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let records = READ_EVENTS_BY_SEQ.call().bind(seqs).all(session).await?;
+    records.iter().map(|record| Ok((record.get("seq")?, (read(record)?, bytes(record))))).collect()
+}
 
 /// Reads the events with these (seq, time), by seq. What is not there is missing.
 pub(super) async fn read_all(
@@ -53,9 +98,13 @@ pub(super) fn missing() -> Rejected {
 /// Reads the columns `event_id`, `entity_type`, .., `traceparent`. The outer error is the database's, the inner one
 /// says why the row is no event.
 pub(super) fn read(record: &Record) -> Result<Read> {
+    read_as(record, record.get("event_id")?, None)
+}
+
+fn read_as(record: &Record, id: Option<Uuid>, problem: Option<&str>) -> Result<Read> {
     let text = |column: &str| record.get::<Option<&str>>(column);
     let row = Row {
-        id: record.get::<Option<Uuid>>("event_id")?,
+        id,
         entity_type: text("entity_type")?,
         entity_id: text("entity_id")?,
         event_kind: text("event_kind")?,
@@ -66,6 +115,7 @@ pub(super) fn read(record: &Record) -> Result<Read> {
         tenant_id: text("tenant_id")?,
         actor: text("actor")?,
         traceparent: text("traceparent")?,
+        problem,
     };
     Ok(row.assemble().map_err(|reason| Rejected {
         event_id: row.id.map(|id| id.to_string()),
@@ -87,6 +137,7 @@ struct Row<'r> {
     tenant_id: Option<&'r str>,
     actor: Option<&'r str>,
     traceparent: Option<&'r str>,
+    problem: Option<&'r str>,
 }
 
 impl Row<'_> {
@@ -94,9 +145,11 @@ impl Row<'_> {
         let id = self.id.ok_or("there is no such event")?;
         let At(occurred_at) = self.occurred_at.ok_or("it has no occurred_at")?;
         let entity_type = self.entity_type.filter(|name| !name.is_empty()).ok_or("it has no entity_type")?;
-        let data = image("data", self.data)?
-            .ok_or("it has no data: the row has 64 MiB or more, or its change log has none to read")?;
         let entity_id = self.entity_id.ok_or("it has no entity_id: a column of the key is null or gone")?;
+        if let Some(problem) = self.problem {
+            return Err(format!("its image could not be made: {problem}"));
+        }
+        let data = image("data", self.data)?.ok_or("it has no data")?;
         let kind: EventKind = self
             .event_kind
             .ok_or("it has no event_kind")?
@@ -109,11 +162,16 @@ impl Row<'_> {
         if let Some(changed) = self.changed {
             event.changed = serde_json::from_str(changed).map_err(|error| format!("changed: {error}"))?;
         }
-        event.tenant_id = self.tenant_id.map(str::to_owned);
-        event.actor = self.actor.map(str::to_owned);
-        event.traceparent = self.traceparent.map(str::to_owned);
+        event.tenant_id = context(self.tenant_id);
+        event.actor = context(self.actor);
+        event.traceparent = context(self.traceparent);
         Ok(event)
     }
+}
+
+/// A setting that was set once in a session is empty from then on.
+fn context(text: Option<&str>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn image(name: &str, text: Option<&str>) -> std::result::Result<Option<Value>, String> {

@@ -1,6 +1,6 @@
 //! Events as people see them.
 
-use aftercommit_core::{EntityEvent, Timestamp};
+use aftercommit_core::{EntityEvent, EventKind, Timestamp, event::captured_place};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::{
     deliveries,
     event_row::{self, Read},
     session::Session,
-    statement::statements,
+    statement::{Record, statements},
 };
 use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, events::AttemptRow};
 
@@ -19,38 +19,56 @@ statements! {
     LOCK_EVENT_ID = "-- lock_event_id
 SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1634104419))::text";
     EVENT_EXISTS = "-- event_exists
-SELECT EXISTS (SELECT 1 FROM observer_events WHERE id = $1)";
+SELECT EXISTS (SELECT 1 FROM observer_events WHERE id = $1) OR EXISTS (SELECT 1 FROM observer_inbox WHERE id = $1)";
     EMIT_EVENT = "-- emit_event
 WITH emitted AS (
-    INSERT INTO observer_events
-        (id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
-    VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::json, $8::text::json, $9, $10, $11)
-    RETURNING seq, occurred_at
-), waiting AS (
-    INSERT INTO observer_inbox (seq, occurred_at) SELECT seq, occurred_at FROM emitted
+    INSERT INTO observer_inbox
+        (place, seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
+    SELECT seq, seq, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM (SELECT nextval('observer_events_seq') AS seq) AS next
 )
 SELECT pg_notify('observer_inbox', '')::text";
+    /// What waits in the inbox is newer than what was taken from it.
     LIST_EVENTS = "-- list_events
-SELECT id AS event_id, entity_type, entity_id, event_kind, occurred_at, data::text AS data, old::text AS old,
-       changed::text AS changed, tenant_id, actor, traceparent
-FROM observer_events AS e
-WHERE ($1::text IS NULL OR entity_type = $1) AND ($2::text IS NULL OR entity_id = $2)
-  AND ($3::text IS NULL OR event_kind = $3)
-  AND NOT EXISTS (SELECT 1 FROM observer_quarantine AS q WHERE q.event_seq = e.seq)
-ORDER BY seq DESC LIMIT $4";
+(SELECT true AS is_waiting, place, seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed,
+        tenant_id, actor, traceparent, problem
+ FROM observer_inbox
+ WHERE event_kind IS NOT NULL AND ($1::text IS NULL OR entity_type = $1) AND ($2::text IS NULL OR entity_id = $2)
+   AND ($3::text[] IS NULL OR lower(event_kind) = ANY ($3))
+ ORDER BY place DESC, seq DESC LIMIT $4)
+UNION ALL
+(SELECT false, seq, seq, id, entity_type, entity_id, event_kind, occurred_at, data::text, old::text, changed::text,
+        tenant_id, actor, traceparent, NULL
+ FROM observer_events
+ WHERE ($1::text IS NULL OR entity_type = $1) AND ($2::text IS NULL OR entity_id = $2)
+   AND ($3::text[] IS NULL OR event_kind = ANY ($3))
+ ORDER BY seq DESC LIMIT $4)
+ORDER BY 1 DESC, 2 DESC, 3 DESC LIMIT $4";
     EVENTS_SINCE = "-- events_since
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data::text AS data, old::text AS old,
        changed::text AS changed, tenant_id, actor, traceparent
 FROM observer_events
 WHERE occurred_at >= $1 AND seq > $2
 ORDER BY seq LIMIT $3";
+    WAITING_SINCE = "-- waiting_since
+SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+       traceparent, problem
+FROM observer_inbox
+WHERE event_kind IS NOT NULL AND occurred_at >= $1 AND seq > $2
+ORDER BY seq LIMIT $3";
     SHOW_EVENT = "-- show_event
 SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data::text AS data,
        e.old::text AS old, e.changed::text AS changed, e.tenant_id, e.actor, e.traceparent,
-       EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.seq = e.seq) AS in_inbox
+       EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.place = 0 AND i.seq = e.seq) AS in_inbox
 FROM observer_events AS e
 WHERE e.id = $1
 ORDER BY e.seq LIMIT 1";
+    /// By its own id, or by the number in a captured one.
+    SHOW_WAITING = "-- show_waiting
+SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+       traceparent, problem
+FROM observer_inbox
+WHERE event_kind IS NOT NULL AND (id = $1 OR id IS NULL AND occurred_at = $2 AND seq & 4611686018427387903 = $3)
+LIMIT 1";
     ATTEMPTS_OF_EVENT = "-- attempts_of_event
 SELECT delivery_id, observer, action, action_type, attempt, max_attempts, status, class, code, message, http_status,
        started_at, duration_us, plugin, plugin_digest
@@ -74,32 +92,60 @@ impl Events for PostgresStore {
             .call()
             .bind(filter.entity_type)
             .bind(filter.entity_id)
-            .bind(filter.event_kind.map(aftercommit_core::EventKind::as_str))
+            .bind(filter.event_kind.map(spellings))
             .bind_limit(filter.limit)
             .all(&mut session)
             .await?;
         // A row that intake has not put aside yet is passed over as well.
-        records.iter().filter_map(|record| event_row::read(record).map(Read::ok).transpose()).collect()
+        let read = |record: &Record| match record.get("is_waiting")? {
+            true => event_row::read_change(record),
+            false => event_row::read(record),
+        };
+        records.iter().filter_map(|record| read(record).map(Read::ok).transpose()).collect()
     }
 
     async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
-        let mut session = self.inner.connections.read().await?;
-        let call = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit);
-        let records = call.all(&mut session).await?;
+        let mut moment = self.inner.connections.read_transaction().await?;
+        // Places in the inbox, which come last, are below zero.
+        let taken = match place {
+            0.. => {
+                EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit).all(&mut moment).await?
+            }
+            _ => Vec::new(),
+        };
+        let left = limit - taken.len();
+        let after = if place < 0 { -place } else { 0 };
+        let waiting = match left {
+            0 => Vec::new(),
+            _ => WAITING_SINCE.call().bind_time(since).bind(after).bind_limit(left).all(&mut moment).await?,
+        };
+        let events = taken.iter().map(event_row::read).chain(waiting.iter().map(event_row::read_change));
         let events: Result<Vec<EntityEvent>> =
-            records.iter().filter_map(|record| event_row::read(record).map(Read::ok).transpose()).collect();
-        let last = records.last().filter(|_| records.len() == limit);
-        Ok(EventPage { events: events?, next: last.map(|record| record.get("seq")).transpose()? })
+            events.filter_map(|read| read.map(Read::ok).transpose()).collect();
+        let next = match (waiting.last(), taken.last()) {
+            (Some(last), _) if waiting.len() == left => Some(-last.get::<i64>("seq")?),
+            (None, Some(last)) if left == 0 => Some(last.get("seq")?),
+            _ => None,
+        };
+        Ok(EventPage { events: events?, next })
     }
 
     async fn event(&self, id: Uuid) -> Result<EventHistory> {
         let mut moment = self.inner.connections.read_transaction().await?;
-        let Some(record) = SHOW_EVENT.call().bind(id).optional(&mut moment).await? else {
-            return Err(StoreError::NotFound { what: "event", name: id.to_string() });
-        };
-        let event = event_row::read(&record)?.map_err(|rejected| {
+        let is_no_event = |rejected: crate::intake_batch::Rejected| {
             StoreError::Refused(format!("the row {id} is no event: {}", rejected.reason))
-        })?;
+        };
+        let Some(record) = SHOW_EVENT.call().bind(id).optional(&mut moment).await? else {
+            let (at, number) = captured_place(id).unwrap_or((Timestamp::from_micros(0), -1));
+            let waiting =
+                SHOW_WAITING.call().bind(id).bind_time(at).bind(number).optional(&mut moment).await?;
+            let Some(record) = waiting else {
+                return Err(StoreError::NotFound { what: "event", name: id.to_string() });
+            };
+            let event = event_row::read_change(&record)?.map_err(is_no_event)?;
+            return Ok(EventHistory { event, in_inbox: true, deliveries: Vec::new(), attempts: Vec::new() });
+        };
+        let event = event_row::read(&record)?.map_err(is_no_event)?;
         let attempts = ATTEMPTS_OF_EVENT.call().bind(id).all(&mut moment).await?;
         Ok(EventHistory {
             event,
@@ -114,6 +160,17 @@ impl Events for PostgresStore {
         let count: i64 = COUNT_INBOX.call().value(&mut session).await?;
         Ok(count.unsigned_abs())
     }
+}
+
+/// How a kind may be written in the inbox, where change logs leave it as it is.
+fn spellings(kind: EventKind) -> Vec<&'static str> {
+    let verb = match kind {
+        EventKind::Created => "insert",
+        EventKind::Updated => "update",
+        EventKind::Deleted => "delete",
+        EventKind::Custom => return vec!["custom"],
+    };
+    vec![kind.as_str(), verb]
 }
 
 async fn emit(session: &mut Session<'_>, event: &EntityEvent) -> Result<()> {

@@ -23,6 +23,9 @@ const READ_ONLY_TRANSACTION: &str = "25006";
 
 /// Classes of what passes: connection, resources, operator intervention, system errors of the server.
 const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
+/// Classes of what a value in a row is to blame for: data exceptions (such as characters that an encoding lacks), and limits
+/// of the program (such as a text that is too long).
+const ROW_CLASSES: [&str; 2] = ["22", "54"];
 /// What else passes: a lock that was not available, a server that is a standby until it is promoted, and rights that
 /// are missing until someone grants them: none of it is the fault of what was to be written.
 const PASSING: [&str; 3] = ["55P03", READ_ONLY_TRANSACTION, INSUFFICIENT_PRIVILEGE];
@@ -49,6 +52,12 @@ pub(super) fn of_step(name: &'static str, error: &Error) -> StoreError {
         Some(code) if is_conflict(&code) => StoreError::Conflict { statement: name, why: reason(error) },
         Some(code) if code == INSUFFICIENT_PRIVILEGE => {
             StoreError::Forbidden { why: format!("{name}: {}", message(error)), grant: None }
+        }
+        Some(code) if ROW_CLASSES.iter().any(|class| code.starts_with(class)) => {
+            StoreError::Row { statement: name, why: reason(error) }
+        }
+        _ if matches!(error, Error::ColumnDecode { .. } | Error::Decode(_)) => {
+            StoreError::Row { statement: name, why: reason(error) }
         }
         _ => StoreError::Statement { statement: name, why: reason(error), transient: is_transient(error) },
     }

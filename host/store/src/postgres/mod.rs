@@ -10,10 +10,12 @@
 
 mod backfill;
 mod capture_drift;
+mod capture_function;
 mod capture_table;
 mod capture_trigger;
 mod captures;
 mod change_log;
+mod change_log_function;
 mod claimable;
 mod claims;
 mod completion;
@@ -30,6 +32,7 @@ mod hosts;
 mod intake;
 mod locks;
 mod pool;
+mod predicate;
 mod quarantine;
 mod reach;
 mod retention;
@@ -133,8 +136,11 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         captures::STATEMENTS,
         capture_drift::STATEMENTS,
+        capture_function::STATEMENTS,
         capture_table::STATEMENTS,
+        capture_trigger::STATEMENTS,
         change_log::STATEMENTS,
+        change_log_function::STATEMENTS,
         claimable::STATEMENTS,
         claims::STATEMENTS,
         completion::STATEMENTS,

@@ -1,18 +1,143 @@
-//! Rows that could not become events.
+//! Rows that could not become events: put aside, shown, tried again, discarded.
 
+use std::collections::HashSet;
+
+use aftercommit_core::Timestamp;
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::{
     PostgresStore,
+    connection::Sync,
+    intake::storable,
+    session::Session,
     statement::{Record, statements},
+    time::At,
 };
-use crate::{Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, row::Row as _};
+use crate::{
+    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected, row::Row as _,
+};
 
 statements! {
+    /// Rows of the inbox, with all that they hold, as it is: nothing of it is read.
+    SET_ROWS_ASIDE = "-- set_rows_aside
+WITH gone AS (
+    DELETE FROM observer_inbox AS i USING unnest($1::bigint[], $2::bigint[]) AS t (place, seq)
+    WHERE i.place = t.place AND i.seq = t.seq
+    RETURNING i.*
+)
+INSERT INTO observer_quarantine
+    (event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent, reason,
+     quarantined_at)
+SELECT coalesce(g.id, r.event_id), g.entity_type, g.entity_id, g.event_kind, g.occurred_at, g.data, g.old, g.changed,
+       g.tenant_id, g.actor, g.traceparent, r.reason, $5
+FROM gone AS g JOIN unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::text[]) AS r (place, seq, event_id, reason)
+     USING (place, seq)
+ORDER BY place, seq";
+    /// Events that can not be read. Those that are not there leave their reason only.
+    SET_EVENTS_ASIDE = "-- set_events_aside
+WITH gone AS (
+    DELETE FROM observer_events WHERE seq = ANY($1) RETURNING *
+), pointers AS (
+    DELETE FROM observer_inbox WHERE place = 0 AND seq = ANY($1)
+)
+INSERT INTO observer_quarantine
+    (event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent, reason,
+     quarantined_at)
+SELECT coalesce(g.id, r.event_id), coalesce(g.entity_type, r.entity_type), coalesce(g.entity_id, r.entity_id), g.event_kind,
+       g.occurred_at, g.data::text, g.old::text, g.changed::text, g.tenant_id, g.actor, g.traceparent, r.reason, $6
+FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[]) AS r (seq, event_id, entity_type, entity_id, reason)
+     LEFT JOIN gone AS g USING (seq)
+ORDER BY seq";
     LIST_QUARANTINED = "-- list_quarantined
 SELECT pk_quarantine, event_id, entity_type, entity_id, reason, quarantined_at
 FROM observer_quarantine
 ORDER BY pk_quarantine DESC LIMIT $1";
+    /// Texts as bytes: what was put aside may be what can not be read.
+    SHOW_QUARANTINED = "-- show_quarantined
+SELECT pk_quarantine, event_id, convert_to(entity_type, getdatabaseencoding()) AS entity_type,
+       convert_to(entity_id, getdatabaseencoding()) AS entity_id, convert_to(event_kind, getdatabaseencoding()) AS event_kind,
+       occurred_at, convert_to(data, getdatabaseencoding()) AS data, convert_to(old, getdatabaseencoding()) AS old, reason,
+       quarantined_at
+FROM observer_quarantine
+WHERE pk_quarantine = $1";
+    LOCK_QUARANTINED = "-- lock_quarantined
+SELECT pk_quarantine FROM observer_quarantine
+WHERE $1::bigint[] IS NULL OR pk_quarantine = ANY($1)
+ORDER BY pk_quarantine
+FOR UPDATE";
+    /// Back into the inbox, with new numbers, in the order in which they were captured. A row without an image had a problem.
+    RETRY_QUARANTINED = "-- retry_quarantined
+WITH gone AS (
+    DELETE FROM observer_quarantine WHERE pk_quarantine = ANY($1) RETURNING *
+)
+INSERT INTO observer_inbox
+    (place, seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent, problem)
+SELECT g.seq, g.seq, g.event_id, g.entity_type, g.entity_id, coalesce(g.event_kind, ''), coalesce(g.occurred_at, g.quarantined_at),
+       g.data, g.old, g.changed, g.tenant_id, g.actor, g.traceparent, CASE WHEN g.data IS NULL THEN g.reason END
+FROM (SELECT o.*, nextval('observer_events_seq') AS seq FROM (SELECT * FROM gone ORDER BY pk_quarantine) AS o) AS g";
+    DISCARD_QUARANTINED = "-- discard_quarantined
+DELETE FROM observer_quarantine WHERE pk_quarantine = ANY($1)";
+}
+
+/// The key of a row in the inbox.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) place: i64,
+    pub(super) seq: i64,
+}
+
+/// Where a row is that is put aside.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Aside {
+    /// In the inbox.
+    Inbox(Place),
+    /// Among the events, by its seq; or it is gone from there.
+    Event(i64),
+}
+
+/// Moves rows to quarantine.
+pub(super) async fn set_aside(
+    session: &mut Session<'_>,
+    rejected: &[(Aside, Rejected)],
+    now: Timestamp,
+) -> Result<()> {
+    let mut rows: Vec<(Place, &Rejected)> = Vec::new();
+    let mut events: Vec<(i64, &Rejected)> = Vec::new();
+    for (aside, row) in rejected {
+        match aside {
+            Aside::Inbox(place) => rows.push((*place, row)),
+            Aside::Event(seq) => events.push((*seq, row)),
+        }
+    }
+    if !rows.is_empty() {
+        SET_ROWS_ASIDE
+            .call()
+            .bind(rows.iter().map(|(place, _)| place.place).collect::<Vec<_>>())
+            .bind(rows.iter().map(|(place, _)| place.seq).collect::<Vec<_>>())
+            .bind(rows.iter().map(|(_, row)| id(row)).collect::<Vec<_>>())
+            .bind(rows.iter().map(|(_, row)| storable(&row.reason)).collect::<Vec<_>>())
+            .bind_time(now)
+            .execute(session)
+            .await?;
+    }
+    if !events.is_empty() {
+        SET_EVENTS_ASIDE
+            .call()
+            .bind(events.iter().map(|(seq, _)| *seq).collect::<Vec<_>>())
+            .bind(events.iter().map(|(_, row)| id(row)).collect::<Vec<_>>())
+            .bind(events.iter().map(|(_, row)| row.entity_type.as_deref()).collect::<Vec<_>>())
+            .bind(events.iter().map(|(_, row)| row.entity_id.as_deref()).collect::<Vec<_>>())
+            .bind(events.iter().map(|(_, row)| storable(&row.reason)).collect::<Vec<_>>())
+            .bind_time(now)
+            .execute(session)
+            .await?;
+    }
+    Ok(())
+}
+
+fn id(row: &Rejected) -> Option<Uuid> {
+    row.event_id.as_ref().and_then(|id| id.parse().ok())
 }
 
 #[async_trait]
@@ -20,22 +145,84 @@ impl Quarantine for PostgresStore {
     async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
         let mut session = self.inner.connections.read().await?;
         let records = LIST_QUARANTINED.call().bind_limit(limit).all(&mut session).await?;
-        records.iter().map(quarantined_row).collect()
+        records
+            .iter()
+            .map(|record| {
+                let event_id = record.optional_uuid("event_id")?.map(|id| id.to_string());
+                QuarantinedRow::read(record, event_id)
+            })
+            .collect()
     }
 
     async fn quarantined_row(&self, id: i64) -> Result<QuarantinedImage> {
-        Err(StoreError::NotFound { what: "quarantined row", name: id.to_string() })
+        let mut session = self.inner.connections.read().await?;
+        match SHOW_QUARANTINED.call().bind(id).optional(&mut session).await? {
+            Some(record) => image(&record),
+            None => Err(no_row(id)),
+        }
     }
 
-    async fn retry_quarantined(&self, _ids: Option<Vec<i64>>) -> Result<Vec<i64>> {
-        Ok(Vec::new())
+    async fn retry_quarantined(&self, ids: Option<Vec<i64>>) -> Result<Vec<i64>> {
+        let ids = ids.as_deref();
+        self.inner
+            .connections
+            .write("retry_quarantined", Sync::Now, |session| {
+                Box::pin(async move {
+                    let found = lock(session, ids).await?;
+                    RETRY_QUARANTINED.call().bind(&found).execute(session).await?;
+                    Ok(found)
+                })
+            })
+            .await
     }
 
-    async fn discard_quarantined(&self, _ids: Vec<i64>) -> Result<usize> {
-        Ok(0)
+    async fn discard_quarantined(&self, ids: Vec<i64>) -> Result<usize> {
+        let ids = &ids[..];
+        self.inner
+            .connections
+            .write("discard_quarantined", Sync::Now, |session| {
+                Box::pin(async move {
+                    let found = lock(session, Some(ids)).await?;
+                    DISCARD_QUARANTINED.call().bind(found).execute(session).await
+                })
+            })
+            .await
     }
 }
 
-fn quarantined_row(record: &Record) -> Result<QuarantinedRow> {
-    QuarantinedRow::read(record, record.optional_uuid("event_id")?.map(|id| id.to_string()))
+/// The rows with these ids, or all; an error for the first that is not there.
+async fn lock(session: &mut Session<'_>, ids: Option<&[i64]>) -> Result<Vec<i64>> {
+    let records = LOCK_QUARANTINED.call().bind(ids).all(session).await?;
+    let found: Vec<i64> = records.iter().map(|record| record.get("pk_quarantine")).collect::<Result<_>>()?;
+    let rows: HashSet<&i64> = found.iter().collect();
+    match ids.unwrap_or_default().iter().find(|id| !rows.contains(id)) {
+        Some(missing) => Err(no_row(*missing)),
+        None => Ok(found),
+    }
+}
+
+fn no_row(id: i64) -> StoreError {
+    StoreError::NotFound { what: "quarantined row", name: id.to_string() }
+}
+
+fn image(record: &Record) -> Result<QuarantinedImage> {
+    let text = |column: &str| {
+        let bytes = record.get::<Option<&[u8]>>(column)?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    };
+    let At(quarantined_at) = record.get("quarantined_at")?;
+    Ok(QuarantinedImage {
+        row: QuarantinedRow {
+            id: record.get("pk_quarantine")?,
+            event_id: record.optional_uuid("event_id")?.map(|id| id.to_string()).unwrap_or_default(),
+            entity_type: text("entity_type")?,
+            entity_id: text("entity_id")?,
+            reason: record.get("reason")?,
+            quarantined_at,
+        },
+        event_kind: text("event_kind")?,
+        occurred_at: record.optional_time("occurred_at")?.map(|at| at.to_string()),
+        data: text("data")?,
+        old: text("old")?,
+    })
 }

@@ -21,7 +21,7 @@ DELETE FROM observer_events_default
 WHERE (seq, occurred_at) IN (
     SELECT e.seq, e.occurred_at FROM observer_events_default AS e
     WHERE e.occurred_at < $1
-      AND NOT EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.seq = e.seq)
+      AND NOT EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.place = 0 AND i.seq = e.seq)
       AND NOT EXISTS (SELECT 1 FROM observer_deliveries AS d WHERE d.event_seq = e.seq)
     ORDER BY e.occurred_at LIMIT $2)";
     PURGE_LOG = "-- purge_log
@@ -31,10 +31,6 @@ WHERE (pk_log, started_at) IN (
     PURGE_HISTORY = "-- purge_history
 DELETE FROM observer_dlq_history
 WHERE pk_history IN (SELECT pk_history FROM observer_dlq_history WHERE at < $1 ORDER BY at LIMIT $2)";
-    PURGE_QUARANTINE = "-- purge_quarantine
-DELETE FROM observer_quarantine
-WHERE pk_quarantine IN (SELECT pk_quarantine FROM observer_quarantine
-                        WHERE quarantined_at < $1 ORDER BY quarantined_at LIMIT $2)";
 }
 
 #[async_trait]
@@ -80,7 +76,7 @@ async fn purge(session: &mut Session<'_>, limits: RetentionLimits) -> Result<Pur
     locks::purge(session).await?;
     let events = PURGE_EVENTS.call().bind_time(events_before).bind_limit(batch).execute(session).await?;
     let mut log_rows = 0;
-    for statement in [PURGE_LOG, PURGE_HISTORY, PURGE_QUARANTINE] {
+    for statement in [PURGE_LOG, PURGE_HISTORY] {
         let left = batch - log_rows;
         log_rows += statement.call().bind_time(log_before).bind_limit(left).execute(session).await?;
     }

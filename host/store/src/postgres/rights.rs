@@ -1,8 +1,8 @@
 //! Rights that a role lacks, as the statements that give them.
 
 use super::{
-    capture_drift::PresentTrigger,
     capture_table::Table,
+    capture_trigger::PresentTrigger,
     connection::Connections,
     session::Session,
     statement::{Record, statements},
@@ -19,25 +19,40 @@ FROM (SELECT 1) AS one
      LEFT JOIN pg_namespace AS n ON n.nspname = $1
      LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'observer_migrations'
      LEFT JOIN pg_roles AS r ON r.oid = c.relowner";
-    /// Of what it takes to write triggers with these functions on a table and its partitions, what the role has not.
+    /// Of what it takes to capture a table and its parts, what the role has not. The triggers run with its rights.
     MISSING_TO_CAPTURE = "-- missing_to_capture
+WITH RECURSIVE tree (oid) AS (
+    SELECT $1::oid UNION SELECT i.inhrelid FROM tree JOIN pg_inherits AS i ON i.inhparent = tree.oid
+)
 SELECT DISTINCT format('GRANT %s TO %I', needed.grant_of, current_user) AS grant_of
 FROM (
     SELECT format('USAGE ON SCHEMA %I', nspname), has_schema_privilege(oid, 'USAGE')
-    FROM pg_namespace WHERE nspname = $2 OR oid = (SELECT relnamespace FROM pg_class WHERE oid = $1)
+    FROM pg_namespace WHERE oid = (SELECT relnamespace FROM pg_class WHERE oid = $1)
     UNION ALL
-    SELECT format('EXECUTE ON FUNCTION %I.%I()', $2, p.proname), has_function_privilege(p.oid, 'EXECUTE')
-    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = $2 AND p.proname = ANY($3)
+    SELECT format('USAGE, CREATE ON SCHEMA %I', nspname),
+           has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
+    FROM pg_namespace WHERE nspname = $2
     UNION ALL
-    SELECT format('SELECT, INSERT, UPDATE, DELETE ON %I.%I', $2, c.relname),
-           has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-               AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
+    SELECT format('EXECUTE ON FUNCTION %I.%I(%s)', $2, p.proname, pg_get_function_identity_arguments(p.oid)),
+           has_function_privilege(p.oid, 'EXECUTE')
+    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname = $2 AND p.proname = ANY (
+        '{observer_columns,observer_field,observer_image,observer_image_expression,observer_key,observer_key_expression,observer_statement}')
+    UNION ALL
+    SELECT format('%s ON %I.%I', g.privileges, $2, c.relname),
+           (SELECT bool_and(has_table_privilege(c.oid, p)) FROM unnest(string_to_array(g.privileges, ', ')) AS p)
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = $2 AND c.relname = 'observer_captures'
+         JOIN (VALUES ('observer_captures', 'SELECT, INSERT, UPDATE, DELETE'), ('observer_inbox', 'INSERT'))
+             AS g (relation, privileges) ON g.relation = c.relname
+    WHERE n.nspname = $2
+    UNION ALL
+    SELECT format('USAGE ON SEQUENCE %I.%I', $2, c.relname), has_sequence_privilege(c.oid, 'USAGE')
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = $2 AND c.relname = 'observer_events_seq'
     UNION ALL
     SELECT format('TRIGGER ON %I.%I', n.nspname, c.relname), has_table_privilege(c.oid, 'TRIGGER')
-    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.oid IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid)) AND c.relkind IN ('r', 'p')
+    FROM tree JOIN pg_class AS c USING (oid) JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p')
 ) AS needed (grant_of, has_it)
 WHERE NOT needed.has_it
 ORDER BY 1";
@@ -50,13 +65,8 @@ WHERE n.nspname = $1 AND c.relname = $2 AND NOT pg_has_role(c.relowner, 'USAGE')
 }
 
 /// Refuses to capture a table for a role that may not; nothing was done yet.
-pub(super) async fn to_capture(
-    session: &mut Session<'_>,
-    table: &Table,
-    schema: &str,
-    functions: &'static [&'static str],
-) -> Result<()> {
-    let missing = MISSING_TO_CAPTURE.call().bind(table.oid).bind(schema.to_owned()).bind(functions);
+pub(super) async fn to_capture(session: &mut Session<'_>, table: &Table, schema: &str) -> Result<()> {
+    let missing = MISSING_TO_CAPTURE.call().bind(table.oid).bind(schema.to_owned());
     refuse("capture", &table.relation.shown, &missing.all(session).await?)
 }
 

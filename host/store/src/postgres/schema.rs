@@ -75,7 +75,9 @@ async fn apply(
         return Ok(None);
     }
     CREATE_MIGRATIONS.call().execute(session).await?;
-    run(session, migration.name, migration.sql.to_owned()).await?;
+    // Functions name what they use by its schema: they search none but PostgreSQL's own.
+    let sql = migration.sql.replace("@schema@", &identifier(schema));
+    run(session, migration.name, sql).await?;
     INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(session).await?;
     Ok(Some(migration.applied()))
 }

@@ -1,0 +1,270 @@
+//! The function behind the trigger of a change log, generated from its columns. What it may and may not do is the same as
+//! for the function of a captured table.
+
+use std::collections::BTreeMap;
+
+use super::{
+    capture_function::{literal, settings},
+    capture_table::Table,
+    connection::identifier,
+    session::Session,
+    statement::{Record, statements},
+};
+use crate::{ChangeLogField, Result};
+
+statements! {
+    /// Of the columns that say something: as text, and as they are in an image.
+    DESCRIBE_LOG = "-- describe_log
+SELECT name, observer_key_part(type, format('NEW.%I', name), false) AS text, value, has_type, size, settings,
+       format_type(observer_base_type(type), NULL) AS type, format('NEW.%I', name) AS column
+FROM observer_columns($1, 'NEW', 'OLD')
+WHERE name = ANY ($2)";
+}
+
+/// A column of a change log, as SQL expressions.
+struct Column {
+    text: String,
+    value: String,
+    has_type: String,
+    size: Option<String>,
+    settings: Vec<String>,
+    kind: String,
+    column: String,
+}
+
+impl Column {
+    fn read(record: &Record) -> Result<(String, Self)> {
+        let column = Self {
+            text: record.get("text")?,
+            value: record.get("value")?,
+            has_type: record.get("has_type")?,
+            size: record.get("size")?,
+            settings: record.get("settings")?,
+            kind: record.get("type")?,
+            column: record.get("column")?,
+        };
+        Ok((record.get("name")?, column))
+    }
+
+    /// The time it says, without what a session's settings mean by it.
+    fn time(&self) -> String {
+        match self.kind.as_str() {
+            "timestamp with time zone" => self.column.clone(),
+            "date" => format!(
+                "pg_catalog.timezone('00:00:00'::pg_catalog.interval, {}::pg_catalog.timestamp)",
+                self.column
+            ),
+            _ => format!("pg_catalog.timezone('00:00:00'::pg_catalog.interval, {})", self.column),
+        }
+    }
+}
+
+/// The function of one change log.
+pub(super) struct ChangeLogFunction<'a> {
+    /// The schema of the host's tables.
+    schema: &'a str,
+    name: &'a str,
+    fields: &'a BTreeMap<ChangeLogField, String>,
+    columns: BTreeMap<String, Column>,
+    notify: bool,
+}
+
+impl<'a> ChangeLogFunction<'a> {
+    pub(super) async fn describe(
+        session: &mut Session<'_>,
+        table: &Table,
+        (schema, name): (&'a str, &'a str),
+        fields: &'a BTreeMap<ChangeLogField, String>,
+        notify: bool,
+    ) -> Result<Self> {
+        let names: Vec<&str> = fields.values().map(String::as_str).collect();
+        let records = DESCRIBE_LOG.call().bind(table.oid).bind(names).all(session).await?;
+        let columns = records.iter().map(Column::read).collect::<Result<_>>()?;
+        Ok(Self { schema, name, fields, columns, notify })
+    }
+
+    /// The statement that makes it, or makes it again.
+    pub(super) fn create(&self) -> String {
+        let mut set: Vec<String> =
+            self.columns.values().flat_map(|column| column.settings.iter().cloned()).collect();
+        set.sort_unstable();
+        set.dedup();
+        format!(
+            "CREATE OR REPLACE FUNCTION {}.{}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER{} AS {}",
+            identifier(self.schema),
+            identifier(self.name),
+            settings(&set),
+            literal(&self.body())
+        )
+    }
+
+    fn column(&self, field: ChangeLogField) -> Option<&Column> {
+        self.fields.get(&field).and_then(|name| self.columns.get(name))
+    }
+
+    /// A field as text.
+    fn text(&self, field: ChangeLogField) -> &str {
+        self.column(field).map_or("NULL", |column| &column.text)
+    }
+
+    /// A field as JSON.
+    fn json(&self, field: ChangeLogField) -> String {
+        // JSON's null is no image.
+        self.column(field).map_or_else(
+            || "NULL".to_owned(),
+            |column| format!("CASE WHEN {0} OPERATOR(pg_catalog.<>) 'null' THEN {0} END", column.value),
+        )
+    }
+
+    /// The same fields of a log that was changed since.
+    fn slow(&self, field: ChangeLogField, function: &str) -> String {
+        match self.fields.get(&field) {
+            None => "NULL".to_owned(),
+            Some(name) => format!(
+                "{}.{function}(NEW, TG_RELID, ARRAY[{}]::pg_catalog.text[])",
+                identifier(self.schema),
+                literal(name)
+            ),
+        }
+    }
+
+    fn body(&self) -> String {
+        use ChangeLogField::{
+            Actor, Before, CreatedAt, ModificationType, ObjectData, ObjectId, ObjectType, Tenant,
+        };
+        let schema = identifier(self.schema);
+        let has_types: Vec<_> = self.columns.values().map(|column| column.has_type.as_str()).collect();
+        let sizes: Vec<_> = self.columns.values().filter_map(|column| column.size.as_deref()).collect();
+        let sizes = if sizes.is_empty() { "0".to_owned() } else { sizes.join(" OPERATOR(pg_catalog.+) ") };
+        let logged = self.column(CreatedAt).map_or_else(|| "NULL".to_owned(), Column::time);
+        let slow_time = match self.fields.get(&CreatedAt) {
+            None => "NULL".to_owned(),
+            Some(_) => format!("{schema}.observer_time({})", self.slow(CreatedAt, "observer_key")),
+        };
+        let envelope = if self.fields.contains_key(&Before) { "" } else { ENVELOPE };
+        let bell = if self.notify {
+            "\n    IF pg_catalog.pg_notify('observer_inbox', '') IS NULL THEN\n        RETURN NULL;\n    END IF;"
+        } else {
+            ""
+        };
+        format!(
+            "
+-- Generated by aftercommit; `aftercommit capture refresh` writes it again.
+DECLARE
+    entity  pg_catalog.text;
+    id      pg_catalog.text;
+    kind    pg_catalog.text;
+    tenant  pg_catalog.text;
+    actor   pg_catalog.text;
+    image   pg_catalog.text;
+    before  pg_catalog.text;
+    problem pg_catalog.text;
+    logged  pg_catalog.timestamptz;
+    doc     pg_catalog.json;
+    at      pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    seq     pg_catalog.int8;
+    is_made pg_catalog.bool := false;
+BEGIN
+    BEGIN
+        IF {has_types} THEN
+            entity := {entity};
+            id := {id};
+            kind := {kind};
+            tenant := {tenant};
+            actor := {actor};
+            logged := {logged};
+            IF {sizes} OPERATOR(pg_catalog.<) 67108864 THEN
+                image := {image};
+                before := {before};
+            ELSE
+                problem := 'the row has 64 MiB or more';
+            END IF;
+            is_made := true;
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        is_made := false;
+    END;
+    IF NOT is_made THEN
+        BEGIN
+            problem := NULL;
+            entity := {slow_entity};
+            id := {slow_id};
+            kind := {slow_kind};
+            tenant := {slow_tenant};
+            actor := {slow_actor};
+            logged := {slow_time};
+            image := {slow_image};
+            before := {slow_before};
+        EXCEPTION WHEN OTHERS THEN
+            problem := pg_catalog.left(SQLERRM, 1000);
+            image := NULL;
+            before := NULL;
+        END;
+    END IF;{envelope}
+    kind := pg_catalog.lower(kind);
+    IF kind OPERATOR(pg_catalog.=) 'delete' OR kind OPERATOR(pg_catalog.=) 'deleted' THEN
+        IF problem IS NULL THEN
+            -- A delete without an image is one all the same: it says of what.
+            image := coalesce(before, image, '{{}}');
+        END IF;
+        before := NULL;
+    ELSIF NOT (kind OPERATOR(pg_catalog.=) 'update' OR kind OPERATOR(pg_catalog.=) 'updated') THEN
+        before := NULL;
+    END IF;
+    -- Nobody did anything in the future: a time ahead would stand in the way of that day's partition.
+    IF logged OPERATOR(pg_catalog.<) at AND logged OPERATOR(pg_catalog.>=) '0001-01-01 00:00:00+00'::pg_catalog.timestamptz THEN
+        at := logged;
+    END IF;
+    seq := pg_catalog.nextval({sequence}::pg_catalog.regclass);
+    INSERT INTO {schema}.observer_inbox
+        (place, seq, entity_type, entity_id, event_kind, occurred_at, data, old, problem, tenant_id, actor, traceparent)
+    VALUES (seq, seq, entity, id, coalesce(kind, ''), at, image, before, problem,
+        coalesce(tenant, pg_catalog.current_setting('aftercommit.tenant_id', true)),
+        coalesce(actor, pg_catalog.current_setting('aftercommit.actor', true)),
+        pg_catalog.current_setting('aftercommit.traceparent', true));{bell}
+    RETURN NULL;
+END
+",
+            has_types = has_types.join(" AND "),
+            entity = self.text(ObjectType),
+            id = self.text(ObjectId),
+            kind = self.text(ModificationType),
+            tenant = self.text(Tenant),
+            actor = self.text(Actor),
+            image = self.json(ObjectData),
+            before = self.json(Before),
+            slow_entity = self.slow(ObjectType, "observer_key"),
+            slow_id = self.slow(ObjectId, "observer_key"),
+            slow_kind = self.slow(ModificationType, "observer_key"),
+            slow_tenant = self.slow(Tenant, "observer_key"),
+            slow_actor = self.slow(Actor, "observer_key"),
+            slow_image = self.slow(ObjectData, "observer_field"),
+            slow_before = self.slow(Before, "observer_field"),
+            sequence = literal(&format!("{schema}.observer_events_seq")),
+        )
+    }
+}
+
+/// Takes apart what Debezium writes: both images in one.
+const ENVELOPE: &str = "
+    IF pg_catalog.strpos(image, '\"op\"') OPERATOR(pg_catalog.>) 0 THEN
+        BEGIN
+            doc := image::pg_catalog.json;
+            IF (doc OPERATOR(pg_catalog.->>) 'op') OPERATOR(pg_catalog.=) ANY ('{c,u,d,r}'::pg_catalog.text[])
+                AND pg_catalog.json_typeof(doc OPERATOR(pg_catalog.->) 'before') OPERATOR(pg_catalog.=) ANY ('{object,null}'::pg_catalog.text[])
+                AND pg_catalog.json_typeof(doc OPERATOR(pg_catalog.->) 'after') OPERATOR(pg_catalog.=) ANY ('{object,null}'::pg_catalog.text[])
+            THEN
+                before := (doc OPERATOR(pg_catalog.->) 'before')::pg_catalog.text;
+                image := (doc OPERATOR(pg_catalog.->) 'after')::pg_catalog.text;
+                IF before OPERATOR(pg_catalog.=) 'null' THEN
+                    before := NULL;
+                END IF;
+                IF image OPERATOR(pg_catalog.=) 'null' THEN
+                    image := NULL;
+                END IF;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            -- Escapes that can not be read as text: intake says what it can not read.
+            before := NULL;
+        END;
+    END IF;";
