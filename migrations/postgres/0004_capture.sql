@@ -561,8 +561,22 @@ BEGIN
     RETURN dropped;
 END $$;
 
--- Roles that make triggers need none of these.
-REVOKE EXECUTE ON FUNCTION observer_image(anyelement, oid, text[]), observer_key(anyelement, oid, text[]),
-    observer_field(anyelement, oid, text[]),
-    observer_columns(oid, text, text), observer_image_expression(oid, text, text[]), observer_key_expression(oid, text, text[]),
-    observer_statement(text, text, bigint, timestamptz) FROM PUBLIC;
+-- Drops what the triggers of earlier versions ran, once there are none of them any more.
+CREATE FUNCTION observer_drop_earlier() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['observer_capture_rows', 'observer_capture_update', 'observer_capture_log'] LOOP
+        IF NOT EXISTS (SELECT 1 FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+                       WHERE p.proname = name AND p.pronamespace = to_regnamespace($schema$@schema@$schema$)) THEN
+            EXECUTE format('DROP FUNCTION IF EXISTS %s.%I()', $schema$@schema@$schema$, name);
+        END IF;
+    END LOOP;
+    IF NOT EXISTS (SELECT 1 FROM pg_proc WHERE proname LIKE 'observer\_capture\_%' AND proname IN (
+                       'observer_capture_rows', 'observer_capture_update', 'observer_capture_log')
+                     AND pronamespace = to_regnamespace($schema$@schema@$schema$)) THEN
+        DROP FUNCTION IF EXISTS @schema@.observer_event_id(timestamptz), @schema@.observer_key(json, text[]),
+            @schema@.observer_is_readable(json), @schema@.observer_readable(json), @schema@.observer_unless_null(json);
+    END IF;
+END $$;

@@ -219,8 +219,17 @@ pub(super) async fn refuses_an_entity_type_that_is_taken(fixture: Fixture) {
     let error = capture(&fixture, "purchases", "Order", &[]).await.unwrap_err();
     assert!(error.to_string().contains("orders") && error.to_string().contains("capture remove"), "{error}");
     capture(&fixture, "purchases", "Purchase", &[]).await.unwrap();
-    capture(&fixture, "orders", "OnlineOrder", &[]).await.unwrap();
-    capture(&fixture, "purchases", "Order", &[]).await.unwrap();
+    let error = capture(&fixture, "orders", "OnlineOrder", &[]).await.unwrap_err();
+    for hint in ["captured as `Order`", "`OnlineOrder`", "--rename"] {
+        assert!(error.to_string().contains(hint), "{error}");
+    }
+    let request = CaptureRequest { rename: true, ..CaptureRequest::new("orders", "OnlineOrder") };
+    fixture.store.add_capture(request, at(0)).await.unwrap();
+    let request = CaptureRequest { rename: true, ..CaptureRequest::new("purchases", "Order") };
+    fixture.store.add_capture(request, at(0)).await.unwrap();
+    fixture.database.sql("INSERT INTO orders VALUES (1, 'pending', 5, FALSE)").await;
+    let types: Vec<_> = fixture.database.events().await.into_iter().map(|event| event.entity_type).collect();
+    assert_eq!(types, ["OnlineOrder"]);
 }
 
 async fn drift(fixture: &Fixture) -> Option<String> {
@@ -234,9 +243,9 @@ pub(super) async fn reports_and_renews_after_the_table_changed(fixture: Fixture)
     assert_eq!(drift(&fixture).await, None);
     fixture.database.sql("ALTER TABLE orders ADD COLUMN note TEXT").await;
     let found = drift(&fixture).await.unwrap();
-    assert!(found.contains("note") && found.contains("capture add"), "{found}");
+    assert!(found.contains("note") && found.contains("capture refresh"), "{found}");
     fixture.database.sql("INSERT INTO orders VALUES (1, 'pending', 5, FALSE, 'hello')").await;
-    capture(&fixture, "orders", "Order", &[]).await.unwrap();
+    fixture.store.refresh_capture("orders", at(0)).await.unwrap();
     assert_eq!(drift(&fixture).await, None);
     fixture.database.sql("UPDATE orders SET note = 'bye'").await;
     let events = captured(&fixture).await;

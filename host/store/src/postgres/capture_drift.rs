@@ -19,14 +19,11 @@ WHERE proname = $1 AND pronamespace = to_regnamespace(quote_ident(current_schema
 }
 
 /// The command that makes the same capture of a table with another name.
-fn command(capture: &Capture, table: &str) -> String {
+fn command(capture: &Capture, table: &str, columns: &[String]) -> String {
     match &capture.change_log {
         None => format!("aftercommit capture add {table} --entity {}", capture.entity_type),
         Some(fields) => {
-            format!(
-                "aftercommit capture add-changelog {table}{}",
-                change_log::options(fields, &capture.columns)
-            )
+            format!("aftercommit capture add-changelog {table}{}", change_log::options(fields, columns))
         }
     }
 }
@@ -46,7 +43,7 @@ pub(super) async fn drift(
             Some(elsewhere) => format!(
                 "the table is now named `{0}`; run `aftercommit capture remove {table}`, then `{1}`",
                 elsewhere.shown,
-                command(capture, &elsewhere.shown)
+                command(capture, &elsewhere.shown, &capture.columns)
             ),
             None => format!("the table is gone; run `aftercommit capture remove {table}`"),
         }));
@@ -68,7 +65,12 @@ pub(super) async fn drift(
     if findings.is_empty() {
         return Ok(None);
     }
-    Ok(Some(format!("{}; run `aftercommit capture refresh {table}`", findings.join("; "))))
+    let is_log_without_column = capture.change_log.iter().flatten().any(|(_, column)| !now.has(column));
+    Ok(Some(if is_log_without_column {
+        format!("{}; run `{}` again", findings.join("; "), command(capture, table, &now.columns))
+    } else {
+        format!("{}; run `aftercommit capture refresh {table}`", findings.join("; "))
+    }))
 }
 
 fn of_fields(fields: &BTreeMap<ChangeLogField, String>, now: &Table) -> Vec<String> {

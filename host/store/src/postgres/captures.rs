@@ -38,9 +38,9 @@ ORDER BY table_name COLLATE \"C\"";
     PUT_CAPTURE = "-- put_capture
 INSERT INTO observer_captures (table_name, entity_type, key, columns, selection, condition, change_log, notify, function,
                                source, is_tenant, triggers, created_at)
-VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8, $9, (
+VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8, $9::text, (
             SELECT pg_get_functiondef(oid) FROM pg_proc
-            WHERE proname = $9 AND pronamespace = to_regnamespace(quote_ident(current_schema()))
+            WHERE proname = $9::text AND pronamespace = to_regnamespace(quote_ident(current_schema()))
         ), $10, '{}', $11)
 ON CONFLICT (table_name) DO UPDATE
 SET entity_type = excluded.entity_type, key = excluded.key, columns = excluded.columns, selection = excluded.selection,

@@ -154,6 +154,7 @@ DECLARE
     entity  pg_catalog.text;
     id      pg_catalog.text;
     kind    pg_catalog.text;
+    verb    pg_catalog.text;
     tenant  pg_catalog.text;
     actor   pg_catalog.text;
     image   pg_catalog.text;
@@ -201,14 +202,14 @@ BEGIN
             before := NULL;
         END;
     END IF;{envelope}
-    kind := pg_catalog.lower(kind);
-    IF kind OPERATOR(pg_catalog.=) 'delete' OR kind OPERATOR(pg_catalog.=) 'deleted' THEN
+    verb := pg_catalog.lower(kind);
+    IF verb OPERATOR(pg_catalog.=) 'delete' OR verb OPERATOR(pg_catalog.=) 'deleted' THEN
         IF problem IS NULL THEN
             -- A delete without an image is one all the same: it says of what.
             image := coalesce(before, image, '{{}}');
         END IF;
         before := NULL;
-    ELSIF NOT (kind OPERATOR(pg_catalog.=) 'update' OR kind OPERATOR(pg_catalog.=) 'updated') THEN
+    ELSIF NOT coalesce(verb OPERATOR(pg_catalog.=) 'update' OR verb OPERATOR(pg_catalog.=) 'updated', false) THEN
         before := NULL;
     END IF;
     -- Nobody did anything in the future: a time ahead would stand in the way of that day's partition.
@@ -250,9 +251,9 @@ const ENVELOPE: &str = "
     IF pg_catalog.strpos(image, '\"op\"') OPERATOR(pg_catalog.>) 0 THEN
         BEGIN
             doc := image::pg_catalog.json;
-            IF (doc OPERATOR(pg_catalog.->>) 'op') OPERATOR(pg_catalog.=) ANY ('{c,u,d,r}'::pg_catalog.text[])
-                AND pg_catalog.json_typeof(doc OPERATOR(pg_catalog.->) 'before') OPERATOR(pg_catalog.=) ANY ('{object,null}'::pg_catalog.text[])
-                AND pg_catalog.json_typeof(doc OPERATOR(pg_catalog.->) 'after') OPERATOR(pg_catalog.=) ANY ('{object,null}'::pg_catalog.text[])
+            IF (doc OPERATOR(pg_catalog.->>) 'op') OPERATOR(pg_catalog.=) ANY (ARRAY['c', 'u', 'd', 'r'])
+                AND pg_catalog.json_typeof(doc OPERATOR(pg_catalog.->) 'before') OPERATOR(pg_catalog.=) ANY (ARRAY['object', 'null'])
+                AND pg_catalog.json_typeof(doc OPERATOR(pg_catalog.->) 'after') OPERATOR(pg_catalog.=) ANY (ARRAY['object', 'null'])
             THEN
                 before := (doc OPERATOR(pg_catalog.->) 'before')::pg_catalog.text;
                 image := (doc OPERATOR(pg_catalog.->) 'after')::pg_catalog.text;

@@ -7,7 +7,6 @@ use aftercommit_core::{DeliveryId, FailureClass};
 use uuid::Uuid;
 
 use super::{
-    intake::storable,
     locks,
     session::Session,
     statement::{int, statements},
@@ -128,9 +127,11 @@ async fn bury(session: &mut Session<'_>, host: HostId, rows: &[&Completion]) -> 
                 .collect::<Vec<_>>(),
         )
         .bind(
-            records().map(|record| storable(record.code.as_deref().unwrap_or("unknown"))).collect::<Vec<_>>(),
+            records()
+                .map(|record| session.storable(record.code.as_deref().unwrap_or("unknown")))
+                .collect::<Vec<_>>(),
         )
-        .bind(records().map(|record| storable(&record.message)).collect::<Vec<_>>())
+        .bind(records().map(|record| session.storable(&record.message)).collect::<Vec<_>>())
         .bind(records().map(|record| record.http_status.map(i32::from)).collect::<Vec<_>>())
         .bind(records().map(|record| At(record.started_at.plus(record.duration))).collect::<Vec<_>>())
         .bind(host.0)
@@ -160,8 +161,8 @@ async fn apply(
         .bind(rows.iter().map(|row| status(&row.end)).collect::<Vec<_>>())
         .bind(records().map(|record| int(record.max_attempts)).collect::<Vec<_>>())
         .bind(records().map(|record| record.class.map(FailureClass::as_str)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.code.as_deref().map(storable)).collect::<Vec<_>>())
-        .bind(records().map(|record| storable(&record.message)).collect::<Vec<_>>())
+        .bind(records().map(|record| record.code.as_deref().map(|code| session.storable(code))).collect::<Vec<_>>())
+        .bind(records().map(|record| session.storable(&record.message)).collect::<Vec<_>>())
         .bind(records().map(|record| record.http_status.map(i32::from)).collect::<Vec<_>>())
         .bind(records().map(|record| At(record.started_at)).collect::<Vec<_>>())
         .bind(

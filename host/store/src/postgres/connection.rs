@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    PostgresOptions, failure, pool::Pool, server_version, session::Session, statement::statements,
-    url::Server,
+    PostgresOptions, encoding::Encoding, failure, pool::Pool, server_version, session::Session,
+    statement::statements, url::Server,
 };
 use crate::{
     Result, StoreError, TransactionCount,
@@ -29,11 +29,31 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// What keeps plans good for tables that are empty at one moment and have a million rows at the next: the server makes
 /// a plan once and keeps it. So no table is read as a whole where there is an index, dead rows and all. And no plan is
 /// compiled, which takes longer than any of these statements.
-const SETTINGS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+const PLANS: [(&str, &str); 3] = [("enable_seqscan", "off"), ("jit", "off"), ("plan_cache_mode", "auto")];
+
+/// What the host relies on, whatever `ALTER DATABASE .. SET` and `ALTER ROLE .. SET` say: statements outside of transactions
+/// see what is committed and may write, wait for locks, and mean the same everywhere.
+const SEMANTICS: [(&str, &str); 11] = [
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("lock_timeout", "0"),
+    ("array_nulls", "on"),
+    ("client_min_messages", "warning"),
+    ("datestyle", "ISO, MDY"),
+    ("intervalstyle", "postgres"),
+    ("standard_conforming_strings", "on"),
+    ("timezone", "UTC"),
+    ("transform_null_equals", "off"),
+];
+
+/// Rows that others changed meanwhile are seen as they are now; a snapshot of the beginning would hold deliveries back for ever.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE";
 
 statements! {
     SERVER_VERSION = "-- server_version
-SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS name";
+SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS name,
+       getdatabaseencoding() AS encoding";
 }
 
 /// How durable a write is when its call returns.
@@ -76,11 +96,11 @@ impl Connections {
         };
         let database = server.name();
         let pool = Arc::new(Pool::new(connect, options.max_connections, options.connect_timeout));
-        first_look(&database, &pool, options).await?;
+        pool.stores(first_look(&database, &pool, options).await?);
         let mut each = String::new();
         if options.pooled {
             for (name, value) in &settings {
-                each.extend(["; SET LOCAL ", name, " TO ", value]);
+                each.extend(["; SET LOCAL ", name, " TO ", &pooled_value(name, value)]);
             }
         }
         Ok(Self {
@@ -91,9 +111,9 @@ impl Connections {
             pooled: options.pooled,
             patience: options.answer_timeout,
             tally: Tally::default(),
-            begin_later: format!("BEGIN{each}; SET LOCAL synchronous_commit TO off"),
-            begin_now: format!("BEGIN{each}"),
-            begin_long: format!("BEGIN{each}; SET LOCAL statement_timeout TO 0"),
+            begin_later: format!("{BEGIN}{each}; SET LOCAL synchronous_commit TO off"),
+            begin_now: format!("{BEGIN}{each}"),
+            begin_long: format!("{BEGIN}{each}; SET LOCAL statement_timeout TO 0"),
             begin_read: format!("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY{each}"),
         })
     }
@@ -106,6 +126,11 @@ impl Connections {
     /// The schema of the host's tables.
     pub(super) fn schema(&self) -> &str {
         &self.schema
+    }
+
+    /// How the database stores texts.
+    pub(super) fn encoding(&self) -> Encoding {
+        self.pool.encoding()
     }
 
     /// To read one thing.
@@ -204,7 +229,14 @@ fn settings(options: &PostgresOptions) -> Vec<(&'static str, String)> {
         ("statement_timeout", patience.clone()),
         ("idle_in_transaction_session_timeout", patience),
     ];
-    own.into_iter().chain(SETTINGS.map(|(name, value)| (name, value.to_owned()))).collect()
+    own.into_iter()
+        .chain(PLANS.into_iter().chain(SEMANTICS).map(|(name, value)| (name, value.to_owned())))
+        .collect()
+}
+
+/// A value as `SET` takes it. The search path is a list of names; other values are texts.
+fn pooled_value(name: &str, value: &str) -> String {
+    if name == "search_path" { value.to_owned() } else { format!("'{value}'") }
 }
 
 /// Where our own names are found, and nobody else's before them: functions and operators come first from PostgreSQL
@@ -219,7 +251,7 @@ pub(super) fn identifier(name: &str) -> String {
 }
 
 /// Connects once, to tell why it can not.
-async fn first_look(database: &str, pool: &Arc<Pool>, options: &PostgresOptions) -> Result<()> {
+async fn first_look(database: &str, pool: &Arc<Pool>, options: &PostgresOptions) -> Result<Encoding> {
     let unreachable = |why: String| StoreError::Unreachable { database: database.to_owned(), why };
     let mut session =
         Session::take(pool, options.connect_timeout, false).await.map_err(|error| match error {
@@ -232,7 +264,8 @@ async fn first_look(database: &str, pool: &Arc<Pool>, options: &PostgresOptions)
         return Err(unreachable("it does not tell its version".to_owned()));
     };
     let (number, name): (i32, String) = (record.get("number")?, record.get("name")?);
-    server_version::check(database, number, &name)
+    server_version::check(database, number, &name)?;
+    Ok(Encoding::named(record.get("encoding")?))
 }
 
 /// Whether the connection was gone before anything was done with it.

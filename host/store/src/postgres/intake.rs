@@ -149,7 +149,9 @@ impl PostgresStore {
         let behind = reach.start(Instant::now());
         let mut session = self.inner.connections.read().await?;
         let looked = Instant::now();
-        let Some(record) = FIRST_IN_INBOX.call().bind(behind).optional(&mut session).await? else {
+        // What points at an event has the place 0.
+        let after = if behind == 0 { -1 } else { behind };
+        let Some(record) = FIRST_IN_INBOX.call().bind(after).optional(&mut session).await? else {
             return Ok(None);
         };
         reach.looked(behind, record.get("pages")?, looked.elapsed(), Instant::now());
@@ -362,14 +364,9 @@ async fn insert_errors(session: &mut Session<'_>, batch: &Batch, now: Timestamp)
         .call()
         .bind(batch.errors.iter().map(|(event, ..)| *event).collect::<Vec<_>>())
         .bind(batch.errors.iter().map(|(_, observer, _)| &**observer).collect::<Vec<_>>())
-        .bind(batch.errors.iter().map(|(.., message)| storable(message)).collect::<Vec<_>>())
+        .bind(batch.errors.iter().map(|(.., message)| session.storable(message)).collect::<Vec<_>>())
         .bind_time(now)
         .execute(session)
         .await?;
     Ok(())
-}
-
-/// PostgreSQL's texts hold every character but one: U+0000, which a receiver's answer may have.
-pub(super) fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }

@@ -24,6 +24,7 @@ mod dead_letters;
 mod definitions;
 mod deliveries;
 mod doorbell;
+mod encoding;
 mod event_row;
 mod events;
 mod failure;

@@ -6,7 +6,7 @@
 //! time is closed. What a question would find, the next transaction finds, and is run again.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
+
+use super::encoding::Encoding;
 
 /// A connection that was not used for so long is closed: it is not needed, and may not stand any more.
 const IDLE: Duration = Duration::from_mins(5);
@@ -27,6 +29,8 @@ pub(super) struct Pool {
     /// As many permits as there may be connections.
     places: Arc<Semaphore>,
     idle: Mutex<Vec<(PgConnection, Instant)>>,
+    /// How the database stores texts; known after the first look.
+    encoding: OnceLock<Encoding>,
 }
 
 /// A connection in use. Dropping it closes it; [`Pool::put_back`] keeps it.
@@ -40,7 +44,17 @@ pub(super) struct Taken {
 impl Pool {
     pub(super) fn new(connect: PgConnectOptions, connections: u32, patience: Duration) -> Self {
         let places = Arc::new(Semaphore::new(usize::try_from(connections.max(1)).unwrap_or(usize::MAX)));
-        Self { connect, patience, places, idle: Mutex::default() }
+        Self { connect, patience, places, idle: Mutex::default(), encoding: OnceLock::new() }
+    }
+
+    /// How the database stores texts.
+    pub(super) fn encoding(&self) -> Encoding {
+        self.encoding.get().copied().unwrap_or(Encoding::Utf8)
+    }
+
+    /// Notes it.
+    pub(super) fn stores(&self, encoding: Encoding) {
+        let _ = self.encoding.set(encoding);
     }
 
     /// One that is kept, or a new one.

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::{
     PostgresStore,
     connection::Sync,
-    intake::storable,
     session::Session,
     statement::{Record, statements},
     time::At,
@@ -116,7 +115,7 @@ pub(super) async fn set_aside(
             .bind(rows.iter().map(|(place, _)| place.place).collect::<Vec<_>>())
             .bind(rows.iter().map(|(place, _)| place.seq).collect::<Vec<_>>())
             .bind(rows.iter().map(|(_, row)| id(row)).collect::<Vec<_>>())
-            .bind(rows.iter().map(|(_, row)| storable(&row.reason)).collect::<Vec<_>>())
+            .bind(rows.iter().map(|(_, row)| session.storable(&row.reason)).collect::<Vec<_>>())
             .bind_time(now)
             .execute(session)
             .await?;
@@ -128,7 +127,7 @@ pub(super) async fn set_aside(
             .bind(events.iter().map(|(_, row)| id(row)).collect::<Vec<_>>())
             .bind(events.iter().map(|(_, row)| row.entity_type.as_deref()).collect::<Vec<_>>())
             .bind(events.iter().map(|(_, row)| row.entity_id.as_deref()).collect::<Vec<_>>())
-            .bind(events.iter().map(|(_, row)| storable(&row.reason)).collect::<Vec<_>>())
+            .bind(events.iter().map(|(_, row)| session.storable(&row.reason)).collect::<Vec<_>>())
             .bind_time(now)
             .execute(session)
             .await?;

@@ -33,12 +33,6 @@ FROM (
            has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
     FROM pg_namespace WHERE nspname = $2
     UNION ALL
-    SELECT format('EXECUTE ON FUNCTION %I.%I(%s)', $2, p.proname, pg_get_function_identity_arguments(p.oid)),
-           has_function_privilege(p.oid, 'EXECUTE')
-    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE n.nspname = $2 AND p.proname = ANY (
-        '{observer_columns,observer_field,observer_image,observer_image_expression,observer_key,observer_key_expression,observer_statement}')
-    UNION ALL
     SELECT format('%s ON %I.%I', g.privileges, $2, c.relname),
            (SELECT bool_and(has_table_privilege(c.oid, p)) FROM unnest(string_to_array(g.privileges, ', ')) AS p)
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

@@ -1,14 +1,15 @@
 //! The tables' version: each migration is applied in a transaction of its own.
 
 use super::{
-    PostgresStore,
+    PostgresStore, captures,
     connection::{Sync, identifier},
+    encoding::Encoding,
     failure, locks, retention,
     session::Session,
     statement::statements,
 };
 use crate::{
-    AppliedMigration, Result, Schema,
+    AppliedMigration, Result, Schema, StoreError,
     migration::{Migration, Migrations, migrations},
 };
 use async_trait::async_trait;
@@ -28,6 +29,9 @@ CREATE TABLE IF NOT EXISTS observer_migrations (
 SELECT to_regclass(quote_ident($1) || '.observer_migrations') IS NOT NULL";
     SCHEMA_VERSION = "-- schema_version
 SELECT coalesce(max(version), 0) FROM observer_migrations";
+    /// Those of earlier versions, once no trigger uses them.
+    DROP_EARLIER_FUNCTIONS = "-- drop_earlier_functions
+SELECT observer_drop_earlier()::text";
     INSERT_MIGRATION = "-- insert_migration
 INSERT INTO observer_migrations (version, name) VALUES ($1, $2)";
 }
@@ -37,6 +41,13 @@ impl Schema for PostgresStore {
     async fn migrate(&self) -> Result<Vec<AppliedMigration>> {
         let connections = &self.inner.connections;
         let schema = connections.schema();
+        if connections.encoding() == Encoding::SqlAscii {
+            return Err(StoreError::Refused(format!(
+                "the database {} has the encoding SQL_ASCII, which does not say what its texts mean; aftercommit needs one with \
+                 another encoding, such as `createdb --encoding UTF8`",
+                connections.database()
+            )));
+        }
         let mut applied = Vec::new();
         for migration in MIGRATIONS.0 {
             let step = connections
@@ -47,6 +58,10 @@ impl Schema for PostgresStore {
         connections
             .write("make_partitions", Sync::Now, |session| Box::pin(retention::make_partitions(session)))
             .await?;
+        if !applied.is_empty() {
+            self.renew_captures().await?;
+        }
+        captures::warn_of_schema(&mut connections.read().await?).await?;
         Ok(applied)
     }
 
@@ -57,6 +72,38 @@ impl Schema for PostgresStore {
             version(&mut session, connections.schema()).await
         };
         MIGRATIONS.check(connections.explained(found).await?)
+    }
+}
+
+impl PostgresStore {
+    /// Has the triggers of earlier versions written again. Until then they go on as they were; so one that can not be written now
+    /// is named, and the rest goes on.
+    async fn renew_captures(&self) -> Result<()> {
+        let connections = &self.inner.connections;
+        let schema = connections.schema();
+        let written = captures::list(&mut connections.read().await?).await?;
+        for written in written.iter().filter(|written| written.function.is_none()) {
+            let table = written.capture.table.as_str();
+            let now = written.capture.created_at;
+            let renewed = connections
+                .write("renew_capture", Sync::Now, |session| {
+                    Box::pin(captures::refresh(session, schema, table, now))
+                })
+                .await;
+            match renewed {
+                Ok(_) => tracing::info!(table, "wrote its triggers again"),
+                Err(error) => tracing::warn!(
+                    table,
+                    %error,
+                    "its triggers are still those of an earlier version; run `aftercommit capture refresh {table}`"
+                ),
+            }
+        }
+        let dropping = connections.write("drop_earlier_functions", Sync::Now, |session| {
+            Box::pin(async move { DROP_EARLIER_FUNCTIONS.call().execute(session).await })
+        });
+        dropping.await?;
+        Ok(())
     }
 }
 

@@ -80,6 +80,11 @@ impl Session<'_> {
         self.answered(answer).map(|_| ())
     }
 
+    /// The text with characters replaced that the database can not store.
+    pub(super) fn storable(&self, text: &str) -> String {
+        self.pool.encoding().storable(text)
+    }
+
     /// How long to wait for each answer.
     pub(super) const fn patience(&self) -> Duration {
         self.patience

@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use aftercommit_core::Timestamp;
+use aftercommit_core::{EntityEvent, Timestamp};
 use aftercommit_store::{
-    Backend, Captures as _, PostgresOptions, PostgresStore, Schema as _,
+    Backend, Captures as _, HostId, Intake as _, Plan, Planned, PostgresOptions, PostgresStore, Schema as _,
+    TakeRequest,
     conformance::{Harness, TestDatabase},
 };
 use aftercommit_tests::Cluster;
@@ -96,6 +97,19 @@ impl Database {
         self.store.captures().await.unwrap()[0].drift.clone().unwrap_or_default()
     }
 
+    /// Takes all that is in the inbox, of which nothing follows.
+    pub(crate) async fn settle(&self) {
+        let request = TakeRequest {
+            host: HostId::random(),
+            limit: 1000,
+            max_bytes: usize::MAX,
+            own: 0,
+            own_bytes: 0,
+            now: at(0),
+        };
+        while self.store.take(request, Arc::new(Nobody)).await.unwrap().more {}
+    }
+
     /// The events so far as texts, the oldest first: `created 7`.
     pub(crate) async fn kinds(&self) -> Vec<String> {
         let events = self.events().await;
@@ -105,6 +119,19 @@ impl Database {
     /// Runs statements as the application; its error as text.
     pub(crate) async fn try_sql(&self, statements: &str) -> Result<(), String> {
         execute(&mut *self.application.lock().await, statements).await
+    }
+}
+
+/// Wants no event.
+pub(crate) struct Nobody;
+
+impl Plan for Nobody {
+    fn plan(&self, _: &EntityEvent) -> Planned {
+        Planned::default()
+    }
+
+    fn is_ordered(&self) -> bool {
+        false
     }
 }
 

@@ -157,13 +157,14 @@ async fn the_turn_is_not_lost_between_two_transactions() {
     database.sql("INSERT INTO t VALUES (1, 1)").await;
     let first = take(&database.store, host, 10, Some("key")).await.owned.remove(0);
     database.sql("INSERT INTO t VALUES (2, 1)").await;
+    database.settle().await;
     let mut making = database.connect().await;
     // As intake does it, up to the moment before it commits.
     let copy = "BEGIN; SELECT observer_lock_keys('{key}');
         INSERT INTO observer_deliveries (id, event_seq, event_at, event_id, position, observer, action, action_type,
             state, priority, attempts, max_attempts, ordering_key, created_at)
         SELECT gen_random_uuid(), seq, occurred_at, id, 0, 'watcher', 'hook', 'webhook', 'ready', 100, 0, 3, 'key', now()
-        FROM observer_events WHERE entity_id = '2'; DELETE FROM observer_inbox";
+        FROM observer_events WHERE entity_id = '2'";
     execute(&mut making, copy).await.unwrap();
     let store = database.store.clone();
     let completing =
@@ -182,12 +183,13 @@ async fn a_delivery_does_not_miss_that_its_observer_is_enabled() {
     table(&database).await;
     database.sql("INSERT INTO tb_observer (name, enabled) VALUES ('watcher', FALSE)").await;
     database.sql("INSERT INTO t VALUES (1, 1)").await;
+    database.settle().await;
     let mut making = database.connect().await;
     let copy = "BEGIN; SELECT pg_advisory_xact_lock_shared(1634104419, 0);
         INSERT INTO observer_deliveries (id, event_seq, event_at, event_id, position, observer, action, action_type,
             state, paused, priority, attempts, max_attempts, created_at)
         SELECT gen_random_uuid(), seq, occurred_at, id, 0, 'watcher', 'hook', 'webhook', 'ready', TRUE, 100, 0, 3, now()
-        FROM observer_events; DELETE FROM observer_inbox";
+        FROM observer_events";
     execute(&mut making, copy).await.unwrap();
     let mut person = database.connect().await;
     // A transaction that is left open keeps nobody waiting.

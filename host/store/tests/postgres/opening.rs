@@ -62,7 +62,7 @@ async fn two_can_migrate_at_once() {
     for migration in both {
         applied += migration.await.unwrap().unwrap();
     }
-    assert_eq!(applied, 3);
+    assert_eq!(applied, 4);
     database.store.check_schema().await.unwrap();
 }
 

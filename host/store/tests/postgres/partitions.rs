@@ -9,17 +9,9 @@ use aftercommit_store::{
 };
 use serde_json::json;
 
-use crate::database::{Database, at, execute};
+use crate::database::{Database, Nobody, at, execute};
 
 const DAY: std::time::Duration = std::time::Duration::from_hours(24);
-
-struct Nobody;
-
-impl Plan for Nobody {
-    fn plan(&self, _: &EntityEvent) -> Planned {
-        Planned::default()
-    }
-}
 
 async fn partitions(database: &Database, table: &str) -> usize {
     let count = format!("SELECT count(*)::text FROM pg_inherits WHERE inhparent = '{table}'::regclass");
@@ -61,6 +53,7 @@ async fn days_ahead_have_partitions_and_commits_use_them() {
     database.capture("t", "T").await;
     database.sql("INSERT INTO t VALUES (1)").await;
     emit(&database, at(0)).await;
+    database.settle().await;
     assert_eq!(database.ask("SELECT count(*)::text FROM observer_events_default").await.unwrap(), "1");
     assert_eq!(database.events().await.len(), 2);
     purge(&database, at(0)).await;
@@ -73,7 +66,9 @@ async fn a_day_is_dropped_as_a_whole_when_nothing_of_it_is_live() {
     past_days(&database).await;
     emit(&database, at(1)).await;
     emit(&database, at(2).plus(DAY)).await;
-    // The end of the first day, but it is in the inbox.
+    database.settle().await;
+    database.sql("INSERT INTO observer_inbox (seq) SELECT seq FROM observer_events").await;
+    // The end of the first day, but its event is to be matched again.
     purge(&database, at(0).plus(DAY)).await;
     assert_eq!((partitions(&database, "observer_events").await, database.events().await.len()), (11, 2));
     let request = TakeRequest {
@@ -97,12 +92,13 @@ async fn a_day_with_a_live_delivery_stays() {
     let database = Database::fresh().await;
     past_days(&database).await;
     emit(&database, at(1)).await;
+    database.settle().await;
     database
         .sql(
             "INSERT INTO observer_deliveries (id, event_seq, event_at, event_id, position, observer, action, action_type,
                  state, priority, attempts, max_attempts, next_attempt_at, created_at)
              SELECT gen_random_uuid(), seq, occurred_at, id, 0, 'o', 'a', 'webhook', 'waiting', 100, 1, 3, now(), now()
-             FROM observer_events; DELETE FROM observer_inbox",
+             FROM observer_events",
         )
         .await;
     purge(&database, at(0).plus(DAY * 3)).await;
@@ -130,9 +126,8 @@ async fn retention_does_not_wait_for_an_open_transaction() {
 async fn a_seq_alone_is_enough_to_have_an_event_matched_again() {
     let database = Database::fresh().await;
     emit(&database, at(1)).await;
-    database
-        .sql("DELETE FROM observer_inbox; INSERT INTO observer_inbox (seq) SELECT seq FROM observer_events")
-        .await;
+    database.settle().await;
+    database.sql("INSERT INTO observer_inbox (seq) SELECT seq FROM observer_events").await;
     database.sql("INSERT INTO observer_inbox (seq) VALUES (4711)").await;
     let request = TakeRequest {
         host: HostId::random(),

@@ -53,18 +53,28 @@ async fn claims_read_their_own_indexes() {
         .await;
     let uuid = "'00000000-0000-0000-0000-000000000000'";
     for (name, types, arguments, steps) in [
-        ("claim_due", "bigint, uuid, timestamptz", format!("10, {uuid}, now()"), &["deliveries_due "][..]),
-        ("claim_ready", "bigint, uuid", format!("10, {uuid}"), &["deliveries_ready "]),
+        (
+            "claim_due",
+            "bigint, uuid, bigint, boolean, timestamptz",
+            format!("10, {uuid}, 9, true, now()"),
+            &["deliveries_due "][..],
+        ),
+        (
+            "claim_ready",
+            "bigint, uuid, bigint, boolean",
+            format!("10, {uuid}, 9, true"),
+            &["deliveries_ready "],
+        ),
         (
             "claim_due_by_lane",
-            "bigint, uuid, text[], text[], timestamptz",
-            format!("10, {uuid}, '{{o1}}', '{{a}}', now()"),
+            "bigint, uuid, bigint, boolean, text[], text[], timestamptz",
+            format!("10, {uuid}, 9, true, '{{o1}}', '{{a}}', now()"),
             &["deliveries_due_by_lane ", "ROW(observer, action) > ROW("],
         ),
         (
             "claim_ready_by_lane",
-            "bigint, uuid, text[], text[]",
-            format!("10, {uuid}, '{{o1}}', '{{a}}'"),
+            "bigint, uuid, bigint, boolean, text[], text[]",
+            format!("10, {uuid}, 9, true, '{{o1}}', '{{a}}'"),
             &["deliveries_ready_by_lane ", "ROW(observer, action) > ROW("],
         ),
         ("next_due", "text", "NULL".to_owned(), &[]),
