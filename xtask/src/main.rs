@@ -4,6 +4,7 @@ mod checks;
 mod guests;
 mod packages;
 mod peers;
+mod postgres;
 mod process;
 mod repository;
 mod toolchain;
