@@ -9,6 +9,7 @@
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded far below the precision of f64")]
 
 mod boundary;
+mod capture;
 mod condition;
 mod database;
 mod delivery;
@@ -75,6 +76,10 @@ fn main() {
             if minutes {
                 endurance::measure(&server).await;
             }
+        }
+        // On a server of its own: what the sections before it left is none of its figures.
+        if !filter.is_empty() && wanted("postgres-capture") {
+            capture::measure(&Postgres::start()).await;
         }
         if wanted("start") {
             start::measure().await;

@@ -59,9 +59,23 @@ impl Shop {
     }
 
     pub(crate) async fn capture(&self, notify: bool) {
-        let request =
-            CaptureRequest { table: "orders".into(), entity_type: "Order".into(), key: Vec::new(), notify };
+        self.capture_table("orders", "Order", &[], notify).await;
+    }
+
+    /// Captures a table; without a key, by its primary key.
+    pub(crate) async fn capture_table(&self, table: &str, entity_type: &str, key: &[&str], notify: bool) {
+        let request = CaptureRequest {
+            table: table.into(),
+            entity_type: entity_type.into(),
+            key: key.iter().map(|&column| column.into()).collect(),
+            notify,
+        };
         self.store.add_capture(request, SystemClock.now()).await.unwrap();
+    }
+
+    /// How many rows wait in the inbox.
+    pub(crate) async fn waiting(&self) -> u64 {
+        self.store.inbox_len().await.unwrap()
     }
 
     /// The database's URL.
