@@ -77,9 +77,9 @@ fn main() {
                 endurance::measure(&server).await;
             }
         }
-        // On a server of its own: what the sections before it left is none of its figures.
-        if !filter.is_empty() && wanted("postgres-capture") {
-            capture::measure(&Postgres::start()).await;
+        if !filter.is_empty() && [capture::RATES, capture::TPCB, capture::STATEMENTS].into_iter().any(wanted)
+        {
+            capture::measure(wanted).await;
         }
         if wanted("start") {
             start::measure().await;

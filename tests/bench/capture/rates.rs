@@ -18,9 +18,9 @@ const ROWS: &str = "INSERT INTO orders (customer, country, status, total, note)
     SELECT 'customer ' || i, 'AT', 'pending', i + 0.25, 'a note of ordinary length for order ' || i
     FROM generate_series(1, 40000) AS i";
 const UPDATE_ONE: &str = "\\set id random(1, 10000) + :client_id * 10000
-    UPDATE orders SET status = 'paid', total = total + 1 WHERE id = :id";
+    UPDATE orders SET status = 'paid', total = total + 1 WHERE id = :id;";
 const UPDATE_200: &str = "\\set id random(1, 9801) + :client_id * 10000
-    UPDATE orders SET status = 'paid', total = total + 1 WHERE id BETWEEN :id AND :id + 199";
+    UPDATE orders SET status = 'paid', total = total + 1 WHERE id BETWEEN :id AND :id + 199;";
 
 /// A transaction of one statement.
 struct Statement {
