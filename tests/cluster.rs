@@ -1,7 +1,8 @@
 //! A PostgreSQL server of its own: in a temporary folder, reached by a socket in it, never as root. It ends with the
 //! process that started it, however that ends.
 //!
-//! Needs the programs of a PostgreSQL server, version 14 or later, but no running one.
+//! Needs the programs of a PostgreSQL server, version 14 or later, but no running one. The newest that is installed is
+//! taken, or the one whose folder of programs the variable `AFTERCOMMIT_TEST_POSTGRES` names.
 
 use std::{
     fmt::Write as _,
@@ -68,6 +69,9 @@ max_client_conn = 1000
 /// The user that runs the server when the tests run as root, which PostgreSQL refuses.
 const USER: &str = "postgres";
 
+/// Names a folder with `initdb` and `postgres`, their libraries and shared files beside it.
+const PROGRAMS: &str = "AFTERCOMMIT_TEST_POSTGRES";
+
 /// A server, with a `PgBouncer` before it where this machine has one.
 pub struct Cluster {
     folder: PathBuf,
@@ -110,9 +114,9 @@ impl Cluster {
     }
 
     fn start_in(settings: &[&str], prepare: impl FnOnce(&Path)) -> Self {
-        let programs = programs();
         let folder = tempfile::Builder::new().prefix("aftercommit-pg-").tempdir_in("/tmp");
         let folder = folder.expect("a temporary folder").keep();
+        let programs = programs(&folder);
         if is_root() {
             run(Command::new("chown").arg(USER).arg(&folder));
         }
@@ -161,10 +165,12 @@ impl Cluster {
         &self.folder
     }
 
-    /// A program of this server's version, such as `pgbench`, that reaches it.
+    /// A program such as `pgbench` that reaches it: of this server's version, or of the installed one's where a server
+    /// came without it.
     #[must_use]
     pub fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.programs.join(name));
+        let own = self.programs.join(name);
+        let mut command = Command::new(if own.exists() { own } else { installed().join(name) });
         command.env("PGHOST", &self.folder).env("PGUSER", "postgres");
         command
     }
@@ -244,8 +250,26 @@ fn guard(folder: &Path, programs: &Path, settings: &[&str], pooler: &str) -> Gua
     Guard { _process: process, orders, answers }
 }
 
-/// The folder of the newest server's programs.
-fn programs() -> PathBuf {
+/// The folder of the programs to start; below `folder` if the server's user can not reach where they are.
+fn programs(folder: &Path) -> PathBuf {
+    let Some(chosen) = std::env::var_os(PROGRAMS).map(PathBuf::from) else { return installed() };
+    assert!(
+        chosen.join("postgres").exists(),
+        "{PROGRAMS}={}: there is no program `postgres`",
+        chosen.display()
+    );
+    let mut reachable = as_user(Path::new("test"));
+    reachable.arg("-x").arg(chosen.join("postgres"));
+    if reachable.status().is_ok_and(|status| status.success()) {
+        return chosen;
+    }
+    let (copy, parent) = (folder.join("server"), chosen.join(".."));
+    run(Command::new("cp").arg("-R").arg(parent).arg(&copy));
+    copy.join(chosen.file_name().expect("a folder of its own"))
+}
+
+/// The folder of the newest installed server's programs.
+fn installed() -> PathBuf {
     let mut found: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()

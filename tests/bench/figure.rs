@@ -30,6 +30,11 @@ impl Figure {
         self.add(count as f64 / since.elapsed().as_secs_f64());
     }
 
+    /// Whether anything was measured.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.measured.is_empty()
+    }
+
     pub(crate) fn median(&self) -> f64 {
         let mut sorted = self.measured.clone();
         sorted.sort_by(f64::total_cmp);

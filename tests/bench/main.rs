@@ -9,6 +9,7 @@
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded far below the precision of f64")]
 
 mod boundary;
+mod capture;
 mod condition;
 mod database;
 mod delivery;
@@ -75,6 +76,10 @@ fn main() {
             if minutes {
                 endurance::measure(&server).await;
             }
+        }
+        if !filter.is_empty() && [capture::RATES, capture::TPCB, capture::STATEMENTS].into_iter().any(wanted)
+        {
+            capture::measure(wanted).await;
         }
         if wanted("start") {
             start::measure().await;

@@ -35,6 +35,14 @@ impl Peers {
         Some(output(&mut node).trim().parse().unwrap())
     }
 
+    /// Makes the tables and functions of Graphile Worker; whether it is there.
+    pub(crate) fn graphile_schema(&self, url: &str) -> bool {
+        let Some(folder) = self.has("node_modules/graphile-worker") else { return false };
+        let program = folder.join("node_modules/.bin/graphile-worker");
+        output(Command::new("node").arg(program).args(["--schema-only", "--connection", url]));
+        true
+    }
+
     /// Jobs a second of the benchmark that River for Rust comes with: no-ops.
     pub(crate) fn river(&self, server: &Postgres, jobs: usize) -> Option<f64> {
         let program = self.has(RIVER)?.join(RIVER);

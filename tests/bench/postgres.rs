@@ -1,8 +1,11 @@
 //! PostgreSQL: a server of its own with the settings that a new one has, its commits synced.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use aftercommit_tests::Cluster;
@@ -24,7 +27,7 @@ const ORDERS: &str = "CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTIT
 const INSERT_MANY: &str = "INSERT INTO orders (customer, country, status, total, note)
     SELECT 'customer ' || i, 'AT', 'pending', i + 0.25, 'a note of ordinary length for order ' || i
     FROM generate_series(1, $1) AS i";
-const INSERT_ONE: &str = "INSERT INTO orders (customer, country, status, total, note) VALUES
+pub(crate) const INSERT_ONE: &str = "INSERT INTO orders (customer, country, status, total, note) VALUES
     ('customer 7', 'AT', 'pending', 150.25, 'a note of ordinary length for order 7') RETURNING id";
 
 const NOOPS: usize = 100_000;
@@ -40,9 +43,9 @@ pub(crate) async fn measure(server: &Postgres) {
     let (mut drained, mut streamed, mut graphile, mut river) = (new(), new(), new(), new());
     let (mut webhooks, mut graphile_posts, mut native16) = (new(), new(), new());
     for _ in 0..ROUNDS {
-        plain.add(server.pgbench(None).await);
-        captured.add(server.pgbench(Some(true)).await);
-        silent.add(server.pgbench(Some(false)).await);
+        plain.add(server.inserts(None).await);
+        captured.add(server.inserts(Some(true)).await);
+        silent.add(server.inserts(Some(false)).await);
         peers.river(server, NOOPS).into_iter().for_each(|rate| river.add(rate));
         drained.add(drain(server, &noop(), NOOPS).await);
         peers.graphile(server, NOOPS, None).into_iter().for_each(|rate| graphile.add(rate));
@@ -84,8 +87,18 @@ pub(crate) struct Client {
     runtime: Runtime,
 }
 
-/// How long pgbench runs, in seconds, and with how many clients.
-const PGBENCH: [&str; 5] = ["--no-vacuum", "--client=4", "--jobs=2", "--time=4", "--protocol=prepared"];
+/// With how many clients pgbench runs.
+const PGBENCH: [&str; 4] = ["--no-vacuum", "--client=4", "--jobs=2", "--protocol=prepared"];
+
+/// How pgbench runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Pgbench<'a> {
+    /// The transaction of each client; without one, that of TPC-B.
+    pub(crate) script: Option<&'a str>,
+    pub(crate) seconds: u64,
+    /// Whether commits wait for the disk.
+    pub(crate) synced: bool,
+}
 
 impl Postgres {
     pub(crate) fn start() -> Self {
@@ -94,19 +107,39 @@ impl Postgres {
     }
 
     /// Rows a second that pgbench inserts, each in its own transaction; captured with a notification or without one.
-    async fn pgbench(&self, captured: Option<bool>) -> f64 {
+    async fn inserts(&self, captured: Option<bool>) -> f64 {
         let shop = Shop::open(self).await;
         if let Some(notify) = captured {
             shop.capture(notify).await;
         }
+        self.pgbench(&shop.url(), Pgbench { script: Some(INSERT_ONE), seconds: 4, synced: true })
+    }
+
+    /// Transactions a second.
+    pub(crate) fn pgbench(&self, url: &str, run: Pgbench<'_>) -> f64 {
         let script = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(script.path(), INSERT_ONE).unwrap();
         let mut pgbench = self.cluster.program("pgbench");
-        pgbench.args(PGBENCH).arg("-f").arg(script.path()).arg(shop.url());
-        let output = pgbench.output().unwrap();
+        pgbench.args(PGBENCH).arg(format!("--time={}", run.seconds));
+        if let Some(text) = run.script {
+            std::fs::write(script.path(), text).unwrap();
+            pgbench.arg("-f").arg(script.path());
+        }
+        if !run.synced {
+            pgbench.env("PGOPTIONS", "-c synchronous_commit=off");
+        }
+        let output = pgbench.arg(url).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
         let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
         rate.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Makes and fills the tables of TPC-B.
+    pub(crate) fn fill_tpcb(&self, url: &str, scale: u32) {
+        let mut pgbench = self.cluster.program("pgbench");
+        let filled = pgbench.args(["--initialize", "--quiet"]).arg(format!("--scale={scale}")).arg(url);
+        let output = filled.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The URL of a new, empty database.
@@ -153,21 +186,39 @@ pub(crate) fn hold_snapshot(url: &str) -> Client {
     })
 }
 
+/// Runs statements of the application.
+pub(crate) fn run(url: &str, statements: &str) {
+    let (url, statements) = (url.to_owned(), statements.to_owned());
+    on_thread(move || Client::connect(&url).run(&statements));
+}
+
 /// A runtime can not be entered from a thread that drives another.
-fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     std::thread::spawn(work).join().unwrap()
 }
 
 impl Client {
-    fn connect(url: &str) -> Self {
+    pub(crate) fn connect(url: &str) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let connection = runtime.block_on(PgConnection::connect(url)).unwrap();
         Self { connection, runtime }
     }
 
-    fn run(&mut self, statements: &str) {
+    pub(crate) fn run(&mut self, statements: &str) {
         let run = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut self.connection);
         self.runtime.block_on(run).unwrap();
+    }
+
+    /// How long a statement takes; nothing if the session's `statement_timeout` ended it.
+    pub(crate) fn time(&mut self, statement: &str) -> Option<Duration> {
+        const CANCELED: &str = "57014";
+        let started = Instant::now();
+        let run = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut self.connection);
+        match self.runtime.block_on(run) {
+            Ok(_) => Some(started.elapsed()),
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(CANCELED) => None,
+            Err(error) => panic!("{error}\n{statement}"),
+        }
     }
 }
 

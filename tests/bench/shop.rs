@@ -59,8 +59,19 @@ impl Shop {
     }
 
     pub(crate) async fn capture(&self, notify: bool) {
-        let request = CaptureRequest { notify, ..CaptureRequest::new("orders", "Order") };
+        self.capture_table("orders", "Order", &[], notify).await;
+    }
+
+    /// Captures a table; without a key, by its primary key.
+    pub(crate) async fn capture_table(&self, table: &str, entity_type: &str, key: &[&str], notify: bool) {
+        let key = key.iter().map(|&column| column.into()).collect();
+        let request = CaptureRequest { key, notify, ..CaptureRequest::new(table, entity_type) };
         self.store.add_capture(request, SystemClock.now()).await.unwrap();
+    }
+
+    /// How many rows wait in the inbox.
+    pub(crate) async fn waiting(&self) -> u64 {
+        self.store.inbox_len().await.unwrap()
     }
 
     /// The database's URL.

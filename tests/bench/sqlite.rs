@@ -1,6 +1,10 @@
 //! SQLite: each database is a file in a folder of its own.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -10,6 +14,7 @@ use crate::{
     delivery::{ROUNDS, drain, inserts, latency, noop, stream, webhook},
     figure::{self, Figure},
     receiver::Receiver,
+    shop::Shop,
     webhook::{Native, requests},
 };
 
@@ -23,6 +28,10 @@ const INSERT_ONE: &str = "INSERT INTO orders (customer, country, status, total, 
 
 const ROWS: usize = 20_000;
 
+const TABLES: usize = 10;
+const COLUMNS: usize = 20;
+const OPENINGS: u32 = 200;
+
 struct Sqlite;
 
 struct File(TempDir);
@@ -33,22 +42,59 @@ pub(crate) async fn measure() {
     let (mut plain, mut captured) = (Figure::new("/s"), Figure::new("/s"));
     let (mut drained, mut streamed) = (Figure::new("/s"), Figure::new("/s"));
     let (mut webhooks, mut native16) = (Figure::new("/s"), Figure::new("/s"));
+    let (mut opened, mut opened_captured) = (Figure::new("ms"), Figure::new("ms"));
     for _ in 0..ROUNDS {
         plain.add(inserts(&Sqlite, false).await);
         captured.add(inserts(&Sqlite, true).await);
+        opened.add(opening(false).await);
+        opened_captured.add(opening(true).await);
         drained.add(drain(&Sqlite, &noop(), ROWS).await);
         streamed.add(stream(&Sqlite, &noop(), ROWS).await);
         // The shop's engine has installed the provider of cryptography.
         native16.add(requests(&Arc::new(Native::new(&receiver)), 16, ROWS / 2).await);
         webhooks.add(drain(&Sqlite, &webhook(&receiver.url()), ROWS).await);
     }
-    figure::print("single-row inserts, captured", &captured, Some(("without triggers", &plain)), None);
+    let plain = Some(("without triggers", &plain));
+    figure::print("single-row inserts, captured", &captured, plain, Some(">= 35 %"));
+    let opened = Some(("without triggers", &opened));
+    figure::print("open and insert, ten captured tables", &opened_captured, opened, Some("<= 2 ms"));
     let inserts = Some(("captured single-row inserts", &captured));
     figure::print("no-op deliveries, 20k waiting", &drained, inserts, Some(">= 10000 /s"));
     figure::print("no-op deliveries, while 20k are inserted", &streamed, inserts, Some(">= 10000 /s"));
     let native = Some(("native client alone, 16 at once", &native16));
     figure::print("signed webhooks, 20k waiting", &webhooks, native, None);
     latency(&Sqlite, &mut receiver).await;
+}
+
+/// Milliseconds until a new connection has inserted a row, where there are ten tables of twenty columns: a connection reads
+/// the text of every trigger before its first statement.
+async fn opening(captured: bool) -> f64 {
+    let shop = Shop::open(&Sqlite).await;
+    let path = PathBuf::from(shop.url().trim_start_matches("sqlite:"));
+    let columns: Vec<_> = (1..=COLUMNS).map(|n| format!("column_{n} TEXT")).collect();
+    let columns = columns.join(", ");
+    for table in 0..TABLES {
+        let create = format!("CREATE TABLE wide_{table} (id INTEGER PRIMARY KEY, {columns})");
+        open(&path).execute_batch(&create).unwrap();
+        if captured {
+            shop.capture_table(&format!("wide_{table}"), &format!("Wide{table}"), &[], true).await;
+        }
+    }
+    let started = Instant::now();
+    for _ in 0..OPENINGS {
+        open(&path).execute("INSERT INTO wide_1 (column_1) VALUES ('a text')", ()).unwrap();
+    }
+    let each = started.elapsed() / OPENINGS;
+    assert_eq!(shop.waiting().await, if captured { u64::from(OPENINGS) } else { 0 });
+    each.as_secs_f64() * 1e3
+}
+
+/// The application's commits are not synced one by one: what is measured is not the disk.
+fn open(path: &Path) -> Connection {
+    let app = Connection::open(path).unwrap();
+    app.busy_timeout(Duration::from_secs(30)).unwrap();
+    app.pragma_update(None, "synchronous", "NORMAL").unwrap();
+    app
 }
 
 impl Server for Sqlite {
@@ -64,12 +110,8 @@ impl File {
         self.0.path().join("shop.db")
     }
 
-    /// The application's commits are not synced one by one: what is measured is not the disk.
     fn open(&self) -> Connection {
-        let app = Connection::open(self.path()).unwrap();
-        app.busy_timeout(Duration::from_secs(30)).unwrap();
-        app.pragma_update(None, "synchronous", "NORMAL").unwrap();
-        app
+        open(&self.path())
     }
 }
 

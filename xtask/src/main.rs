@@ -4,6 +4,7 @@ mod checks;
 mod guests;
 mod packages;
 mod peers;
+mod postgres;
 mod process;
 mod repository;
 mod toolchain;
@@ -33,7 +34,7 @@ enum Chore {
     Plugins,
     /// Measure, each figure beside its reference from the same run
     Bench {
-        /// Only the sections whose name contains this; with `--postgres`: rates or minutes
+        /// Only the sections whose name contains this; with `--postgres`: rates, minutes or capture
         filter: Option<String>,
         /// Only what PostgreSQL is for, beside Graphile Worker, River for Rust and pgbench; installs what is missing
         #[arg(long)]

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{process, repository};
+use crate::{postgres, process, repository};
 
 /// A program in the folders of `PATH`.
 pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
@@ -51,9 +51,7 @@ pub(crate) fn for_tests() -> Result<()> {
     need("memcached", "memcached")?;
     python_environment("aiosmtpd", AIOSMTPD, "")?;
     python_environment("osmem-server", OSMEM_SERVER, "")?;
-    if !has_postgres() {
-        install(&["postgresql"])?;
-    }
+    postgres::install()?;
     if let Err(error) = need("pgbouncer", "pgbouncer") {
         eprintln!("no PgBouncer ({error:#}): the tests of pooled connections go to the server itself");
     }
@@ -82,13 +80,6 @@ pub(crate) fn python_environment(name: &str, package: &str, instead: &str) -> Re
         fs::write(&done, package).with_context(|| format!("{} can not be written", done.display()))?;
     }
     Ok(programs)
-}
-
-/// Debian keeps the server's programs out of `PATH`.
-fn has_postgres() -> bool {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    in_path("postgres").is_some()
-        || versions.into_iter().any(|version| version.path().join("bin/postgres").is_file())
 }
 
 /// Makes sure that a program is there; its package is installed if it is not.

@@ -161,7 +161,11 @@ async fn apply(
         .bind(rows.iter().map(|row| status(&row.end)).collect::<Vec<_>>())
         .bind(records().map(|record| int(record.max_attempts)).collect::<Vec<_>>())
         .bind(records().map(|record| record.class.map(FailureClass::as_str)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.code.as_deref().map(|code| session.storable(code))).collect::<Vec<_>>())
+        .bind(
+            records()
+                .map(|record| record.code.as_deref().map(|code| session.storable(code)))
+                .collect::<Vec<_>>(),
+        )
         .bind(records().map(|record| session.storable(&record.message)).collect::<Vec<_>>())
         .bind(records().map(|record| record.http_status.map(i32::from)).collect::<Vec<_>>())
         .bind(records().map(|record| At(record.started_at)).collect::<Vec<_>>())

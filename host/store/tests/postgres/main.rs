@@ -15,6 +15,9 @@ mod pooled;
 mod rights;
 mod secured;
 mod statements;
+mod upgrade;
+#[path = "../upgraded/mod.rs"]
+mod upgraded;
 mod values;
 
 use std::sync::Arc;

@@ -30,13 +30,19 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn fresh() -> Self {
+        let database = Self::of("").await;
+        database.store.migrate().await.unwrap();
+        database
+    }
+
+    /// One that holds what these statements make, and was not migrated.
+    pub(crate) async fn of(statements: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = url_in(&folder);
-        let options = SqliteOptions { create: true, ..SqliteOptions::default() };
-        let store = SqliteStore::open(&url, options).await.unwrap();
-        store.migrate().await.unwrap();
         let application = Connection::open(folder.path().join("shop.db")).unwrap();
         application.busy_timeout(Duration::from_secs(5)).unwrap();
+        application.execute_batch(statements).unwrap();
+        let options = SqliteOptions { create: true, ..SqliteOptions::default() };
+        let store = SqliteStore::open(&url_in(&folder), options).await.unwrap();
         let application = Mutex::new(application);
         Self { folder, store, application }
     }

@@ -6,6 +6,9 @@ mod capture;
 mod database;
 mod liveness;
 mod opening;
+mod upgrade;
+#[path = "../upgraded/mod.rs"]
+mod upgraded;
 mod values;
 
 use std::sync::Arc;
