@@ -69,6 +69,7 @@ fn term(operand: &Operand) -> Term {
         OperandKind::Boolean(boolean) => Source::Boolean(*boolean),
         OperandKind::Null => Source::Null,
         OperandKind::Field(field) => Source::Field(field.clone()),
+        OperandKind::Event(field) => Source::Event(*field),
     };
     Term { source, span: operand.span }
 }

@@ -36,7 +36,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use evaluation_error::{EvalError, Party, Reason};
 pub use keywords::KEYWORDS;
 pub use parse::{MAX_BYTES, parse};
-pub use row::Row;
+pub use row::{EventContext, Row};
 pub use tokens::MAX_DEPTH;
 pub use truth::Truth;
 pub use value::Type;

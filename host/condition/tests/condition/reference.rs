@@ -3,7 +3,9 @@
 
 use aftercommit_condition::{
     Row, Truth,
-    syntax::{Comparator, Expression, ExpressionKind, Field, Image, Operand, OperandKind, Search, Step},
+    syntax::{
+        Comparator, EventField, Expression, ExpressionKind, Field, Image, Operand, OperandKind, Search, Step,
+    },
 };
 use aftercommit_core::EventKind;
 use serde_json::Value;
@@ -79,6 +81,15 @@ fn value(operand: &Operand, row: &Row<'_>) -> Value {
         OperandKind::Boolean(boolean) => Value::Bool(*boolean),
         OperandKind::Null => Value::Null,
         OperandKind::Field(field) => find(field, field.image, row).unwrap_or(Value::Null),
+        OperandKind::Event(field) => match field {
+            EventField::Actor => row.event.actor.into(),
+            EventField::TenantId => row.event.tenant_id.into(),
+            EventField::Traceparent => row.event.traceparent.into(),
+            EventField::EntityType => row.event.entity_type.into(),
+            EventField::EntityId => row.event.entity_id.into(),
+            EventField::EventKind => row.kind.as_str().into(),
+            EventField::OccurredAt => row.event.occurred_at.to_string().into(),
+        },
     }
 }
 

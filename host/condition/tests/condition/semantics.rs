@@ -1,6 +1,6 @@
 //! Every rule of the language, one table for each.
 
-use aftercommit_condition::{Condition, Row};
+use aftercommit_condition::{Condition, EventContext, Row};
 use aftercommit_core::{EntityEvent, EventKind};
 use serde_json::{Value, json};
 
@@ -468,7 +468,9 @@ fn an_error_counts_when_it_is_reached() {
 #[test]
 fn a_row_that_is_no_object_has_no_fields() {
     let data = json!([1]);
-    let row = Row { kind: EventKind::Created, data: &data, old: None, changed: &[] };
+    let event = created(json!({}));
+    let context = EventContext::from(&event);
+    let row = Row { kind: EventKind::Created, data: &data, old: None, changed: &[], event: context };
     assert_eq!(Condition::parse("a IS NULL").unwrap().evaluate(&row).unwrap().as_str(), "true");
 }
 
@@ -477,4 +479,34 @@ fn a_wide_row_is_a_row() {
     let mut data: Value = (0..100).map(|number| (format!("f{number}"), Value::from(number))).collect();
     data["inner"] = data.clone();
     check(&created(data), &[("f0 = 0 AND f99 = 99 AND inner.f50 = 50", "true"), ("f100 IS NULL", "true")]);
+}
+
+#[test]
+fn the_event_is_seen_beside_the_row() {
+    let event = event(json!({
+        "event_kind": "updated", "entity_id": 7, "occurred_at": "2026-01-31T12:00:00.5Z", "actor": "ada",
+        "traceparent": "00-ab-cd-01", "data": {"actor": "row", "event": {"actor": 5}}, "old": {"event": 1},
+    }));
+    check(
+        &event,
+        &[
+            ("EVENT.actor = 'ada'", "true"),
+            ("event.actor = 'row'", "false"),
+            ("Event.actor != actor", "true"),
+            ("EVENT.tenant_id IS NULL", "true"),
+            ("EVENT.tenant_id = 'a'", "unknown"),
+            ("EVENT.actor IS NOT NULL", "true"),
+            ("EVENT.traceparent STARTS_WITH '00-'", "true"),
+            ("EVENT.entity_type = 'Order' AND EVENT.entity_id = '7'", "true"),
+            ("EVENT.event_kind IN ('created', 'updated')", "true"),
+            ("EVENT.occurred_at = '2026-01-31T12:00:00.500000Z'", "true"),
+            ("EVENT.occurred_at LIKE '2026-01-31T%'", "true"),
+            ("EVENT.occurred_at BETWEEN '2026-01-31' AND '2026-02'", "true"),
+            ("'created' = EVENT.event_kind OR EVENT.occurred_at IS NULL", "false"),
+            ("CHANGED_TO(actor, EVENT.actor)", "false"),
+            ("\"EVENT\".actor IS NULL AND \"event\".actor = 5", "true"),
+            ("CHANGED(\"event\") AND OLD.event = 1", "true"),
+            ("\"event\".actor = EVENT.actor", "error: `\"event\".actor` is a number"),
+        ],
+    );
 }
