@@ -16,6 +16,7 @@ use crate::{
     program::{Between, ChangedValue, Compare, OneOf, SearchTest, Source, Term, Test},
     row::Subject,
     syntax::{Comparator, Field, Image, Search, Span, Step},
+    text::Text,
     truth::Truth,
     value::Datum,
 };
@@ -135,15 +136,15 @@ impl SearchTest {
         };
         let holds = match (self.search, left, right) {
             (Search::Contains, Datum::Array(Value::Array(elements)), sought) => {
-                elements.iter().any(|element| sought.equals(element.into()) == Some(true))
+                elements.iter().any(|element| sought.is_element(element))
             }
             (_, Datum::Text(text), Datum::Text(sought)) => match (self.search, &self.pattern) {
-                (Search::Contains, _) => text.contains(sought),
-                (Search::StartsWith, _) => text.starts_with(sought),
-                (Search::EndsWith, _) => text.ends_with(sought),
-                (Search::Like, Some(pattern)) => pattern.matches(text),
-                (Search::Like, None) => match Pattern::read(sought) {
-                    Ok(pattern) => pattern.matches(text),
+                (Search::Contains, _) => text.as_str().contains(sought.as_str()),
+                (Search::StartsWith, _) => text.as_str().starts_with(sought.as_str()),
+                (Search::EndsWith, _) => text.as_str().ends_with(sought.as_str()),
+                (Search::Like, Some(pattern)) => pattern.matches(text.as_str()),
+                (Search::Like, None) => match Pattern::read(sought.as_str()) {
+                    Ok(pattern) => pattern.matches(text.as_str()),
                     Err(_) => return failed(Reason::BadPattern),
                 },
             },
@@ -203,8 +204,10 @@ impl Term {
     fn read<'a>(&'a self, subject: &Subject<'a>) -> Datum<'a> {
         match &self.source {
             Source::Field(field) => find(field, subject).into(),
-            Source::Event(field) => subject.event_text(*field).map_or(Datum::Null, Datum::Text),
-            Source::Text(text) => Datum::Text(text),
+            Source::Event(field) => {
+                subject.event_text(*field).map_or(Datum::Null, |text| Datum::Text(Text::of_row(text)))
+            }
+            Source::Text(text) => Datum::Text(text.borrow()),
             Source::Number(number) => Datum::Number(number.borrow()),
             Source::Boolean(boolean) => Datum::Boolean(*boolean),
             Source::Null => Datum::Null,

@@ -9,6 +9,7 @@ use crate::{
     like::Pattern,
     print,
     syntax::{Comparator, EventField, Field, Search, Span},
+    text::Text,
 };
 
 /// A condition, or a part of one.
@@ -77,7 +78,7 @@ pub(crate) struct Term {
 pub(crate) enum Source {
     Field(Field),
     Event(EventField),
-    Text(Box<str>),
+    Text(Text<Box<str>>),
     Number(Decimal<Box<str>>),
     Boolean(bool),
     Null,
@@ -113,7 +114,7 @@ impl fmt::Display for Term {
         match &self.source {
             Source::Field(field) => field.fmt(f),
             Source::Event(field) => field.fmt(f),
-            Source::Text(text) => print::quoted(f, text, '\''),
+            Source::Text(text) => print::quoted(f, text.as_str(), '\''),
             Source::Number(number) => f.write_str(number.text()),
             Source::Boolean(boolean) => f.write_str(print::boolean(*boolean)),
             Source::Null => f.write_str("NULL"),

@@ -145,7 +145,7 @@ pub(crate) fn sound_tree() -> BoxedStrategy<Expression> {
     let field = (image(), root, steps).prop_map(|(image, root, steps)| Field { image, root, steps }).boxed();
     let field_operand = field.clone().prop_map(|field| operand(OperandKind::Field(field))).boxed();
     let number = number_operand(select(&NUMBERS).prop_map(str::to_owned));
-    let text = text_operand("[ab%_]{0,3}");
+    let text = prop_oneof![4 => text_operand("[ab%_]{0,3}"), 1 => text_operand(time())].boxed();
     let event = select(&EventField::ALL).prop_map(|field| operand(OperandKind::Event(field))).boxed();
     let null = Just(operand(OperandKind::Null)).boxed();
     let list = |literal: &BoxedStrategy<Operand>| {
@@ -162,12 +162,17 @@ pub(crate) fn sound_tree() -> BoxedStrategy<Expression> {
     Leaves { field, value, values, pattern }.tree()
 }
 
+/// Few enough to meet each other, in forms of their own.
+fn time() -> impl Strategy<Value = String> {
+    "2026-02-01T0[1-3]:00:00(Z|\\+00:00|\\+01:00|-01:00)"
+}
+
 fn number() -> impl Strategy<Value = Value> {
     select(&NUMBERS).prop_map(|number| serde_json::from_str(number).unwrap())
 }
 
 fn text() -> impl Strategy<Value = Value> {
-    "[ab%_\\\\]{0,4}".prop_map(Value::String)
+    prop_oneof![4 => "[ab%_\\\\]{0,4}", 1 => time()].prop_map(Value::String)
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
