@@ -25,6 +25,7 @@ mod parse;
 mod print;
 mod program;
 mod row;
+pub mod sql;
 pub mod syntax;
 mod text;
 mod tokens;
