@@ -5,7 +5,7 @@ use aftercommit_core::nearest;
 use crate::{
     diagnostic::Diagnostic,
     keywords::KEYWORDS,
-    syntax::{Field, Operand, OperandKind, Span},
+    syntax::{EventField, Field, Operand, OperandKind, Span},
 };
 
 /// The functions of the language.
@@ -80,7 +80,11 @@ impl<'a> Call<'a> {
             [field, value] if function.takes_value() => (field, Some(value)),
             _ => return Err(wrong_count(function, arguments.len(), span)),
         };
-        let OperandKind::Field(field) = &operand.kind else { return Err(not_a_field(function, operand)) };
+        let field = match &operand.kind {
+            OperandKind::Field(field) => field,
+            OperandKind::Event(field) => return Err(event_field(function, *field, operand.span)),
+            _ => return Err(not_a_field(function, operand)),
+        };
         if function != Function::HasField && field.image.is_some() {
             return Err(one_image(function, operand.span));
         }
@@ -126,6 +130,20 @@ fn not_a_field(function: Function, operand: &Operand) -> Diagnostic {
     match &operand.kind {
         OperandKind::Text(text) => diagnostic.help(format!("a field's name has no single quotes: {text}")),
         _ => diagnostic.help(format!("write {}", function.shape())),
+    }
+}
+
+fn event_field(function: Function, field: EventField, span: Span) -> Diagnostic {
+    let diagnostic = Diagnostic::error(
+        span,
+        format!("{} takes a field of the row, and {field} belongs to the event", function.as_str()),
+        "not a field of the row",
+    );
+    match function {
+        Function::HasField => diagnostic.help(format!("write {field} IS NOT NULL")),
+        Function::Changed | Function::ChangedTo | Function::ChangedFrom => {
+            diagnostic.help(format!("an event has one {}: compare it with =", field.as_str()))
+        }
     }
 }
 

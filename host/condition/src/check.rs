@@ -132,9 +132,10 @@ fn searchable(operand: &Operand, search: Search, sought: &Operand) -> Result<(),
     }
 }
 
+/// The type of a value that has one whatever the row is.
 const fn literal_type(operand: &Operand) -> Option<Type> {
     match &operand.kind {
-        OperandKind::Text(_) => Some(Type::Text),
+        OperandKind::Text(_) | OperandKind::Event(_) => Some(Type::Text),
         OperandKind::Number(_) => Some(Type::Number),
         OperandKind::Boolean(_) => Some(Type::Boolean),
         OperandKind::Null => Some(Type::Null),
@@ -142,7 +143,7 @@ const fn literal_type(operand: &Operand) -> Option<Type> {
     }
 }
 
-/// Two literals of different types fail for every row; null compares with everything.
+/// Two values of different known types fail for every row; null compares with everything.
 fn comparable(left: &Operand, right: &Operand, operator: &str) -> Result<(), Diagnostic> {
     match (literal_type(left), literal_type(right)) {
         (Some(left_type), Some(right_type))

@@ -8,6 +8,7 @@ use crate::{
     like::Pattern,
     program::{Between, ChangedValue, Compare, OneOf, SearchTest, Source, Term, Test},
     syntax::{Expression, ExpressionKind, Field, Operand, OperandKind, Search, Span},
+    text::Text,
 };
 
 /// Refuses only what [`check`](crate::check) refuses.
@@ -64,11 +65,12 @@ fn changed_value(field: &Field, field_span: Span, value: &Operand) -> Box<Change
 
 fn term(operand: &Operand) -> Term {
     let source = match &operand.kind {
-        OperandKind::Text(text) => Source::Text(text.as_str().into()),
+        OperandKind::Text(text) => Source::Text(Text::literal(text)),
         OperandKind::Number(number) => Source::Number(Decimal::new(number.as_str().into())),
         OperandKind::Boolean(boolean) => Source::Boolean(*boolean),
         OperandKind::Null => Source::Null,
         OperandKind::Field(field) => Source::Field(field.clone()),
+        OperandKind::Event(field) => Source::Event(*field),
     };
     Term { source, span: operand.span }
 }

@@ -3,8 +3,15 @@
 use std::{fmt, str::FromStr};
 
 use crate::{
-    check::check, compile::compile, diagnostic::Diagnostic, evaluation_error::EvalError, parse::parse,
-    program::Test, row::Row, syntax::Expression, truth::Truth,
+    check::check,
+    compile::compile,
+    diagnostic::Diagnostic,
+    evaluation_error::EvalError,
+    parse::parse,
+    program::Test,
+    row::{Row, Subject, TimeText},
+    syntax::Expression,
+    truth::Truth,
 };
 
 /// A condition that was read, checked and made ready to be evaluated.
@@ -24,6 +31,7 @@ pub struct Condition {
     tree: Expression,
     warnings: Vec<Diagnostic>,
     program: Test,
+    reads_occurred_at: bool,
 }
 
 impl Condition {
@@ -32,12 +40,20 @@ impl Condition {
         let tree = parse(source)?;
         let warnings = check(&tree)?;
         let program = compile(&tree)?;
-        Ok(Self { source: source.into(), tree, warnings, program })
+        let reads_occurred_at = program.reads_occurred_at();
+        Ok(Self { source: source.into(), tree, warnings, program, reads_occurred_at })
     }
 
     /// What the condition says of a row. Its cost is bounded by the condition's length and the values it reads.
     pub fn evaluate(&self, row: &Row<'_>) -> Result<Truth, EvalError> {
-        self.program.evaluate(row).map_err(|error| *error)
+        let text;
+        let occurred_at = if self.reads_occurred_at {
+            text = TimeText::new(row.event.occurred_at);
+            text.as_str()
+        } else {
+            ""
+        };
+        self.program.evaluate(&Subject { row: *row, occurred_at }).map_err(|error| *error)
     }
 
     /// The text as it was given, which all places refer to.

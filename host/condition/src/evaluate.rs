@@ -14,8 +14,9 @@ use crate::{
     evaluation_error::{EvalError, Party, Reason},
     like::Pattern,
     program::{Between, ChangedValue, Compare, OneOf, SearchTest, Source, Term, Test},
-    row::Row,
+    row::Subject,
     syntax::{Comparator, Field, Image, Search, Span, Step},
+    text::Text,
     truth::Truth,
     value::Datum,
 };
@@ -24,20 +25,20 @@ use crate::{
 type Answer = Result<Truth, Box<EvalError>>;
 
 impl Test {
-    pub(crate) fn evaluate(&self, row: &Row<'_>) -> Answer {
+    pub(crate) fn evaluate(&self, subject: &Subject<'_>) -> Answer {
         match self {
-            Self::AnyOf(parts) => until(parts, Truth::True, |part| part.evaluate(row)),
-            Self::AllOf(parts) => until(parts, Truth::False, |part| part.evaluate(row)),
-            Self::Not(inner) => inner.evaluate(row).map(|truth| !truth),
-            Self::Compare(compare) => compare.evaluate(row),
-            Self::OneOf(one_of) => one_of.evaluate(row),
-            Self::Between(between) => between.evaluate(row),
-            Self::Search(search) => search.evaluate(row),
-            Self::IsNull(term) => Ok(term.read(row).is_null().into()),
-            Self::Changed(field) => Ok(changed(field, row).into()),
-            Self::ChangedTo(change) => change.evaluate_to(row),
-            Self::ChangedFrom(change) => change.evaluate_from(row),
-            Self::HasField(field) => Ok(find(field, row).is_some().into()),
+            Self::AnyOf(parts) => until(parts, Truth::True, |part| part.evaluate(subject)),
+            Self::AllOf(parts) => until(parts, Truth::False, |part| part.evaluate(subject)),
+            Self::Not(inner) => inner.evaluate(subject).map(|truth| !truth),
+            Self::Compare(compare) => compare.evaluate(subject),
+            Self::OneOf(one_of) => one_of.evaluate(subject),
+            Self::Between(between) => between.evaluate(subject),
+            Self::Search(search) => search.evaluate(subject),
+            Self::IsNull(term) => Ok(term.read(subject).is_null().into()),
+            Self::Changed(field) => Ok(changed(field, subject).into()),
+            Self::ChangedTo(change) => change.evaluate_to(subject),
+            Self::ChangedFrom(change) => change.evaluate_from(subject),
+            Self::HasField(field) => Ok(find(field, subject).is_some().into()),
         }
     }
 }
@@ -58,8 +59,8 @@ fn until<T>(parts: &[T], decisive: Truth, evaluate: impl Fn(&T) -> Answer) -> An
 }
 
 impl Compare {
-    fn evaluate(&self, row: &Row<'_>) -> Answer {
-        compare(&self.left, self.left.read(row), self.comparator, &self.right, self.right.read(row))
+    fn evaluate(&self, subject: &Subject<'_>) -> Answer {
+        compare(&self.left, self.left.read(subject), self.comparator, &self.right, self.right.read(subject))
     }
 }
 
@@ -92,13 +93,13 @@ fn compare(
 }
 
 impl OneOf {
-    fn evaluate(&self, row: &Row<'_>) -> Answer {
-        let left = self.term.read(row);
+    fn evaluate(&self, subject: &Subject<'_>) -> Answer {
+        let left = self.term.read(subject);
         if left.is_null() {
             return Ok(Truth::Unknown);
         }
         until(&self.list, Truth::True, |candidate| {
-            let right = candidate.read(row);
+            let right = candidate.read(subject);
             if right.is_null() {
                 return Ok(Truth::Unknown);
             }
@@ -111,11 +112,11 @@ impl OneOf {
 
 impl Between {
     /// As `term >= low AND term <= high`.
-    fn evaluate(&self, row: &Row<'_>) -> Answer {
-        let term = self.term.read(row);
+    fn evaluate(&self, subject: &Subject<'_>) -> Answer {
+        let term = self.term.read(subject);
         let bounds = [(&self.low, Comparator::GreaterOrEqual), (&self.high, Comparator::LessOrEqual)];
         until(&bounds, Truth::False, |(bound, comparator)| {
-            let answer = compare(&self.term, term, *comparator, bound, bound.read(row));
+            let answer = compare(&self.term, term, *comparator, bound, bound.read(subject));
             answer.map_err(|mut error| {
                 error.operator = "BETWEEN";
                 error
@@ -125,8 +126,8 @@ impl Between {
 }
 
 impl SearchTest {
-    fn evaluate(&self, row: &Row<'_>) -> Answer {
-        let (left, right) = (self.term.read(row), self.sought.read(row));
+    fn evaluate(&self, subject: &Subject<'_>) -> Answer {
+        let (left, right) = (self.term.read(subject), self.sought.read(subject));
         if left.is_null() || right.is_null() {
             return Ok(Truth::Unknown);
         }
@@ -135,15 +136,15 @@ impl SearchTest {
         };
         let holds = match (self.search, left, right) {
             (Search::Contains, Datum::Array(Value::Array(elements)), sought) => {
-                elements.iter().any(|element| sought.equals(element.into()) == Some(true))
+                elements.iter().any(|element| sought.is_element(element))
             }
             (_, Datum::Text(text), Datum::Text(sought)) => match (self.search, &self.pattern) {
-                (Search::Contains, _) => text.contains(sought),
-                (Search::StartsWith, _) => text.starts_with(sought),
-                (Search::EndsWith, _) => text.ends_with(sought),
-                (Search::Like, Some(pattern)) => pattern.matches(text),
-                (Search::Like, None) => match Pattern::read(sought) {
-                    Ok(pattern) => pattern.matches(text),
+                (Search::Contains, _) => text.as_str().contains(sought.as_str()),
+                (Search::StartsWith, _) => text.as_str().starts_with(sought.as_str()),
+                (Search::EndsWith, _) => text.as_str().ends_with(sought.as_str()),
+                (Search::Like, Some(pattern)) => pattern.matches(text.as_str()),
+                (Search::Like, None) => match Pattern::read(sought.as_str()) {
+                    Ok(pattern) => pattern.matches(text.as_str()),
                     Err(_) => return failed(Reason::BadPattern),
                 },
             },
@@ -156,37 +157,37 @@ impl SearchTest {
 }
 
 impl ChangedValue {
-    fn evaluate_to(&self, row: &Row<'_>) -> Answer {
-        let applies = match row.kind {
+    fn evaluate_to(&self, subject: &Subject<'_>) -> Answer {
+        let applies = match subject.row.kind {
             EventKind::Created => true,
-            EventKind::Updated | EventKind::Custom => changed(&self.field, row),
+            EventKind::Updated | EventKind::Custom => changed(&self.field, subject),
             EventKind::Deleted => false,
         };
         if !applies {
             return Ok(Truth::False);
         }
-        self.equals("CHANGED_TO", find(&self.field, row).into(), row)
+        self.equals("CHANGED_TO", find(&self.field, subject).into(), subject)
     }
 
-    fn evaluate_from(&self, row: &Row<'_>) -> Answer {
-        let applies = match row.kind {
+    fn evaluate_from(&self, subject: &Subject<'_>) -> Answer {
+        let applies = match subject.row.kind {
             EventKind::Deleted => true,
-            EventKind::Updated | EventKind::Custom => changed(&self.field, row),
+            EventKind::Updated | EventKind::Custom => changed(&self.field, subject),
             EventKind::Created => false,
         };
         if !applies {
             return Ok(Truth::False);
         }
-        let Some(image) = row.image(Some(Image::Old)) else {
+        let Some(image) = subject.image(Some(Image::Old)) else {
             // The source named what changed and did not keep what it was.
             return Ok(Truth::Unknown);
         };
-        self.equals("CHANGED_FROM", walk(&self.field, image).into(), row)
+        self.equals("CHANGED_FROM", walk(&self.field, image).into(), subject)
     }
 
     /// Null is a value here: `CHANGED_TO(f, NULL)` means became null.
-    fn equals(&self, function: &'static str, actual: Datum<'_>, row: &Row<'_>) -> Answer {
-        let value = self.value.read(row);
+    fn equals(&self, function: &'static str, actual: Datum<'_>, subject: &Subject<'_>) -> Answer {
+        let value = self.value.read(subject);
         if actual.is_null() || value.is_null() {
             return Ok((actual.is_null() && value.is_null()).into());
         }
@@ -200,10 +201,13 @@ impl ChangedValue {
 }
 
 impl Term {
-    fn read<'a>(&'a self, row: &Row<'a>) -> Datum<'a> {
+    fn read<'a>(&'a self, subject: &Subject<'a>) -> Datum<'a> {
         match &self.source {
-            Source::Field(field) => find(field, row).into(),
-            Source::Text(text) => Datum::Text(text),
+            Source::Field(field) => find(field, subject).into(),
+            Source::Event(field) => {
+                subject.event_text(*field).map_or(Datum::Null, |text| Datum::Text(Text::of_row(text)))
+            }
+            Source::Text(text) => Datum::Text(text.borrow()),
             Source::Number(number) => Datum::Number(number.borrow()),
             Source::Boolean(boolean) => Datum::Boolean(*boolean),
             Source::Null => Datum::Null,
@@ -211,7 +215,7 @@ impl Term {
     }
 
     fn party(&self, datum: Datum<'_>) -> Party {
-        let is_literal = !matches!(self.source, Source::Field(_));
+        let is_literal = !matches!(self.source, Source::Field(_) | Source::Event(_));
         Party { text: self.to_string(), type_of: datum.type_of(), is_literal }
     }
 }
@@ -229,8 +233,8 @@ fn error(
 }
 
 /// The value of a field; `None` when the row has none, which is not the same as null.
-fn find<'a>(field: &Field, row: &Row<'a>) -> Option<&'a Value> {
-    walk(field, row.image(field.image)?)
+fn find<'a>(field: &Field, subject: &Subject<'a>) -> Option<&'a Value> {
+    walk(field, subject.image(field.image)?)
 }
 
 fn walk<'a>(field: &Field, image: &'a Value) -> Option<&'a Value> {
@@ -254,14 +258,14 @@ fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 /// Whether an update changed a field. A created or deleted row has no two images to differ.
-fn changed(field: &Field, row: &Row<'_>) -> bool {
-    match (row.kind, row.old) {
+fn changed(field: &Field, subject: &Subject<'_>) -> bool {
+    match (subject.row.kind, subject.row.old) {
         (EventKind::Created | EventKind::Deleted, _) => false,
         (EventKind::Updated | EventKind::Custom, Some(old)) if !field.steps.is_empty() => {
-            let (before, after) = (walk(field, old), walk(field, row.data));
+            let (before, after) = (walk(field, old), walk(field, subject.row.data));
             !number::same(before.unwrap_or(&Value::Null), after.unwrap_or(&Value::Null))
         }
         // Without the old image, only the names of the row's own fields are known to have changed.
-        (EventKind::Updated | EventKind::Custom, _) => row.changed.contains(&field.root.text),
+        (EventKind::Updated | EventKind::Custom, _) => subject.row.changed.contains(&field.root.text),
     }
 }

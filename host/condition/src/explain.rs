@@ -192,7 +192,7 @@ impl<'a> Place<'a> {
                 "an operator was expected here",
             )
             .help(format!("a field whose name has a `-` is written \"{subject}{word}\"")),
-            Rule::text | Rule::number | Rule::boolean | Rule::field => Diagnostic::error(
+            Rule::text | Rule::number | Rule::boolean | Rule::field | Rule::event_field => Diagnostic::error(
                 before.span.to(found.span),
                 format!("an operator is missing between `{subject}` and `{word}`"),
                 "how do they compare?",
@@ -227,6 +227,7 @@ impl<'a> Place<'a> {
         }
         match operand.rule {
             Rule::field => diagnostic.help(format!("compare it: {word} = TRUE when it is a boolean")),
+            Rule::event_field => diagnostic.help(format!("compare it: {word} = 'a text'")),
             _ => diagnostic.help("compare it with a field"),
         }
     }
@@ -365,5 +366,5 @@ const fn is_operator(rule: Rule) -> bool {
 }
 
 const fn is_value(rule: Rule) -> bool {
-    matches!(rule, Rule::text | Rule::number | Rule::boolean | Rule::field)
+    matches!(rule, Rule::text | Rule::number | Rule::boolean | Rule::field | Rule::event_field)
 }

@@ -1,7 +1,14 @@
 //! Words that no condition has: foreign operators, open quotes, malformed numbers, stray characters. Each is explained
 //! where it stands, before the structure is read.
 
-use crate::{diagnostic::Diagnostic, grammar::Rule, syntax::Span, tokens::Token};
+use aftercommit_core::nearest;
+
+use crate::{
+    diagnostic::Diagnostic,
+    grammar::Rule,
+    syntax::{EventField, Span},
+    tokens::Token,
+};
 
 /// The leftmost word that cannot be right.
 pub(crate) fn first(source: &str, tokens: &[Token]) -> Option<Diagnostic> {
@@ -9,7 +16,8 @@ pub(crate) fn first(source: &str, tokens: &[Token]) -> Option<Diagnostic> {
         let written = &source[token.span.range()];
         match token.rule {
             Rule::foreign_operator => Some(foreign_operator(token.span, written)),
-            Rule::image_alone => Some(image_alone(token.span, written)),
+            Rule::event_field => event_field(token.span, written),
+            Rule::prefix_alone => Some(prefix_alone(token.span, written)),
             Rule::unclosed_text => Some(unclosed_text(source, tokens, index)),
             Rule::unclosed_quoted => Some(unclosed_quoted(token.span)),
             Rule::empty_quoted => Some(empty_quoted(token.span)),
@@ -40,10 +48,40 @@ fn foreign_operator(span: Span, written: &str) -> Diagnostic {
     .help(format!("use `{meant}` instead of `{written}`"))
 }
 
-fn image_alone(span: Span, written: &str) -> Diagnostic {
-    let image = written.to_ascii_uppercase();
-    Diagnostic::error(span, format!("{image} is an image of the row and no value by itself"), "of which field?")
-        .help(format!("write {image}.name for a field of it; a field that is itself called {written} is written \"{written}\""))
+/// `EVENT.` is followed by exactly one of the names that an event has.
+fn event_field(span: Span, written: &str) -> Option<Diagnostic> {
+    let point = written.find('.')?;
+    let path = &written[point + 1..];
+    if EventField::named(path).is_some() {
+        return None;
+    }
+    let name_start = span.start + point + 1;
+    let name = path.split(['.', '[']).next().unwrap_or(path);
+    if EventField::named(name).is_some() {
+        let steps = Span { start: name_start + name.len(), end: span.end };
+        let message = format!("EVENT.{name} is text and has no parts");
+        return Some(Diagnostic::error(steps, message, "nothing to look into"));
+    }
+    let names = EventField::ALL.map(EventField::as_str);
+    let place = Span { start: name_start, end: span.end };
+    let diagnostic =
+        Diagnostic::error(place, format!("the event has no field {path}"), "not a field of EVENT");
+    Some(match nearest(path.trim_matches('"'), names) {
+        Some(meant) => diagnostic.help(format!("did you mean EVENT.{meant}?")),
+        None => diagnostic
+            .help(format!("EVENT has {}; a field of the row stands without EVENT", names.join(", "))),
+    })
+}
+
+fn prefix_alone(span: Span, written: &str) -> Diagnostic {
+    let prefix = written.to_ascii_uppercase();
+    let (what, example) = match prefix.as_str() {
+        "EVENT" => ("the event", "EVENT.actor for what the event knows"),
+        "OLD" => ("an image of the row", "OLD.name for a field of it"),
+        _ => ("an image of the row", "NEW.name for a field of it"),
+    };
+    Diagnostic::error(span, format!("{prefix} is {what} and no value by itself"), "of which field?")
+        .help(format!("write {example}; a field that is itself called {written} is written \"{written}\""))
 }
 
 fn unclosed_text(source: &str, tokens: &[Token], index: usize) -> Diagnostic {

@@ -8,7 +8,8 @@ use crate::{
     grammar::{Grammar, Rule},
     mistakes,
     syntax::{
-        Comparator, Expression, ExpressionKind, Field, Image, Name, Operand, OperandKind, Search, Span, Step,
+        Comparator, EventField, Expression, ExpressionKind, Field, Image, Name, Operand, OperandKind, Search,
+        Span, Step,
     },
     tokens::{self, Nesting},
 };
@@ -192,11 +193,19 @@ fn operand(pair: Pair<'_, Rule>) -> Operand {
             Rule::number => OperandKind::Number(value.as_str().to_owned()),
             Rule::boolean => OperandKind::Boolean(value.as_str().eq_ignore_ascii_case("true")),
             Rule::field => OperandKind::Field(field(value)),
+            Rule::event_field => event_field(value).map_or(OperandKind::Null, OperandKind::Event),
             _ => OperandKind::Null,
         },
         None => OperandKind::Null,
     };
     Operand { kind, span }
+}
+
+/// Always one that exists: `mistakes` refuses all others.
+fn event_field(pair: Pair<'_, Rule>) -> Option<EventField> {
+    pair.into_inner()
+        .find(|part| part.as_rule() == Rule::name)
+        .and_then(|name| EventField::named(name.as_str()))
 }
 
 fn field(pair: Pair<'_, Rule>) -> Field {

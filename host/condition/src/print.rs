@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use crate::{
     keywords::KEYWORDS,
-    syntax::{Expression, ExpressionKind, Field, Name, Operand, OperandKind, Step},
+    syntax::{EventField, Expression, ExpressionKind, Field, Name, Operand, OperandKind, Step},
 };
 
 impl fmt::Display for Expression {
@@ -87,7 +87,14 @@ impl fmt::Display for Operand {
             OperandKind::Boolean(value) => f.write_str(boolean(*value)),
             OperandKind::Null => f.write_str("NULL"),
             OperandKind::Field(field) => write!(f, "{field}"),
+            OperandKind::Event(field) => write!(f, "{field}"),
         }
+    }
+}
+
+impl fmt::Display for EventField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EVENT.{}", self.as_str())
     }
 }
 
@@ -96,7 +103,7 @@ impl fmt::Display for Field {
         if let Some(image) = self.image {
             write!(f, "{}.", image.as_str())?;
         }
-        let reserved = is_reserved(&self.root.text);
+        let reserved = self.image.is_none() && is_reserved(&self.root.text);
         name(f, &self.root, reserved)?;
         for step in &self.steps {
             match step {
@@ -135,7 +142,7 @@ pub(crate) const fn boolean(value: bool) -> &'static str {
 
 /// Whether a field of this name must be quoted because the language uses the word itself.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    KEYWORDS.iter().chain(&["OLD", "NEW"]).any(|keyword| keyword.eq_ignore_ascii_case(name))
+    KEYWORDS.iter().chain(&["OLD", "NEW", "EVENT"]).any(|keyword| keyword.eq_ignore_ascii_case(name))
 }
 
 /// Whether the grammar reads `name` as one word.

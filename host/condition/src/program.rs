@@ -8,7 +8,8 @@ use aftercommit_core::number::Decimal;
 use crate::{
     like::Pattern,
     print,
-    syntax::{Comparator, Field, Search, Span},
+    syntax::{Comparator, EventField, Field, Search, Span},
+    text::Text,
 };
 
 /// A condition, or a part of one.
@@ -76,10 +77,35 @@ pub(crate) struct Term {
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Field(Field),
-    Text(Box<str>),
+    Event(EventField),
+    Text(Text<Box<str>>),
     Number(Decimal<Box<str>>),
     Boolean(bool),
     Null,
+}
+
+impl Term {
+    /// Whether its value is a time that has to be written as text first.
+    pub(crate) const fn is_occurred_at(&self) -> bool {
+        matches!(self.source, Source::Event(EventField::OccurredAt))
+    }
+}
+
+impl Test {
+    /// Whether a term of it is `EVENT.occurred_at`.
+    pub(crate) fn reads_occurred_at(&self) -> bool {
+        match self {
+            Self::AnyOf(parts) | Self::AllOf(parts) => parts.iter().any(Self::reads_occurred_at),
+            Self::Not(inner) => inner.reads_occurred_at(),
+            Self::Compare(test) => test.left.is_occurred_at() || test.right.is_occurred_at(),
+            Self::OneOf(test) => test.term.is_occurred_at() || test.list.iter().any(Term::is_occurred_at),
+            Self::Between(test) => [&test.term, &test.low, &test.high].into_iter().any(Term::is_occurred_at),
+            Self::Search(test) => test.term.is_occurred_at() || test.sought.is_occurred_at(),
+            Self::IsNull(term) => term.is_occurred_at(),
+            Self::ChangedTo(test) | Self::ChangedFrom(test) => test.value.is_occurred_at(),
+            Self::Changed(_) | Self::HasField(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Term {
@@ -87,7 +113,8 @@ impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             Source::Field(field) => field.fmt(f),
-            Source::Text(text) => print::quoted(f, text, '\''),
+            Source::Event(field) => field.fmt(f),
+            Source::Text(text) => print::quoted(f, text.as_str(), '\''),
             Source::Number(number) => f.write_str(number.text()),
             Source::Boolean(boolean) => f.write_str(print::boolean(*boolean)),
             Source::Null => f.write_str("NULL"),

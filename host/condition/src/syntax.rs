@@ -201,6 +201,8 @@ pub enum OperandKind {
     Null,
     /// The value of a field.
     Field(Field),
+    /// `EVENT.actor`: what the event knows beside the row.
+    Event(EventField),
 }
 
 /// A field: a name and the way from there into its value.
@@ -212,6 +214,58 @@ pub struct Field {
     pub root: Name,
     /// The way into its value.
     pub steps: Vec<Step>,
+}
+
+/// What an event knows beside the row: texts, of which some may be absent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EventField {
+    /// `EVENT.actor`: who made the change.
+    Actor,
+    /// `EVENT.tenant_id`
+    TenantId,
+    /// `EVENT.traceparent`: W3C Trace Context.
+    Traceparent,
+    /// `EVENT.entity_type`
+    EntityType,
+    /// `EVENT.entity_id`: the key as text.
+    EntityId,
+    /// `EVENT.event_kind`: `created`, `updated`, `deleted` or `custom`.
+    EventKind,
+    /// `EVENT.occurred_at`: RFC 3339, in UTC.
+    OccurredAt,
+}
+
+impl EventField {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Actor,
+        Self::TenantId,
+        Self::Traceparent,
+        Self::EntityType,
+        Self::EntityId,
+        Self::EventKind,
+        Self::OccurredAt,
+    ];
+
+    /// The name after `EVENT.`, which is the name in the event's JSON too.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Actor => "actor",
+            Self::TenantId => "tenant_id",
+            Self::Traceparent => "traceparent",
+            Self::EntityType => "entity_type",
+            Self::EntityId => "entity_id",
+            Self::EventKind => "event_kind",
+            Self::OccurredAt => "occurred_at",
+        }
+    }
+
+    /// Finds a field by its name, which is case-sensitive as all names of fields.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.as_str() == name)
+    }
 }
 
 /// The two images of a row.

@@ -5,6 +5,8 @@ use std::{cmp::Ordering, fmt};
 use aftercommit_core::number::{self, Decimal};
 use serde_json::Value;
 
+use crate::text::Text;
+
 /// The types of JSON, as far as conditions tell them apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Type {
@@ -42,7 +44,7 @@ pub(crate) enum Datum<'a> {
     Null,
     Boolean(bool),
     Number(Decimal<&'a str>),
-    Text(&'a str),
+    Text(Text<&'a str>),
     Array(&'a Value),
     Object(&'a Value),
 }
@@ -53,7 +55,7 @@ impl<'a> From<&'a Value> for Datum<'a> {
             Value::Null => Self::Null,
             Value::Bool(boolean) => Self::Boolean(*boolean),
             Value::Number(number) => Self::Number(Decimal::new(number.as_str())),
-            Value::String(text) => Self::Text(text),
+            Value::String(text) => Self::Text(Text::of_row(text)),
             Value::Array(_) => Self::Array(value),
             Value::Object(_) => Self::Object(value),
         }
@@ -88,7 +90,7 @@ impl Datum<'_> {
             (Self::Null, Self::Null) => Some(true),
             (Self::Boolean(left), Self::Boolean(right)) => Some(left == right),
             (Self::Number(left), Self::Number(right)) => Some(left.compare(&right) == Ordering::Equal),
-            (Self::Text(left), Self::Text(right)) => Some(left == right),
+            (Self::Text(left), Self::Text(right)) => Some(left.equals(right)),
             (Self::Array(left), Self::Array(right)) | (Self::Object(left), Self::Object(right)) => {
                 Some(number::same(left, right))
             }
@@ -96,12 +98,19 @@ impl Datum<'_> {
         }
     }
 
-    /// Which is greater: numbers by value, texts by code point. `None` for all other types, and for different ones.
+    /// Whether an array's element is what is looked for. Texts are the same letter by letter only.
+    pub(crate) fn is_element(self, element: &Value) -> bool {
+        match (self, element) {
+            (Self::Text(text), Value::String(element)) => text.as_str() == element,
+            _ => self.equals(element.into()) == Some(true),
+        }
+    }
+
+    /// Which is greater: numbers by value, texts by code point or as instants. `None` for all other types, and for different ones.
     pub(crate) fn order(self, other: Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Number(left), Self::Number(right)) => Some(left.compare(&right)),
-            // The bytes of UTF-8 order as the code points do.
-            (Self::Text(left), Self::Text(right)) => Some(left.cmp(right)),
+            (Self::Text(left), Self::Text(right)) => Some(left.order(right)),
             _ => None,
         }
     }

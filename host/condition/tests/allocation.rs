@@ -41,7 +41,8 @@ fn evaluation_does_not_allocate() {
         "items": [{"sku": "a-1"}], "long": 1,
     });
     let old = json!({"total": 90, "status": "new", "customer": {"address": {"city": "Paris"}}});
-    let event = EntityEvent::new(EventKind::Updated, "Order", 1, data).with_old(old);
+    let mut event = EntityEvent::new(EventKind::Updated, "Order", 1, data).with_old(old);
+    event.actor = Some("ada".to_owned());
     let row = Row::from(&event);
     for text in [
         "total > 100 AND status = 'pending'",
@@ -49,6 +50,8 @@ fn evaluation_does_not_allocate() {
         "CHANGED_TO(status, 'pending') AND CHANGED_FROM(total, 90) AND CHANGED(customer.address.city)",
         "NOT (customer.address.city IN ('Rome', 'Oslo')) AND OLD.total < NEW.total",
         "status LIKE '%end_ng' AND status CONTAINS 'end' AND tags CONTAINS 'b' AND items[0].sku STARTS_WITH 'a'",
+        "EVENT.actor = 'ada' AND EVENT.tenant_id IS NULL AND EVENT.occurred_at > '2026' AND EVENT.entity_id = '1'",
+        "EVENT.occurred_at > '2001-01-01T00:00:00.123456789012345+01:00' AND EVENT.occurred_at != '2001-01-01T00:00:00Z'",
         "total BETWEEN 100 AND 200 AND HAS_FIELD(tags) AND missing IS NULL AND status ENDS_WITH 'ing'",
     ] {
         let condition = Condition::parse(text).unwrap();

@@ -52,6 +52,13 @@ fn words_that_no_condition_has() {
         "{{status}} = 'a'",
         "total > 5;",
         "OLD = 5",
+        "event = 5",
+        "EVENT.acter = 'ada'",
+        "status = 'a' AND event.user = 'ada'",
+        "EVENT.\"actor\" = 'ada'",
+        "EVENT.actor.name = 'ada'",
+        "EVENT.actor[0] = 'ada'",
+        "EVENT.[0] = 'ada'",
         "total > $1",
         "total > 5 \u{7}",
     ];
@@ -65,6 +72,8 @@ fn good_words_in_a_wrong_order() {
         "  \n ",
         "total",
         "TRUE",
+        "EVENT.actor",
+        "EVENT.actor 5",
         "CHANGED",
         "total >",
         "total > AND a = 1",
@@ -133,6 +142,8 @@ fn functions_and_their_arguments() {
         "HAS_FIELD('email')",
         "CHANGED(5)",
         "CHANGED(OLD.status)",
+        "CHANGED(EVENT.actor)",
+        "HAS_FIELD(event.actor)",
         "CHANGED_TO(status, \"shipped\")",
     ];
     insta::assert_snapshot!(report(&texts, refused));
@@ -152,6 +163,8 @@ fn values_that_never_compare() {
         "status LIKE 'a\\'",
         "status = \"paid\"",
         "status IN ('a', \"b\")",
+        "EVENT.actor = 5",
+        "EVENT.entity_id IN ('1', 2)",
     ];
     insta::assert_snapshot!(report(&texts, refused));
 }

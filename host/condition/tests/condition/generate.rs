@@ -1,7 +1,8 @@
 //! Random conditions and rows.
 
 use aftercommit_condition::syntax::{
-    Comparator, Expression, ExpressionKind, Field, Image, Name, Operand, OperandKind, Search, Span, Step,
+    Comparator, EventField, Expression, ExpressionKind, Field, Image, Name, Operand, OperandKind, Search,
+    Span, Step,
 };
 use aftercommit_core::{EntityEvent, EventKind};
 use proptest::{prelude::*, sample::select};
@@ -104,7 +105,8 @@ pub(crate) fn any_tree() -> BoxedStrategy<Expression> {
         prop_oneof![
             ("f[a-zä0-9_$]{0,5}", any::<bool>()).prop_map(|(text, quoted)| Name { text, quoted }),
             ".{1,6}".prop_map(|text| Name { text, quoted: true }),
-            select(&["in", "OLD", "Null"]).prop_map(|text| Name { text: text.to_owned(), quoted: true }),
+            select(&["in", "OLD", "Null", "event"])
+                .prop_map(|text| Name { text: text.to_owned(), quoted: true }),
         ]
     };
     let step = prop_oneof![
@@ -122,6 +124,7 @@ pub(crate) fn any_tree() -> BoxedStrategy<Expression> {
         any::<bool>().prop_map(|boolean| operand(OperandKind::Boolean(boolean))),
         Just(operand(OperandKind::Null)),
         field.clone().prop_map(|field| operand(OperandKind::Field(field))),
+        select(&EventField::ALL).prop_map(|field| operand(OperandKind::Event(field))),
     ]
     .boxed();
     let values = prop::collection::vec(value.clone(), 1..4).boxed();
@@ -142,7 +145,8 @@ pub(crate) fn sound_tree() -> BoxedStrategy<Expression> {
     let field = (image(), root, steps).prop_map(|(image, root, steps)| Field { image, root, steps }).boxed();
     let field_operand = field.clone().prop_map(|field| operand(OperandKind::Field(field))).boxed();
     let number = number_operand(select(&NUMBERS).prop_map(str::to_owned));
-    let text = text_operand("[ab%_]{0,3}");
+    let text = prop_oneof![4 => text_operand("[ab%_]{0,3}"), 1 => text_operand(time())].boxed();
+    let event = select(&EventField::ALL).prop_map(|field| operand(OperandKind::Event(field))).boxed();
     let null = Just(operand(OperandKind::Null)).boxed();
     let list = |literal: &BoxedStrategy<Operand>| {
         prop::collection::vec(
@@ -150,10 +154,17 @@ pub(crate) fn sound_tree() -> BoxedStrategy<Expression> {
             1..4,
         )
     };
-    let values = prop_oneof![list(&number), list(&text)].boxed();
-    let value = prop_oneof![3 => number, 3 => text.clone(), 1 => null, 3 => field_operand.clone()].boxed();
+    let values = prop_oneof![list(&number), list(&text), list(&event)].boxed();
+    let value =
+        prop_oneof![3 => number, 3 => text.clone(), 1 => null, 3 => field_operand.clone(), 1 => event]
+            .boxed();
     let pattern = prop_oneof![3 => text, 1 => field_operand].boxed();
     Leaves { field, value, values, pattern }.tree()
+}
+
+/// Few enough to meet each other, in forms of their own.
+fn time() -> impl Strategy<Value = String> {
+    "2026-02-01T0[1-3]:00:00(Z|\\+00:00|\\+01:00|-01:00)"
 }
 
 fn number() -> impl Strategy<Value = Value> {
@@ -161,7 +172,7 @@ fn number() -> impl Strategy<Value = Value> {
 }
 
 fn text() -> impl Strategy<Value = Value> {
-    "[ab%_\\\\]{0,4}".prop_map(Value::String)
+    prop_oneof![4 => "[ab%_\\\\]{0,4}", 1 => time()].prop_map(Value::String)
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
@@ -197,8 +208,10 @@ fn image_of_row() -> impl Strategy<Value = Value> {
 
 /// An event of any kind; an update keeps its old image, or only the names of what changed.
 pub(crate) fn event() -> impl Strategy<Value = EntityEvent> {
-    (select(&EventKind::ALL), image_of_row(), image_of_row(), any::<[bool; 7]>(), any::<bool>()).prop_map(
-        |(kind, mut data, old, kept, keeps_old)| {
+    let who = || prop::option::of(prop_oneof![Just("created".to_owned()), "[ab%_\\\\]{0,4}"]);
+    let images = (select(&EventKind::ALL), image_of_row(), image_of_row(), any::<[bool; 7]>(), any::<bool>());
+    (images, [who(), who(), who()]).prop_map(
+        |((kind, mut data, old, kept, keeps_old), [actor, tenant_id, traceparent])| {
             // Some fields stay what they were.
             for (name, kept) in ["n", "m", "t", "u", "l", "o", "x"].into_iter().zip(kept) {
                 if let (true, Some(value), Some(row)) = (kept, old.get(name), data.as_object_mut()) {
@@ -206,6 +219,7 @@ pub(crate) fn event() -> impl Strategy<Value = EntityEvent> {
                 }
             }
             let mut event = EntityEvent::new(kind, "Thing", 1, data);
+            (event.actor, event.tenant_id, event.traceparent) = (actor, tenant_id, traceparent);
             if matches!(kind, EventKind::Updated | EventKind::Custom) {
                 event = event.with_old(old);
                 if !keeps_old {

@@ -87,13 +87,15 @@ fn the_longest_texts_are_read() {
 }
 
 /// Words of the language and of its neighbours.
-const SOUP: [&str; 46] = [
+const SOUP: [&str; 48] = [
     "a",
     "b.c",
     "items[0].sku",
     "OLD.a",
     "NEW.",
     "OLD",
+    "EVENT.actor",
+    "event.",
     "\"odd\"",
     "\"",
     "'text'",

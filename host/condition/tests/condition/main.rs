@@ -10,3 +10,4 @@ mod page;
 mod reference;
 mod roundtrip;
 mod semantics;
+mod sql;

