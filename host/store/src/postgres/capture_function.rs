@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     capture_table::{Relation, Table},
     connection::identifier,
+    predicate::Predicates,
     session::Session,
     statement::statements,
 };
@@ -26,8 +27,10 @@ statements! {
     /// What the function says of the chosen columns, of the row after the change and of the one before. Two values of a
     /// loose type can have different texts and be the same: 1 and 1.00.
     DESCRIBE_ROWS = "-- describe_rows
-SELECT string_agg(n.has_type, ' AND ' ORDER BY n.place) AS new_has_types,
-       string_agg(o.has_type, ' AND ' ORDER BY n.place) AS old_has_types,
+SELECT (SELECT string_agg(g.has_type, ' AND ' ORDER BY g.place) FROM observer_columns($1, 'NEW', 'OLD') AS g
+        WHERE g.name = ANY ($4)) AS new_has_types,
+       (SELECT string_agg(g.has_type, ' AND ' ORDER BY g.place) FROM observer_columns($1, 'OLD', 'NEW') AS g
+        WHERE g.name = ANY ($4)) AS old_has_types,
        string_agg(n.size, ' OPERATOR(pg_catalog.+) ' ORDER BY n.place) AS new_sizes,
        string_agg(o.size, ' OPERATOR(pg_catalog.+) ' ORDER BY n.place) AS old_sizes,
        string_agg(format('(%s) OPERATOR(pg_catalog.<>) (%s)', n.value, o.value), ' OR ' ORDER BY n.place)
@@ -65,14 +68,14 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Of these columns, with this key.
+    /// Of these columns, with this key. `guarded`: columns whose types are compared before anything is read.
     pub(super) async fn describe(
         session: &mut Session<'_>,
         table: &Table,
-        columns: &[String],
+        (columns, guarded): (&[String], &[String]),
         key: &[String],
     ) -> Result<Self> {
-        let call = DESCRIBE_ROWS.call().bind(table.oid).bind(columns).bind(key);
+        let call = DESCRIBE_ROWS.call().bind(table.oid).bind(columns).bind(key).bind(guarded);
         let Some(record) = call.optional(session).await? else {
             return Err(StoreError::Refused(format!("the table `{}` is gone", table.relation.shown)));
         };
@@ -94,14 +97,12 @@ impl Rows {
             settings: record.get("settings")?,
         })
     }
-}
-
-/// For which changes an event is made: SQL conditions that are true for them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Predicates {
-    pub(super) created: String,
-    pub(super) updated: String,
-    pub(super) deleted: String,
+    /// Has the function set these as well.
+    pub(super) fn set(&mut self, settings: &[&str]) {
+        self.settings.extend(settings.iter().map(|&setting| setting.to_owned()));
+        self.settings.sort_unstable();
+        self.settings.dedup();
+    }
 }
 
 /// The function of one captured table.
@@ -224,7 +225,7 @@ END
     /// The image of a row that came or went.
     fn fast_way(&self, row: &Row, image: &str, kind: &str, id: &str) -> String {
         let wanted = self.predicate(kind).map_or_else(String::new, |predicate| {
-            format!("\n                IF NOT coalesce({predicate}, false) THEN\n                    RETURN NULL;\n                END IF;")
+            format!("\n                IF NOT ({predicate}) THEN\n                    RETURN NULL;\n                END IF;")
         });
         let key = row.key.as_deref().unwrap_or("NULL");
         format!(
@@ -257,12 +258,12 @@ END
             (Some(updated), Some(created), Some(deleted)) => format!(
                 "
                 IF coalesce(id OPERATOR(pg_catalog.=) old_id, id IS NULL AND old_id IS NULL) THEN
-                    IF NOT coalesce({updated}, false) THEN
+                    IF NOT ({updated}) THEN
                         RETURN NULL;
                     END IF;
                 ELSE
-                    creates := coalesce({created}, false);
-                    deletes := coalesce({deleted}, false);
+                    creates := {created};
+                    deletes := {deleted};
                 END IF;"
             ),
             _ => String::new(),

@@ -266,6 +266,13 @@ async fn write(
             capture.table, capture.entity_type
         )));
     }
+    if !table.virtual_columns.is_empty() {
+        tracing::warn!(
+            table = capture.table,
+            columns = table.virtual_columns.join(", "),
+            "columns that are computed when they are read are not captured: triggers do not see them"
+        );
+    }
     let changing = table.changing_triggers(session).await?;
     let is_ordered = capture.change_log.is_none() && !changing.is_empty();
     if let Some(first) = changing.iter().find(|trigger| trigger.is_first) {
@@ -353,10 +360,18 @@ async fn generated(
         return Ok(log.create());
     }
     let columns = chosen_now(table, capture)?;
-    let rows = Rows::describe(session, table, &columns, &capture.key).await?;
+    // A condition can name columns that are not captured: their types are compared as well.
+    let guarded = if capture.condition.is_some() { &table.columns } else { &columns };
+    let mut rows = Rows::describe(session, table, (&columns, guarded), &capture.key).await?;
     let predicates = match &capture.condition {
         None => None,
-        Some(condition) => Some(predicate::compile(session, table, capture, condition).await?),
+        Some(condition) => {
+            let compiled =
+                predicate::compile(session, table, (&capture.entity_type, &capture.key), condition, "at")
+                    .await?;
+            rows.set(&compiled.1);
+            Some(compiled.0)
+        }
     };
     let function = CaptureFunction {
         schema,

@@ -135,6 +135,7 @@ impl std::fmt::Debug for PostgresStore {
 #[doc(hidden)]
 pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
+        backfill::STATEMENTS,
         captures::STATEMENTS,
         capture_drift::STATEMENTS,
         capture_function::STATEMENTS,
@@ -156,6 +157,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         hosts::STATEMENTS,
         intake::STATEMENTS,
         locks::STATEMENTS,
+        predicate::STATEMENTS,
         quarantine::STATEMENTS,
         retention::STATEMENTS,
         rights::STATEMENTS,

@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
-use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, postgres::PgRow};
 use tokio::time::{error::Elapsed, timeout};
 
 use super::{
@@ -83,6 +83,14 @@ impl Session<'_> {
     /// The text with characters replaced that the database can not store.
     pub(super) fn storable(&self, text: &str) -> String {
         self.pool.encoding().storable(text)
+    }
+
+    /// Runs a statement that was put together by this program, and reads its rows. Names and values in it are quoted.
+    pub(super) async fn query(&mut self, name: &'static str, statement: String) -> Result<Vec<PgRow>> {
+        let patience = self.patience;
+        let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+        let answer = timeout(patience, query.fetch_all(self.asks())).await;
+        self.answered(answer).map_err(|error| failure::of_step(name, &error))
     }
 
     /// How long to wait for each answer.

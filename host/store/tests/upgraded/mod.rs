@@ -69,7 +69,8 @@ pub(crate) async fn take_all(database: &dyn TestDatabase) -> Vec<EntityEvent> {
     let stores = [database.store(), database.second_store().await];
     let hosts = [HostId::random(), HostId::random()];
     for (store, host) in stores.iter().zip(hosts).cycle() {
-        let request = TakeRequest { host, limit: 4, own: 0, now: later() };
+        let request =
+            TakeRequest { host, limit: 4, max_bytes: usize::MAX, own: 0, own_bytes: 0, now: later() };
         store.take(request, Arc::clone(&seen) as Arc<dyn Plan>).await.unwrap();
         if store.inbox_len().await.unwrap() == 0 {
             break;
@@ -200,7 +201,7 @@ pub(crate) async fn deliveries_go_on(database: &dyn TestDatabase) {
     let freed = store.take_over(later(), Duration::from_secs(30)).await.unwrap();
     assert_eq!((freed.hosts.len(), freed.deliveries), (1, 2));
     let claim = async || {
-        let claimed = store.claim(host, 100, &[], later()).await.unwrap();
+        let claimed = store.claim(host, 100, usize::MAX, &[], later()).await.unwrap();
         let mut lines: Vec<_> =
             claimed.iter().map(|delivery| format!("{} {}", delivery.observer, delivery.attempt)).collect();
         lines.sort();
