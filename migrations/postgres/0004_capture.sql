@@ -15,8 +15,8 @@ SET LOCAL lock_timeout = '5s';
 -- A row of its own is a change: its image, or the problem that kept the trigger from making one. A row with a seq and nothing
 -- else points at an event of observer_events, to have it matched again.
 --
--- Rows are taken in the order of (place, seq). Both are the same number for most; of a statement whose rows can change
--- each other by triggers, all have the place of the first.
+-- Rows are taken in the order of (place, seq). Of most rows the place is their number and the seq is 0; of a statement whose rows
+-- can change each other by triggers, all have the place of the first, and a number of their own in seq.
 ALTER TABLE observer_inbox
     ADD COLUMN place       bigint NOT NULL DEFAULT 0,
     ADD COLUMN id          uuid,                   -- of an emitted event; null: made of occurred_at and seq
@@ -111,31 +111,28 @@ BEGIN
     RETURN base;
 END $$;
 
--- An SQL expression that joins texts. A function takes a hundred arguments.
-CREATE FUNCTION observer_concat(parts text[]) RETURNS text
+-- An SQL expression for the text of a JSON object, from the names of its fields and the expressions of their values. A function
+-- takes a hundred arguments: a larger object is put together of several.
+CREATE FUNCTION observer_object(names text[], "values" text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    several  CONSTANT integer := 50;
+    fields   text;
+    whole    text;
 BEGIN
-    IF cardinality(parts) > 90 THEN
-        parts := ARRAY(SELECT @schema@.observer_concat(array_agg(p ORDER BY n))
-                       FROM unnest(parts) WITH ORDINALITY AS u (p, n) GROUP BY (n - 1) / 90 ORDER BY min(n));
-        RETURN @schema@.observer_concat(parts);
-    END IF;
-    RETURN format('pg_catalog.concat(%s)', array_to_string(parts, ', '));
+    FOR n IN 0 .. greatest(cardinality(names) - 1, 0) / several LOOP
+        SELECT string_agg(format('%L, %s', name, value), ', ' ORDER BY place) INTO fields
+        FROM unnest(names, "values") WITH ORDINALITY AS f (name, value, place)
+        WHERE place > n * several AND place <= (n + 1) * several;
+        whole := CASE WHEN n = 0 THEN format('pg_catalog.json_build_object(%s)', fields)
+                      ELSE format('pg_catalog.concat(pg_catalog.left(%s::pg_catalog.text, -1), '', '', '
+                                  'pg_catalog.substr(pg_catalog.json_build_object(%s)::pg_catalog.text, 2))', whole, fields) END;
+    END LOOP;
+    RETURN whole;
 END $$;
 
--- An SQL expression for the text of a JSON object, from the names of its fields and the expressions of their values.
-CREATE FUNCTION observer_object(names text[], "values" text[]) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT @schema@.observer_concat(ARRAY[$q$'{'$q$]
-        || coalesce(array_agg(part ORDER BY n, half) FILTER (WHERE n IS NOT NULL), '{}') || ARRAY[$q$'}'$q$])
-    FROM unnest(names, "values") WITH ORDINALITY AS f (name, value, n)
-         CROSS JOIN LATERAL (VALUES
-             (1, quote_literal(CASE WHEN n > 1 THEN ',' ELSE '' END || to_json(name)::text || ':')), (2, value)
-         ) AS h (half, part)
-$$;
-
--- An SQL expression for the JSON text of a value; 'null' for null. Values of types that are not PostgreSQL's own are written
--- by the output function of their type, never by a cast, which any owner of a type can make.
+-- An SQL expression for what of a value goes into JSON. Values of types that are not PostgreSQL's own are written by the output
+-- function of their type, never by a cast, which any owner of a type can make.
 CREATE FUNCTION observer_value(type oid, value text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -147,39 +144,32 @@ DECLARE
 BEGIN
     SELECT * INTO t FROM pg_type WHERE oid = base;
     element := CASE WHEN t.typcategory = 'A' AND t.typlen = -1 THEN @schema@.observer_base_type(t.typelem) ELSE 0 END;
-    IF base IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'json'::regtype, 'jsonb'::regtype) THEN
-        RETURN format('coalesce(%s::pg_catalog.text, ''null'')', value);
-    ELSIF base = 'bool'::regtype THEN
-        RETURN format('CASE WHEN %s THEN ''true'' WHEN NOT %s THEN ''false'' ELSE ''null'' END', value, value);
-    ELSIF base = 'bpchar'::regtype THEN
+    IF base = 'bpchar'::regtype THEN
         -- Its trailing blanks mean nothing, and the cast to text leaves them out.
-        RETURN format('coalesce(pg_catalog.to_json(%s::pg_catalog.text)::pg_catalog.text, ''null'')', value);
+        RETURN format('%s::pg_catalog.text', value);
     ELSIF base = 'timestamptz'::regtype THEN
         -- In UTC whatever the session's time zone.
-        RETURN replace($sql$CASE WHEN VALUE IS NULL THEN 'null'
-            WHEN NOT pg_catalog.isfinite(VALUE) THEN pg_catalog.to_json(VALUE)::pg_catalog.text
+        RETURN replace($sql$CASE WHEN NOT pg_catalog.isfinite(VALUE) THEN pg_catalog.to_json(VALUE) OPERATOR(pg_catalog.#>>) '{}'::pg_catalog.text[]
             WHEN VALUE OPERATOR(pg_catalog.<) '0001-01-01 00:00:00+00'::pg_catalog.timestamptz
-            THEN pg_catalog.replace(pg_catalog.to_json(pg_catalog.timezone('00:00:00'::pg_catalog.interval, VALUE))::pg_catalog.text, ' BC', '+00:00 BC')
-            ELSE pg_catalog.concat(pg_catalog.rtrim(pg_catalog.to_json(pg_catalog.timezone('00:00:00'::pg_catalog.interval, VALUE))::pg_catalog.text, '"'), '+00:00"') END$sql$,
+            THEN pg_catalog.replace(pg_catalog.btrim(pg_catalog.to_json(pg_catalog.timezone('00:00:00'::pg_catalog.interval, VALUE))::pg_catalog.text, '"'), ' BC', '+00:00 BC')
+            WHEN VALUE IS NOT NULL
+            THEN pg_catalog.concat(pg_catalog.btrim(pg_catalog.to_json(pg_catalog.timezone('00:00:00'::pg_catalog.interval, VALUE))::pg_catalog.text, '"'), '+00:00') END$sql$,
             'VALUE', value);
     ELSIF base = 'bytea'::regtype THEN
-        RETURN format($sql$CASE WHEN %s IS NULL THEN 'null' ELSE pg_catalog.concat(E'"\\\\x', pg_catalog.encode(%s, 'hex'), '"') END$sql$,
-                      value, value);
+        RETURN format($sql$CASE WHEN %s IS NOT NULL THEN pg_catalog.concat(E'\\x', pg_catalog.encode(%s, 'hex')) END$sql$, value, value);
     ELSIF element = 'bpchar'::regtype THEN
-        RETURN format('coalesce(pg_catalog.to_json(%s::pg_catalog.text[])::pg_catalog.text, ''null'')', value);
+        RETURN format('%s::pg_catalog.text[]', value);
     ELSIF base < pg_own OR element > 0 AND element < pg_own THEN
-        RETURN format('coalesce(pg_catalog.to_json(%s)::pg_catalog.text, ''null'')', value);
+        RETURN value;
     ELSIF element > 0 AND (SELECT typdelim FROM pg_type WHERE oid = t.typelem) = ',' THEN
-        RETURN format('CASE WHEN %s IS NULL THEN ''null'' ELSE '
-                      'pg_catalog.to_json(pg_catalog.concat(%s)::pg_catalog.text[])::pg_catalog.text END', value, value);
+        RETURN format('CASE WHEN %s IS NOT NULL THEN pg_catalog.concat(%s)::pg_catalog.text[] END', value, value);
     ELSIF t.typtype = 'c' THEN
         SELECT @schema@.observer_object(array_agg(a.name::text ORDER BY a.place),
                    array_agg(@schema@.observer_value(a.type, format('(%s).%I', value, a.name)) ORDER BY a.place))
             INTO fields FROM @schema@.observer_attributes(t.typrelid) AS a;
-        RETURN format('CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 1 THEN ''null'' ELSE %s END', value, fields);
+        RETURN format('CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 0 THEN (%s)::pg_catalog.json END', value, fields);
     END IF;
-    RETURN format('CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 1 THEN ''null'' '
-                  'ELSE pg_catalog.to_json(pg_catalog.concat(%s))::pg_catalog.text END', value, value);
+    RETURN format('CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.concat(%s) END', value, value);
 END $$;
 
 -- The columns of a table or the fields of a composite type, in order. A virtual generated column has no value in a trigger.
@@ -256,7 +246,7 @@ BEGIN
     ELSIF base IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) THEN
         part := format('%s::pg_catalog.text', value);
     ELSE
-        part := format('((%s)::pg_catalog.json OPERATOR(pg_catalog.#>>) ''{}''::pg_catalog.text[])',
+        part := format('(pg_catalog.to_json(%s) OPERATOR(pg_catalog.#>>) ''{}''::pg_catalog.text[])',
                        @schema@.observer_value(type, value));
     END IF;
     IF is_one_of_several THEN
@@ -333,7 +323,7 @@ SET intervalstyle = 'postgres' SET lc_monetary = 'C' SET quote_all_identifiers =
 DECLARE
     image text;
 BEGIN
-    EXECUTE 'SELECT ' || @schema@.observer_image_expression(relation, '($1)', names) INTO image USING changed;
+    EXECUTE 'SELECT (' || @schema@.observer_image_expression(relation, '($1)', names) || ')::text' INTO image USING changed;
     RETURN image;
 END $$;
 

@@ -245,12 +245,12 @@ async fn statement(
         "WITH page AS MATERIALIZED (
     SELECT new.* FROM {from} AS new WHERE {after} AND {present} ORDER BY {order} FETCH FIRST {rows} ROWS WITH TIES FOR SHARE
 ), events AS MATERIALIZED (
-    SELECT {key} AS id, {image} AS image, ARRAY[{texts}] AS key, row_number() OVER (ORDER BY {order}) AS n, {wanted} AS is_wanted
+    SELECT {key} AS id, ({image})::pg_catalog.text AS image, ARRAY[{texts}] AS key, row_number() OVER (ORDER BY {order}) AS n, {wanted} AS is_wanted
     FROM page AS new
 ), made AS (
     INSERT INTO {schema}.observer_inbox
         (place, seq, entity_type, entity_id, event_kind, occurred_at, data, tenant_id, actor, traceparent)
-    SELECT seq, seq, {entity_type}, id, {kind}, clock_timestamp(), image, {tenant}, NULL, NULL
+    SELECT seq, 0, {entity_type}, id, {kind}, clock_timestamp(), image, {tenant}, NULL, NULL
     FROM (SELECT e.*, nextval('{sequence}') AS seq FROM (SELECT * FROM events WHERE is_wanted ORDER BY n) AS e) AS numbered
     RETURNING seq
 ), rung AS (

@@ -112,7 +112,10 @@ impl<'a> ChangeLogFunction<'a> {
         // JSON's null is no image.
         self.column(field).map_or_else(
             || "NULL".to_owned(),
-            |column| format!("CASE WHEN {0} OPERATOR(pg_catalog.<>) 'null' THEN {0} END", column.value),
+            |column| {
+                let text = format!("({})::pg_catalog.text", column.value);
+                format!("CASE WHEN {text} OPERATOR(pg_catalog.<>) 'null' THEN {text} END")
+            },
         )
     }
 
@@ -219,7 +222,7 @@ BEGIN
     seq := pg_catalog.nextval({sequence}::pg_catalog.regclass);
     INSERT INTO {schema}.observer_inbox
         (place, seq, entity_type, entity_id, event_kind, occurred_at, data, old, problem, tenant_id, actor, traceparent)
-    VALUES (seq, seq, entity, id, coalesce(kind, ''), at, image, before, problem,
+    VALUES (seq, 0, entity, id, coalesce(kind, ''), at, image, before, problem,
         coalesce(tenant, pg_catalog.current_setting('aftercommit.tenant_id', true)),
         coalesce(actor, pg_catalog.current_setting('aftercommit.actor', true)),
         pg_catalog.current_setting('aftercommit.traceparent', true));{bell}

@@ -35,12 +35,13 @@ pub(super) fn bytes(record: &Record) -> usize {
         .sum()
 }
 
-/// Reads a row of the inbox that holds a change: the same columns, and `seq` and `problem`. A value that can not be read makes it
+/// Reads a row of the inbox that holds a change: the same columns, and `place`, `seq` and `problem`. A value that can not be read makes it
 /// no event.
 pub(super) fn read_change(record: &Record) -> Result<Read> {
-    let seq: i64 = record.get("seq")?;
+    let (place, seq): (i64, i64) = (record.get("place")?, record.get("seq")?);
+    let number = if seq == 0 { place } else { seq };
     let At(at) = record.get::<Option<At>>("occurred_at")?.unwrap_or(At(Timestamp::from_micros(0)));
-    let id = record.get::<Option<Uuid>>("event_id")?.unwrap_or_else(|| captured_id(at, seq));
+    let id = record.get::<Option<Uuid>>("event_id")?.unwrap_or_else(|| captured_id(at, number));
     let read = match record.get::<Option<&str>>("problem") {
         Ok(problem) => read_as(record, Some(id), problem),
         Err(error) => Err(error),

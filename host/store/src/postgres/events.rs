@@ -24,7 +24,7 @@ SELECT EXISTS (SELECT 1 FROM observer_events WHERE id = $1) OR EXISTS (SELECT 1 
 WITH emitted AS (
     INSERT INTO observer_inbox
         (place, seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
-    SELECT seq, seq, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM (SELECT nextval('observer_events_seq') AS seq) AS next
+    SELECT seq, 0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM (SELECT nextval('observer_events_seq') AS seq) AS next
 )
 SELECT pg_notify('observer_inbox', '')::text";
     /// What waits in the inbox is newer than what was taken from it.
@@ -50,11 +50,11 @@ FROM observer_events
 WHERE occurred_at >= $1 AND seq > $2
 ORDER BY seq LIMIT $3";
     WAITING_SINCE = "-- waiting_since
-SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+SELECT place, seq, greatest(place, seq & 4611686018427387903) AS number, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
        traceparent, problem
 FROM observer_inbox
-WHERE event_kind IS NOT NULL AND occurred_at >= $1 AND seq > $2
-ORDER BY seq LIMIT $3";
+WHERE event_kind IS NOT NULL AND occurred_at >= $1 AND greatest(place, seq & 4611686018427387903) > $2
+ORDER BY number LIMIT $3";
     SHOW_EVENT = "-- show_event
 SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data::text AS data,
        e.old::text AS old, e.changed::text AS changed, e.tenant_id, e.actor, e.traceparent,
@@ -64,10 +64,11 @@ WHERE e.id = $1
 ORDER BY e.seq LIMIT 1";
     /// By its own id, or by the number in a captured one.
     SHOW_WAITING = "-- show_waiting
-SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+SELECT place, seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
        traceparent, problem
 FROM observer_inbox
-WHERE event_kind IS NOT NULL AND (id = $1 OR id IS NULL AND occurred_at = $2 AND seq & 4611686018427387903 = $3)
+WHERE event_kind IS NOT NULL AND (id = $1 OR id IS NULL AND occurred_at = $2
+                                       AND CASE seq WHEN 0 THEN place ELSE seq & 4611686018427387903 END = $3)
 LIMIT 1";
     ATTEMPTS_OF_EVENT = "-- attempts_of_event
 SELECT delivery_id, observer, action, action_type, attempt, max_attempts, status, class, code, message, http_status,
@@ -123,7 +124,7 @@ impl Events for PostgresStore {
         let events: Result<Vec<EntityEvent>> =
             events.filter_map(|read| read.map(Read::ok).transpose()).collect();
         let next = match (waiting.last(), taken.last()) {
-            (Some(last), _) if waiting.len() == left => Some(-last.get::<i64>("seq")?),
+            (Some(last), _) if waiting.len() == left => Some(-last.get::<i64>("number")?),
             (None, Some(last)) if left == 0 => Some(last.get("seq")?),
             _ => None,
         };

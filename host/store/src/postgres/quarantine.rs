@@ -72,7 +72,7 @@ WITH gone AS (
 )
 INSERT INTO observer_inbox
     (place, seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent, problem)
-SELECT g.seq, g.seq, g.event_id, g.entity_type, g.entity_id, coalesce(g.event_kind, ''), coalesce(g.occurred_at, g.quarantined_at),
+SELECT g.seq, 0, g.event_id, g.entity_type, g.entity_id, coalesce(g.event_kind, ''), coalesce(g.occurred_at, g.quarantined_at),
        g.data, g.old, g.changed, g.tenant_id, g.actor, g.traceparent, CASE WHEN g.data IS NULL THEN g.reason END
 FROM (SELECT o.*, nextval('observer_events_seq') AS seq FROM (SELECT * FROM gone ORDER BY pk_quarantine) AS o) AS g";
     DISCARD_QUARANTINED = "-- discard_quarantined

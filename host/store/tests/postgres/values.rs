@@ -27,13 +27,13 @@ async fn values_keep_what_they_are() {
         .await;
     let text = database.ask("SELECT data FROM observer_inbox").await.unwrap();
     let expected = concat!(
-        r#"{"id":"00000000-0000-0000-0000-00000000000a","exact":123456789012345678901234567890.10,"#,
-        r#""amount":1234567890123456789012345678.90,"big":9223372036854775807,"real":0.1,"yes":true,"#,
-        r#""doc":{"b": 1.50,  "a": [1, 1e400]},"bin":{"a": 10000000000000000000000000001, "b": 1.50},"#,
-        r#""list":[1,2],"mood":"happy","pair":{"a":1,"b":"x y"},"day":"2026-01-31","#,
-        r#""at":"2026-01-31T12:00:00.000001","zoned":"2026-01-31T10:00:00+00:00","#,
-        r#""span":"1 day 02:00:00","bytes":"\\x00ff","net":"10.0.0.1","#,
-        r#""twice":246913578024691357802469135780.20}"#,
+        r#"{"id" : "00000000-0000-0000-0000-00000000000a", "exact" : 123456789012345678901234567890.10, "#,
+        r#""amount" : 1234567890123456789012345678.90, "big" : 9223372036854775807, "real" : 0.1, "yes" : true, "#,
+        r#""doc" : {"b": 1.50,  "a": [1, 1e400]}, "bin" : {"a": 10000000000000000000000000001, "b": 1.50}, "#,
+        r#""list" : [1,2], "mood" : "happy", "pair" : {"a" : 1, "b" : "x y"}, "day" : "2026-01-31", "#,
+        r#""at" : "2026-01-31T12:00:00.000001", "zoned" : "2026-01-31T10:00:00+00:00", "#,
+        r#""span" : "1 day 02:00:00", "bytes" : "\\x00ff", "net" : "10.0.0.1", "#,
+        r#""twice" : 246913578024691357802469135780.20}"#,
     );
     assert_eq!(text, expected);
     let read = database.images().await.remove(0);
@@ -66,7 +66,7 @@ async fn types_without_equality_and_odd_json_are_captured() {
     // What no reader of JSON takes is put aside; the commit succeeds all the same.
     database.sql(r#"INSERT INTO t VALUES (2, 1, '{"a": "\ud800 \\ud800 \u00e9"}', NULL, NULL)"#).await;
     assert_eq!(database.kinds().await.len(), 2);
-    let id = "SELECT entity_id FROM observer_inbox ORDER BY seq DESC LIMIT 1";
+    let id = "SELECT entity_id FROM observer_inbox ORDER BY place DESC LIMIT 1";
     assert_eq!(database.ask(id).await.as_deref(), Some("2"));
 }
 
