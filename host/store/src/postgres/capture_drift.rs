@@ -14,8 +14,8 @@ use crate::{Capture, ChangeLogField, Result};
 
 statements! {
     PRESENT_FUNCTION = "-- present_function
-SELECT pg_get_functiondef(oid) AS source FROM pg_proc
-WHERE proname = $1 AND pronamespace = to_regnamespace(quote_ident(current_schema()))";
+SELECT string_agg(pg_get_functiondef(oid), '' ORDER BY proname) AS source FROM pg_proc
+WHERE proname IN ($1 || '_insert', $1 || '_update', $1 || '_delete') AND pronamespace = to_regnamespace(quote_ident(current_schema()))";
 }
 
 /// The command that makes the same capture of a table with another name.
@@ -154,11 +154,12 @@ async fn of_function(
     written: &Written,
     now: &Table,
 ) -> Result<Option<String>> {
-    let Some(record) = PRESENT_FUNCTION.call().bind(function).optional(session).await? else {
-        return Ok(Some(format!("the function {function} is missing")));
-    };
-    if written.source.as_deref() != Some(record.get("source")?) {
-        return Ok(Some(format!("the function {function} was changed")));
+    let source: Option<String> = PRESENT_FUNCTION.call().bind(function).value(session).await?;
+    if source.is_none() {
+        return Ok(Some(format!("the functions {function}_.. are missing")));
+    }
+    if written.source != source {
+        return Ok(Some(format!("the functions {function}_.. were changed")));
     }
     let is_whole = written.capture.key.iter().all(|column| now.has(column));
     if is_whole && captures::has_outgrown(session, schema, function, written, now).await? {

@@ -1,6 +1,7 @@
 //! The triggers of captured tables and change logs: their texts, and those that are there.
 
 use super::{
+    capture_function::Verb,
     capture_table::Relation,
     connection::identifier,
     session::Session,
@@ -10,7 +11,11 @@ use crate::Result;
 
 /// Runs for each row that was changed. PostgreSQL runs the triggers of a row by the order of their names, so that ours sees
 /// a row before the application's triggers, and those of foreign keys, change it again.
-pub(super) const OF_ROWS: &str = "!aftercommit";
+const OF_ROWS: [(Verb, &str); 3] = [
+    (Verb::Insert, "!aftercommit_insert"),
+    (Verb::Update, "!aftercommit_update"),
+    (Verb::Delete, "!aftercommit_delete"),
+];
 
 /// Runs before a statement whose rows can be changed before their own events are made.
 pub(super) const OF_STATEMENTS: &str = "!aftercommit_statement";
@@ -33,7 +38,7 @@ WITH ours AS (
 ), named AS (
     SELECT o.* FROM ours AS o
          CROSS JOIN (SELECT convert_to($2, getdatabaseencoding()) || '\\x00'::bytea AS first) AS e
-    WHERE o.function = $1
+    WHERE o.function IN ($1 || '_insert', $1 || '_update', $1 || '_delete')
        OR o.function = ANY ($3) AND substring(o.tgargs FROM 1 FOR octet_length(e.first)) = e.first
 )
 SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, t.tgenabled::text AS enabled,
@@ -52,7 +57,8 @@ WHERE t.tgrelid = $1 AND n.nspname <> current_schema() AND p.proname LIKE 'obser
 ORDER BY 1 LIMIT 1";
     IS_DISABLED = "-- is_disabled
 SELECT c.relname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_proc AS p ON p.oid = t.tgfoid
-WHERE p.pronamespace = to_regnamespace(quote_ident(current_schema())) AND p.proname = $1 AND t.tgenabled = 'D'
+WHERE p.pronamespace = to_regnamespace(quote_ident(current_schema())) AND p.proname IN ($1 || '_insert', $1 || '_update', $1 || '_delete')
+  AND t.tgenabled = 'D'
 ORDER BY 1 LIMIT 1";
 }
 
@@ -164,18 +170,17 @@ impl Trigger<'_> {
         }
     }
 
-    /// Whether the text that the server shows is that of this trigger. It writes the same in its own way.
+    /// Whether the text that the server shows is that of this trigger. It writes names in its own way.
     fn fits(&self, present: &PresentTrigger) -> bool {
         let plain = |text: &str| text.replace(['"', ' '], "").to_lowercase();
         let (wanted, found) = (plain(&self.text), plain(&present.text));
-        // Events are listed in another order, and the schema is shown where it has to be.
-        let tail = |text: &str| text.rsplit("foreach").next().unwrap_or_default().to_owned();
-        let last = |text: &str| text.rsplit(['.', 'n']).next().unwrap_or_default().to_owned();
-        tail(&wanted).starts_with(if self.name == OF_ROWS { "row" } else { "statement" })
-            && last(&tail(&wanted)) == last(&tail(&found))
-            && found.contains("insert") == wanted.contains("insert")
-            && found.contains("orupdate") == wanted.contains("orupdate")
-            && found.contains("ordelete") == wanted.contains("ordelete")
+        // What runs, for what, and when; the function's schema is shown where it has to be.
+        let events = |text: &str| text.split("on").next().unwrap_or_default().to_owned();
+        let function = |text: &str| text.rsplit(['.', 'n']).next().unwrap_or_default().to_owned();
+        let wanted_events = events(&wanted);
+        found.contains(&format!("{}{wanted_events}on", plain(self.name)))
+            && function(&wanted) == function(&found)
+            && found.contains("foreachrow") == wanted.contains("foreachrow")
             && !found.contains("when(")
     }
 }
@@ -188,19 +193,23 @@ pub(super) fn needed<'a>(
     is_change_log: bool,
     is_ordered: bool,
 ) -> Vec<Trigger<'a>> {
-    let (schema, function) = (identifier(schema), identifier(function));
-    let events = if is_change_log { "INSERT" } else { "INSERT OR UPDATE OR DELETE" };
+    let schema = identifier(schema);
+    let verbs = if is_change_log { &OF_ROWS[..1] } else { &OF_ROWS[..] };
     let mut triggers = Vec::new();
     for relation in relations {
         let table = relation.quoted();
         if !relation.is_partition {
-            let text =
-                format!("AFTER {events} ON {table} FOR EACH ROW EXECUTE FUNCTION {schema}.{function}()");
-            triggers.push(Trigger { name: OF_ROWS, relation, text });
+            for (verb, name) in verbs {
+                let function = identifier(&verb.function(function));
+                let verb = verb.as_str();
+                let text =
+                    format!("AFTER {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION {schema}.{function}()");
+                triggers.push(Trigger { name, relation, text });
+            }
         }
         if is_ordered {
             let text = format!(
-                "BEFORE {events} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{STATEMENT_FUNCTION}()"
+                "BEFORE INSERT OR DELETE OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {schema}.{STATEMENT_FUNCTION}()"
             );
             triggers.push(Trigger { name: OF_STATEMENTS, relation, text });
         }

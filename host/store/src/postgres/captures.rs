@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore, capture_drift,
-    capture_function::{self, CaptureFunction, Rows},
+    capture_function::{self, CaptureFunction, Rows, Verb},
     capture_table::Table,
     capture_trigger, change_log,
     change_log_function::ChangeLogFunction,
@@ -39,19 +39,21 @@ ORDER BY table_name COLLATE \"C\"";
 INSERT INTO observer_captures (table_name, entity_type, key, columns, selection, condition, change_log, notify, function,
                                source, is_tenant, triggers, created_at)
 VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8, $9::text, (
-            SELECT pg_get_functiondef(oid) FROM pg_proc
-            WHERE proname = $9::text AND pronamespace = to_regnamespace(quote_ident(current_schema()))
+            SELECT string_agg(pg_get_functiondef(oid), '' ORDER BY proname) FROM pg_proc
+            WHERE proname IN ($9::text || '_insert', $9::text || '_update', $9::text || '_delete')
+              AND pronamespace = to_regnamespace(quote_ident(current_schema()))
         ), $10, '{}', $11)
 ON CONFLICT (table_name) DO UPDATE
 SET entity_type = excluded.entity_type, key = excluded.key, columns = excluded.columns, selection = excluded.selection,
     condition = excluded.condition, change_log = excluded.change_log, notify = excluded.notify,
     function = excluded.function, source = excluded.source, is_tenant = excluded.is_tenant,
     triggers = excluded.triggers, created_at = excluded.created_at";
-    /// Whether a function has this text. The statement that makes it has the text as a literal.
-    IS_FUNCTION = "-- is_function
-SELECT EXISTS (SELECT 1 FROM pg_proc
-               WHERE proname = $1 AND pronamespace = to_regnamespace(quote_ident(current_schema()))
-                 AND right($2, length(quote_literal(prosrc))) = quote_literal(prosrc))";
+    /// Whether the functions have these texts. A statement that makes one has its text as a literal at its end.
+    ARE_FUNCTIONS = "-- are_functions
+SELECT count(*) = cardinality($2::text[])
+FROM pg_proc AS p JOIN unnest($2::text[]) AS statement ON right(statement, length(quote_literal(p.prosrc))) = quote_literal(p.prosrc)
+WHERE p.proname IN ($1 || '_insert', $1 || '_update', $1 || '_delete')
+  AND p.pronamespace = to_regnamespace(quote_ident(current_schema()))";
     DELETE_CAPTURE = "-- delete_capture
 DELETE FROM observer_captures WHERE table_name = $1";
     /// What makes a capture less safe, or commits fail, and is decided by others.
@@ -285,11 +287,15 @@ async fn write(
     if capture.change_log.is_none() {
         capture.columns = chosen_now(table, &capture)?;
     }
-    let statement = generated(session, schema, &function, table, &capture, (is_ordered, is_tenant)).await?;
-    run(session, "create_function", statement).await?;
-    // Whoever could make a trigger with it could make events.
-    let quoted = format!("{}.{}", identifier(schema), identifier(&function));
-    run(session, "revoke_execute", format!("REVOKE EXECUTE ON FUNCTION {quoted}() FROM PUBLIC")).await?;
+    for statement in generated(session, schema, &function, table, &capture, (is_ordered, is_tenant)).await? {
+        run(session, "create_function", statement).await?;
+    }
+    // Whoever could make a trigger with one could make events.
+    let verbs = if capture.change_log.is_some() { &Verb::ALL[..1] } else { &Verb::ALL[..] };
+    for verb in verbs {
+        let name = format!("{}.{}", identifier(schema), identifier(&verb.function(&function)));
+        run(session, "revoke_execute", format!("REVOKE EXECUTE ON FUNCTION {name}() FROM PUBLIC")).await?;
+    }
     let relations = table.relations(session).await?;
     let needed =
         capture_trigger::needed(schema, &function, &relations, capture.change_log.is_some(), is_ordered);
@@ -313,7 +319,7 @@ async fn write(
     }
     if let Some(old) = earlier.and_then(|earlier| earlier.function.as_deref()).filter(|old| *old != function)
     {
-        run(session, "drop_function", drop_function(schema, old)).await?;
+        run(session, "drop_functions", drop_functions(schema, old)).await?;
     }
     put(session, &capture, &function, is_tenant).await?;
     Ok(capture)
@@ -340,9 +346,9 @@ pub(super) async fn has_outgrown(
 ) -> Result<bool> {
     let capture = &written.capture;
     let is_ordered = capture.change_log.is_none() && !table.changing_triggers(session).await?.is_empty();
-    let statement =
+    let statements =
         generated(session, schema, function, table, capture, (is_ordered, written.is_tenant)).await?;
-    Ok(!IS_FUNCTION.call().bind(function).bind(statement).value::<bool>(session).await?)
+    Ok(!ARE_FUNCTIONS.call().bind(function).bind(statements).value::<bool>(session).await?)
 }
 
 /// The statement that makes the function that a capture needs for the table as it is now.
@@ -353,7 +359,7 @@ async fn generated(
     table: &Table,
     capture: &Capture,
     (is_ordered, is_tenant): (bool, bool),
-) -> Result<String> {
+) -> Result<Vec<String>> {
     if let Some(fields) = &capture.change_log {
         let log =
             ChangeLogFunction::describe(session, table, (schema, function), fields, capture.notify).await?;
@@ -397,14 +403,15 @@ async fn remove(session: &mut Session<'_>, schema: &str, table: &str) -> Result<
         run(session, "drop_trigger", trigger.drop()).await?;
     }
     if let Some(function) = function {
-        run(session, "drop_function", drop_function(schema, function)).await?;
+        run(session, "drop_functions", drop_functions(schema, function)).await?;
     }
     DELETE_CAPTURE.call().bind(&written.capture.table).execute(session).await?;
     Ok(())
 }
 
-fn drop_function(schema: &str, function: &str) -> String {
-    format!("DROP FUNCTION IF EXISTS {}.{}()", identifier(schema), identifier(function))
+fn drop_functions(schema: &str, function: &str) -> String {
+    let quoted = |verb: &Verb| format!("{}.{}()", identifier(schema), identifier(&verb.function(function)));
+    format!("DROP FUNCTION IF EXISTS {}", Verb::ALL.iter().map(quoted).collect::<Vec<_>>().join(", "))
 }
 
 /// The capture of a table, by its name as people write it.

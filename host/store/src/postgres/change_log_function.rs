@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    capture_function::{literal, settings},
+    capture_function::{Verb, literal, settings},
     capture_table::Table,
     connection::identifier,
     session::Session,
@@ -84,18 +84,18 @@ impl<'a> ChangeLogFunction<'a> {
     }
 
     /// The statement that makes it, or makes it again.
-    pub(super) fn create(&self) -> String {
+    pub(super) fn create(&self) -> Vec<String> {
         let mut set: Vec<String> =
             self.columns.values().flat_map(|column| column.settings.iter().cloned()).collect();
         set.sort_unstable();
         set.dedup();
-        format!(
+        vec![format!(
             "CREATE OR REPLACE FUNCTION {}.{}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER{} AS {}",
             identifier(self.schema),
-            identifier(self.name),
+            identifier(&Verb::Insert.function(self.name)),
             settings(&set),
             literal(&self.body())
-        )
+        )]
     }
 
     fn column(&self, field: ChangeLogField) -> Option<&Column> {

@@ -176,7 +176,7 @@ async fn the_application_needs_no_rights_and_its_settings_do_not_matter() {
     assert!(error.contains("permission denied"), "{error}");
     let forged =
         "SELECT format('CREATE TEMP TABLE mine (id INTEGER); CREATE TRIGGER x AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION public.%I()', p.proname)
-         FROM pg_proc AS p WHERE proname LIKE 'observer_capture_t_%'";
+         FROM pg_proc AS p WHERE proname LIKE 'observer_capture_t_%_insert'";
     let forged = database.ask(forged).await.unwrap();
     let error = execute(&mut clerk, &forged).await.unwrap_err();
     assert!(error.contains("permission denied for function"), "{error}");
@@ -215,15 +215,15 @@ async fn drift_of_tables_columns_and_triggers_is_reported() {
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)").await;
     database.capture("t", "T").await;
     for (change, finding) in [
-        ("DROP TRIGGER \"!aftercommit\" ON t", "the trigger !aftercommit on t is missing"),
+        ("DROP TRIGGER \"!aftercommit_insert\" ON t", "the trigger !aftercommit_insert on t is missing"),
         (
-            "CREATE TRIGGER \"!aftercommit\" AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION FUNCTION_OF_T()",
-            "the trigger !aftercommit on t was changed",
+            "CREATE TRIGGER \"!aftercommit_insert\" AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION FUNCTION_OF_T()",
+            "the trigger !aftercommit_insert on t was changed",
         ),
-        ("ALTER TABLE t DISABLE TRIGGER ALL", "the trigger !aftercommit on t is disabled"),
+        ("ALTER TABLE t DISABLE TRIGGER ALL", "the trigger !aftercommit_update on t is disabled"),
         ("ALTER TABLE t DROP COLUMN n", "columns that are gone: n"),
     ] {
-        let function = "SELECT proname::text FROM pg_proc WHERE proname LIKE 'observer_capture_t_%'";
+        let function = "SELECT proname::text FROM pg_proc WHERE proname LIKE 'observer_capture_t_%_insert'";
         database.sql(&change.replace("FUNCTION_OF_T", &database.ask(function).await.unwrap())).await;
         let drift = database.drift().await;
         assert!(drift.contains(finding) && drift.contains("`aftercommit capture refresh t`"), "{drift}");

@@ -372,14 +372,17 @@ async fn a_partitioned_log_is_listed_renewed_and_removed_without_a_trace() {
     database.sql("CREATE TABLE rest PARTITION OF tb_entity_change_log DEFAULT").await;
     assert_eq!(database.drift().await, "", "it has the log's trigger");
     for (change, finding) in [
-        ("ALTER TABLE orders_log DISABLE TRIGGER \"!aftercommit\"", "the trigger of orders_log is disabled"),
         (
-            "ALTER TABLE tb_entity_change_log DISABLE TRIGGER \"!aftercommit\"",
-            "!aftercommit on tb_entity_change_log is disabled",
+            "ALTER TABLE orders_log DISABLE TRIGGER \"!aftercommit_insert\"",
+            "the trigger of orders_log is disabled",
         ),
         (
-            "DROP TRIGGER \"!aftercommit\" ON tb_entity_change_log",
-            "!aftercommit on tb_entity_change_log is missing",
+            "ALTER TABLE tb_entity_change_log DISABLE TRIGGER \"!aftercommit_insert\"",
+            "!aftercommit_insert on tb_entity_change_log is disabled",
+        ),
+        (
+            "DROP TRIGGER \"!aftercommit_insert\" ON tb_entity_change_log",
+            "!aftercommit_insert on tb_entity_change_log is missing",
         ),
     ] {
         database.sql(change).await;

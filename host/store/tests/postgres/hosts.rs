@@ -110,7 +110,7 @@ async fn two_hosts_never_take_the_same_row() {
     table(&database).await;
     database.sql("INSERT INTO t SELECT n, n FROM generate_series(1, 20) AS n").await;
     let mut other = database.connect().await;
-    let holding = "BEGIN; DELETE FROM observer_inbox WHERE seq IN (SELECT seq FROM observer_inbox ORDER BY seq LIMIT 5)";
+    let holding = "BEGIN; DELETE FROM observer_inbox WHERE place IN (SELECT place FROM observer_inbox ORDER BY place LIMIT 5)";
     execute(&mut other, holding).await.unwrap();
     let taken = take(&database.store, HostId::random(), 100, None).await;
     assert_eq!(taken.events, 15);
