@@ -1,0 +1,1 @@
+-- aftercommit, schema version 4: capture.
