@@ -9,7 +9,7 @@ CREATE TABLE observer_inbox_4 (
     id          TEXT,                              -- of an emitted event; null: made of seq
     entity_type TEXT,
     entity_id   TEXT,
-    event_kind  TEXT,                              -- as in observer_events, or rekeyed: deleted as old_id and created
+    event_kind  TEXT,                              -- an update of the key is two events: deleted as old_id, and created
     occurred_at TEXT,                              -- of an emitted event; null: seq
     data        TEXT,
     old         TEXT,
@@ -84,7 +84,6 @@ SET event_bytes = coalesce((SELECT coalesce(length(CAST(data AS BLOB)), 0) + coa
 
 ALTER TABLE observer_captures ADD COLUMN selection TEXT NOT NULL DEFAULT '"all"'; -- JSON
 ALTER TABLE observer_captures ADD COLUMN condition TEXT;                          -- null: every change
-ALTER TABLE observer_captures ADD COLUMN format INTEGER NOT NULL DEFAULT 1;       -- of the triggers
 
 -- How far existing rows have become events.
 CREATE TABLE observer_backfills (

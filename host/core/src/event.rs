@@ -245,9 +245,7 @@ pub fn captured_id(occurred_at: Timestamp, seq: i64, part: i32) -> Uuid {
     let micros = u128::from(occurred_at.as_micros().rem_euclid(1000).cast_unsigned());
     let seq = u128::from(seq.cast_unsigned() & ((1 << SEQ_BITS) - 1));
     let part = u128::from(part.cast_unsigned() & ((1 << PART_BITS) - 1));
-    Uuid::from_u128(
-        millis << 80 | 7 << 76 | micros << 64 | 0b10 << 62 | seq << PART_BITS | part,
-    )
+    Uuid::from_u128(millis << 80 | 7 << 76 | micros << 64 | 0b10 << 62 | seq << PART_BITS | part)
 }
 
 /// What [`captured_id`] made an id of: the time, the low bits of the number, and the part; `None` for an id that it does not make.

@@ -128,12 +128,7 @@ async fn a_change_of_case_is_a_change() {
 async fn names_are_found_as_sqlite_finds_them() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE Orders (Id INTEGER PRIMARY KEY)").await;
-    let request = CaptureRequest {
-        table: "main.ORDERS".into(),
-        entity_type: "Order".into(),
-        key: vec!["ID".into()],
-        notify: true,
-    };
+    let request = CaptureRequest { key: vec!["ID".into()], ..CaptureRequest::new("main.ORDERS", "Order") };
     let capture = database.store.add_capture(request, at(0)).await.unwrap();
     assert_eq!((capture.table.as_str(), &capture.key[..]), ("Orders", &["Id".to_owned()][..]));
     database.store.remove_capture("oRDERS").await.unwrap();
@@ -146,12 +141,7 @@ async fn virtual_tables_are_refused() {
     let database = Database::fresh().await;
     database.sql("CREATE VIRTUAL TABLE notes USING fts5 (body)").await;
     for table in ["notes", "notes_content", "sqlite_schema"] {
-        let request = CaptureRequest {
-            table: table.into(),
-            entity_type: "Note".into(),
-            key: vec!["id".into()],
-            notify: true,
-        };
+        let request = CaptureRequest { key: vec!["id".into()], ..CaptureRequest::new(table, "Note") };
         let error = database.store.add_capture(request, at(0)).await.unwrap_err();
         assert!(matches!(error, StoreError::Refused(_)), "{table}: {error}");
     }
