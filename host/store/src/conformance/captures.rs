@@ -219,8 +219,14 @@ pub(super) async fn refuses_an_entity_type_that_is_taken(fixture: Fixture) {
     let error = capture(&fixture, "purchases", "Order", &[]).await.unwrap_err();
     assert!(error.to_string().contains("orders") && error.to_string().contains("capture remove"), "{error}");
     capture(&fixture, "purchases", "Purchase", &[]).await.unwrap();
-    capture(&fixture, "orders", "OnlineOrder", &[]).await.unwrap();
-    capture(&fixture, "purchases", "Order", &[]).await.unwrap();
+    let error = capture(&fixture, "orders", "OnlineOrder", &[]).await.unwrap_err().to_string();
+    for hint in ["`Order`", "`OnlineOrder`", "--rename"] {
+        assert!(error.contains(hint), "`{error}` does not say {hint}");
+    }
+    let renamed = CaptureRequest { rename: true, ..CaptureRequest::new("orders", "OnlineOrder") };
+    fixture.store.add_capture(renamed, at(3)).await.unwrap();
+    let renamed = CaptureRequest { rename: true, ..CaptureRequest::new("purchases", "Order") };
+    fixture.store.add_capture(renamed, at(3)).await.unwrap();
 }
 
 async fn drift(fixture: &Fixture) -> Option<String> {
@@ -234,9 +240,10 @@ pub(super) async fn reports_and_renews_after_the_table_changed(fixture: Fixture)
     assert_eq!(drift(&fixture).await, None);
     fixture.database.sql("ALTER TABLE orders ADD COLUMN note TEXT").await;
     let found = drift(&fixture).await.unwrap();
-    assert!(found.contains("note") && found.contains("capture add"), "{found}");
+    assert!(found.contains("note") && found.contains("capture refresh orders"), "{found}");
     fixture.database.sql("INSERT INTO orders VALUES (1, 'pending', 5, FALSE, 'hello')").await;
-    capture(&fixture, "orders", "Order", &[]).await.unwrap();
+    let refreshed = fixture.store.refresh_capture("orders", at(9)).await.unwrap();
+    assert_eq!((&refreshed.columns[4..], refreshed.created_at), (&["note".to_owned()][..], at(9)));
     assert_eq!(drift(&fixture).await, None);
     fixture.database.sql("UPDATE orders SET note = 'bye'").await;
     let events = captured(&fixture).await;

@@ -208,7 +208,7 @@ pub const CASES: &[Case] = cases! {
     retention {
         drops_what_is_old_in_batches,
         keeps_events_that_are_still_needed,
-        drops_history_and_quarantine,
+        drops_history_and_keeps_quarantine,
     }
     concurrency {
         two_hosts_take_each_event_once,

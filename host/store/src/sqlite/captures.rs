@@ -151,7 +151,7 @@ fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Ca
 }
 
 /// When a change of the table becomes an event.
-fn predicates(condition: Option<&str>, table: &str) -> Result<Option<Predicates>> {
+pub(super) fn predicates(condition: Option<&str>, table: &str) -> Result<Option<Predicates>> {
     match condition {
         None => Ok(None),
         Some(condition) => Err(StoreError::Refused(format!(

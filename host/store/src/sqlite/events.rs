@@ -36,8 +36,8 @@ ORDER BY seq DESC LIMIT ?4";
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, old_id, changed, tenant_id, actor,
        traceparent
 FROM observer_inbox
-WHERE pending IS NULL AND event_seq IS NULL AND seq > ?1
-ORDER BY seq LIMIT ?2";
+WHERE pending IS NULL AND event_seq IS NULL AND seq > ?1 AND iif(id IS NULL, seq >= ?2, occurred_at >= ?3)
+ORDER BY seq LIMIT ?4";
     SHOW_WAITING = "-- show_waiting
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, old_id, changed, tenant_id, actor,
        traceparent
@@ -166,10 +166,15 @@ fn page(moment: &Connection, since: Timestamp, place: i64, limit: usize) -> Resu
         let last = records.last().map(|record| record.get("seq")).transpose()?;
         return Ok(EventPage { events, next: last });
     }
-    let waiting = WAITING_SINCE.call().bind(place).bind_limit(left).all(moment)?;
+    let waiting = WAITING_SINCE
+        .call()
+        .bind(place)
+        .bind(since.as_micros())
+        .bind_time(since)
+        .bind_limit(left)
+        .all(moment)?;
     for record in &waiting {
-        let waiting = inbox_row::events(record)?.into_iter().filter_map(|waiting| waiting.event.ok());
-        events.extend(waiting.filter(|event| event.occurred_at >= since));
+        events.extend(inbox_row::events(record)?.into_iter().filter_map(|waiting| waiting.event.ok()));
     }
     let next = waiting.last().filter(|_| waiting.len() == left).map(|record| record.get("seq"));
     Ok(EventPage { events, next: next.transpose()? })

@@ -125,6 +125,7 @@ impl std::fmt::Debug for SqliteStore {
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement> {
     [
+        backfill::STATEMENTS,
         captures::STATEMENTS,
         capture_table::STATEMENTS,
         claimable::STATEMENTS,

@@ -2,10 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
+mod backfill;
 mod capture;
+mod context;
 mod database;
+mod drift;
+mod intake;
 mod liveness;
 mod opening;
+mod order;
+mod quarantine;
+mod selection;
+mod upgrade;
 mod values;
 
 use std::sync::Arc;

@@ -1,16 +1,11 @@
 //! How SQLite's values become JSON. None of it may ever fail the application's statement.
 
-use std::sync::Arc;
-
-use aftercommit_core::EntityEvent;
-use aftercommit_store::{
-    HostId, Intake as _, Plan, Planned, Quarantine as _, TakeRequest, conformance::TestDatabase as _,
-};
+use aftercommit_store::{Quarantine as _, conformance::TestDatabase as _};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::database::{Database, at};
+use crate::database::{Database, take};
 
 #[tokio::test]
 async fn values_keep_what_they_are() {
@@ -104,44 +99,36 @@ async fn every_real_reads_back_the_same() {
     assert_eq!(images[0]["r"].to_string(), "0.1", "the shortest digits");
 }
 
-struct Nobody;
-
-impl Plan for Nobody {
-    fn plan(&self, _: &EntityEvent) -> Planned {
-        Planned::default()
-    }
-}
-
 #[tokio::test]
 async fn a_text_that_is_not_utf8_is_put_aside_and_the_commit_goes_on() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, any TEXT)").await;
     database.capture("t", "T").await;
     database.sql("INSERT INTO t (any) VALUES (CAST(x'c328' AS TEXT)), ('sound')").await;
-    let request = TakeRequest {
-        host: HostId::random(),
-        limit: 10,
-        max_bytes: usize::MAX,
-        own: 10,
-        own_bytes: usize::MAX,
-        now: at(0),
-    };
-    let taken = database.store.take(request, Arc::new(Nobody)).await.unwrap();
+    let taken = take(&database).await;
     assert_eq!((taken.events, taken.quarantined.len()), (1, 1));
     assert!(taken.quarantined[0].1.contains("utf-8"), "{:?}", taken.quarantined);
     assert_eq!(database.store.quarantined(10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_value_that_is_too_long_is_captured_as_null() {
+async fn a_row_that_is_too_large_is_put_aside_and_the_commit_goes_on() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)").await;
     database.capture("t", "T").await;
-    database.sql("INSERT INTO t VALUES (1, zeroblob(1048577), 'kept')").await;
-    database.sql("INSERT INTO t VALUES (2, printf('%.*c', 16777217, 'x'), 'kept')").await;
-    for image in database.images().await {
-        assert_eq!((&image["a"], &image["b"]), (&Value::Null, &json!("kept")));
+    database.sql("INSERT INTO t VALUES (1, zeroblob(16777217), 'kept'), (2, 'sound', 'kept')").await;
+    database
+        .sql("INSERT INTO t VALUES (3, printf('%.*c', 9000000, 'x'), printf('%.*c', 9000000, 'y'))")
+        .await;
+    database.sql("UPDATE t SET a = 'short' WHERE id = 1").await;
+    let taken = take(&database).await;
+    assert_eq!((taken.events, taken.quarantined.len()), (1, 3));
+    for (_, reason) in &taken.quarantined {
+        assert!(reason.contains("too large"), "{reason}");
     }
+    let rows = database.store.quarantined(10).await.unwrap();
+    let ids: Vec<_> = rows.iter().map(|row| row.entity_id.as_deref().unwrap()).collect();
+    assert_eq!(ids, ["1", "3", "1"], "what is known of them");
 }
 
 #[tokio::test]
