@@ -3,7 +3,10 @@
 -- Changes and emitted events that intake has not taken yet. Triggers write here inside the application's own
 -- transaction, so there is no check but the key: a row that is no event is put aside by intake.
 -- To have an event matched again: INSERT INTO observer_inbox (event_seq) SELECT seq FROM observer_events WHERE ..
-CREATE TABLE observer_inbox_4 (
+-- No table is renamed here: SQLite would refuse while a trigger names one that is not there.
+CREATE TABLE observer_inbox_3 AS SELECT seq FROM observer_inbox;
+DROP TABLE observer_inbox;
+CREATE TABLE observer_inbox (
     seq         INTEGER PRIMARY KEY,               -- microseconds since 1970 and never the same twice: order, time and id
     event_seq   INTEGER,                           -- observer_events.seq of an event that is matched again
     id          TEXT,                              -- of an emitted event; null: made of seq
@@ -20,9 +23,8 @@ CREATE TABLE observer_inbox_4 (
     traceparent TEXT,
     pending     TEXT                               -- a place that a change took before it was made; of one that was not made, it is left
 );
-INSERT INTO observer_inbox_4 (seq, event_seq) SELECT seq, seq FROM observer_inbox ORDER BY seq;
-DROP TABLE observer_inbox;
-ALTER TABLE observer_inbox_4 RENAME TO observer_inbox;
+INSERT INTO observer_inbox (seq, event_seq) SELECT seq, seq FROM observer_inbox_3 ORDER BY seq;
+DROP TABLE observer_inbox_3;
 CREATE UNIQUE INDEX observer_inbox_by_id ON observer_inbox (id) WHERE id IS NOT NULL;
 
 -- The last number that intake took: the next is higher, also when the inbox is empty.
@@ -52,7 +54,9 @@ SELECT max((SELECT us FROM observer_now),
                    coalesce((SELECT seq FROM observer_taken), 0))) AS seq;
 
 -- Rows that could not become events, with what was captured of them.
-CREATE TABLE observer_quarantine_4 (
+CREATE TABLE observer_quarantine_3 AS SELECT * FROM observer_quarantine;
+DROP TABLE observer_quarantine;
+CREATE TABLE observer_quarantine (
     pk_quarantine  INTEGER PRIMARY KEY AUTOINCREMENT,
     event_seq      INTEGER,                        -- observer_events.seq, if the row is there
     event_id       TEXT,
@@ -69,11 +73,10 @@ CREATE TABLE observer_quarantine_4 (
     reason         TEXT NOT NULL,
     quarantined_at TEXT NOT NULL
 );
-INSERT INTO observer_quarantine_4
+INSERT INTO observer_quarantine
     (pk_quarantine, event_seq, event_id, entity_type, entity_id, reason, quarantined_at)
-SELECT pk_quarantine, event_seq, event_id, entity_type, entity_id, reason, quarantined_at FROM observer_quarantine;
-DROP TABLE observer_quarantine;
-ALTER TABLE observer_quarantine_4 RENAME TO observer_quarantine;
+SELECT pk_quarantine, event_seq, event_id, entity_type, entity_id, reason, quarantined_at FROM observer_quarantine_3;
+DROP TABLE observer_quarantine_3;
 CREATE INDEX observer_quarantine_by_event ON observer_quarantine (event_seq) WHERE event_seq IS NOT NULL;
 
 -- Bytes of the event's images, so that a claim can stop in time.

@@ -25,7 +25,7 @@ pub(super) struct Columns<'r> {
     pub(super) traceparent: Bytes<'r>,
 }
 
-type Bytes<'r> = Option<Cow<'r, [u8]>>;
+pub(super) type Bytes<'r> = Option<Cow<'r, [u8]>>;
 
 /// Reads the columns `event_id`, `entity_type`, .., `traceparent`. The outer error is the database's, the inner one
 /// says why the row is no event.

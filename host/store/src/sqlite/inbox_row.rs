@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     event_row::{self, Columns},
+    image,
     statement::Record,
 };
 use crate::{Result, intake_batch::Rejected};
@@ -59,10 +60,13 @@ pub(super) fn place_of(id: Uuid) -> Option<(i64, i32)> {
 
 fn finished<'r>(columns: Columns<'r>, lacks: Option<&str>) -> InboxEvent<'r> {
     let lacks = if columns.data.is_none() && columns.event_kind.is_some() { Some("the row") } else { lacks };
-    let event = match lacks {
-        Some(what) if columns.entity_id.is_some() => Err(format!(
-            "{what} is too large: an image has values of at most {} characters",
-            super::row_json::MAX_IMAGE_CHARS
+    let mut columns = columns;
+    let read = [&mut columns.data, &mut columns.old].into_iter().try_for_each(image::to_json);
+    let event = match (read, lacks) {
+        (Err(reason), _) => Err(reason),
+        (_, Some(what)) if columns.entity_id.is_some() => Err(format!(
+            "{what} is too large: an image has values of at most {} bytes",
+            super::row_json::MAX_IMAGE_BYTES
         )),
         _ => columns.assemble(),
     };

@@ -124,8 +124,12 @@ impl SqliteStore {
         self.inner
             .connections
             .write("put_aside", Sync::Later, move |write| {
-                let id = quarantine::put_first_of_inbox(write, &reason, now)?;
-                Ok(Taken { quarantined: vec![(id, reason)], more: true, ..Taken::default() })
+                let mut quarantined = Vec::new();
+                for row in put_aside_first(write, &reason, now)? {
+                    quarantined
+                        .push((row.event_id.and_then(|id| id.parse().ok()).unwrap_or_default(), row.reason));
+                }
+                Ok(Taken { quarantined, more: true, ..Taken::default() })
             })
             .await
     }
@@ -216,6 +220,27 @@ fn take_row(
         }
     }
     Ok(())
+}
+
+/// Puts the first row of the inbox aside, with the events that it would be.
+fn put_aside_first(write: &Connection, reason: &str, now: Timestamp) -> Result<Vec<Rejected>> {
+    let mut aside = Vec::new();
+    let Some(Inbox { records, last_seq, .. }) = read_inbox(write, 1, 0)? else { return Ok(aside) };
+    for record in &records {
+        if let Some(seq) = record.optional_integer("event_seq")? {
+            let row = event_row::columns(record)?.rejected(reason.to_owned());
+            quarantine::put_reference(write, seq, &row, now)?;
+            aside.push(row);
+        } else {
+            for InboxEvent { columns, .. } in inbox_row::events(record)? {
+                quarantine::put_image(write, &columns, reason, now)?;
+                aside.push(columns.rejected(reason.to_owned()));
+            }
+        }
+    }
+    EMPTY_INBOX.call().bind(last_seq).execute(write)?;
+    NOTE_TAKEN.call().bind(last_seq).execute(write)?;
+    Ok(aside)
 }
 
 /// Reads what is live, and decides what is made and what runs at once.

@@ -22,6 +22,7 @@ mod events;
 mod failure;
 mod holds;
 mod hosts;
+mod image;
 mod inbox_row;
 mod intake;
 mod liveness;

@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use rusqlite::Connection;
-use uuid::Uuid;
 
 use super::{
     SqliteStore,
@@ -39,16 +38,6 @@ VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), 
     QUARANTINE_REFERENCE = "-- quarantine_reference
 INSERT INTO observer_quarantine (event_seq, event_id, entity_type, entity_id, reason, quarantined_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    /// As it is, without a look at it.
-    QUARANTINE_FIRST = "-- quarantine_first
-INSERT INTO observer_quarantine
-    (event_seq, event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
-     traceparent, reason, quarantined_at)
-SELECT event_seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
-       traceparent, ?1, ?2
-FROM observer_inbox WHERE seq = (SELECT min(seq) FROM observer_inbox)";
-    DROP_FIRST = "-- drop_first
-DELETE FROM observer_inbox WHERE seq = (SELECT min(seq) FROM observer_inbox)";
     QUARANTINED_IDS = "-- quarantined_ids
 SELECT pk_quarantine FROM observer_quarantine ORDER BY pk_quarantine";
     RETRY_QUARANTINED = "-- retry_quarantined
@@ -140,13 +129,6 @@ pub(super) fn put_reference(write: &Connection, seq: i64, row: &Rejected, now: T
         .bind_time(now)
         .execute(write)?;
     Ok(())
-}
-
-/// Moves the first row of the inbox as it is.
-pub(super) fn put_first_of_inbox(write: &Connection, reason: &str, now: Timestamp) -> Result<Uuid> {
-    QUARANTINE_FIRST.call().bind(reason).bind_time(now).execute(write)?;
-    DROP_FIRST.call().execute(write)?;
-    Ok(Uuid::nil())
 }
 
 /// Rows in the order in which they were put aside; an error for the first that is not there.

@@ -1,18 +1,21 @@
-//! SQL expressions that turn a row into JSON inside a trigger.
+//! SQL expressions that turn a row into its image inside a trigger.
 //!
-//! They run in the application's transaction, on whatever SQLite (3.38 or later) the application brings, and must
-//! never fail: `json_object` refuses blobs and spoils reals, so these are converted first, and it takes at most 100 arguments,
-//! so wide rows are joined from several objects. Each connection parses these texts when it opens: they are as short as they can be.
+//! They run in the application's transaction, on whatever SQLite (3.38 or later) the application brings, and must never
+//! fail. With `PRAGMA trusted_schema = OFF` a trigger may call only functions that SQLite marks as innocuous, which those for JSON are
+//! not in all versions: so an image is the text of SQL literals, and becomes JSON when it is read. Each connection parses
+//! these texts when it opens: they are as short as they can be.
 
-/// The most characters (of blobs: bytes) that all values of a row have: beyond that the image could be too long for SQLite, which
-/// would fail the application's statement. Such a row has no image.
-pub(super) const MAX_IMAGE_CHARS: u32 = 16 << 20;
+use super::image;
+
+/// The most bytes that all values of a row have: beyond that the image could be too long for SQLite, which would fail the
+/// application's statement. Such a row has no image.
+pub(super) const MAX_IMAGE_BYTES: u32 = 16 << 20;
 
 /// Expressions nest at most 1000 deep; pieces of so many are joined in pairs.
 const PIECES_IN_A_ROW: usize = 8;
 
-/// Columns of one `json_object`: a function takes at least 100 arguments in every build of SQLite.
-const COLUMNS_IN_AN_OBJECT: usize = 50;
+/// Columns of one `printf`: a function takes at least 100 arguments in every build of SQLite.
+const COLUMNS_IN_A_CALL: usize = 99;
 
 /// A column of a captured table.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,31 +26,15 @@ pub(super) struct Column {
 }
 
 impl Column {
-    fn is_json(&self) -> bool {
-        matches!(self.declared.as_str(), "JSON" | "JSONB")
-    }
-
-    fn is_boolean(&self) -> bool {
-        self.declared.starts_with("BOOL")
-    }
-}
-
-/// Which values a column converts on their way in (<https://www.sqlite.org/datatype3.html>, section 3.1).
-enum Affinity {
-    Integer,
-    Text,
-    /// Blob, real and numeric: reals are common here.
-    Other,
-}
-
-fn affinity(declared: &str) -> Affinity {
-    let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
-    if has(&["INT"]) {
-        Affinity::Integer
-    } else if has(&["CHAR", "CLOB", "TEXT"]) {
-        Affinity::Text
-    } else {
-        Affinity::Other
+    /// What its declared type makes of a value.
+    fn mark(&self) -> char {
+        if matches!(self.declared.as_str(), "JSON" | "JSONB") {
+            image::JSON
+        } else if self.declared.starts_with("BOOL") {
+            image::BOOLEAN
+        } else {
+            image::PLAIN
+        }
     }
 }
 
@@ -61,38 +48,27 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The row as the text of a JSON object, null if it is too large. `values` are the expressions of its values.
+/// The row as an image that [`image`](super::image) reads, null if it is too large. `values` are the expressions of its values.
 pub(super) fn object(columns: &[Column], values: &[String]) -> String {
-    let lengths: Vec<_> = values.iter().map(|x| format!("ifnull(length({x}),0)")).collect();
-    let mut pairs: Vec<_> = columns.iter().zip(values).collect();
-    let mut pieces = Vec::new();
-    while !pairs.is_empty() {
-        let mut end = pairs.len().min(COLUMNS_IN_AN_OBJECT);
-        let is_last = end == pairs.len();
-        // The brace that is cut off must not be one of a JSON value.
-        if !is_last && let Some(plain) = pairs[..end].iter().rposition(|(column, _)| !column.is_json()) {
-            end = plain + 1;
-        }
-        let part: Vec<_> = pairs.drain(..end).collect();
-        let closes_plainly = part.last().is_some_and(|(column, _)| !column.is_json());
-        let arguments: Vec<_> = part
-            .iter()
-            .map(|(column, x)| format!("{},{}", literal(&column.name), value(x, column)))
-            .collect();
-        let mut piece = format!("json_object({})", arguments.join(","));
-        if !is_last {
-            piece = if closes_plainly {
-                format!("rtrim({piece},'}}')")
-            } else {
-                format!("substr({piece},1,length({piece})-1)")
-            };
-        }
-        if !pieces.is_empty() {
-            piece = format!("','||substr({piece},2)");
-        }
-        pieces.push(piece);
-    }
-    format!("CASE WHEN {}<={MAX_IMAGE_CHARS} THEN {} END", joined(&lengths, "+"), joined(&pieces, "||"))
+    let lengths: Vec<_> = values.iter().map(|x| format!("ifnull(length(CAST({x} AS BLOB)),0)")).collect();
+    let pairs: Vec<_> = columns.iter().zip(values).collect();
+    let pieces: Vec<_> = pairs
+        .chunks(COLUMNS_IN_A_CALL)
+        .enumerate()
+        .map(|(n, part)| {
+            let mut format = String::from(if n == 0 { "#" } else { "" });
+            let mut arguments = String::new();
+            for (column, x) in part {
+                let name = serde_json::Value::from(column.name.as_str()).to_string().replace('%', "%%");
+                format.push_str(&format!("{name}{}%s", column.mark()));
+                // `quote` would end at a NUL.
+                arguments
+                    .push_str(&format!(",iif(instr({x},char(0)),'T'||typeof({x})||hex({x}),quote({x}))"));
+            }
+            format!("printf({}{arguments})", literal(&format))
+        })
+        .collect();
+    format!("CASE WHEN {}<={MAX_IMAGE_BYTES} THEN {} END", joined(&lengths, "+"), joined(&pieces, "||"))
 }
 
 /// Joins expressions without nesting them deeply.
@@ -102,29 +78,6 @@ fn joined(pieces: &[String], operator: &str) -> String {
     }
     let (left, right) = pieces.split_at(pieces.len() / 2);
     format!("({}){operator}({})", joined(left, operator), joined(right, operator))
-}
-
-/// One value as an argument of `json_object`.
-fn value(x: &str, column: &Column) -> String {
-    let real = |digits: &str| {
-        format!(
-            "CASE typeof({x}) WHEN 'blob' THEN hex({x}) WHEN 'real' THEN json(iif(abs({x})<9e999,{digits},'null')) \
-             ELSE {x} END"
-        )
-    };
-    let plain = match affinity(&column.declared) {
-        Affinity::Text => format!("iif(typeof({x})='blob',hex({x}),{x})"),
-        // A real is rare here: the short expression has more digits than it takes.
-        Affinity::Integer => real(&format!("quote({x})")),
-        Affinity::Other => real(&digits(x)),
-    };
-    if column.is_boolean() {
-        format!("CASE {x} WHEN 0 THEN json('false') WHEN 1 THEN json('true') ELSE {plain} END")
-    } else if column.is_json() {
-        format!("CASE WHEN typeof({x})='text' AND json_valid({x}) THEN json({x}) ELSE {plain} END")
-    } else {
-        plain
-    }
 }
 
 /// The fewest digits of 15, 17 and 19 that read back the same. 17 would always do, were it not for SQLite's own

@@ -188,8 +188,10 @@ async fn triggers_run_in_the_systems_sqlite() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, r REAL, flag BOOLEAN, doc JSON)").await;
     database.capture("t", "T").await;
-    let script =
-        r#"INSERT INTO t VALUES (1, 0.1, 1, '{"a":1}'), (2, 1e999, 0, NULL); UPDATE t SET r = 1.0 / 3;"#;
+    database
+        .sql("CREATE TRIGGER own AFTER INSERT ON t WHEN NEW.id = 2 BEGIN DELETE FROM t WHERE id = 2; END")
+        .await;
+    let script = r#"PRAGMA trusted_schema = OFF; PRAGMA recursive_triggers = ON; INSERT INTO t VALUES (1, 0.1, 1, '{"a":1}'), (2, 1e999, 0, NULL); UPDATE t SET r = 1.0 / 3;"#;
     let Ok(done) = Command::new("sqlite3").arg(database.path()).arg(script).output() else {
         eprintln!("there is no sqlite3 shell on this machine; nothing was checked");
         return;
@@ -198,5 +200,7 @@ async fn triggers_run_in_the_systems_sqlite() {
     let texts: Vec<_> = database.images().await.iter().map(ToString::to_string).collect();
     assert_eq!(texts[0], r#"{"id":1,"r":0.1,"flag":true,"doc":{"a":1}}"#);
     assert_eq!(texts[1], r#"{"id":2,"r":null,"flag":false,"doc":null}"#);
-    assert_eq!(texts[2], r#"{"id":1,"r":0.33333333333333331,"flag":true,"doc":{"a":1}}"#);
+    assert_eq!(texts[2], texts[1], "deleted by a trigger");
+    assert_eq!(texts[3], r#"{"id":1,"r":0.3333333333333333,"flag":true,"doc":{"a":1}}"#);
+    assert_eq!(texts.len(), 4);
 }
