@@ -125,9 +125,9 @@ fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestam
         last = Some((read(0)?, literals));
         made += 1;
     }
-    let columns: String = capture.columns.iter().map(|name| format!(", {}", identifier(name))).collect();
+    let columns: Vec<_> = capture.columns.iter().map(|name| format!(", {}", identifier(name))).collect();
     let view = identifier(&capture_trigger::view_of(&capture.table));
-    let insert = format!("INSERT INTO {view} SELECT '{kind}', '{kind}'{columns} {rest}");
+    let insert = format!("INSERT INTO {view} SELECT '{kind}', '{kind}'{} {rest}", columns.concat());
     write.execute(&insert, ()).map_err(failed)?;
     let (last_id, last) = last.unzip();
     NOTE_BACKFILL

@@ -38,8 +38,8 @@ pub(super) fn view_of(table: &str) -> String {
 
 /// The view and the triggers in the order in which they are made, (name, text) each.
 pub(super) fn triggers(captured: &Captured<'_>) -> Vec<(String, String)> {
-    let names = captured.columns.iter().map(|column| column.name.as_str());
-    let changed = row_json::differs(names, captured.has_collations);
+    let names: Vec<_> = captured.columns.iter().map(|column| column.name.as_str()).collect();
+    let changed = row_json::differs(&names, captured.has_collations);
     let predicates = captured.predicates.as_ref();
     let when = |predicate: Option<&String>| predicate.map(|predicate| format!("({predicate})"));
     let updated = match predicates {
@@ -111,7 +111,7 @@ impl Captured<'_> {
         let view = view_of(self.table);
         let quoted = identifier(&view);
         let count = self.columns.len();
-        let columns: String = (0..count).map(|n| format!(",c{n}")).collect();
+        let columns = (0..count).map(|n| format!(",c{n}")).collect::<Vec<_>>().concat();
         let text = format!("CREATE VIEW {quoted}(kind,place{columns}) AS SELECT 0,0{}", ",0".repeat(count));
         let values: Vec<_> = (0..count).map(|n| format!("NEW.c{n}")).collect();
         let key_values: Vec<_> = self
@@ -160,8 +160,8 @@ impl Captured<'_> {
 
     /// The statement that writes a row there.
     fn write(&self, kind: &str, place: &str, row: &str) -> String {
-        let values: String =
-            self.columns.iter().map(|column| format!(",{row}.{}", identifier(&column.name))).collect();
+        let value = |column: &Column| format!(",{row}.{}", identifier(&column.name));
+        let values = self.columns.iter().map(value).collect::<Vec<_>>().concat();
         format!("INSERT INTO {} VALUES({kind},'{place}'{values})", identifier(&view_of(self.table)))
     }
 
@@ -181,7 +181,8 @@ impl Captured<'_> {
         if self.primary_key.is_empty() {
             return "0".to_owned();
         }
-        let moves = row_json::differs(self.primary_key.iter().map(String::as_str), self.has_collations);
+        let names: Vec<_> = self.primary_key.iter().map(String::as_str).collect();
+        let moves = row_json::differs(&names, self.has_collations);
         format!("{moves} AND {}", self.replaces())
     }
 }

@@ -112,7 +112,7 @@ fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Ca
     if let Some(earlier) = earlier {
         drop_triggers(write, &earlier.triggers)?;
     }
-    let captured = Captured {
+    let described = Captured {
         table: &table.name,
         entity_type: &request.entity_type,
         key: &key,
@@ -121,7 +121,7 @@ fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Ca
         has_collations: table.has_collations,
         predicates: predicates(request.condition.as_deref(), &table.name)?,
     };
-    let texts = capture_trigger::triggers(&captured);
+    let texts = capture_trigger::triggers(&described);
     let triggers: BTreeMap<_, _> = texts.iter().cloned().collect();
     let view = capture_trigger::view_of(&table.name);
     if is_taken(write, &view)? {

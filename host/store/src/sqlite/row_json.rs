@@ -26,6 +26,40 @@ pub(super) struct Column {
 }
 
 impl Column {
+    /// Whether it makes numbers of texts that are some (<https://www.sqlite.org/datatype3.html>, section 3.1): no text in it is
+    /// expected to hold a NUL. One that does ends there.
+    fn is_numeric(&self) -> bool {
+        let has = |words: &[&str]| words.iter().any(|word| self.declared.contains(word));
+        has(&["INT"])
+            || !(self.declared.is_empty()
+                || has(&["CHAR", "CLOB", "TEXT", "BLOB", "JSON"])
+                || self.declared == "ANY")
+    }
+
+    /// The bytes of its value in the image, about.
+    fn length(&self, x: &str) -> String {
+        if self.is_numeric() {
+            format!("ifnull(length({x}),0)")
+        } else {
+            format!("ifnull(length(CAST({x} AS BLOB)),0)")
+        }
+    }
+
+    /// The literal of its value. `quote` ends at a NUL.
+    fn literal(&self, x: &str) -> String {
+        if self.is_numeric() {
+            format!("quote({x})")
+        } else {
+            format!("iif(instr({x},x'00'),'T'||typeof({x})||hex({x}),quote({x}))")
+        }
+    }
+
+    /// Its part of the format for `printf`.
+    fn directive(&self) -> String {
+        let name = serde_json::Value::from(self.name.as_str()).to_string().replace('%', "%%");
+        format!("{name}{}%s", self.mark())
+    }
+
     /// What its declared type makes of a value.
     fn mark(&self) -> char {
         if matches!(self.declared.as_str(), "JSON" | "JSONB") {
@@ -50,22 +84,16 @@ pub(super) fn literal(text: &str) -> String {
 
 /// The row as an image that [`image`](super::image) reads, null if it is too large. `values` are the expressions of its values.
 pub(super) fn object(columns: &[Column], values: &[String]) -> String {
-    let lengths: Vec<_> = values.iter().map(|x| format!("ifnull(length(CAST({x} AS BLOB)),0)")).collect();
+    let lengths: Vec<_> = columns.iter().zip(values).map(|(column, x)| column.length(x)).collect();
     let pairs: Vec<_> = columns.iter().zip(values).collect();
     let pieces: Vec<_> = pairs
         .chunks(COLUMNS_IN_A_CALL)
         .enumerate()
         .map(|(n, part)| {
-            let mut format = String::from(if n == 0 { "#" } else { "" });
-            let mut arguments = String::new();
-            for (column, x) in part {
-                let name = serde_json::Value::from(column.name.as_str()).to_string().replace('%', "%%");
-                format.push_str(&format!("{name}{}%s", column.mark()));
-                // `quote` would end at a NUL.
-                arguments
-                    .push_str(&format!(",iif(instr({x},char(0)),'T'||typeof({x})||hex({x}),quote({x}))"));
-            }
-            format!("printf({}{arguments})", literal(&format))
+            let start = if n == 0 { "#" } else { "" };
+            let names: Vec<_> = part.iter().map(|(column, _)| column.directive()).collect();
+            let literals: Vec<_> = part.iter().map(|(column, x)| column.literal(x)).collect();
+            format!("printf({},{})", literal(&format!("{start}{}", names.concat())), literals.join(","))
         })
         .collect();
     format!("CASE WHEN {}<={MAX_IMAGE_BYTES} THEN {} END", joined(&lengths, "+"), joined(&pieces, "||"))
@@ -114,11 +142,10 @@ pub(super) fn key(values: &[String]) -> String {
 
 /// Whether any of the columns differs between the two images, as values are stored. Only where the table has collations are they
 /// overruled: NOCASE would take `a` and `A` for the same.
-pub(super) fn differs<'a>(names: impl IntoIterator<Item = &'a str> + Clone, has_collations: bool) -> String {
+pub(super) fn differs(names: &[&str], has_collations: bool) -> String {
     let side = |row: &str| {
         let columns: Vec<_> = names
-            .clone()
-            .into_iter()
+            .iter()
             .map(|name| {
                 let collation = if has_collations { " COLLATE BINARY" } else { "" };
                 format!("{row}.{}{collation}", identifier(name))
