@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    SqliteStore, capture_trigger, captures,
+    SqliteStore,
+    capture_table::Table,
+    capture_trigger, captures,
     connection::Sync,
     failure,
     row_json::{identifier, key},
@@ -94,6 +96,7 @@ fn page(write: &Connection, table: &str, rows: usize, now: Timestamp) -> Result<
 
 /// Makes events of the next rows in the order of the key, and notes the last.
 fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestamp) -> Result<usize> {
+    let table = Table::find(write, &capture.table)?.ok_or_else(|| no_backfill(&capture.table))?;
     let record = FIND_BACKFILL
         .call()
         .bind(&capture.table)
@@ -104,6 +107,14 @@ fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestam
         record.optional_text("last")?.map(|_| record.json("last")).transpose()?;
     let names: Vec<_> = capture.key.iter().map(|name| identifier(name)).collect();
     let keys = names.join(", ");
+    let key_columns: Vec<_> = capture
+        .key
+        .iter()
+        .zip(&names)
+        .filter_map(|(name, quoted)| {
+            Some((table.columns.iter().find(|column| column.name == *name)?, quoted.as_str()))
+        })
+        .collect();
     let mut wanted: Vec<_> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
     if let Some(after) = after {
         wanted.push(format!("({keys}) > ({})", after.join(", ")));
@@ -115,8 +126,9 @@ fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestam
     );
     let literals: Vec<_> = names.iter().map(|name| format!("quote({name})")).collect();
     let failed = |error: rusqlite::Error| failure::of_step("backfill_rows", &error);
-    let mut page =
-        write.prepare(&format!("SELECT {}, {} {rest}", key(&names), literals.join(", "))).map_err(failed)?;
+    let mut page = write
+        .prepare(&format!("SELECT {}, {} {rest}", key(&key_columns), literals.join(", ")))
+        .map_err(failed)?;
     let mut records = page.query(()).map_err(failed)?;
     let (mut made, mut last) = (0, None);
     while let Some(row) = records.next().map_err(failed)? {

@@ -114,13 +114,13 @@ impl Captured<'_> {
         let columns = (0..count).map(|n| format!(",c{n}")).collect::<Vec<_>>().concat();
         let text = format!("CREATE VIEW {quoted}(kind,place{columns}) AS SELECT 0,0{}", ",0".repeat(count));
         let values: Vec<_> = (0..count).map(|n| format!("NEW.c{n}")).collect();
-        let key_values: Vec<_> = self
+        let key_columns: Vec<_> = self
             .key
             .iter()
-            .filter_map(|name| self.columns.iter().position(|column| column.name == *name))
-            .map(|n| values[n].clone())
+            .filter_map(|name| self.columns.iter().zip(&values).find(|(column, _)| column.name == *name))
+            .map(|(column, value)| (column, value.as_str()))
             .collect();
-        let key = row_json::key(&key_values);
+        let key = row_json::key(&key_columns);
         let entity_type = literal(self.entity_type);
         // Places of the same statement are at the top: what it has written is not older than the statement.
         let found = format!(

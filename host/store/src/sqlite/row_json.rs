@@ -54,6 +54,21 @@ impl Column {
         }
     }
 
+    /// Its value as a part of the key.
+    fn key_part(&self, x: &str) -> String {
+        let has = |words: &[&str]| words.iter().any(|word| self.declared.contains(word));
+        let real = if has(&["INT"]) {
+            // Rare here: the short expression can have more digits than it takes.
+            format!(" WHEN 'real' THEN printf('%!.17g',{x})")
+        } else if has(&["CHAR", "CLOB", "TEXT"]) {
+            // Never here: it is made a text.
+            String::new()
+        } else {
+            format!(" WHEN 'real' THEN {}", digits(x))
+        };
+        format!("CASE typeof({x}){real} WHEN 'blob' THEN hex({x}) ELSE CAST({x} AS TEXT) END")
+    }
+
     /// Its part of the format for `printf`.
     fn directive(&self) -> String {
         let name = serde_json::Value::from(self.name.as_str()).to_string().replace('%', "%%");
@@ -123,18 +138,15 @@ fn digits(x: &str) -> String {
     )
 }
 
-/// The key of a row as text; null when a part of it is null. The parts of a composite key are joined by `:`.
-pub(super) fn key(values: &[String]) -> String {
-    let part = |x: &String| {
-        format!(
-            "CASE typeof({x}) WHEN 'real' THEN {} WHEN 'blob' THEN hex({x}) ELSE CAST({x} AS TEXT) END",
-            digits(x)
-        )
-    };
-    match values {
-        [one] => part(one),
+/// The key of a row as text, of its columns and the expressions of their values; null when a part of it is null. The parts of a
+/// composite key are joined by `:`.
+pub(super) fn key(columns: &[(&Column, &str)]) -> String {
+    match columns {
+        [(column, x)] => column.key_part(x),
         parts => {
-            let escaped = |x| format!("replace(replace({},'\\','\\\\'),':','\\:')", part(x));
+            let escaped = |(column, x): &(&Column, &str)| {
+                format!("replace(replace({},'\\','\\\\'),':','\\:')", column.key_part(x))
+            };
             parts.iter().map(escaped).collect::<Vec<_>>().join("||':'||")
         }
     }
