@@ -14,9 +14,9 @@ CREATE TABLE observer_inbox (
     entity_id   TEXT,
     event_kind  TEXT,                              -- an update of the key is two events: deleted as old_id, and created
     occurred_at TEXT,                              -- of an emitted event; null: seq
-    data        TEXT,
+    data        TEXT,                              -- an image as triggers write it (SQL literals), or JSON
     old         TEXT,
-    old_id      TEXT,
+    old_id      TEXT,                              -- entity_id before an update
     changed     TEXT,
     tenant_id   TEXT,
     actor       TEXT,
@@ -26,6 +26,7 @@ CREATE TABLE observer_inbox (
 INSERT INTO observer_inbox (seq, event_seq) SELECT seq, seq FROM observer_inbox_3 ORDER BY seq;
 DROP TABLE observer_inbox_3;
 CREATE UNIQUE INDEX observer_inbox_by_id ON observer_inbox (id) WHERE id IS NOT NULL;
+CREATE INDEX observer_inbox_by_event ON observer_inbox (event_seq) WHERE event_seq IS NOT NULL;
 
 -- The last number that intake took: the next is higher, also when the inbox is empty.
 CREATE TABLE observer_taken (

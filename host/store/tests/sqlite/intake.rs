@@ -1,8 +1,14 @@
 //! What only SQLite's intake does: sizes are read before rows, and a row that fails is found.
 
-use aftercommit_store::{Events as _, Quarantine as _, conformance::TestDatabase as _};
+use std::sync::Arc;
 
-use crate::database::{Database, take, take_bytes, told};
+use aftercommit_core::{DeliveryId, EntityEvent};
+use aftercommit_store::{
+    Claims as _, Events as _, HostId, Intake as _, NewDelivery, Plan, Planned, Quarantine as _, TakeRequest,
+    conformance::TestDatabase as _,
+};
+
+use crate::database::{Database, at, take, take_bytes, told};
 
 async fn database() -> Database {
     let database = Database::fresh().await;
@@ -26,6 +32,45 @@ async fn takes_no_more_bytes_than_it_may() {
         }
     }
     assert_eq!(taken, [2, 1, 1], "a larger row is taken alone");
+}
+
+/// Every event goes to one observer.
+struct Everyone;
+
+impl Plan for Everyone {
+    fn plan(&self, event: &EntityEvent) -> Planned {
+        let delivery = NewDelivery {
+            id: DeliveryId::of(event.id, "watcher", "hook"),
+            observer: "watcher".into(),
+            action: "hook".into(),
+            action_type: "webhook".into(),
+            priority: 100,
+            max_attempts: 3,
+            ordering_key: None,
+            hold: false,
+        };
+        Planned { deliveries: vec![delivery], errors: Vec::new() }
+    }
+}
+
+#[tokio::test]
+async fn owns_and_claims_no_more_bytes_than_it_may() {
+    let database = database().await;
+    database
+        .sql("INSERT INTO t VALUES (1, printf('%.*c', 5000, 'x')), (2, 'small'), (3, 'small'), (4, printf('%.*c', 900, 'x'))")
+        .await;
+    let host = HostId::random();
+    let request = TakeRequest { host, limit: 10, max_bytes: usize::MAX, own: 10, own_bytes: 100, now: at(0) };
+    let taken = database.store.take(request, Arc::new(Everyone)).await.unwrap();
+    let image = r#"{"id":1,"body":""}"#.len();
+    let sizes: Vec<_> = taken.owned.iter().map(|delivery| delivery.event_bytes).collect();
+    assert_eq!((sizes, taken.ready), (vec![image + 5000], 3), "the first is owned however large it is");
+    let claim = async || -> Vec<_> {
+        let claimed = database.store.claim(host, 10, 100, &[], at(1)).await.unwrap();
+        claimed.iter().map(|delivery| (delivery.event.entity_id.clone(), delivery.event_bytes)).collect()
+    };
+    assert_eq!(claim().await, [("2".to_owned(), image + 5), ("3".to_owned(), image + 5)]);
+    assert_eq!(claim().await, [("4".to_owned(), image + 900)], "a larger one is claimed alone");
 }
 
 #[tokio::test]
