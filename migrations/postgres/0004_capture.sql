@@ -12,13 +12,14 @@
 -- A running host waits for a moment without writers of the inbox; the application must not wait for long with it.
 SET LOCAL lock_timeout = '5s';
 
--- A row of its own is a change: its image, or the problem that kept the trigger from making one. A row with a seq and nothing
--- else points at an event of observer_events, to have it matched again.
+-- A row with a kind is a change: its image, or the problem that kept the trigger from making one. Another points at an event of
+-- observer_events, to have it matched again: by event_seq, or by seq alone, as the triggers of earlier versions wrote it.
 --
 -- Rows are taken in the order of (place, seq). Of most rows the place is their number and the seq is 0; of a statement whose rows
 -- can change each other by triggers, all have the place of the first, and a number of their own in seq.
 ALTER TABLE observer_inbox
     ADD COLUMN place       bigint NOT NULL DEFAULT 0,
+    ADD COLUMN event_seq   bigint,                 -- observer_events.seq
     ADD COLUMN id          uuid,                   -- of an emitted event; null: made of occurred_at and seq
     ADD COLUMN entity_type text,
     ADD COLUMN entity_id   text,
@@ -30,6 +31,7 @@ ALTER TABLE observer_inbox
     ADD COLUMN actor       text,
     ADD COLUMN traceparent text,
     ADD COLUMN problem     text,                   -- why there is no image
+    ALTER COLUMN seq SET DEFAULT nextval('observer_events_seq'),
     DROP CONSTRAINT observer_inbox_pkey,
     ADD CONSTRAINT observer_inbox_pkey PRIMARY KEY (place, seq);
 

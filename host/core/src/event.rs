@@ -163,41 +163,6 @@ impl EntityEvent {
     }
 }
 
-/// The part of an event's id that is its number in the inbox.
-const NUMBER_BITS: u32 = 62;
-
-/// The id of a captured event, from its time and its number in the inbox: a UUID of version 7 (RFC 9562, section 5.7). Its first 48
-/// bits are milliseconds, `rand_a` the microseconds within, `rand_b` the lower 62 bits of the number. It needs no random
-/// number, is the same whenever it is worked out, and says where the event is.
-///
-/// ```
-/// use aftercommit_core::{Timestamp, event::{captured_id, captured_place}};
-/// let id = captured_id(Timestamp::from_micros(1_767_225_600_123_456), 7);
-/// assert_eq!(id.to_string(), "019b76da-a87b-71c8-8000-000000000007");
-/// assert_eq!(captured_place(id), Some((Timestamp::from_micros(1_767_225_600_123_456), 7)));
-/// ```
-#[must_use]
-pub const fn captured_id(occurred_at: Timestamp, number: i64) -> Uuid {
-    let micros = occurred_at.as_micros();
-    let (millis, rest) =
-        (micros.div_euclid(1000).cast_unsigned() & ((1 << 48) - 1), micros.rem_euclid(1000).cast_unsigned());
-    let number = number.cast_unsigned() & ((1 << NUMBER_BITS) - 1);
-    Uuid::from_u64_pair(millis << 16 | 7 << 12 | rest, 1 << 63 | number)
-}
-
-/// The time and the number that a captured event's id was made of. Of another UUID, `None` or a place where that event is not.
-#[must_use]
-pub const fn captured_place(id: Uuid) -> Option<(Timestamp, i64)> {
-    let (high, low) = id.as_u64_pair();
-    let rest = high & 0xfff;
-    if high >> 12 & 0xf != 7 || low >> NUMBER_BITS != 2 || rest >= 1000 {
-        return None;
-    }
-    let micros = (high >> 16) * 1000 + rest;
-    let number = low & ((1 << NUMBER_BITS) - 1);
-    Some((Timestamp::from_micros(micros.cast_signed()), number.cast_signed()))
-}
-
 impl<'de> Deserialize<'de> for EntityEvent {
     /// `id` and `occurred_at` are made when absent, `changed` is worked out when it is not given.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -268,6 +233,34 @@ pub fn changed_fields(old: &Value, new: &Value) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
+/// Bits of an id that hold a captured change's number, and its part of that change.
+const SEQ_BITS: u32 = 42;
+const PART_BITS: u32 = 20;
+
+/// The id of an event that is told by its place: a UUID of version 7 (RFC 9562, section 5.7) with the milliseconds, the
+/// microseconds within one in `rand_a`, and in `rand_b` the low bits of the inbox row's number and of the part.
+#[must_use]
+pub fn captured_id(occurred_at: Timestamp, seq: i64, part: i32) -> Uuid {
+    let millis = u128::from(occurred_at.as_millis().cast_unsigned() & 0xffff_ffff_ffff);
+    let micros = u128::from(occurred_at.as_micros().rem_euclid(1000).cast_unsigned());
+    let seq = u128::from(seq.cast_unsigned() & ((1 << SEQ_BITS) - 1));
+    let part = u128::from(part.cast_unsigned() & ((1 << PART_BITS) - 1));
+    Uuid::from_u128(millis << 80 | 7 << 76 | micros << 64 | 0b10 << 62 | seq << PART_BITS | part)
+}
+
+/// What [`captured_id`] made an id of: the time, the low bits of the number, and the part; `None` for an id that it does not make.
+#[must_use]
+pub fn captured_place(id: Uuid) -> Option<(Timestamp, i64, i32)> {
+    let bits = id.as_u128();
+    let field = |shift: u32, width: u32| i64::try_from((bits >> shift) & ((1 << width) - 1)).ok();
+    let micros = field(64, 12).filter(|micros| *micros < 1000)?;
+    if field(76, 4)? != 7 || field(62, 2)? != 0b10 {
+        return None;
+    }
+    let occurred_at = Timestamp::from_micros(field(80, 48)?.checked_mul(1000)? + micros);
+    Some((occurred_at, field(PART_BITS, SEQ_BITS)?, i32::try_from(field(0, PART_BITS)?).ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -279,6 +272,17 @@ mod tests {
         assert_eq!("UPDATE".parse(), Ok(EventKind::Updated));
         assert_eq!("Created".parse(), Ok(EventKind::Created));
         assert!("upsert".parse::<EventKind>().is_err());
+    }
+
+    #[test]
+    fn an_id_tells_the_place_that_it_was_made_of() {
+        let at = Timestamp::from_micros(1_767_225_600_123_456);
+        let seq = (1 << 50) | 77;
+        let id = captured_id(at, seq, 1);
+        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+        assert_eq!(captured_place(id), Some((at, seq & ((1 << 42) - 1), 1)));
+        assert!(id < captured_id(Timestamp::from_micros(at.as_micros() + 1), 0, 0), "ids order as times do");
+        assert_eq!(captured_place(Uuid::from_u128(5)), None);
     }
 
     #[test]

@@ -15,6 +15,14 @@ pub enum StoreError {
         /// The driver's words.
         why: String,
     },
+    /// The database file is not the one that was opened: going on would work for nobody.
+    #[error("the database file {database} is not the one that was opened: {why}; start the host again")]
+    FileReplaced {
+        /// Which one.
+        database: String,
+        /// What was found.
+        why: &'static str,
+    },
     /// Another process held the database too long; the call can be repeated.
     #[error("the database {database} is locked by another process: {why}")]
     Locked {
@@ -119,6 +127,7 @@ impl StoreError {
             | Self::Forbidden { .. } => true,
             Self::Statement { transient, .. } => *transient,
             Self::BadUrl { .. }
+            | Self::FileReplaced { .. }
             | Self::NotMigrated { .. }
             | Self::SchemaNewer { .. }
             | Self::Refused(_)

@@ -17,6 +17,16 @@ pub(crate) struct Rejected {
 }
 
 impl Rejected {
+    /// The event of a live delivery is gone.
+    pub(crate) fn missing() -> Self {
+        Self {
+            event_id: None,
+            entity_type: None,
+            entity_id: None,
+            reason: "there is no such event".to_owned(),
+        }
+    }
+
     /// The event of a live delivery, which someone has changed or deleted.
     pub(crate) fn of_delivery_to(mut self, observer: &str) -> Self {
         self.reason =

@@ -9,7 +9,7 @@ use crate::Result;
 #[async_trait]
 pub trait Retention: Send + Sync {
     /// Deletes up to `limits.batch` events and log rows each that are older than their limit. An event that is still
-    /// in the inbox or has a live delivery stays; dead letters keep their own copies and are never dropped here.
+    /// in the inbox or has a live delivery stays; dead letters keep their own copies, and neither they nor quarantined rows are ever dropped here.
     async fn purge(&self, limits: RetentionLimits) -> Result<Purged>;
 }
 
@@ -18,7 +18,7 @@ pub trait Retention: Send + Sync {
 pub struct RetentionLimits {
     /// Events that occurred before this.
     pub events_before: Timestamp,
-    /// Attempt logs, dead letter history and quarantined rows from before this.
+    /// Attempt logs and dead letter history from before this.
     pub log_before: Timestamp,
     /// Rows to delete at most in one call, each of events and logs.
     pub batch: usize,
@@ -29,7 +29,7 @@ pub struct RetentionLimits {
 pub struct Purged {
     /// Events.
     pub events: usize,
-    /// Rows of logs, history and quarantine.
+    /// Rows of logs and history.
     pub log_rows: usize,
     /// Whether there is more to drop at once.
     pub more: bool,

@@ -243,9 +243,10 @@ pub(super) async fn reports_and_renews_after_the_table_changed(fixture: Fixture)
     assert_eq!(drift(&fixture).await, None);
     fixture.database.sql("ALTER TABLE orders ADD COLUMN note TEXT").await;
     let found = drift(&fixture).await.unwrap();
-    assert!(found.contains("note") && found.contains("capture refresh"), "{found}");
+    assert!(found.contains("note") && found.contains("capture refresh orders"), "{found}");
     fixture.database.sql("INSERT INTO orders VALUES (1, 'pending', 5, FALSE, 'hello')").await;
-    fixture.store.refresh_capture("orders", at(0)).await.unwrap();
+    let refreshed = fixture.store.refresh_capture("orders", at(9)).await.unwrap();
+    assert_eq!((&refreshed.columns[4..], refreshed.created_at), (&["note".to_owned()][..], at(9)));
     assert_eq!(drift(&fixture).await, None);
     fixture.database.sql("UPDATE orders SET note = 'bye'").await;
     let events = captured(&fixture).await;

@@ -43,7 +43,7 @@ pub(super) async fn never_owns_what_is_on_hold(fixture: Fixture) {
 pub(super) async fn leaves_alone_a_delivery_that_exists(fixture: Fixture) {
     fixture.emit([1]).await;
     let taken = fixture.take(10, &[Target::new("a")]).await;
-    fixture.database.sql("INSERT INTO observer_inbox (seq) SELECT seq FROM observer_events").await;
+    fixture.database.sql("INSERT INTO observer_inbox (event_seq) SELECT seq FROM observer_events").await;
     let again = fixture.take(10, &[Target::new("a"), Target::new("b")]).await;
     assert_eq!(again.owned.iter().map(|d| &*d.observer).collect::<Vec<_>>(), ["b"]);
     assert_eq!((again.events, again.ready), (1, 0));

@@ -42,10 +42,10 @@ pub(super) async fn drops_history_and_keeps_quarantine(fixture: Fixture) {
     fixture.capture_things().await;
     fixture.database.sql("INSERT INTO things VALUES (1, NULL)").await;
     fixture.take(0, &[]).await;
-    // Two attempts at 5, one discarded at 20. What was put aside has no other copy.
+    // Two attempts at 5, one discarded at 20; one row was put aside at 0.
     let limits = RetentionLimits { events_before: at(0), log_before: at(21), batch: 100 };
     assert_eq!(fixture.store.purge(limits).await.unwrap(), Purged { events: 0, log_rows: 3, more: false });
     assert!(fixture.store.history(ids[0]).await.unwrap().is_empty());
-    assert_eq!(fixture.store.quarantined(10).await.unwrap().len(), 1);
+    assert_eq!(fixture.store.quarantined(10).await.unwrap().len(), 1, "only a person discards these");
     assert_eq!(fixture.store.dead_letters(10).await.unwrap().len(), 1, "dead letters are never dropped here");
 }

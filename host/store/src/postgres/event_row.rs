@@ -41,7 +41,7 @@ pub(super) fn read_change(record: &Record) -> Result<Read> {
     let (place, seq): (i64, i64) = (record.get("place")?, record.get("seq")?);
     let number = if seq == 0 { place } else { seq };
     let At(at) = record.get::<Option<At>>("occurred_at")?.unwrap_or(At(Timestamp::from_micros(0)));
-    let id = record.get::<Option<Uuid>>("event_id")?.unwrap_or_else(|| captured_id(at, number));
+    let id = record.get::<Option<Uuid>>("event_id")?.unwrap_or_else(|| captured_id(at, number, 0));
     let read = match record.get::<Option<&str>>("problem") {
         Ok(problem) => read_as(record, Some(id), problem),
         Err(error) => Err(error),

@@ -58,7 +58,7 @@ ORDER BY number LIMIT $3";
     SHOW_EVENT = "-- show_event
 SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data::text AS data,
        e.old::text AS old, e.changed::text AS changed, e.tenant_id, e.actor, e.traceparent,
-       EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.place = 0 AND i.seq = e.seq) AS in_inbox
+       EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.place = 0 AND coalesce(i.event_seq, i.seq) = e.seq) AS in_inbox
 FROM observer_events AS e
 WHERE e.id = $1
 ORDER BY e.seq LIMIT 1";
@@ -68,7 +68,7 @@ SELECT place, seq, id AS event_id, entity_type, entity_id, event_kind, occurred_
        traceparent, problem
 FROM observer_inbox
 WHERE event_kind IS NOT NULL AND (id = $1 OR id IS NULL AND occurred_at = $2
-                                       AND CASE seq WHEN 0 THEN place ELSE seq & 4611686018427387903 END = $3)
+                                       AND CASE seq WHEN 0 THEN place ELSE seq END & 4398046511103 = $3)
 LIMIT 1";
     ATTEMPTS_OF_EVENT = "-- attempts_of_event
 SELECT delivery_id, observer, action, action_type, attempt, max_attempts, status, class, code, message, http_status,
@@ -137,7 +137,7 @@ impl Events for PostgresStore {
             StoreError::Refused(format!("the row {id} is no event: {}", rejected.reason))
         };
         let Some(record) = SHOW_EVENT.call().bind(id).optional(&mut moment).await? else {
-            let (at, number) = captured_place(id).unwrap_or((Timestamp::from_micros(0), -1));
+            let (at, number, _) = captured_place(id).unwrap_or((Timestamp::from_micros(0), -1, 0));
             let waiting =
                 SHOW_WAITING.call().bind(id).bind_time(at).bind(number).optional(&mut moment).await?;
             let Some(record) = waiting else {

@@ -47,7 +47,7 @@ WITH head AS MATERIALIZED (
     WHERE upto <= $3 OR n = 1
 )
 SELECT i.place, i.seq, i.id AS event_id, i.entity_type, i.entity_id, i.event_kind, i.occurred_at, i.data, i.old, i.changed,
-       i.tenant_id, i.actor, i.traceparent, i.problem, i.event_kind IS NULL AND i.id IS NULL AS is_pointer,
+       i.tenant_id, i.actor, i.traceparent, i.problem, CASE WHEN i.event_kind IS NULL AND i.id IS NULL THEN coalesce(i.event_seq, i.seq) END AS points_at,
        (SELECT count(*) FROM head) AS found
 FROM observer_inbox AS i
 WHERE i.ctid = ANY (ARRAY(SELECT at FROM fitting))
@@ -189,7 +189,8 @@ struct Inbox {
     changes: Vec<Change>,
     /// Events that are there already.
     pointed_at: Vec<TakenEvent>,
-    pointers: Vec<Place>,
+    /// Rows that point at an event, with its seq.
+    pointers: Vec<(Place, i64)>,
     rejected: Vec<(Aside, Rejected)>,
 }
 
@@ -217,8 +218,8 @@ async fn read_inbox(session: &mut Session<'_>, first: i64, request: TakeRequest)
     };
     for record in &records {
         let place = Place { place: record.get("place")?, seq: record.get("seq")? };
-        if record.get("is_pointer")? {
-            inbox.pointers.push(place);
+        if let Some(event_seq) = record.get::<Option<i64>>("points_at")? {
+            inbox.pointers.push((place, event_seq));
             continue;
         }
         match event_row::read_change(record)? {
@@ -233,7 +234,7 @@ async fn read_inbox(session: &mut Session<'_>, first: i64, request: TakeRequest)
 
 /// Reads the events that rows of the inbox point at.
 async fn follow(session: &mut Session<'_>, inbox: &mut Inbox) -> Result<()> {
-    let seqs: Vec<i64> = inbox.pointers.iter().map(|place| place.seq).collect();
+    let seqs: Vec<i64> = inbox.pointers.iter().map(|(_, event_seq)| *event_seq).collect();
     let mut found = event_row::read_by_seq(session, &seqs).await?;
     for seq in seqs {
         match found.remove(&seq) {
@@ -252,7 +253,7 @@ async fn follow(session: &mut Session<'_>, inbox: &mut Inbox) -> Result<()> {
 async fn store(session: &mut Session<'_>, inbox: &mut Inbox) -> Result<Vec<TakenEvent>> {
     let mut events = std::mem::take(&mut inbox.pointed_at);
     if !inbox.pointers.is_empty() {
-        let (places, seqs) = columns(&inbox.pointers);
+        let (places, seqs) = columns(&inbox.pointers.iter().map(|(place, _)| *place).collect::<Vec<_>>());
         DELETE_INBOX.call().bind(places).bind(seqs).execute(session).await?;
     }
     if inbox.changes.is_empty() {

@@ -37,8 +37,6 @@ ORDER BY place, seq";
     SET_EVENTS_ASIDE = "-- set_events_aside
 WITH gone AS (
     DELETE FROM observer_events WHERE seq = ANY($1) RETURNING *
-), pointers AS (
-    DELETE FROM observer_inbox WHERE place = 0 AND seq = ANY($1)
 )
 INSERT INTO observer_quarantine
     (event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent, reason,

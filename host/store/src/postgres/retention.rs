@@ -21,7 +21,7 @@ DELETE FROM observer_events_default
 WHERE (seq, occurred_at) IN (
     SELECT e.seq, e.occurred_at FROM observer_events_default AS e
     WHERE e.occurred_at < $1
-      AND NOT EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.place = 0 AND i.seq = e.seq)
+      AND NOT EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.place = 0 AND coalesce(i.event_seq, i.seq) = e.seq)
       AND NOT EXISTS (SELECT 1 FROM observer_deliveries AS d WHERE d.event_seq = e.seq)
     ORDER BY e.occurred_at LIMIT $2)";
     PURGE_LOG = "-- purge_log

@@ -1,18 +1,179 @@
-//! Existing rows become events.
+//! Existing rows become events: they are written to the view of a capture, so their images are made as those of changes.
 
-use aftercommit_core::Timestamp;
+use aftercommit_core::{EventKind, Timestamp};
 use async_trait::async_trait;
+use rusqlite::Connection;
 
-use super::SqliteStore;
-use crate::{Backfill, BackfillRequest, Backfills, Result, StoreError};
+use super::{
+    SqliteStore,
+    capture_table::Table,
+    capture_trigger, captures,
+    connection::Sync,
+    failure,
+    row_json::{identifier, key},
+    statement::{Record, rows_as_json, statements},
+};
+use crate::{Backfill, BackfillRequest, Backfills, Capture, Result, StoreError, row::Row as _};
+
+/// Rows that one statement writes. Each looks for its place among those that the statement has written.
+const ROWS_IN_A_STATEMENT: usize = 64;
+
+statements! {
+    FIND_BACKFILL = "-- find_backfill
+SELECT table_name, condition, kind, last, last_id, rows, events, started_at, finished_at
+FROM observer_backfills WHERE table_name = ?1";
+    START_BACKFILL = "-- start_backfill
+INSERT OR REPLACE INTO observer_backfills (table_name, condition, kind, started_at) VALUES (?1, ?2, ?3, ?4)";
+    NOTE_BACKFILL = "-- note_backfill
+UPDATE observer_backfills
+SET last = coalesce(?2, last), last_id = coalesce(?3, last_id), rows = rows + ?4, events = events + ?4, finished_at = ?5
+WHERE table_name = ?1";
+}
 
 #[async_trait]
 impl Backfills for SqliteStore {
-    async fn start_backfill(&self, request: BackfillRequest, _now: Timestamp) -> Result<Backfill> {
-        Err(StoreError::Refused(request.table))
+    async fn start_backfill(&self, request: BackfillRequest, now: Timestamp) -> Result<Backfill> {
+        self.inner
+            .connections
+            .write("start_backfill", Sync::Now, move |write| start(write, request, now))
+            .await
     }
 
-    async fn backfill_page(&self, table: &str, _rows: usize, _now: Timestamp) -> Result<Backfill> {
-        Err(StoreError::Refused(table.to_owned()))
+    async fn backfill_page(&self, table: &str, rows: usize, now: Timestamp) -> Result<Backfill> {
+        let table = table.to_owned();
+        self.inner
+            .connections
+            .write("backfill_page", Sync::Now, move |write| page(write, &table, rows, now))
+            .await
     }
+}
+
+fn start(write: &Connection, request: BackfillRequest, now: Timestamp) -> Result<Backfill> {
+    let table = captures::find(write, &request.table)?.capture.table;
+    if !matches!(request.kind, EventKind::Created | EventKind::Custom) {
+        return Err(StoreError::Refused(format!(
+            "a backfill makes events of the kind created or custom, not {}",
+            request.kind
+        )));
+    }
+    captures::predicates(request.condition.as_deref(), &table)?;
+    if let Some(record) = FIND_BACKFILL.call().bind(&table).optional(write)?
+        && !request.restart
+    {
+        let present = backfill(&record)?;
+        if present.finished_at.is_none() {
+            if (&present.condition, present.kind) == (&request.condition, request.kind) {
+                return Ok(present);
+            }
+            return Err(StoreError::Refused(format!(
+                "a backfill of `{table}` with another request has not ended; let it go on, or begin anew with `--restart`"
+            )));
+        }
+    }
+    START_BACKFILL
+        .call()
+        .bind(&table)
+        .bind(request.condition)
+        .bind(request.kind.as_str())
+        .bind_time(now)
+        .execute(write)?;
+    found(write, &table)
+}
+
+fn page(write: &Connection, table: &str, rows: usize, now: Timestamp) -> Result<Backfill> {
+    let capture = captures::find(write, table)?.capture;
+    let mut left = rows;
+    while left > 0 && found(write, &capture.table)?.finished_at.is_none() {
+        let wanted = left.min(ROWS_IN_A_STATEMENT);
+        let made = write_rows(write, &capture, wanted, now)?;
+        left -= made;
+        if made < wanted {
+            break;
+        }
+    }
+    found(write, &capture.table)
+}
+
+/// Makes events of the next rows in the order of the key, and notes the last.
+fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestamp) -> Result<usize> {
+    let table = Table::find(write, &capture.table)?.ok_or_else(|| no_backfill(&capture.table))?;
+    let record = FIND_BACKFILL
+        .call()
+        .bind(&capture.table)
+        .optional(write)?
+        .ok_or_else(|| no_backfill(&capture.table))?;
+    let kind: EventKind = record.word("kind")?;
+    let after: Option<Vec<String>> =
+        record.optional_text("last")?.map(|_| record.json("last")).transpose()?;
+    let names: Vec<_> = capture.key.iter().map(|name| identifier(name)).collect();
+    let keys = names.join(", ");
+    let key_columns: Vec<_> = capture
+        .key
+        .iter()
+        .zip(&names)
+        .filter_map(|(name, quoted)| {
+            Some((table.columns.iter().find(|column| column.name == *name)?, quoted.as_str()))
+        })
+        .collect();
+    let mut wanted: Vec<_> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
+    if let Some(after) = after {
+        wanted.push(format!("({keys}) > ({})", after.join(", ")));
+    }
+    let rest = format!(
+        "FROM {} WHERE {} ORDER BY {keys} LIMIT {limit}",
+        identifier(&capture.table),
+        wanted.join(" AND ")
+    );
+    let literals: Vec<_> = names.iter().map(|name| format!("quote({name})")).collect();
+    let failed = |error: rusqlite::Error| failure::of_step("backfill_rows", &error);
+    let mut page = write
+        .prepare(&format!("SELECT {}, {} {rest}", key(&key_columns), literals.join(", ")))
+        .map_err(failed)?;
+    let mut records = page.query(()).map_err(failed)?;
+    let (mut made, mut last) = (0, None);
+    while let Some(row) = records.next().map_err(failed)? {
+        let read = |column: usize| row.get::<_, String>(column).map_err(failed);
+        let literals = (1..=names.len()).map(read).collect::<Result<Vec<_>>>()?;
+        last = Some((read(0)?, literals));
+        made += 1;
+    }
+    let columns: Vec<_> = capture.columns.iter().map(|name| format!(", {}", identifier(name))).collect();
+    let view = identifier(&capture_trigger::view_of(&capture.table));
+    let insert = format!("INSERT INTO {view} SELECT '{kind}', '{kind}'{} {rest}", columns.concat());
+    write.execute(&insert, ()).map_err(failed)?;
+    let (last_id, last) = last.unzip();
+    NOTE_BACKFILL
+        .call()
+        .bind(&capture.table)
+        .bind(last.map(|literals| rows_as_json(&literals)))
+        .bind(last_id)
+        .bind(i64::try_from(made).unwrap_or(i64::MAX))
+        .bind((made < limit).then(|| now.to_string()))
+        .execute(write)?;
+    Ok(made)
+}
+
+fn found(connection: &Connection, table: &str) -> Result<Backfill> {
+    match FIND_BACKFILL.call().bind(table).optional(connection)? {
+        Some(record) => backfill(&record),
+        None => Err(no_backfill(table)),
+    }
+}
+
+fn no_backfill(table: &str) -> StoreError {
+    StoreError::NotFound { what: "backfill of the table", name: table.to_owned() }
+}
+
+fn backfill(record: &Record) -> Result<Backfill> {
+    Ok(Backfill {
+        table: record.string("table_name")?,
+        condition: record.optional_string("condition")?,
+        kind: record.word("kind")?,
+        rows: record.integer("rows")?.unsigned_abs(),
+        events: record.integer("events")?.unsigned_abs(),
+        estimate: None,
+        last: record.optional_string("last_id")?,
+        started_at: record.time("started_at")?,
+        finished_at: record.optional_time("finished_at")?,
+    })
 }

@@ -3,12 +3,14 @@
 use rusqlite::Connection;
 
 use super::{row_json::Column, statement::statements};
-use crate::{Result, StoreError};
+use crate::{Result, Selection, StoreError};
 
 statements! {
     FIND_TABLE = "-- find_table
-SELECT name, type FROM pragma_table_list
-WHERE schema = 'main' AND name = ?1 COLLATE NOCASE";
+SELECT t.name, t.type, coalesce((SELECT s.sql LIKE '%collate%' FROM sqlite_schema AS s
+                                 WHERE s.type = 'table' AND s.name = t.name), 0) AS has_collations
+FROM pragma_table_list AS t
+WHERE t.schema = 'main' AND t.name = ?1 COLLATE NOCASE";
     LIST_TABLES = "-- list_tables
 SELECT name FROM pragma_table_list
 WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
@@ -18,12 +20,17 @@ ORDER BY name LIMIT 20";
     LIST_COLUMNS = "-- list_columns
 SELECT name, upper(type) AS declared, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
     LIST_TRIGGERS = "-- list_triggers
-SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger' AND name IN (SELECT value FROM json_each(?1))";
+SELECT name, tbl_name, sql FROM sqlite_schema
+WHERE type IN ('trigger', 'view') AND name IN (SELECT value FROM json_each(?1))";
+    VIEW_EXISTS = "-- view_exists
+SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view'))";
 }
 
 /// The tables of this program. To capture them would make events of events.
-const OWN_TABLES: [&str; 16] = [
+const OWN_TABLES: [&str; 19] = [
+    "observer_backfills",
     "observer_captures",
+    "observer_context",
     "observer_deliveries",
     "observer_destinations",
     "observer_dlq_history",
@@ -35,6 +42,7 @@ const OWN_TABLES: [&str; 16] = [
     "observer_migrations",
     "observer_quarantine",
     "observer_revision",
+    "observer_taken",
     "sqlite_schema",
     "sqlite_sequence",
     "tb_observer",
@@ -46,7 +54,9 @@ pub(super) struct Table {
     /// As it is spelled in the schema.
     pub(super) name: String,
     pub(super) columns: Vec<Column>,
-    primary_key: Vec<String>,
+    pub(super) primary_key: Vec<String>,
+    /// Whether its text names a collation.
+    pub(super) has_collations: bool,
 }
 
 impl Table {
@@ -66,7 +76,7 @@ impl Table {
         }
         primary_key.sort_unstable();
         let primary_key = primary_key.into_iter().map(|(_, name)| name).collect();
-        Ok(Some(Self { name, columns, primary_key }))
+        Ok(Some(Self { name, columns, primary_key, has_collations: record.get("has_collations")? }))
     }
 
     /// The table that a person asks to capture; refused with what to do if it can not be.
@@ -103,6 +113,39 @@ impl Table {
         }
     }
 
+    /// The columns that are captured. Those of the key always are.
+    pub(super) fn selected(&self, selection: &Selection, key: &[String]) -> Result<Vec<Column>> {
+        let (named, keep) = match selection {
+            Selection::All => return Ok(self.columns.clone()),
+            Selection::Only(names) => (names, true),
+            Selection::Exclude(names) => (names, false),
+        };
+        let is_named = |column: &str| named.iter().any(|name| name.eq_ignore_ascii_case(column));
+        if let Some(name) = named
+            .iter()
+            .find(|name| !self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)))
+        {
+            return Err(self.no_column(name, "to choose"));
+        }
+        if let Some(name) = key.iter().find(|name| is_named(name) != keep) {
+            return Err(StoreError::Refused(format!(
+                "the column `{name}` names the rows of `{}`, so it can not be left out; {}",
+                self.name,
+                if keep { "add it to `--only`" } else { "take it out of `--exclude`" }
+            )));
+        }
+        Ok(self.columns.iter().filter(|column| is_named(&column.name) == keep).cloned().collect())
+    }
+
+    fn no_column(&self, name: &str, what: &str) -> StoreError {
+        let names: Vec<_> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        StoreError::Refused(format!(
+            "the table `{}` has no column `{name}` {what}; it has {}",
+            self.name,
+            names.join(", ")
+        ))
+    }
+
     /// The key of its events: the columns that were asked for, or the primary key.
     pub(super) fn key(&self, asked: &[String]) -> Result<Vec<String>> {
         if asked.is_empty() {
@@ -116,17 +159,11 @@ impl Table {
         }
         let mut key = Vec::with_capacity(asked.len());
         for name in asked {
-            let column =
-                self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)).ok_or_else(
-                    || {
-                        let names: Vec<_> = self.columns.iter().map(|column| column.name.as_str()).collect();
-                        StoreError::Refused(format!(
-                            "the table `{}` has no column `{name}` for its key; it has {}",
-                            self.name,
-                            names.join(", ")
-                        ))
-                    },
-                )?;
+            let column = self
+                .columns
+                .iter()
+                .find(|column| column.name.eq_ignore_ascii_case(name))
+                .ok_or_else(|| self.no_column(name, "for its key"))?;
             if key.contains(&column.name) {
                 return Err(StoreError::Refused(format!("the key has the column `{name}` twice")));
             }
@@ -134,6 +171,11 @@ impl Table {
         }
         Ok(key)
     }
+}
+
+/// Whether something else has this name.
+pub(super) fn is_taken(connection: &Connection, name: &str) -> Result<bool> {
+    VIEW_EXISTS.call().bind(name).value(connection)
 }
 
 fn table_list(connection: &Connection) -> Result<String> {

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 
 use super::{
     SqliteStore,
-    capture_table::{Table, present_triggers},
-    capture_trigger::{self, Captured},
+    capture_table::{Table, is_taken, present_triggers},
+    capture_trigger::{self, Captured, Predicates},
     connection::Sync,
     failure,
     row_json::identifier,
@@ -23,10 +23,12 @@ use crate::{
 
 statements! {
     LIST_CAPTURES = "-- list_captures
-SELECT table_name, entity_type, key, columns, notify, triggers, created_at FROM observer_captures ORDER BY table_name";
+SELECT table_name, entity_type, key, columns, notify, triggers, created_at, selection, condition
+FROM observer_captures ORDER BY table_name";
     PUT_CAPTURE = "-- put_capture
-INSERT OR REPLACE INTO observer_captures (table_name, entity_type, key, columns, notify, triggers, created_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+INSERT OR REPLACE INTO observer_captures 
+    (table_name, entity_type, key, columns, notify, triggers, created_at, selection, condition)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     DELETE_CAPTURE = "-- delete_capture
 DELETE FROM observer_captures WHERE table_name = ?1";
 }
@@ -34,43 +36,7 @@ DELETE FROM observer_captures WHERE table_name = ?1";
 #[async_trait]
 impl Captures for SqliteStore {
     async fn add_capture(&self, request: CaptureRequest, now: Timestamp) -> Result<Capture> {
-        self.inner
-            .connections
-            .write("add_capture", Sync::Now, move |write| {
-                let table = Table::capturable(write, &request.table)?;
-                let key = table.key(&request.key)?;
-                let earlier = list(write)?;
-                refuse_entity_type(&request.entity_type, &table.name, &earlier)?;
-                if let Some(earlier) = earlier.iter().find(|written| written.capture.table == table.name) {
-                    drop_triggers(write, &earlier.triggers)?;
-                }
-                let triggers: BTreeMap<_, _> = capture_trigger::triggers(&Captured {
-                    table: &table.name,
-                    entity_type: &request.entity_type,
-                    key: &key,
-                    columns: &table.columns,
-                })
-                .into_iter()
-                .collect();
-                drop_triggers(write, &triggers)?;
-                for text in triggers.values() {
-                    run(write, "create_trigger", text)?;
-                }
-                let capture = Capture {
-                    table: table.name,
-                    entity_type: request.entity_type,
-                    key,
-                    columns: table.columns.into_iter().map(|column| column.name).collect(),
-                    selection: Selection::All,
-                    condition: None,
-                    change_log: None,
-                    notify: request.notify,
-                    created_at: now,
-                };
-                put(write, &capture, &triggers)?;
-                Ok(capture)
-            })
-            .await
+        self.inner.connections.write("add_capture", Sync::Now, move |write| add(write, request, now)).await
     }
 
     async fn add_change_log(&self, request: ChangeLogRequest, _now: Timestamp) -> Result<Capture> {
@@ -82,6 +48,7 @@ impl Captures for SqliteStore {
     }
 
     async fn captures(&self) -> Result<Vec<CaptureStatus>> {
+        self.check_file()?;
         self.inner
             .connections
             .read_moment(move |moment| {
@@ -95,8 +62,12 @@ impl Captures for SqliteStore {
             .await
     }
 
-    async fn refresh_capture(&self, table: &str, _now: Timestamp) -> Result<Capture> {
-        Err(StoreError::Refused(table.to_owned()))
+    async fn refresh_capture(&self, table: &str, now: Timestamp) -> Result<Capture> {
+        let table = table.to_owned();
+        self.inner
+            .connections
+            .write("refresh_capture", Sync::Now, move |write| refresh(write, &find(write, &table)?, now))
+            .await
     }
 
     async fn remove_capture(&self, table: &str) -> Result<()> {
@@ -104,19 +75,149 @@ impl Captures for SqliteStore {
         self.inner
             .connections
             .write("remove_capture", Sync::Now, move |write| {
-                let name = table.strip_prefix("main.").unwrap_or(&table);
-                let captures = list(write)?;
-                let Some(written) =
-                    captures.iter().find(|written| written.capture.table.eq_ignore_ascii_case(name))
-                else {
-                    return Err(StoreError::NotFound { what: "capture of the table", name: table });
-                };
+                let written = find(write, &table)?;
                 drop_triggers(write, &written.triggers)?;
                 DELETE_CAPTURE.call().bind(&written.capture.table).execute(write)?;
                 Ok(())
             })
             .await
     }
+}
+
+/// Starts to capture a table, or captures it differently.
+fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Capture> {
+    let table = Table::capturable(write, &request.table)?;
+    let key = table.key(&request.key)?;
+    let columns = table.selected(&request.selection, &key)?;
+    let captures = list(write)?;
+    refuse_entity_type(&request.entity_type, &table.name, &captures)?;
+    let earlier = captures.iter().find(|written| written.capture.table == table.name);
+    if let Some(Written { capture, .. }) = earlier
+        && capture.entity_type != request.entity_type
+        && !request.rename
+    {
+        return Err(StoreError::Refused(format!(
+            "the table `{}` is captured as `{}`, not as `{}`; to change the entity type of its events from now on, add `--rename`",
+            table.name, capture.entity_type, request.entity_type
+        )));
+    }
+    if columns.len() > capture_trigger::MAX_COLUMNS {
+        return Err(StoreError::Refused(format!(
+            "the table `{}` has {} columns, and at most {} can be captured; choose them with `--only COLUMN,..`",
+            table.name,
+            columns.len(),
+            capture_trigger::MAX_COLUMNS
+        )));
+    }
+    if let Some(earlier) = earlier {
+        drop_triggers(write, &earlier.triggers)?;
+    }
+    let described = Captured {
+        table: &table.name,
+        entity_type: &request.entity_type,
+        key: &key,
+        columns: &columns,
+        primary_key: &table.primary_key,
+        has_collations: table.has_collations,
+        predicates: predicates(request.condition.as_deref(), &table.name)?,
+    };
+    let texts = capture_trigger::triggers(&described);
+    let triggers: BTreeMap<_, _> = texts.iter().cloned().collect();
+    let view = capture_trigger::view_of(&table.name);
+    if is_taken(write, &view)? {
+        return Err(StoreError::Refused(format!(
+            "there is something named `{view}` already, which the capture of `{}` needs; rename it",
+            table.name
+        )));
+    }
+    drop_triggers(write, &triggers)?;
+    // In this order: of two triggers, SQLite runs the later one first.
+    for (_, text) in &texts {
+        run(write, "create_trigger", text)?;
+    }
+    let capture = Capture {
+        columns: columns.into_iter().map(|column| column.name).collect(),
+        table: table.name,
+        entity_type: request.entity_type,
+        key,
+        selection: request.selection,
+        condition: request.condition,
+        change_log: None,
+        notify: request.notify,
+        created_at: now,
+    };
+    put(write, &capture, &triggers)?;
+    Ok(capture)
+}
+
+/// When a change of the table becomes an event.
+pub(super) fn predicates(condition: Option<&str>, table: &str) -> Result<Option<Predicates>> {
+    match condition {
+        None => Ok(None),
+        Some(condition) => Err(StoreError::Refused(format!(
+            "the capture of `{table}` can not have the condition `{condition}` yet; write it into its observers"
+        ))),
+    }
+}
+
+/// Writes the triggers of a capture again, for the columns that its table has now.
+fn refresh(write: &Connection, written: &Written, now: Timestamp) -> Result<Capture> {
+    let Capture { table, entity_type, key, selection, condition, notify, .. } = &written.capture;
+    let present = Table::find(write, table)?;
+    let Some(present) = present else {
+        return Err(StoreError::Refused(format!(
+            "the table `{table}` is gone or has another name; run `aftercommit capture remove {table}`"
+        )));
+    };
+    // What is gone can not be chosen any more, and need not be left out.
+    let still_there = |names: &Vec<String>| {
+        let there =
+            |name: &&String| present.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        names.iter().filter(there).cloned().collect::<Vec<_>>()
+    };
+    let selection = match selection {
+        Selection::All => Selection::All,
+        Selection::Only(names) => Selection::Only(still_there(names)),
+        Selection::Exclude(names) => Selection::Exclude(still_there(names)),
+    };
+    let request = CaptureRequest {
+        key: key.clone(),
+        selection,
+        condition: condition.clone(),
+        notify: *notify,
+        ..CaptureRequest::new(table, entity_type)
+    };
+    add(write, request, now)
+}
+
+/// Writes the triggers of all captures again that an older program wrote. One that can not be written stays as it is:
+/// `capture list` says why.
+pub(super) fn refresh_older(write: &Connection) -> Result<()> {
+    for written in list(write)? {
+        if is_older(&written) {
+            let now = written.capture.created_at;
+            run(write, "savepoint", "SAVEPOINT refresh")?;
+            if let Err(error) = refresh(write, &written, now) {
+                tracing::warn!(table = written.capture.table, %error, "the triggers of a capture could not be renewed");
+                run(write, "rollback_to", "ROLLBACK TO refresh")?;
+            }
+            run(write, "release", "RELEASE refresh")?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an older program wrote the triggers: it had no view to make images in.
+fn is_older(written: &Written) -> bool {
+    !written.triggers.contains_key(&capture_trigger::view_of(&written.capture.table))
+}
+
+/// The capture of a table.
+pub(super) fn find(connection: &Connection, table: &str) -> Result<Written> {
+    let name = table.strip_prefix("main.").unwrap_or(table);
+    let found =
+        list(connection)?.into_iter().find(|written| written.capture.table.eq_ignore_ascii_case(name));
+    found.ok_or_else(|| StoreError::NotFound { what: "capture of the table", name: table.to_owned() })
 }
 
 fn list(connection: &Connection) -> Result<Vec<Written>> {
@@ -130,8 +231,8 @@ fn written(record: &Record) -> Result<Written> {
             entity_type: record.get("entity_type")?,
             key: record.json("key")?,
             columns: record.json("columns")?,
-            selection: Selection::All,
-            condition: None,
+            selection: record.json("selection")?,
+            condition: record.optional_string("condition")?,
             change_log: None,
             notify: record.get("notify")?,
             created_at: record.time("created_at")?,
@@ -150,13 +251,17 @@ fn put(connection: &Connection, capture: &Capture, triggers: &BTreeMap<String, S
         .bind(capture.notify)
         .bind(serde_json::json!(triggers).to_string())
         .bind_time(capture.created_at)
+        .bind(serde_json::json!(capture.selection).to_string())
+        .bind(capture.condition.as_deref())
         .execute(connection)?;
     Ok(())
 }
 
 fn drop_triggers(connection: &Connection, triggers: &BTreeMap<String, String>) -> Result<()> {
-    for name in triggers.keys() {
-        run(connection, "drop_trigger", &format!("DROP TRIGGER IF EXISTS {}", identifier(name)))?;
+    for (name, text) in triggers {
+        // The triggers of a view go with it.
+        let kind = if text.starts_with("CREATE VIEW") { "VIEW" } else { "TRIGGER" };
+        run(connection, "drop_trigger", &format!("DROP {kind} IF EXISTS {}", identifier(name)))?;
     }
     Ok(())
 }
@@ -168,10 +273,14 @@ fn run(connection: &Connection, name: &'static str, sql: &str) -> Result<()> {
 
 /// What no longer fits, and what to do.
 fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
-    let Capture { table, entity_type, columns, .. } = &written.capture;
+    let Capture { table, entity_type, columns, selection, .. } = &written.capture;
     let names: Vec<_> = written.triggers.keys().collect();
     let present = present_triggers(connection, &rows_as_json(&names))?;
-    if let Some(elsewhere) = present.iter().find(|trigger| !trigger.table.eq_ignore_ascii_case(table)) {
+    let view = capture_trigger::view_of(table);
+    let elsewhere = present.iter().find(|trigger| {
+        !trigger.table.eq_ignore_ascii_case(table) && !trigger.table.eq_ignore_ascii_case(&view)
+    });
+    if let Some(elsewhere) = elsewhere {
         return Ok(Some(format!(
             "the table is now named `{0}`; run `aftercommit capture remove {table}`, then \
              `aftercommit capture add {0} --entity {entity_type}`",
@@ -182,32 +291,57 @@ fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
         return Ok(Some(format!("the table is gone; run `aftercommit capture remove {table}`")));
     };
     let mut findings = Vec::new();
-    let present_columns: Vec<_> = now.columns.iter().map(|column| &column.name).collect();
-    let new: Vec<_> =
-        present_columns.iter().filter(|name| !columns.contains(name)).map(|name| name.as_str()).collect();
-    let gone: Vec<_> =
-        columns.iter().filter(|name| !present_columns.contains(name)).map(String::as_str).collect();
+    let is_wanted = |name: &str| match selection {
+        Selection::All => true,
+        Selection::Only(names) => names.iter().any(|only| only.eq_ignore_ascii_case(name)),
+        Selection::Exclude(names) => !names.iter().any(|left_out| left_out.eq_ignore_ascii_case(name)),
+    };
+    let there = |name: &str| now.columns.iter().any(|column| column.name == name);
+    let new: Vec<_> = now
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .filter(|name| is_wanted(name) && !columns.iter().any(|column| column == name))
+        .collect();
+    let gone: Vec<_> = columns.iter().map(String::as_str).filter(|name| !there(name)).collect();
     if !new.is_empty() {
         findings.push(format!("not captured: {}", new.join(", ")));
     }
     if !gone.is_empty() {
         findings.push(format!("captured but gone: {}", gone.join(", ")));
     }
-    for (name, text) in &written.triggers {
-        match present.iter().find(|trigger| trigger.name == *name) {
-            None => findings.push(format!("the trigger {name} is missing")),
-            // A renamed column is renamed in the triggers by SQLite itself.
-            Some(trigger) if trigger.text != *text && gone.is_empty() => {
-                findings.push(format!("the trigger {name} was changed"));
+    let missing = |name: &String| !present.iter().any(|trigger| trigger.name == *name);
+    if written
+        .triggers
+        .iter()
+        .all(|(name, text)| missing(name) || text.starts_with("CREATE VIEW") || text.contains(" INSTEAD OF "))
+    {
+        findings.push(
+            "the table has lost its triggers, as when it is built anew: nothing is captured".to_owned(),
+        );
+    } else {
+        for (name, text) in &written.triggers {
+            match present.iter().find(|trigger| trigger.name == *name) {
+                None => findings.push(format!("the trigger {name} is missing")),
+                // A renamed column is renamed in the triggers by SQLite itself.
+                Some(trigger) if trigger.text != *text && gone.is_empty() => {
+                    findings.push(format!("the trigger {name} was changed"));
+                }
+                Some(_) => {}
             }
-            Some(_) => {}
         }
+    }
+    if is_older(written) {
+        findings.push("its triggers were written by an older program".to_owned());
     }
     if findings.is_empty() {
         return Ok(None);
     }
-    Ok(Some(format!(
-        "{}; run `aftercommit capture add {table} --entity {entity_type}` again to renew its triggers",
-        findings.join("; ")
-    )))
+    // A key that is gone can not be guessed.
+    let remedy = if written.capture.key.iter().all(|name| there(name)) {
+        format!("run `aftercommit capture refresh {table}`")
+    } else {
+        format!("run `aftercommit capture add {table} --entity {entity_type} --key COLUMN,..`")
+    };
+    Ok(Some(format!("{}; {remedy}", findings.join("; "))))
 }

@@ -16,9 +16,8 @@ macro_rules! candidates {
             $name,
             "
 SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
-       e.tenant_id, e.actor, e.traceparent
-FROM observer_deliveries AS d LEFT JOIN observer_events AS e ON e.seq = d.event_seq
+       d.event_bytes
+FROM observer_deliveries AS d
 WHERE ",
             $rest
         )
@@ -61,8 +60,7 @@ WITH RECURSIVE ",
             lanes!("lane", $state),
             "
 SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
-       e.tenant_id, e.actor, e.traceparent
+       d.event_bytes
 FROM lane
      CROSS JOIN observer_deliveries AS d ON d.id IN (
          SELECT id FROM observer_deliveries WHERE ",
@@ -71,7 +69,6 @@ FROM lane
             " AND observer = lane.observer AND action = lane.action ORDER BY ",
             $order,
             " LIMIT ?1)
-     LEFT JOIN observer_events AS e ON e.seq = d.event_seq
 WHERE (lane.observer, lane.action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))
 ORDER BY ",
             $order,

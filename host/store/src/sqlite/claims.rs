@@ -1,15 +1,18 @@
 //! Running deliveries: claimed and handed back. `claimable` finds what can be claimed; `completion` ends what runs.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::{DeliveryId, EntityEvent, Timestamp};
 use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
     SqliteStore, claimable, completion,
     connection::Sync,
-    event_row, intake,
+    event_row, quarantine,
     statement::{Record, rows_as_json, statements},
 };
 use crate::{
@@ -22,6 +25,10 @@ statements! {
 UPDATE observer_deliveries
 SET state = 'running', owner = ?2, attempts = attempts + 1, next_attempt_at = NULL
 WHERE id IN (SELECT value FROM json_each(?1))";
+    CLAIMED_EVENTS = "-- claimed_events
+SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+       traceparent
+FROM observer_events WHERE seq IN (SELECT value FROM json_each(?1))";
     DELETE_DELIVERIES = "-- delete_deliveries
 DELETE FROM observer_deliveries WHERE id IN (SELECT value FROM json_each(?1))";
     RELEASE_DELIVERIES = "-- release_deliveries
@@ -37,7 +44,7 @@ impl Claims for SqliteStore {
         &self,
         host: HostId,
         limit: usize,
-        _max_bytes: usize,
+        max_bytes: usize,
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
@@ -49,13 +56,16 @@ impl Claims for SqliteStore {
         let except = except.to_vec();
         connections
             .write("claim", Sync::Later, move |write| {
-                let candidates = claimable::candidates(write, limit, &except, now)?;
+                let mut candidates = claimable::candidates(write, limit, &except, now)?;
+                candidates.truncate(fitting(&candidates, max_bytes)?);
+                let events = events_of(write, &candidates)?;
                 let mut claimed = Vec::with_capacity(candidates.len());
                 let mut rejected = Vec::new();
                 for candidate in &candidates {
-                    match read_candidate(candidate)? {
-                        Ok(delivery) => claimed.push(delivery),
-                        Err(reason) => rejected.push((candidate, reason)),
+                    match events.get(&candidate.integer("event_seq")?) {
+                        Some(Ok(event)) => claimed.push(read_candidate(candidate, event)?),
+                        Some(Err(reason)) => rejected.push((candidate, reason.clone())),
+                        None => rejected.push((candidate, Rejected::missing())),
                     }
                 }
                 set_aside(write, rejected, now)?;
@@ -104,22 +114,48 @@ impl Claims for SqliteStore {
     }
 }
 
-/// The inner error is an event that can not be read any more.
-fn read_candidate(record: &Record) -> Result<std::result::Result<ClaimedDelivery, Rejected>> {
-    let (id, attempts) = (DeliveryId(record.uuid("id")?), record.count("attempts")?);
-    let attempts_before = record.count("attempts_before")?;
-    let [observer, action, action_type] = ["observer", "action", "action_type"].map(|name| record.text(name));
-    let (observer, action, action_type) = (observer?.into(), action?.into(), action_type?.into());
-    Ok(event_row::read(record)?.map(|event| ClaimedDelivery {
-        id,
-        event: Arc::new(event),
-        observer,
-        action,
-        action_type,
-        attempt: attempts + 1,
-        attempts_before,
-        event_bytes: 0,
-    }))
+/// How many of the candidates, in order, have events of so many bytes; the first is claimed however large it is.
+fn fitting(candidates: &[Record], max_bytes: usize) -> Result<usize> {
+    let mut left = max_bytes;
+    for (n, candidate) in candidates.iter().enumerate() {
+        let bytes = event_bytes(candidate)?;
+        if n > 0 && bytes > left {
+            return Ok(n);
+        }
+        left = left.saturating_sub(bytes);
+    }
+    Ok(candidates.len())
+}
+
+fn event_bytes(candidate: &Record) -> Result<usize> {
+    Ok(usize::try_from(candidate.integer("event_bytes")?).unwrap_or(0))
+}
+
+type Events = HashMap<i64, std::result::Result<Arc<EntityEvent>, Rejected>>;
+
+/// The events of deliveries by their seq, each read once. An error is an event that can not be read any more.
+fn events_of(connection: &Connection, candidates: &[Record]) -> Result<Events> {
+    let seqs =
+        candidates.iter().map(|candidate| candidate.integer("event_seq")).collect::<Result<HashSet<_>>>()?;
+    let seqs: Vec<_> = seqs.into_iter().collect();
+    let records = CLAIMED_EVENTS.call().bind(rows_as_json(&seqs)).all(connection)?;
+    records
+        .iter()
+        .map(|record| Ok((record.integer("seq")?, event_row::read(record)?.map(Arc::new))))
+        .collect()
+}
+
+fn read_candidate(record: &Record, event: &Arc<EntityEvent>) -> Result<ClaimedDelivery> {
+    Ok(ClaimedDelivery {
+        id: DeliveryId(record.uuid("id")?),
+        event: Arc::clone(event),
+        observer: record.text("observer")?.into(),
+        action: record.text("action")?.into(),
+        action_type: record.text("action_type")?.into(),
+        attempt: record.count("attempts")? + 1,
+        attempts_before: record.count("attempts_before")?,
+        event_bytes: event_bytes(record)?,
+    })
 }
 
 /// Someone changed or deleted events that have live deliveries: nothing can deliver them, so they go where a person
@@ -129,12 +165,11 @@ fn set_aside(connection: &Connection, rejected: Vec<(&Record, Rejected)>, now: T
         return Ok(());
     }
     let mut ids = Vec::new();
-    let mut rows = Vec::new();
     for (record, row) in rejected {
         ids.push(record.text("id")?);
-        rows.push((record.integer("event_seq")?, row.of_delivery_to(record.text("observer")?)));
+        let row = row.of_delivery_to(record.text("observer")?);
+        quarantine::put_reference(connection, record.integer("event_seq")?, &row, now)?;
     }
-    intake::quarantine(connection, &rows, now)?;
     DELETE_DELIVERIES.call().bind(rows_as_json(&ids)).execute(connection)?;
     Ok(())
 }

@@ -296,7 +296,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder).await;
         let failed = store.inner.connections.write("test", Sync::Later, |connection| {
-            connection.execute_batch("INSERT INTO observer_inbox VALUES (1)").unwrap();
+            connection.execute_batch("INSERT INTO observer_inbox (event_seq) VALUES (1)").unwrap();
             Err::<(), _>(StoreError::Refused("no".into()))
         });
         failed.await.unwrap_err();

@@ -49,11 +49,11 @@ ON CONFLICT DO NOTHING";
     REPLAY_DELIVERIES = "-- replay_deliveries
 INSERT INTO observer_deliveries
     (id, event_seq, position, observer, action, action_type, state, paused, priority, attempts, attempts_before,
-     max_attempts, ordering_key, last_error, created_at)
+     max_attempts, ordering_key, last_error, event_bytes, created_at)
 SELECT i.id, i.event_seq, i.position, i.observer, i.action, i.action_type, 'ready',
        EXISTS (SELECT 1 FROM tb_observer AS o WHERE o.name = i.observer AND o.enabled = 0),
        i.priority, i.attempts, i.attempts, i.attempts + max(i.max_attempts - i.attempts_before, 1), i.ordering_key,
-       i.last_error, ?2
+       i.last_error, coalesce(octet_length(i.data), 0) + coalesce(octet_length(i.old), 0), ?2
 FROM observer_dlq_items AS i
 WHERE i.id IN (SELECT value FROM json_each(?1))
 ON CONFLICT (id) DO NOTHING";

@@ -1,27 +1,54 @@
 //! Events as people see them.
 
-use aftercommit_core::{EntityEvent, Timestamp};
+use aftercommit_core::{EntityEvent, EventKind, Timestamp};
 use async_trait::async_trait;
+use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{SqliteStore, connection::Sync, deliveries, event_row, statement::statements};
+use super::{
+    SqliteStore,
+    connection::Sync,
+    deliveries, event_row, inbox_row,
+    statement::{Statement, statements},
+};
 use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, events::AttemptRow};
 
 statements! {
-    INSERT_EVENT = "-- insert_event
-INSERT INTO observer_events
-    (id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-ON CONFLICT (id) DO NOTHING";
-    /// Follows the insert of the event on the same connection.
-    INSERT_INBOX = "-- insert_inbox
-INSERT INTO observer_inbox (seq) VALUES (last_insert_rowid())";
+    EMIT_EVENT = "-- emit_event
+INSERT INTO observer_inbox
+    (seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
+SELECT n.seq, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
+FROM observer_next AS n
+WHERE NOT EXISTS (SELECT 1 FROM observer_events WHERE id = ?1)
+  AND NOT EXISTS (SELECT 1 FROM observer_inbox WHERE seq = ?12 AND id IS NULL AND event_seq IS NULL)
+ON CONFLICT (id) WHERE id IS NOT NULL DO NOTHING";
+    /// An update of the key is two events.
+    LIST_WAITING = "-- list_waiting
+SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, old_id, changed, tenant_id, actor,
+       traceparent
+FROM observer_inbox
+WHERE pending IS NULL AND event_seq IS NULL
+  AND (?1 IS NULL OR entity_type = ?1) AND (?2 IS NULL OR ?2 IN (entity_id, old_id))
+  AND (?3 IS NULL OR iif(id IS NULL AND event_kind = 'updated' AND old_id IS NOT entity_id,
+                         ?3 IN ('deleted', 'created'), event_kind = ?3))
+ORDER BY seq DESC LIMIT ?4";
+    WAITING_SINCE = "-- waiting_since
+SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, old_id, changed, tenant_id, actor,
+       traceparent
+FROM observer_inbox
+WHERE pending IS NULL AND event_seq IS NULL AND seq > ?1 AND iif(id IS NULL, seq >= ?2, occurred_at >= ?3)
+ORDER BY seq LIMIT ?4";
+    SHOW_WAITING = "-- show_waiting
+SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, old_id, changed, tenant_id, actor,
+       traceparent
+FROM observer_inbox
+WHERE seq = coalesce((SELECT seq FROM observer_inbox WHERE id = ?1), ?2) AND pending IS NULL AND event_seq IS NULL";
     LIST_EVENTS = "-- list_events
 SELECT id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
        traceparent
-FROM observer_events
+FROM observer_events AS e
 WHERE (?1 IS NULL OR entity_type = ?1) AND (?2 IS NULL OR entity_id = ?2) AND (?3 IS NULL OR event_kind = ?3)
-  AND seq NOT IN (SELECT event_seq FROM observer_quarantine)
+  AND NOT EXISTS (SELECT 1 FROM observer_quarantine AS q WHERE q.event_seq = e.seq)
 ORDER BY seq DESC LIMIT ?4";
     EVENTS_SINCE = "-- events_since
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
@@ -32,7 +59,7 @@ ORDER BY seq LIMIT ?3";
     SHOW_EVENT = "-- show_event
 SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
        e.tenant_id, e.actor, e.traceparent,
-       EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.seq = e.seq) AS in_inbox
+       EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.event_seq = e.seq) AS in_inbox
 FROM observer_events AS e
 WHERE e.id = ?1";
     ATTEMPTS_OF_EVENT = "-- attempts_of_event
@@ -42,7 +69,7 @@ FROM tb_observer_log
 WHERE event_id = ?1
 ORDER BY pk_log";
     COUNT_INBOX = "-- count_inbox
-SELECT count(*) FROM observer_inbox";
+SELECT count(*) FROM observer_inbox WHERE pending IS NULL";
 }
 
 #[async_trait]
@@ -52,7 +79,7 @@ impl Events for SqliteStore {
         self.inner
             .connections
             .write("emit", Sync::Now, move |write| {
-                let made = INSERT_EVENT
+                let made = EMIT_EVENT
                     .call()
                     .bind(event.id.to_string())
                     .bind(event.entity_type)
@@ -65,66 +92,26 @@ impl Events for SqliteStore {
                     .bind(event.tenant_id)
                     .bind(event.actor)
                     .bind(event.traceparent)
+                    .bind(inbox_row::place_of(event.id).map(|(seq, _)| seq))
                     .execute(write)?;
                 if made == 0 {
                     return Err(StoreError::Exists { what: "event", name: event.id.to_string() });
                 }
-                INSERT_INBOX.call().execute(write)?;
                 Ok(())
             })
             .await
     }
 
     async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
-        self.inner
-            .connections
-            .read(move |connection| {
-                let records = LIST_EVENTS
-                    .call()
-                    .bind(filter.entity_type)
-                    .bind(filter.entity_id)
-                    .bind(filter.event_kind.map(aftercommit_core::EventKind::as_str))
-                    .bind_limit(filter.limit)
-                    .all(connection)?;
-                // A row that intake has not put aside yet is passed over as well.
-                records.iter().filter_map(|record| event_row::read_lenient(record).transpose()).collect()
-            })
-            .await
+        self.inner.connections.read_moment(move |moment| list(moment, &filter)).await
     }
 
     async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
-        self.inner
-            .connections
-            .read(move |connection| {
-                let call = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit);
-                let records = call.all(connection)?;
-                let events: Result<Vec<EntityEvent>> =
-                    records.iter().filter_map(|record| event_row::read_lenient(record).transpose()).collect();
-                let last = records.last().filter(|_| records.len() == limit);
-                Ok(EventPage { events: events?, next: last.map(|record| record.get("seq")).transpose()? })
-            })
-            .await
+        self.inner.connections.read_moment(move |moment| page(moment, since, place, limit)).await
     }
 
     async fn event(&self, id: Uuid) -> Result<EventHistory> {
-        self.inner
-            .connections
-            .read_moment(move |moment| {
-                let Some(record) = SHOW_EVENT.call().bind(id.to_string()).optional(moment)? else {
-                    return Err(StoreError::NotFound { what: "event", name: id.to_string() });
-                };
-                let event = event_row::read(&record)?.map_err(|rejected| {
-                    StoreError::Refused(format!("the row {id} is no event: {}", rejected.reason))
-                })?;
-                let attempts = ATTEMPTS_OF_EVENT.call().bind(id.to_string()).all(moment)?;
-                Ok(EventHistory {
-                    event,
-                    in_inbox: record.get("in_inbox")?,
-                    deliveries: deliveries::of_event(moment, record.get("seq")?)?,
-                    attempts: attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?,
-                })
-            })
-            .await
+        self.inner.connections.read_moment(move |moment| show(moment, id)).await
     }
 
     async fn inbox_len(&self) -> Result<u64> {
@@ -136,4 +123,86 @@ impl Events for SqliteStore {
             })
             .await
     }
+}
+
+/// The newest first: what waits in the inbox, then what was taken from it.
+fn list(moment: &Connection, filter: &EventFilter) -> Result<Vec<EntityEvent>> {
+    let call = |statement: Statement, limit: usize| {
+        statement
+            .call()
+            .bind(filter.entity_type.as_deref())
+            .bind(filter.entity_id.as_deref())
+            .bind(filter.event_kind.map(EventKind::as_str))
+            .bind_limit(limit)
+    };
+    let is_wanted = |event: &EntityEvent| {
+        filter.event_kind.is_none_or(|kind| kind == event.event_kind)
+            && filter.entity_id.as_ref().is_none_or(|id| *id == event.entity_id)
+    };
+    let mut events = Vec::new();
+    for record in call(LIST_WAITING, filter.limit).all(moment)? {
+        // A row that intake has not put aside yet is passed over as well.
+        let waiting = inbox_row::events(&record)?.into_iter().rev();
+        events.extend(waiting.filter_map(|waiting| waiting.event.ok()).filter(is_wanted));
+    }
+    if events.len() < filter.limit {
+        for record in call(LIST_EVENTS, filter.limit - events.len()).all(moment)? {
+            events.extend(event_row::read_lenient(&record)?);
+        }
+    }
+    events.truncate(filter.limit);
+    Ok(events)
+}
+
+/// Events that were taken have the lower places, since numbers of the inbox are microseconds.
+fn page(moment: &Connection, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
+    let records = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit).all(moment)?;
+    let mut events = Vec::new();
+    for record in &records {
+        events.extend(event_row::read_lenient(record)?);
+    }
+    let left = limit - records.len();
+    if left == 0 {
+        let last = records.last().map(|record| record.get("seq")).transpose()?;
+        return Ok(EventPage { events, next: last });
+    }
+    let waiting = WAITING_SINCE
+        .call()
+        .bind(place)
+        .bind(since.as_micros())
+        .bind_time(since)
+        .bind_limit(left)
+        .all(moment)?;
+    for record in &waiting {
+        events.extend(inbox_row::events(record)?.into_iter().filter_map(|waiting| waiting.event.ok()));
+    }
+    let next = waiting.last().filter(|_| waiting.len() == left).map(|record| record.get("seq"));
+    Ok(EventPage { events, next: next.transpose()? })
+}
+
+fn show(moment: &Connection, id: Uuid) -> Result<EventHistory> {
+    let no_event = |reason: &str| StoreError::Refused(format!("the row {id} is no event: {reason}"));
+    let (event, in_inbox, deliveries) =
+        if let Some(record) = SHOW_EVENT.call().bind(id.to_string()).optional(moment)? {
+            let event = event_row::read(&record)?.map_err(|rejected| no_event(&rejected.reason))?;
+            (event, record.get("in_inbox")?, deliveries::of_event(moment, record.get("seq")?)?)
+        } else {
+            let place = inbox_row::place_of(id).map(|(seq, _)| seq);
+            let record = SHOW_WAITING.call().bind(id.to_string()).bind(place).optional(moment)?;
+            let waiting = record.as_ref().map(inbox_row::events).transpose()?.unwrap_or_default();
+            let written = id.to_string();
+            let found =
+                waiting.into_iter().find(|waiting| waiting.columns.id.as_deref() == Some(written.as_bytes()));
+            let Some(found) = found else {
+                return Err(StoreError::NotFound { what: "event", name: id.to_string() });
+            };
+            (found.event.map_err(|rejected| no_event(&rejected.reason))?, true, Vec::new())
+        };
+    let attempts = ATTEMPTS_OF_EVENT.call().bind(id.to_string()).all(moment)?;
+    Ok(EventHistory {
+        event,
+        in_inbox,
+        deliveries,
+        attempts: attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?,
+    })
 }

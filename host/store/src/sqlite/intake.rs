@@ -10,10 +10,12 @@ use super::{
     SqliteStore,
     connection::Sync,
     event_row,
-    statement::{Statement, rows_as_json, statements},
+    inbox_row::{self, InboxEvent},
+    quarantine,
+    statement::{Record, Statement, rows_as_json, statements},
 };
 use crate::{
-    Intake, NewDelivery, Plan, Result, TakeRequest, Taken,
+    Intake, NewDelivery, Plan, Result, StoreError, TakeRequest, Taken,
     intake_batch::{Batch, PlannedDelivery, Rejected, TakenEvent},
     row::Row as _,
 };
@@ -21,14 +23,41 @@ use crate::{
 statements! {
     INBOX_HAS_ROWS = "-- inbox_has_rows
 SELECT EXISTS (SELECT 1 FROM observer_inbox)";
-    TAKE_INBOX = "-- take_inbox
-SELECT i.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
-       e.tenant_id, e.actor, e.traceparent
-FROM observer_inbox AS i LEFT JOIN observer_events AS e ON e.seq = i.seq
+    /// Read from the row's header: no image is loaded.
+    INBOX_SIZES = "-- inbox_sizes
+SELECT i.seq, coalesce(octet_length(i.data), 0) + coalesce(octet_length(i.old), 0)
+            + coalesce(octet_length(e.data), 0) + coalesce(octet_length(e.old), 0) AS bytes
+FROM observer_inbox AS i LEFT JOIN observer_events AS e ON e.seq = coalesce(i.event_seq, iif(i.entity_type IS NULL, i.seq, NULL))
 ORDER BY i.seq LIMIT ?1";
+    /// Triggers of older programs write the event themselves, and its seq here.
+    TAKE_INBOX = "-- take_inbox
+SELECT i.seq, coalesce(i.event_seq, iif(i.entity_type IS NULL AND i.id IS NULL, i.seq, NULL)) AS event_seq,
+       i.pending IS NOT NULL AS pending, i.old_id,
+       coalesce(e.id, i.id) AS event_id, coalesce(e.entity_type, i.entity_type) AS entity_type,
+       coalesce(e.entity_id, i.entity_id) AS entity_id, coalesce(e.event_kind, i.event_kind) AS event_kind,
+       coalesce(e.occurred_at, i.occurred_at) AS occurred_at, coalesce(e.data, i.data) AS data,
+       coalesce(e.old, i.old) AS old, coalesce(e.changed, i.changed) AS changed,
+       coalesce(e.tenant_id, i.tenant_id) AS tenant_id, coalesce(e.actor, i.actor) AS actor,
+       coalesce(e.traceparent, i.traceparent) AS traceparent
+FROM observer_inbox AS i
+     LEFT JOIN observer_events AS e
+            ON e.seq = coalesce(i.event_seq, iif(i.entity_type IS NULL AND i.id IS NULL, i.seq, NULL))
+WHERE i.seq <= ?1 ORDER BY i.seq";
+    WRITE_EVENT = "-- write_event
+INSERT INTO observer_events
+    (id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
+VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), CAST(?5 AS TEXT), CAST(?6 AS TEXT),
+        CAST(?7 AS TEXT), CAST(?8 AS TEXT), CAST(?9 AS TEXT), CAST(?10 AS TEXT), CAST(?11 AS TEXT))";
     /// The write lock is held: what is there up to the last row that was read is what was read.
     EMPTY_INBOX = "-- empty_inbox
 DELETE FROM observer_inbox WHERE seq <= ?1";
+    /// A clock that was set back does not pin times to where it was before for more than a minute.
+    NOTE_TAKEN = "-- note_taken
+UPDATE observer_taken SET seq = min(max(seq, ?1), (SELECT us FROM observer_now) + 60000000)";
+    /// Whatever is committed was not cleared in its transaction: it would count for those of others.
+    CLEAR_CONTEXT = "-- clear_context
+UPDATE observer_context SET actor = NULL, tenant_id = NULL, traceparent = NULL
+WHERE actor IS NOT NULL OR tenant_id IS NOT NULL OR traceparent IS NOT NULL";
     LIVE_IDS = "-- live_ids
 SELECT id FROM observer_deliveries WHERE id IN (SELECT value FROM json_each(?1))";
     LIVE_KEYS = "-- live_keys
@@ -39,19 +68,15 @@ SELECT name FROM tb_observer WHERE enabled = 0";
     INSERT_DELIVERIES = "-- insert_deliveries
 INSERT INTO observer_deliveries
     (id, event_seq, position, observer, action, action_type, priority, max_attempts, ordering_key, paused,
-     state, attempts, owner, created_at)
+     state, attempts, owner, event_bytes, created_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
        value ->> 8, value ->> 9,
-       iif(value ->> 10, 'running', 'ready'), value ->> 10, iif(value ->> 10, ?2, NULL), ?3
+       iif(value ->> 10, 'running', 'ready'), value ->> 10, iif(value ->> 10, ?2, NULL), value ->> 11, ?3
 FROM json_each(?1)";
     INSERT_CONDITION_ERRORS = "-- insert_condition_errors
 INSERT INTO tb_observer_log
     (event_id, observer, attempt, max_attempts, status, code, message, started_at, duration_us)
 SELECT value ->> 0, value ->> 1, 0, 0, 'condition_error', 'condition_error', value ->> 2, ?2, 0
-FROM json_each(?1)";
-    QUARANTINE_EVENTS = "-- quarantine_events
-INSERT INTO observer_quarantine (event_seq, event_id, entity_type, entity_id, reason, quarantined_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, ?2
 FROM json_each(?1)";
 }
 
@@ -62,19 +87,26 @@ impl Intake for SqliteStore {
         if request.limit == 0 || !self.inbox_has_rows().await? {
             return Ok(Taken::default());
         }
-        self.inner
-            .connections
-            .write("take", Sync::Later, move |write| {
-                let Some(inbox) = read_inbox(write, request.limit)? else { return Ok(Taken::default()) };
-                let mut batch = Batch::of(inbox.events, &*plan);
-                decide(write, &mut batch, request)?;
-                insert(write, &batch, request)?;
-                quarantine(write, &inbox.rejected, request.now)?;
-                EMPTY_INBOX.call().bind(inbox.last_seq).execute(write)?;
-                let more = inbox.rows == request.limit;
-                Ok(batch.into_taken(inbox.rejected, more))
-            })
-            .await
+        let mut limit = request.limit;
+        loop {
+            let (part, plan) = (TakeRequest { limit, ..request }, Arc::clone(&plan));
+            let write =
+                self.inner.connections.write("take", Sync::Later, move |write| take(write, part, &*plan));
+            match write.await {
+                // Something in these rows can not be read or written: they are halved until it is alone.
+                Err(error @ StoreError::Statement { transient: false, .. }) if limit > 1 => {
+                    tracing::debug!(%error, limit, "a batch of inbox rows is taken apart");
+                    limit = limit.div_ceil(2);
+                }
+                Err(error @ StoreError::Statement { transient: false, .. }) => {
+                    return self.put_aside_first(error.to_string(), request.now).await;
+                }
+                taken => {
+                    let more = limit < request.limit;
+                    return taken.map(|taken| Taken { more: taken.more || more, ..taken });
+                }
+            }
+        }
     }
 
     async fn doorbell(&self) {
@@ -86,50 +118,129 @@ impl SqliteStore {
     pub(super) async fn inbox_has_rows(&self) -> Result<bool> {
         self.inner.connections.read(|connection| INBOX_HAS_ROWS.call().value(connection)).await
     }
+
+    /// The first row of the inbox can not be taken.
+    async fn put_aside_first(&self, reason: String, now: Timestamp) -> Result<Taken> {
+        self.inner
+            .connections
+            .write("put_aside", Sync::Later, move |write| {
+                let mut quarantined = Vec::new();
+                for row in put_aside_first(write, &reason, now)? {
+                    quarantined
+                        .push((row.event_id.and_then(|id| id.parse().ok()).unwrap_or_default(), row.reason));
+                }
+                Ok(Taken { quarantined, more: true, ..Taken::default() })
+            })
+            .await
+    }
+}
+
+/// Takes rows within the caller's transaction.
+fn take(write: &Connection, request: TakeRequest, plan: &dyn Plan) -> Result<Taken> {
+    let Some(inbox) = read_inbox(write, request.limit, request.max_bytes)? else {
+        return Ok(Taken::default());
+    };
+    let mut events = Vec::with_capacity(inbox.records.len());
+    let mut rejected = Vec::new();
+    for record in &inbox.records {
+        // The place of a change that was not made.
+        if !record.flag("pending")? {
+            take_row(write, record, request.now, &mut events, &mut rejected)?;
+        }
+    }
+    let mut batch = Batch::of(events, plan);
+    decide(write, &mut batch, request)?;
+    insert(write, &batch, request)?;
+    EMPTY_INBOX.call().bind(inbox.last_seq).execute(write)?;
+    NOTE_TAKEN.call().bind(inbox.last_seq).execute(write)?;
+    if CLEAR_CONTEXT.call().execute(write)? > 0 {
+        tracing::warn!(
+            "a transaction left its values in observer_context; it must clear them before it commits"
+        );
+    }
+    Ok(batch.into_taken(rejected, inbox.more))
 }
 
 /// What was read from the inbox.
 struct Inbox {
-    rows: usize,
+    records: Vec<Record>,
     last_seq: i64,
-    events: Vec<TakenEvent>,
-    rejected: Vec<(i64, Rejected)>,
+    more: bool,
 }
 
-/// `None` when there is nothing.
-fn read_inbox(connection: &Connection, limit: usize) -> Result<Option<Inbox>> {
-    let records = TAKE_INBOX.call().bind_limit(limit).all(connection)?;
-    let Some(last) = records.last() else { return Ok(None) };
-    let mut inbox = Inbox {
-        rows: records.len(),
-        last_seq: last.get("seq")?,
-        events: Vec::with_capacity(records.len()),
-        rejected: Vec::new(),
-    };
-    for record in &records {
-        let seq = record.get("seq")?;
-        match event_row::read(record)? {
-            Ok(event) => inbox.events.push(TakenEvent { seq, event: Arc::new(event), bytes: 0 }),
-            Err(rejected) => inbox.rejected.push((seq, rejected)),
+/// The first rows, of no more than so many bytes; a larger one alone. `None` when there is nothing.
+fn read_inbox(connection: &Connection, limit: usize, max_bytes: usize) -> Result<Option<Inbox>> {
+    let sizes = INBOX_SIZES.call().bind_limit(limit).all(connection)?;
+    let (mut left, mut last_seq, mut rows) = (max_bytes, None, 0);
+    for size in &sizes {
+        let bytes = usize::try_from(size.integer("bytes")?).unwrap_or(usize::MAX);
+        if rows > 0 && bytes > left {
+            break;
         }
+        left = left.saturating_sub(bytes);
+        last_seq = Some(size.integer("seq")?);
+        rows += 1;
     }
-    Ok(Some(inbox))
+    let Some(last_seq) = last_seq else { return Ok(None) };
+    let records = TAKE_INBOX.call().bind(last_seq).all(connection)?;
+    Ok(Some(Inbox { records, last_seq, more: rows == limit || rows < sizes.len() }))
 }
 
-pub(super) fn quarantine(
-    connection: &Connection,
-    rejected: &[(i64, Rejected)],
+/// Writes the events of a row, or puts them aside.
+fn take_row(
+    write: &Connection,
+    record: &Record,
     now: Timestamp,
+    events: &mut Vec<TakenEvent>,
+    rejected: &mut Vec<(i64, Rejected)>,
 ) -> Result<()> {
-    if rejected.is_empty() {
+    if let Some(seq) = record.optional_integer("event_seq")? {
+        let columns = event_row::columns(record)?;
+        match columns.assemble() {
+            Ok(event) => events.push(TakenEvent { seq, event: Arc::new(event), bytes: columns.bytes() }),
+            Err(reason) => {
+                let row = columns.rejected(reason);
+                quarantine::put_reference(write, seq, &row, now)?;
+                rejected.push((seq, row));
+            }
+        }
         return Ok(());
     }
-    let rows: Vec<_> = rejected
-        .iter()
-        .map(|(seq, row)| (seq, &row.event_id, &row.entity_type, &row.entity_id, &row.reason))
-        .collect();
-    QUARANTINE_EVENTS.call().bind(rows_as_json(&rows)).bind_time(now).execute(connection)?;
+    for InboxEvent { columns, event } in inbox_row::events(record)? {
+        match event {
+            Ok(event) => {
+                columns.bind(WRITE_EVENT.call()).execute(write)?;
+                let (seq, bytes) = (write.last_insert_rowid(), columns.bytes());
+                events.push(TakenEvent { seq, event: Arc::new(event), bytes });
+            }
+            Err(row) => {
+                quarantine::put_image(write, &columns, &row.reason, now)?;
+                rejected.push((record.integer("seq")?, row));
+            }
+        }
+    }
     Ok(())
+}
+
+/// Puts the first row of the inbox aside, with the events that it would be.
+fn put_aside_first(write: &Connection, reason: &str, now: Timestamp) -> Result<Vec<Rejected>> {
+    let mut aside = Vec::new();
+    let Some(Inbox { records, last_seq, .. }) = read_inbox(write, 1, 0)? else { return Ok(aside) };
+    for record in &records {
+        if let Some(seq) = record.optional_integer("event_seq")? {
+            let row = event_row::columns(record)?.rejected(reason.to_owned());
+            quarantine::put_reference(write, seq, &row, now)?;
+            aside.push(row);
+        } else {
+            for InboxEvent { columns, .. } in inbox_row::events(record)? {
+                quarantine::put_image(write, &columns, reason, now)?;
+                aside.push(columns.rejected(reason.to_owned()));
+            }
+        }
+    }
+    EMPTY_INBOX.call().bind(last_seq).execute(write)?;
+    NOTE_TAKEN.call().bind(last_seq).execute(write)?;
+    Ok(aside)
 }
 
 /// Reads what is live, and decides what is made and what runs at once.
@@ -205,5 +316,6 @@ fn delivery_row(planned: &PlannedDelivery) -> impl serde::Serialize {
         ordering_key,
         u8::from(planned.paused),
         u8::from(planned.owned),
+        planned.event_bytes,
     )
 }

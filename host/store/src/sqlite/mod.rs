@@ -22,6 +22,8 @@ mod events;
 mod failure;
 mod holds;
 mod hosts;
+mod image;
+mod inbox_row;
 mod intake;
 mod liveness;
 mod lock;
@@ -34,8 +36,13 @@ mod url;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use self::{connection::Connections, doorbell::Doorbell, liveness::Liveness, url::DatabaseFile};
-use crate::{Result, TransactionCount, Transactions};
+use self::{
+    connection::Connections,
+    doorbell::Doorbell,
+    liveness::Liveness,
+    url::{DatabaseFile, FileIdentity},
+};
+use crate::{Result, StoreError, TransactionCount, Transactions};
 
 /// How to open the database.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +67,8 @@ pub struct SqliteStore {
 
 struct Inner {
     file: DatabaseFile,
+    /// Which file that was when it was opened.
+    opened: Option<FileIdentity>,
     connections: Connections,
     liveness: Liveness,
     doorbell: Doorbell,
@@ -73,12 +82,26 @@ impl SqliteStore {
         let connections = Connections::open(&file, options).await?;
         let liveness = Liveness::beside(file.path());
         let doorbell = Doorbell::for_database(file.path());
-        Ok(Self { inner: Arc::new(Inner { file, connections, liveness, doorbell }) })
+        let opened = file.identity();
+        Ok(Self { inner: Arc::new(Inner { file, opened, connections, liveness, doorbell }) })
     }
 
     /// The database file.
     pub fn path(&self) -> PathBuf {
         self.inner.file.path().to_owned()
+    }
+
+    /// An error if the file was deleted, or another one has its path: what this process reads and writes is then not
+    /// what the application does.
+    pub fn check_file(&self) -> Result<()> {
+        let found = self.inner.file.identity();
+        if self.inner.opened.is_none() || found == self.inner.opened {
+            return Ok(());
+        }
+        Err(StoreError::FileReplaced {
+            database: self.inner.file.name(),
+            why: if found.is_some() { "another file has its path" } else { "it was deleted" },
+        })
     }
 
     /// Ends all connections; the last process to do so folds the write-ahead log into the database file.
@@ -103,6 +126,7 @@ impl std::fmt::Debug for SqliteStore {
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement> {
     [
+        backfill::STATEMENTS,
         captures::STATEMENTS,
         capture_table::STATEMENTS,
         claimable::STATEMENTS,

@@ -1,18 +1,55 @@
-//! Rows that could not become events.
+//! Rows that could not become events, with what was captured of them. Rows that were put aside by version 3 of the schema, and
+//! events of live deliveries that somebody changed, have it in `observer_events`.
 
+use std::collections::HashSet;
+
+use aftercommit_core::Timestamp;
 use async_trait::async_trait;
+use rusqlite::Connection;
 
 use super::{
     SqliteStore,
-    statement::{Record, statements},
+    connection::Sync,
+    event_row::Columns,
+    statement::{Record, rows_as_json, statements},
 };
-use crate::{Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, row::Row as _};
+use crate::{
+    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected, row::Row as _,
+};
 
 statements! {
     LIST_QUARANTINED = "-- list_quarantined
-SELECT pk_quarantine, event_id, entity_type, entity_id, reason, quarantined_at
+SELECT pk_quarantine, CAST(event_id AS BLOB) AS event_id, CAST(entity_type AS BLOB) AS entity_type,
+       CAST(entity_id AS BLOB) AS entity_id, reason, quarantined_at
 FROM observer_quarantine
 ORDER BY pk_quarantine DESC LIMIT ?1";
+    SHOW_QUARANTINED = "-- show_quarantined
+SELECT q.pk_quarantine, q.event_id, q.entity_type, q.entity_id, q.reason, q.quarantined_at,
+       coalesce(q.event_kind, e.event_kind) AS event_kind, coalesce(q.occurred_at, e.occurred_at) AS occurred_at,
+       coalesce(q.data, e.data) AS data, coalesce(q.old, e.old) AS old
+FROM observer_quarantine AS q LEFT JOIN observer_events AS e ON e.seq = q.event_seq
+WHERE q.pk_quarantine = ?1";
+    QUARANTINE_IMAGE = "-- quarantine_image
+INSERT INTO observer_quarantine
+    (event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent,
+     reason, quarantined_at)
+VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), CAST(?5 AS TEXT), CAST(?6 AS TEXT),
+        CAST(?7 AS TEXT), CAST(?8 AS TEXT), CAST(?9 AS TEXT), CAST(?10 AS TEXT), CAST(?11 AS TEXT), ?12, ?13)";
+    QUARANTINE_REFERENCE = "-- quarantine_reference
+INSERT INTO observer_quarantine (event_seq, event_id, entity_type, entity_id, reason, quarantined_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    QUARANTINED_IDS = "-- quarantined_ids
+SELECT pk_quarantine FROM observer_quarantine ORDER BY pk_quarantine";
+    RETRY_QUARANTINED = "-- retry_quarantined
+INSERT INTO observer_inbox
+    (seq, event_seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+     traceparent)
+SELECT n.seq, q.event_seq, iif(q.event_seq IS NULL, q.event_id, NULL), q.entity_type, q.entity_id, q.event_kind,
+       q.occurred_at, q.data, q.old, q.changed, q.tenant_id, q.actor, q.traceparent
+FROM observer_quarantine AS q, observer_next AS n
+WHERE q.pk_quarantine = ?1";
+    DELETE_QUARANTINED = "-- delete_quarantined
+DELETE FROM observer_quarantine WHERE pk_quarantine IN (SELECT value FROM json_each(?1))";
 }
 
 #[async_trait]
@@ -28,19 +65,103 @@ impl Quarantine for SqliteStore {
     }
 
     async fn quarantined_row(&self, id: i64) -> Result<QuarantinedImage> {
-        Err(StoreError::NotFound { what: "quarantined row", name: id.to_string() })
+        self.inner
+            .connections
+            .read(move |connection| {
+                let record = SHOW_QUARANTINED.call().bind(id).optional(connection)?;
+                let record = record.ok_or_else(|| no_row(id))?;
+                Ok(QuarantinedImage {
+                    row: quarantined_row(&record)?,
+                    event_kind: lossy(&record, "event_kind")?,
+                    occurred_at: lossy(&record, "occurred_at")?,
+                    data: lossy(&record, "data")?,
+                    old: lossy(&record, "old")?,
+                })
+            })
+            .await
     }
 
-    async fn retry_quarantined(&self, _ids: Option<Vec<i64>>) -> Result<Vec<i64>> {
-        Ok(Vec::new())
+    async fn retry_quarantined(&self, ids: Option<Vec<i64>>) -> Result<Vec<i64>> {
+        self.inner
+            .connections
+            .write("retry_quarantined", Sync::Now, move |write| {
+                let ids = chosen(write, ids)?;
+                for id in &ids {
+                    RETRY_QUARANTINED.call().bind(id).execute(write)?;
+                }
+                DELETE_QUARANTINED.call().bind(rows_as_json(&ids)).execute(write)?;
+                Ok(ids)
+            })
+            .await
     }
 
-    async fn discard_quarantined(&self, _ids: Vec<i64>) -> Result<usize> {
-        Ok(0)
+    async fn discard_quarantined(&self, ids: Vec<i64>) -> Result<usize> {
+        self.inner
+            .connections
+            .write("discard_quarantined", Sync::Now, move |write| {
+                let ids = chosen(write, Some(ids))?;
+                DELETE_QUARANTINED.call().bind(rows_as_json(&ids)).execute(write)
+            })
+            .await
     }
 }
 
+/// Puts aside what is no event, with its images.
+pub(super) fn put_image(
+    write: &Connection,
+    columns: &Columns<'_>,
+    reason: &str,
+    now: Timestamp,
+) -> Result<()> {
+    columns.bind(QUARANTINE_IMAGE.call()).bind(reason).bind_time(now).execute(write)?;
+    Ok(())
+}
+
+/// Puts aside a row of `observer_events`.
+pub(super) fn put_reference(write: &Connection, seq: i64, row: &Rejected, now: Timestamp) -> Result<()> {
+    QUARANTINE_REFERENCE
+        .call()
+        .bind(seq)
+        .bind(row.event_id.as_deref())
+        .bind(row.entity_type.as_deref())
+        .bind(row.entity_id.as_deref())
+        .bind(&row.reason)
+        .bind_time(now)
+        .execute(write)?;
+    Ok(())
+}
+
+/// Rows in the order in which they were put aside; an error for the first that is not there.
+fn chosen(connection: &Connection, ids: Option<Vec<i64>>) -> Result<Vec<i64>> {
+    let records = QUARANTINED_IDS.call().all(connection)?;
+    let mut all = records.iter().map(|record| record.integer("pk_quarantine")).collect::<Result<Vec<_>>>()?;
+    if let Some(ids) = ids {
+        let there: HashSet<_> = all.iter().copied().collect();
+        if let Some(missing) = ids.iter().find(|id| !there.contains(id)) {
+            return Err(no_row(*missing));
+        }
+        let wanted: HashSet<_> = ids.into_iter().collect();
+        all.retain(|id| wanted.contains(id));
+    }
+    Ok(all)
+}
+
+fn no_row(id: i64) -> StoreError {
+    StoreError::NotFound { what: "quarantined row", name: id.to_string() }
+}
+
+fn lossy(record: &Record, column: &str) -> Result<Option<String>> {
+    Ok(record.get::<Option<&[u8]>>(column)?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
 fn quarantined_row(record: &Record) -> Result<QuarantinedRow> {
-    // As it was found, a UUID or not.
-    QuarantinedRow::read(record, record.optional_string("event_id")?)
+    Ok(QuarantinedRow {
+        id: record.integer("pk_quarantine")?,
+        // As it was found, a UUID or not.
+        event_id: lossy(record, "event_id")?.unwrap_or_default(),
+        entity_type: lossy(record, "entity_type")?,
+        entity_id: lossy(record, "entity_id")?,
+        reason: record.string("reason")?,
+        quarantined_at: record.time("quarantined_at")?,
+    })
 }

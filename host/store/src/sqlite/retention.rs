@@ -10,7 +10,8 @@ statements! {
 DELETE FROM observer_events
 WHERE seq IN (SELECT e.seq FROM observer_events AS e
               WHERE e.occurred_at < ?1
-                AND NOT EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.seq = e.seq)
+                AND NOT EXISTS (SELECT 1 FROM observer_inbox AS i WHERE i.event_seq = e.seq)
+                AND NOT EXISTS (SELECT 1 FROM observer_quarantine AS q WHERE q.event_seq = e.seq)
                 AND NOT EXISTS (SELECT 1 FROM observer_deliveries AS d WHERE d.event_seq = e.seq)
               ORDER BY e.occurred_at LIMIT ?2)";
     PURGE_LOG = "-- purge_log
@@ -19,10 +20,6 @@ WHERE pk_log IN (SELECT pk_log FROM tb_observer_log WHERE started_at < ?1 ORDER 
     PURGE_HISTORY = "-- purge_history
 DELETE FROM observer_dlq_history
 WHERE pk_history IN (SELECT pk_history FROM observer_dlq_history WHERE at < ?1 ORDER BY at LIMIT ?2)";
-    PURGE_QUARANTINE = "-- purge_quarantine
-DELETE FROM observer_quarantine
-WHERE pk_quarantine IN (SELECT pk_quarantine FROM observer_quarantine
-                        WHERE quarantined_at < ?1 ORDER BY quarantined_at LIMIT ?2)";
 }
 
 #[async_trait]
@@ -34,7 +31,7 @@ impl Retention for SqliteStore {
             .write("purge", Sync::Later, move |write| {
                 let events = PURGE_EVENTS.call().bind_time(events_before).bind_limit(batch).execute(write)?;
                 let mut log_rows = 0;
-                for statement in [PURGE_LOG, PURGE_HISTORY, PURGE_QUARANTINE] {
+                for statement in [PURGE_LOG, PURGE_HISTORY] {
                     let left = batch - log_rows;
                     log_rows += statement.call().bind_time(log_before).bind_limit(left).execute(write)?;
                 }

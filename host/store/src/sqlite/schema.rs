@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use super::{SqliteStore, connection::Sync, failure, statement::statements};
+use super::{SqliteStore, captures, connection::Sync, failure, statement::statements};
 use crate::{
     AppliedMigration, Result, Schema,
     migration::{Migration, Migrations, migrations},
@@ -33,6 +33,10 @@ impl Schema for SqliteStore {
         for migration in MIGRATIONS.0 {
             let write = self.inner.connections.write("migrate", Sync::Now, |write| apply(write, migration));
             applied.extend(write.await?);
+        }
+        if !applied.is_empty() {
+            // Triggers of older programs go on working until here.
+            self.inner.connections.write("refresh_captures", Sync::Now, captures::refresh_older).await?;
         }
         Ok(applied)
     }

@@ -19,7 +19,18 @@ pub(super) struct DatabaseFile {
     path: PathBuf,
 }
 
+/// Which file has a path: its device and its number there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct FileIdentity(u64, u64);
+
 impl DatabaseFile {
+    /// The file that has the path now.
+    pub(super) fn identity(&self) -> Option<FileIdentity> {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = std::fs::metadata(&self.path).ok()?;
+        Some(FileIdentity(metadata.dev(), metadata.ino()))
+    }
+
     /// Reads `sqlite:path` and `sqlite://path`. The path is taken as it is written, without escapes.
     pub(super) fn parse(url: &str) -> Result<Self> {
         let bad = |why: &str| StoreError::BadUrl { url: url.to_owned(), why: why.to_owned() };

@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use aftercommit_core::Timestamp;
+use aftercommit_core::{EntityEvent, Timestamp};
 use aftercommit_store::{
-    Backend, Schema as _, SqliteOptions, SqliteStore,
+    Backend, HostId, Intake as _, Plan, Planned, Schema as _, SqliteOptions, SqliteStore, TakeRequest, Taken,
     conformance::{Harness, TestDatabase},
 };
 use async_trait::async_trait;
@@ -30,9 +30,14 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn fresh() -> Self {
-        let database = Self::of("").await;
+        let database = Self::empty().await;
         database.store.migrate().await.unwrap();
         database
+    }
+
+    /// The same without our tables.
+    pub(crate) async fn empty() -> Self {
+        Self::of("").await
     }
 
     /// One that holds what these statements make, and was not migrated.
@@ -59,6 +64,42 @@ impl Database {
     pub(crate) async fn try_sql(&self, statements: &str) -> Result<(), String> {
         self.application.lock().await.execute_batch(statements).map_err(|error| error.to_string())
     }
+}
+
+/// Nobody wants any event.
+pub(crate) struct Nobody;
+
+impl Plan for Nobody {
+    fn plan(&self, _: &EntityEvent) -> Planned {
+        Planned::default()
+    }
+}
+
+/// Takes up to 1000 rows of the inbox, of whatever size.
+pub(crate) async fn take(database: &Database) -> Taken {
+    take_bytes(database, usize::MAX).await
+}
+
+/// The same, no more than so many bytes at once.
+pub(crate) async fn take_bytes(database: &Database, max_bytes: usize) -> Taken {
+    let request = TakeRequest {
+        host: HostId::random(),
+        limit: 1000,
+        max_bytes,
+        own: 1000,
+        own_bytes: usize::MAX,
+        now: at(0),
+    };
+    database.store.take(request, Arc::new(Nobody)).await.unwrap()
+}
+
+/// The events so far, the oldest first: kind, entity id, and the images as text.
+pub(crate) async fn told(database: &Database) -> Vec<String> {
+    let line = |event: EntityEvent| {
+        let old = event.old.map(|old| format!(" was {old}")).unwrap_or_default();
+        format!("{} {} {}{old}", event.event_kind, event.entity_id, event.data)
+    };
+    database.events().await.into_iter().map(line).collect()
 }
 
 /// So many seconds into a test.

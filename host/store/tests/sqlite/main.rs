@@ -2,13 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
+mod backfill;
 mod capture;
 mod compiled;
 #[path = "../compiled/mod.rs"]
 mod compiled_conditions;
+mod context;
 mod database;
+mod drift;
+mod intake;
 mod liveness;
+mod old_triggers;
 mod opening;
+mod order;
+mod quarantine;
+mod selection;
 mod upgrade;
 #[path = "../upgraded/mod.rs"]
 mod upgraded;

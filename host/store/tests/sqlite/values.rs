@@ -1,16 +1,11 @@
 //! How SQLite's values become JSON. None of it may ever fail the application's statement.
 
-use std::sync::Arc;
-
-use aftercommit_core::EntityEvent;
-use aftercommit_store::{
-    HostId, Intake as _, Plan, Planned, Quarantine as _, TakeRequest, conformance::TestDatabase as _,
-};
+use aftercommit_store::{Quarantine as _, conformance::TestDatabase as _};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::database::{Database, at};
+use crate::database::{Database, take};
 
 #[tokio::test]
 async fn values_keep_what_they_are() {
@@ -104,44 +99,36 @@ async fn every_real_reads_back_the_same() {
     assert_eq!(images[0]["r"].to_string(), "0.1", "the shortest digits");
 }
 
-struct Nobody;
-
-impl Plan for Nobody {
-    fn plan(&self, _: &EntityEvent) -> Planned {
-        Planned::default()
-    }
-}
-
 #[tokio::test]
 async fn a_text_that_is_not_utf8_is_put_aside_and_the_commit_goes_on() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, any TEXT)").await;
     database.capture("t", "T").await;
     database.sql("INSERT INTO t (any) VALUES (CAST(x'c328' AS TEXT)), ('sound')").await;
-    let request = TakeRequest {
-        host: HostId::random(),
-        limit: 10,
-        max_bytes: usize::MAX,
-        own: 10,
-        own_bytes: usize::MAX,
-        now: at(0),
-    };
-    let taken = database.store.take(request, Arc::new(Nobody)).await.unwrap();
+    let taken = take(&database).await;
     assert_eq!((taken.events, taken.quarantined.len()), (1, 1));
     assert!(taken.quarantined[0].1.contains("utf-8"), "{:?}", taken.quarantined);
     assert_eq!(database.store.quarantined(10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_value_that_is_too_long_is_captured_as_null() {
+async fn a_row_that_is_too_large_is_put_aside_and_the_commit_goes_on() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)").await;
     database.capture("t", "T").await;
-    database.sql("INSERT INTO t VALUES (1, zeroblob(1048577), 'kept')").await;
-    database.sql("INSERT INTO t VALUES (2, printf('%.*c', 16777217, 'x'), 'kept')").await;
-    for image in database.images().await {
-        assert_eq!((&image["a"], &image["b"]), (&Value::Null, &json!("kept")));
+    database.sql("INSERT INTO t VALUES (1, zeroblob(16777217), 'kept'), (2, 'sound', 'kept')").await;
+    database
+        .sql("INSERT INTO t VALUES (3, printf('%.*c', 9000000, 'x'), printf('%.*c', 9000000, 'y'))")
+        .await;
+    database.sql("UPDATE t SET a = 'short' WHERE id = 1").await;
+    let taken = take(&database).await;
+    assert_eq!((taken.events, taken.quarantined.len()), (1, 3));
+    for (_, reason) in &taken.quarantined {
+        assert!(reason.contains("too large"), "{reason}");
     }
+    let rows = database.store.quarantined(10).await.unwrap();
+    let ids: Vec<_> = rows.iter().map(|row| row.entity_id.as_deref().unwrap()).collect();
+    assert_eq!(ids, ["1", "3", "1"], "what is known of them");
 }
 
 #[tokio::test]
@@ -158,5 +145,95 @@ async fn wide_tables_work() {
     assert_eq!(
         (row.len(), &row["c299"], &events[1].changed[..]),
         (301, &json!("last"), &["c150".to_owned()][..])
+    );
+}
+
+#[tokio::test]
+async fn a_value_that_was_made_as_json_stays_what_its_column_holds() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, any)").await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t SELECT 1, json('{\"a\":1}'), json('[1]')").await;
+    database.sql("UPDATE t SET a = json('[2]')").await;
+    let images = database.images().await;
+    assert_eq!(
+        images,
+        [json!({"id": 1, "a": "{\"a\":1}", "any": "[1]"}), json!({"id": 1, "a": "[2]", "any": "[1]"})]
+    );
+}
+
+#[tokio::test]
+async fn a_column_may_hold_what_its_type_does_not_say() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, a TEXT)").await;
+    database.capture("t", "T").await;
+    for (n, a) in
+        [("1.5", "x'00ff'"), ("9e999", "1.5"), ("'text'", "'a' || char(0) || 'b'"), ("x'0a'", "NULL")]
+    {
+        database.sql(&format!("INSERT INTO t (n, a) VALUES ({n}, {a})")).await;
+    }
+    let images = database.images().await;
+    let column = |name: &str| images.iter().map(|image| image[name].clone()).collect::<Vec<_>>();
+    assert_eq!(column("n"), [json!(1.5), Value::Null, json!("text"), json!("0A")]);
+    assert_eq!(column("a"), [json!("00FF"), json!("1.5"), json!("a\0b"), Value::Null]);
+}
+
+#[tokio::test]
+async fn deep_json_stays_a_text_and_the_commit_goes_on() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, doc JSON)").await;
+    database.capture("t", "T").await;
+    for depth in [100, 500, 5000] {
+        let text = "[".repeat(depth) + &"]".repeat(depth);
+        database.sql(&format!("INSERT INTO t (doc) VALUES ('{text}')")).await;
+    }
+    let taken = take(&database).await;
+    assert_eq!((taken.events, taken.quarantined.len()), (3, 0));
+    let kinds: Vec<_> = database.images().await.iter().map(|image| image["doc"].is_array()).collect();
+    assert_eq!(kinds, [true, false, false], "too deep for a reader, it stays a text");
+    assert_eq!(database.ask("SELECT count(*) FROM t").await.as_deref(), Some("3"));
+}
+
+#[tokio::test]
+async fn the_widest_tables_are_captured_or_refused() {
+    use aftercommit_store::{CaptureRequest, Captures as _, Selection};
+    let database = Database::fresh().await;
+    let columns = |count: usize| (1..count).map(|n| format!("c{n} JSON")).collect::<Vec<_>>().join(", ");
+    database.sql(&format!("CREATE TABLE wide (id INTEGER PRIMARY KEY, {})", columns(1990))).await;
+    database.sql(&format!("CREATE TABLE wider (id INTEGER PRIMARY KEY, {})", columns(2000))).await;
+    database.capture("wide", "Wide").await;
+    database
+        .sql("INSERT INTO wide (id, c1, c1989) VALUES (1, '{\"a\":{}}', '[{}]'); UPDATE wide SET c50 = '{}'")
+        .await;
+    let images = database.images().await;
+    assert_eq!(
+        (images[0].as_object().unwrap().len(), &images[0]["c1"], &images[0]["c1989"]),
+        (1990, &json!({"a": {}}), &json!([{}]))
+    );
+    assert_eq!(images[1]["c50"], json!({}));
+    let error = database
+        .store
+        .add_capture(CaptureRequest::new("wider", "Wider"), crate::database::at(0))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("--only"), "{error}");
+    let narrow = CaptureRequest {
+        selection: Selection::Only(vec!["id".into(), "c1999".into()]),
+        ..CaptureRequest::new("wider", "Wider")
+    };
+    database.store.add_capture(narrow, crate::database::at(0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn strict_tables_and_hidden_types_work() {
+    let database = Database::fresh().await;
+    database
+        .sql("CREATE TABLE t (id INT PRIMARY KEY, n INTEGER, r REAL, a TEXT, b BLOB, any ANY, sum REAL AS (n + r)) STRICT, WITHOUT ROWID")
+        .await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t VALUES (1, 2, 0.5, 'x', x'01', x'02')").await;
+    assert_eq!(
+        database.images().await,
+        [json!({"id": 1, "n": 2, "r": 0.5, "a": "x", "b": "01", "any": "02", "sum": 2.5})]
     );
 }
