@@ -35,6 +35,8 @@ pub struct HostSettings {
     pub poll_interval: Duration,
     /// Deliveries this host owns at most: running, waiting for their turn, or ended and not yet written.
     pub channel_capacity: usize,
+    /// Memory for their events.
+    pub memory_bytes: usize,
     /// Actions that run at once.
     pub max_concurrency: usize,
     /// Actions that run at once towards one destination.
@@ -70,6 +72,7 @@ impl From<&Config> for HostSettings {
             batch_size: config.intake.batch_size,
             poll_interval: Duration::from_millis(config.intake.poll_interval_ms),
             channel_capacity: config.dispatch.channel_capacity,
+            memory_bytes: config.dispatch.memory_mb.saturating_mul(1 << 20),
             max_concurrency: config.dispatch.max_concurrency,
             per_destination: config.dispatch.per_destination,
             breaker: BreakerSettings {

@@ -58,15 +58,16 @@ async fn take(
     let request = TakeRequest {
         host: dispatch.host,
         limit,
-        max_bytes: usize::MAX,
+        max_bytes: reservation.text_bytes(),
         own: reservation.len(),
-        own_bytes: usize::MAX,
+        own_bytes: reservation.text_bytes(),
         now: dispatch.clock.now(),
     };
     let plan = Arc::new(IntakePlan::new(
         dispatch.snapshot.load_full(),
         Arc::clone(&dispatch.destinations),
         Arc::clone(&dispatch.endpoints),
+        dispatch.room.memory().clone(),
     ));
     let mut taken = dispatch.store.take(request, plan).await?;
     add(&dispatch.counters.events, taken.events);
