@@ -16,7 +16,8 @@ use crate::{Host, HostSettings, config::Config, observer_file::ObserverFile, out
 ///
 /// Prints `aftercommit ready` on standard output once it takes events. SIGTERM and SIGINT stop it: it takes no more
 /// events, lets running actions end within `shutdown_grace_ms` and hands the rest back. A second signal ends it at once;
-/// nothing is lost then either, others take over its deliveries.
+/// nothing is lost then either, others take over its deliveries. A host whose database file was replaced ends with exit
+/// code 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -41,7 +42,13 @@ pub(super) async fn run(session: &Session, _: &Args) -> Outcome {
     };
     output::print("aftercommit ready")?;
     tracing::info!(host = %host.id(), "ready");
-    let name = signals.next().await;
+    let name = tokio::select! {
+        name = signals.next() => name,
+        why = host.ended() => {
+            tracing::error!("the host ends: {why}");
+            return Err(Failure::failed(why));
+        }
+    };
     tracing::info!(signal = name, "told to stop");
     tokio::select! {
         stopped = host.stop() => Ok(stopped?),

@@ -16,7 +16,7 @@ const BLOCKED: Duration = Duration::from_millis(50);
 
 /// Claims until `stop`.
 pub(super) async fn run(dispatch: Arc<Dispatch>, batch_size: usize, stop: CancellationToken) {
-    let mut patience = Patience::new("claim");
+    let mut patience = Patience::new("claim", &dispatch.fatal);
     loop {
         let pause = match claim_all(&dispatch, batch_size, &stop).await {
             Ok(next) => {

@@ -18,6 +18,7 @@ use super::{
     counters::{Counters, add},
     destinations::{Destinations, Endpoints, Turn, Visit},
     event_memory::EventMemory,
+    fatal::Fatal,
     host::HostSettings,
     lookup::{Lookup, look_up},
     room::{Place, Reservation, Room},
@@ -48,6 +49,8 @@ pub(super) struct Dispatch {
     pub(super) tasks: TaskTracker,
     /// What has not started is handed back.
     pub(super) stop: CancellationToken,
+    /// The host has to end.
+    pub(super) fatal: Fatal,
     /// What still runs is abandoned; its host is about to retire.
     pub(super) abandon: CancellationToken,
 }
@@ -88,6 +91,7 @@ impl Dispatch {
             done,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            fatal: Fatal::default(),
             abandon: CancellationToken::new(),
         };
         (Arc::new(dispatch), finished)

@@ -17,7 +17,7 @@ pub(super) struct Settings {
 
 /// Takes batches until `stop`; between them waits for the doorbell, or for the poll that stands behind it.
 pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: CancellationToken) {
-    let mut patience = Patience::new("intake");
+    let mut patience = Patience::new("intake", &dispatch.fatal);
     loop {
         let Some(most) = stop.run_until_cancelled(dispatch.destinations.ease()).await else { return };
         let batch_size = settings.batch_size.min(most);

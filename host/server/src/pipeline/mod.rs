@@ -22,6 +22,7 @@ mod counters;
 mod destinations;
 mod dispatch;
 mod event_memory;
+mod fatal;
 mod host;
 mod intake;
 mod lookup;
