@@ -1,14 +1,14 @@
 //! `run`: the host, until it is told to stop.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_store::Backend;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     failure::{Failure, Outcome},
     session::Session,
+    signals::Signals,
 };
 use crate::{Host, HostSettings, config::Config, observer_file::ObserverFile, output};
 
@@ -79,27 +79,4 @@ async fn apply(store: &dyn Backend, file: ObserverFile) -> Outcome {
         "applied observers"
     );
     Ok(())
-}
-
-/// The signals that stop the host. Listened to before it starts, so that none is missed.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error: io::Error| Failure::failed(format!("cannot listen to signals: {error}")))
-        };
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
