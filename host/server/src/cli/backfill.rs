@@ -69,59 +69,53 @@ pub(super) async fn run(session: &Session, args: Args) -> Outcome {
     }
     let interrupted = interrupted(Signals::listen()?);
     let store = session.store().await?;
-    let walked = walk(&*store, &args, &interrupted).await;
-    if !matches!(walked, Ok(Walked { is_finished: true, .. })) {
-        eprintln!("nothing that was made is made again; go on with: {}", args.same_command());
-    }
-    let Walked { backfill, is_finished } = walked?;
-    if !is_finished {
-        return Err(Failure::failed(format!(
-            "interrupted after {} rows of {}, {} events",
-            backfill.rows, backfill.table, backfill.events
-        )));
-    }
-    let text = format!("made {} events of {} rows of {}", backfill.events, backfill.rows, backfill.table);
-    Ok(session.output.done(&backfill, &text)?)
-}
-
-/// How far a walk came.
-struct Walked {
-    backfill: Backfill,
-    is_finished: bool,
-}
-
-/// Makes events page by page, until all rows were read or the person interrupts it.
-async fn walk(store: &dyn Backend, args: &Args, interrupted: &CancellationToken) -> Result<Walked, Failure> {
     let request = BackfillRequest {
         table: args.table.clone(),
         condition: args.when.clone(),
         kind: args.kind.event_kind(),
         restart: args.restart,
     };
-    let mut backfill = store.start_backfill(request, SystemClock.now()).await?;
-    if backfill.rows > 0 {
-        let behind = backfill.last.as_deref().unwrap_or("the last one");
-        eprintln!("goes on behind {behind}: {} rows of {} were read before", backfill.rows, backfill.table);
+    let begun = store.start_backfill(request, SystemClock.now()).await?;
+    if begun.rows > 0 {
+        let behind = begun.last.as_deref().unwrap_or("the last one");
+        eprintln!("goes on behind {behind}: {} rows of {} were read before", begun.rows, begun.table);
     }
+    let walked = walk(&*store, &args, begun, &interrupted).await;
+    if !matches!(&walked, Ok(backfill) if backfill.finished_at.is_some()) {
+        eprintln!("nothing that was made is made again; go on with: {}", args.same_command());
+    }
+    let backfill = walked?;
+    let Backfill { table, rows, events, .. } = &backfill;
+    if backfill.finished_at.is_none() {
+        return Err(Failure::failed(format!("interrupted after {rows} rows of {table}, {events} events")));
+    }
+    Ok(session.output.done(&backfill, &format!("made {events} events of {rows} rows of {table}"))?)
+}
+
+/// Makes events page by page, until all rows were read or the person interrupts it. Returns how far it came.
+async fn walk(
+    store: &dyn Backend,
+    args: &Args,
+    mut backfill: Backfill,
+    interrupted: &CancellationToken,
+) -> Result<Backfill, Failure> {
     let mut told = (Instant::now(), backfill.events);
-    while backfill.finished_at.is_none() {
-        if interrupted.is_cancelled() {
-            return Ok(Walked { backfill, is_finished: false });
-        }
+    while backfill.finished_at.is_none() && !interrupted.is_cancelled() {
         let (begun, before) = (Instant::now(), backfill.events);
         backfill = store.backfill_page(&args.table, page(args.rate), SystemClock.now()).await?;
+        if backfill.finished_at.is_some() {
+            break;
+        }
         let since = told.0.elapsed();
-        if since >= PROGRESS && backfill.finished_at.is_none() {
+        if since >= PROGRESS {
             eprintln!("{}", progress(&backfill, backfill.events.saturating_sub(told.1), since));
             told = (Instant::now(), backfill.events);
         }
         let pause = pause(args.rate, backfill.events.saturating_sub(before), begun.elapsed());
-        if backfill.finished_at.is_none() && !pause.is_zero() {
-            // Only the pause is given up; a page always comes to its end.
-            interrupted.run_until_cancelled(tokio::time::sleep(pause)).await;
-        }
+        // Only the pause is given up; a page always comes to its end.
+        interrupted.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
-    Ok(Walked { backfill, is_finished: true })
+    Ok(backfill)
 }
 
 /// Cancelled when the person interrupts.

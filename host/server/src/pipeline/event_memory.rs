@@ -16,10 +16,16 @@
 //!     | one is under way
 //!     +------------------> handed back, claims pass over its lane until none is under way
 //! ```
+//!
+//! While an event is read, its text exists several times, too. Since the store may return a large one whenever it is called, intake
+//! and claimer call it in turn while such events come; else side by side.
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use aftercommit_core::EntityEvent;
@@ -33,6 +39,9 @@ use super::room::{Waiting, acquire};
 /// values read from it, as JSON for the guest, in the guest's memory (as it came, and as a body while that grows), as the
 /// body that the host signs and sends. With a template of the body it is 6 times. A row of many tiny numbers takes more.
 const COPIES: usize = 8;
+
+/// So many calls to the store after the last large event, the next is not expected to return another.
+const CAREFUL_CALLS: usize = 100;
 
 /// The budget is counted in these: 32 bits of them are more than any machine has.
 const UNIT_BYTES: usize = 1024;
@@ -48,6 +57,9 @@ pub(super) struct EventMemory {
 /// The large event that is owned, if there is one.
 struct Large {
     state: Mutex<LargeState>,
+    /// How many more calls to the store are made in turn.
+    careful_calls: AtomicUsize,
+    call: Arc<Semaphore>,
     /// Told when it has ended.
     claimer: Arc<Notify>,
 }
@@ -64,6 +76,8 @@ pub(super) struct SetAside {
     permit: OwnedSemaphorePermit,
     budget: usize,
     large: Arc<Large>,
+    #[expect(dead_code, reason = "held, not read")]
+    call: Option<OwnedSemaphorePermit>,
 }
 
 /// What a delivery holds of the memory.
@@ -83,16 +97,19 @@ impl EventMemory {
     /// A budget of so many bytes. `claimer` is told when a large event has ended.
     pub(super) fn new(bytes: usize, claimer: Arc<Notify>) -> Self {
         let budget = (bytes / UNIT_BYTES).clamp(1, u32::MAX as usize);
-        let large = Large { state: Mutex::default(), claimer };
+        let (state, careful_calls) = (Mutex::default(), AtomicUsize::new(0));
+        let large = Large { state, careful_calls, call: Arc::new(Semaphore::new(1)), claimer };
         Self { units: Arc::new(Semaphore::new(budget)), budget, large: Arc::new(large) }
     }
 
     /// Sets aside up to half of the budget, that intake and claimer can work side by side; waits while less than a
-    /// quarter is free. So an event that is not large always fits.
+    /// quarter is free. So an event that is not large always fits. Waits also for its turn to call the store, where calls
+    /// are made in turn.
     pub(super) async fn set_aside(&self, waiting: &Waiting) -> SetAside {
         let (wanted, least) = ((self.budget / 2).max(1), large_above(self.budget));
         let permit = acquire(&self.units, wanted, least, waiting).await;
-        SetAside { permit, budget: self.budget, large: Arc::clone(&self.large) }
+        let call = self.large.call().await;
+        SetAside { permit, budget: self.budget, large: Arc::clone(&self.large), call }
     }
 
     /// Lanes that claims pass over: large events wait in them, and one is under way.
@@ -102,7 +119,12 @@ impl EventMemory {
 
     /// Whether an event that is not owned yet should not be: it is large, and another large one is under way.
     pub(super) fn holds_back(&self, event: &EntityEvent) -> bool {
-        self.large.lock().is_under_way && units(text_bytes(event)) > large_above(self.budget)
+        let holds_back =
+            self.large.lock().is_under_way && units(text_bytes(event)) > large_above(self.budget);
+        if holds_back {
+            self.large.met();
+        }
+        holds_back
     }
 
     /// How many bytes are taken.
@@ -137,8 +159,21 @@ impl Large {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A large event came.
+    fn met(&self) {
+        self.careful_calls.store(CAREFUL_CALLS, Relaxed);
+    }
+
+    /// A turn to call the store; none where calls are made side by side.
+    async fn call(&self) -> Option<OwnedSemaphorePermit> {
+        let less = |calls: usize| calls.checked_sub(1);
+        self.careful_calls.fetch_update(Relaxed, Relaxed, less).ok()?;
+        Some(Arc::clone(&self.call).acquire_owned().await.expect("the semaphore is never closed"))
+    }
+
     /// From now on claims pass over the lane. None if a large event is under way.
     fn begin(large: &Arc<Self>, lane: Lane) -> Option<LargeTurn> {
+        large.met();
         let mut state = large.lock();
         state.passed_over.insert(lane);
         if state.is_under_way {

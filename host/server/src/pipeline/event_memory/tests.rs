@@ -148,6 +148,23 @@ async fn intake_leaves_large_events_to_the_claimer_while_one_is_under_way() {
     assert!(!test.memory().holds_back(&large));
 }
 
+#[tokio::test]
+async fn the_store_is_called_in_turn_while_large_events_come() {
+    let test = Test::new();
+    let side_by_side = (test.room.reserve(1).await, test.room.reserve(1).await);
+    drop(side_by_side);
+    drop(test.own("a", LARGE).await);
+    for _ in 0..CAREFUL_CALLS / 2 {
+        tokio::task::yield_now().await;
+        let first = test.room.reserve(1).await;
+        let mut second = pin!(test.room.reserve(1));
+        assert!(poll!(&mut second).is_pending());
+        drop(first);
+        second.await;
+    }
+    let _side_by_side = (test.room.reserve(1).await, test.room.reserve(1).await);
+}
+
 #[test]
 fn the_size_of_an_event_is_about_that_of_its_text() {
     let data = json!({"n": 12, "rows": [true, null, {"k": "text"}, [1.5, "x"]], "body": "y".repeat(100)});
