@@ -33,8 +33,8 @@ impl DispatchConfig {
     /// A second or so of work at full speed: enough that workers never wait for the database between two batches of
     /// 500, and small enough to be handed back at once when the host stops.
     pub const DEFAULT_CHANNEL_CAPACITY: usize = 1000;
-    /// 1000 rows of 8 KiB fit, each counted with the copies that are made of it. With a row of 20 MB beside them, read and
-    /// run, a host stays within 512 MiB.
+    /// 1000 rows of 8 KiB fit, each counted with the copies that are made of it; beside them, one large row is read and one
+    /// runs.
     pub const DEFAULT_MEMORY_MB: usize = 64;
     /// Actions mostly wait for the network; 64 of them keep two cores busy and fit the instance pool's memory.
     pub const DEFAULT_MAX_CONCURRENCY: usize = 64;
