@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read as _};
 
-use aftercommit_condition::{Condition, Row};
+use aftercommit_condition::{Condition, Diagnostic, Row};
 use aftercommit_core::EntityEvent;
 
 use super::{
@@ -40,19 +40,27 @@ Exit codes: 0 whatever the value is; 1 the condition cannot be evaluated; 2 the 
 
 pub(super) fn run(session: &Session, command: &Command) -> Outcome {
     let Command::Eval { expression, event } = command;
-    let render = |diagnostic: &aftercommit_condition::Diagnostic| {
-        diagnostic.render(expression, "condition", color_on_stderr())
-    };
-    let condition = Condition::parse(expression).map_err(|diagnostic| Failure::usage(render(&diagnostic)))?;
-    for warning in condition.warnings() {
-        eprintln!("{}", render(warning));
-    }
+    let condition = parse(expression)?;
     let event = read_event(event)?;
     let truth = condition
         .evaluate(&Row::from(&event))
-        .map_err(|error| Failure::failed(render(&error.diagnostic())))?;
+        .map_err(|error| Failure::failed(render(expression, &error.diagnostic())))?;
     let truth = truth.to_string();
     Ok(session.output.done(&serde_json::json!({ "value": truth }), &truth)?)
+}
+
+/// Parses a condition of the command line; prints its warnings.
+pub(super) fn parse(expression: &str) -> Result<Condition, Failure> {
+    let condition =
+        Condition::parse(expression).map_err(|diagnostic| Failure::usage(render(expression, &diagnostic)))?;
+    for warning in condition.warnings() {
+        eprintln!("{}", render(expression, warning));
+    }
+    Ok(condition)
+}
+
+fn render(expression: &str, diagnostic: &Diagnostic) -> String {
+    diagnostic.render(expression, "condition", color_on_stderr())
 }
 
 /// Reads one event from a file, or from standard input for `-`.

@@ -2,6 +2,7 @@
 
 use aftercommit_core::{EntityEvent, EventKind};
 use aftercommit_store::EventFilter;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -9,6 +10,7 @@ use super::{
     failure::{Failure, Outcome},
     ids,
     session::Session,
+    traceparent,
 };
 use crate::{
     document::{Document, Format},
@@ -23,7 +25,9 @@ pub(super) enum Command {
 Examples:
   aftercommit events emit --entity Order --kind custom --id 7 --data '{\"total\": 150}'
   aftercommit events emit --entity Order --kind updated --id 7 \\
-      --data '{\"status\": \"shipped\"}' --old '{\"status\": \"paid\"}'")]
+      --data '{\"status\": \"shipped\"}' --old '{\"status\": \"paid\"}'
+  aftercommit events emit --entity Order --kind custom --id 7 --data '{}' --actor ann --tenant acme \\
+      --traceparent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
     Emit(EmitArgs),
     /// List events, the newest first
     #[command(after_help = "\
@@ -60,6 +64,15 @@ pub(super) struct EmitArgs {
     /// The row before an update, a JSON object
     #[arg(long, value_name = "JSON")]
     old: Option<String>,
+    /// The trace that the change belongs to (W3C Trace Context)
+    #[arg(long, value_name = "TRACEPARENT", value_parser = traceparent::parse)]
+    traceparent: Option<String>,
+    /// Who made the change
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    actor: Option<String>,
+    /// The tenant that the change belongs to
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    tenant: Option<String>,
 }
 
 /// Which events to list.
@@ -95,6 +108,9 @@ async fn emit(session: &Session, args: EmitArgs) -> Outcome {
     if let Some(old) = &args.old {
         event = event.with_old(row("--old", old)?);
     }
+    event.traceparent = args.traceparent;
+    event.actor = args.actor;
+    event.tenant_id = args.tenant;
     let id = event.id;
     session.store().await?.emit(event).await?;
     Ok(session.output.done(&json!({ "id": id }), &id.to_string())?)

@@ -1,5 +1,6 @@
 //! The command line. One file a group of commands: its arguments, its help, and what it does.
 
+mod backfill;
 mod capture;
 mod condition;
 mod deliveries;
@@ -14,8 +15,11 @@ mod init;
 mod migrate;
 mod observers;
 mod plugin;
+mod quarantine;
 mod run;
 mod session;
+mod signals;
+mod traceparent;
 
 use std::process::ExitCode;
 
@@ -70,6 +74,8 @@ enum Command {
     #[command(subcommand)]
     Dlq(dlq::Command),
     #[command(subcommand)]
+    Quarantine(quarantine::Command),
+    #[command(subcommand)]
     Condition(condition::Command),
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -117,6 +123,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Deliveries(command) => deliveries::run(&session, command).await,
         Command::Destinations(command) => destinations::run(&session, command).await,
         Command::Dlq(command) => dlq::run(&session, command).await,
+        Command::Quarantine(command) => quarantine::run(&session, command).await,
         Command::Condition(command) => condition::run(&session, &command),
         Command::Plugin(command) => plugin::run(&session, command).await,
     }

@@ -1,14 +1,14 @@
 //! `run`: the host, until it is told to stop.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use aftercommit_core::{Clock as _, SystemClock};
 use aftercommit_store::Backend;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     failure::{Failure, Outcome},
     session::Session,
+    signals::Signals,
 };
 use crate::{Host, HostSettings, config::Config, observer_file::ObserverFile, output};
 
@@ -16,7 +16,8 @@ use crate::{Host, HostSettings, config::Config, observer_file::ObserverFile, out
 ///
 /// Prints `aftercommit ready` on standard output once it takes events. SIGTERM and SIGINT stop it: it takes no more
 /// events, lets running actions end within `shutdown_grace_ms` and hands the rest back. A second signal ends it at once;
-/// nothing is lost then either, others take over its deliveries.
+/// nothing is lost then either, others take over its deliveries. A host whose database file was replaced ends with exit
+/// code 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -41,7 +42,13 @@ pub(super) async fn run(session: &Session, _: &Args) -> Outcome {
     };
     output::print("aftercommit ready")?;
     tracing::info!(host = %host.id(), "ready");
-    let name = signals.next().await;
+    let name = tokio::select! {
+        name = signals.next() => name,
+        why = host.ended() => {
+            tracing::error!("the host ends: {why}");
+            return Err(Failure::failed(why));
+        }
+    };
     tracing::info!(signal = name, "told to stop");
     tokio::select! {
         stopped = host.stop() => Ok(stopped?),
@@ -72,27 +79,4 @@ async fn apply(store: &dyn Backend, file: ObserverFile) -> Outcome {
         "applied observers"
     );
     Ok(())
-}
-
-/// The signals that stop the host. Listened to before it starts, so that none is missed.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error: io::Error| Failure::failed(format!("cannot listen to signals: {error}")))
-        };
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

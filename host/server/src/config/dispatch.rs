@@ -7,6 +7,8 @@ use crate::document::Section;
 pub struct DispatchConfig {
     /// Deliveries that this host owns and has not started.
     pub channel_capacity: usize,
+    /// Memory for their events.
+    pub memory_mb: usize,
     /// Actions that run at once, in all.
     pub max_concurrency: usize,
     /// Actions that run at once towards one destination.
@@ -31,12 +33,17 @@ impl DispatchConfig {
     /// A second or so of work at full speed: enough that workers never wait for the database between two batches of
     /// 500, and small enough to be handed back at once when the host stops.
     pub const DEFAULT_CHANNEL_CAPACITY: usize = 1000;
+    /// 1000 rows of 8 KiB fit, each counted with the copies that are made of it; beside them, one large row is read and one
+    /// runs.
+    pub const DEFAULT_MEMORY_MB: usize = 64;
     /// Actions mostly wait for the network; 64 of them keep two cores busy and fit the instance pool's memory.
     pub const DEFAULT_MAX_CONCURRENCY: usize = 64;
     /// A quarter of all: one destination that hangs leaves three quarters to the others.
     pub const DEFAULT_PER_DESTINATION: usize = 16;
     /// Above this, what one host owns takes longer than a lease.
     const MAX_CHANNEL_CAPACITY: u64 = 100_000;
+    /// A terabyte.
+    const MAX_MEMORY_MB: u64 = 1 << 20;
     /// Above this, instances alone need more memory than a host has.
     pub(super) const MAX_CONCURRENCY: u64 = 4096;
     /// More than fit into the default of `per_destination` is trouble that goes on; fewer may be one bad moment.
@@ -54,6 +61,7 @@ impl DispatchConfig {
                 default.channel_capacity,
                 1..=Self::MAX_CHANNEL_CAPACITY,
             ),
+            memory_mb: section.whole("memory_mb", default.memory_mb, 1..=Self::MAX_MEMORY_MB),
             max_concurrency: section.whole(
                 "max_concurrency",
                 default.max_concurrency,
@@ -97,6 +105,7 @@ impl Default for DispatchConfig {
     fn default() -> Self {
         Self {
             channel_capacity: Self::DEFAULT_CHANNEL_CAPACITY,
+            memory_mb: Self::DEFAULT_MEMORY_MB,
             max_concurrency: Self::DEFAULT_MAX_CONCURRENCY,
             per_destination: Self::DEFAULT_PER_DESTINATION,
             breaker_failures: Self::DEFAULT_BREAKER_FAILURES,

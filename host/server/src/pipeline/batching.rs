@@ -6,7 +6,7 @@
 //! definition is another action, and starts another batch.
 //!
 //! Each delivery keeps its own task, place, visit and end. What is never gathered is the last attempt of a delivery that
-//! has several: it runs alone, so that its end is its own doing.
+//! has several, and a large event: each runs alone, so that its end is its own doing.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::observers::Action;
 
-/// While others wait for places, no batch waits longer for deliveries to join it: they hold places.
+/// While others wait for places or memory, no batch waits longer for deliveries to join it: its deliveries hold some.
 const SHORT_WAIT: Duration = Duration::from_millis(100);
 
 /// The batches that can be joined.

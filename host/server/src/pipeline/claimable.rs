@@ -1,5 +1,5 @@
-//! What this host may claim now: everything, less what can not run, is held back or has no room; and of what has little room,
-//! no more than that.
+//! What this host may claim now: everything, less what can not run, is held back, has no room or no memory; and of what has
+//! little room, no more than that.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,10 +26,14 @@ impl Claimable {
     pub(super) fn now(dispatch: &Dispatch) -> Self {
         let snapshot = dispatch.snapshot.load();
         let standings = dispatch.destinations.standings();
+        let large = dispatch.room.memory().passed_over();
         let mut claimable = Self::default();
         let has_narrow = standings.values().any(|standing| matches!(standing, Standing::Narrow(1..)));
         let mut narrow = HashMap::<&str, Vec<Lane>>::new();
         for action in snapshot.all_actions() {
+            if !large.is_empty() && large.contains(&action.lane()) {
+                continue;
+            }
             if action.configured.is_err() || dispatch.endpoints.is_paused(action) {
                 claimable.except.push(action.lane());
                 continue;
@@ -51,6 +55,8 @@ impl Claimable {
             }
             claimable.except.push(action.lane());
         }
+        // Also those of observers that were removed.
+        claimable.except.extend(large);
         for (destination, lanes) in narrow {
             if let Some(Standing::Narrow(room)) = standings.get(destination) {
                 claimable.narrow.push((*room, lanes));

@@ -16,7 +16,7 @@ const BLOCKED: Duration = Duration::from_millis(50);
 
 /// Claims until `stop`.
 pub(super) async fn run(dispatch: Arc<Dispatch>, batch_size: usize, stop: CancellationToken) {
-    let mut patience = Patience::new("claim");
+    let mut patience = Patience::new("claim", &dispatch.fatal);
     loop {
         let pause = match claim_all(&dispatch, batch_size, &stop).await {
             Ok(next) => {
@@ -67,7 +67,7 @@ async fn claim_all(
 
 /// What a claim found.
 struct Claimed {
-    /// As much as was wanted.
+    /// As many as were wanted, or as many bytes.
     is_full: bool,
     /// When there is more to claim, as far as it is known.
     next: Option<Timestamp>,
@@ -89,10 +89,11 @@ async fn claim(dispatch: &Arc<Dispatch>, except: &[Lane], reservation: Reservati
             return Ok(Claimed { is_full: false, next });
         }
     }
-    let wanted = reservation.len();
-    let claimed =
-        dispatch.store.claim(dispatch.host, wanted, usize::MAX, except, dispatch.clock.now()).await?;
-    let is_full = claimed.len() >= wanted;
+    let (wanted, bytes) = (reservation.len(), reservation.text_bytes());
+    let claimed = dispatch.store.claim(dispatch.host, wanted, bytes, except, dispatch.clock.now()).await?;
+    let claimed_bytes = claimed.iter().map(|delivery| delivery.event_bytes).fold(0, usize::saturating_add);
+    // The next event may not have fitted in.
+    let is_full = claimed.len() >= wanted || claimed_bytes > bytes / 2;
     dispatch.start(claimed, reservation);
     let next = if is_full { None } else { dispatch.store.next_due(except).await? };
     Ok(Claimed { is_full, next })

@@ -44,7 +44,7 @@ pub(super) async fn run(
     mut finished: mpsc::Receiver<Finished>,
     last: CancellationToken,
 ) {
-    let mut patience = Patience::new("complete");
+    let mut patience = Patience::new("complete", &dispatch.fatal);
     let mut alerts = Alerts::default();
     let mut batch = Vec::with_capacity(BATCH);
     loop {

@@ -17,6 +17,8 @@ use super::{
     conclusion::{conclude, conclude_gone},
     counters::{Counters, add},
     destinations::{Destinations, Endpoints, Turn, Visit},
+    event_memory::EventMemory,
+    fatal::Fatal,
     host::HostSettings,
     lookup::{Lookup, look_up},
     room::{Place, Reservation, Room},
@@ -47,6 +49,8 @@ pub(super) struct Dispatch {
     pub(super) tasks: TaskTracker,
     /// What has not started is handed back.
     pub(super) stop: CancellationToken,
+    /// The host has to end.
+    pub(super) fatal: Fatal,
     /// What still runs is abandoned; its host is about to retire.
     pub(super) abandon: CancellationToken,
 }
@@ -69,12 +73,13 @@ impl Dispatch {
         );
         let endpoints =
             Endpoints::new(settings.pause_after_refusals, Arc::clone(&holds), Arc::clone(&claimer));
+        let memory = EventMemory::new(settings.memory_bytes, Arc::clone(&claimer));
         let dispatch = Self {
             host,
             store,
             clock,
             snapshot: Arc::default(),
-            room: Room::new(settings.channel_capacity),
+            room: Room::new(settings.channel_capacity, memory),
             destinations: Arc::new(destinations),
             endpoints: Arc::new(endpoints),
             batches: Batches::default(),
@@ -86,24 +91,43 @@ impl Dispatch {
             done,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            fatal: Fatal::default(),
             abandon: CancellationToken::new(),
         };
         (Arc::new(dispatch), finished)
     }
 
     /// Starts deliveries that this host owns, each in a place of the reservation. Those of one event follow each
-    /// other, and share what is made of it.
+    /// other, and share what is made of it. Those whose events there is no memory for are handed back.
     pub(super) fn start(self: &Arc<Self>, deliveries: Vec<ClaimedDelivery>, mut reservation: Reservation) {
         let places = reservation.places(&deliveries);
         drop(reservation);
         let mut last: Option<Arc<PreparedEvent>> = None;
         for (delivery, place) in deliveries.into_iter().zip(places) {
+            if place.is_refused() {
+                self.refuse(&delivery, place);
+                continue;
+            }
             let event = last
                 .filter(|last| last.event().id == delivery.event.id)
                 .unwrap_or_else(|| Arc::new(PreparedEvent::new(Arc::clone(&delivery.event))));
             self.spawn(delivery, Arc::clone(&event), place);
             last = Some(event);
         }
+    }
+
+    /// Hands back a delivery that was not started.
+    fn refuse(self: &Arc<Self>, delivery: &ClaimedDelivery, place: Place) {
+        tracing::debug!(
+            delivery_id = %delivery.id,
+            event_bytes = delivery.event_bytes,
+            "another large event is under way; this one waits"
+        );
+        let (dispatch, done) = (Arc::clone(self), self.hand_back(delivery, None));
+        self.tasks.spawn(async move {
+            // Closed only when the completer is gone; then the delivery is freed with the host.
+            let _ = dispatch.done.send(Finished { done, place }).await;
+        });
     }
 
     fn spawn(self: &Arc<Self>, delivery: ClaimedDelivery, event: Arc<PreparedEvent>, place: Place) {
@@ -119,9 +143,8 @@ impl Dispatch {
         self.tasks.spawn(
             async move {
                 let abandon = dispatch.abandon.clone();
-                let Some(done) = abandon.run_until_cancelled(dispatch.deliver(delivery, &event)).await else {
-                    return;
-                };
+                let deliver = dispatch.deliver(delivery, &event, place.is_large());
+                let Some(done) = abandon.run_until_cancelled(deliver).await else { return };
                 // Closed only when the completer is gone; then the delivery is freed with the host.
                 let _ = dispatch.done.send(Finished { done, place }).await;
             }
@@ -129,10 +152,10 @@ impl Dispatch {
         );
     }
 
-    async fn deliver(&self, delivery: ClaimedDelivery, event: &Arc<PreparedEvent>) -> Done {
+    async fn deliver(&self, delivery: ClaimedDelivery, event: &Arc<PreparedEvent>, is_large: bool) -> Done {
         let snapshot = self.snapshot.load_full();
         match look_up(&delivery, &snapshot) {
-            Lookup::Run(action) => self.take_turn(&delivery, event, &action).await,
+            Lookup::Run(action) => self.take_turn(&delivery, event, &action, is_large).await,
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
@@ -148,9 +171,11 @@ impl Dispatch {
         delivery: &ClaimedDelivery,
         event: &Arc<PreparedEvent>,
         action: &Arc<Action>,
+        is_large: bool,
     ) -> Done {
         let mut visit = self.destinations.of(action).enter();
-        if batching::is_gathered(delivery, action) {
+        // A large event may need more memory than its plugin has: that must not end the attempts of others.
+        if !is_large && batching::is_gathered(delivery, action) {
             return self.run_together(delivery, event, action, &mut visit).await;
         }
         let Some(turn) = self.turn(&mut visit, action).await else {

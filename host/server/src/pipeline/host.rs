@@ -15,6 +15,7 @@ use super::{
     counters::{Counters, Health},
     destinations,
     dispatch::Dispatch,
+    fatal::Fatal,
     intake,
     room::Room,
     upkeep,
@@ -35,6 +36,8 @@ pub struct HostSettings {
     pub poll_interval: Duration,
     /// Deliveries this host owns at most: running, waiting for their turn, or ended and not yet written.
     pub channel_capacity: usize,
+    /// Memory for their events.
+    pub memory_bytes: usize,
     /// Actions that run at once.
     pub max_concurrency: usize,
     /// Actions that run at once towards one destination.
@@ -70,6 +73,7 @@ impl From<&Config> for HostSettings {
             batch_size: config.intake.batch_size,
             poll_interval: Duration::from_millis(config.intake.poll_interval_ms),
             channel_capacity: config.dispatch.channel_capacity,
+            memory_bytes: config.dispatch.memory_mb.saturating_mul(1 << 20),
             max_concurrency: config.dispatch.max_concurrency,
             per_destination: config.dispatch.per_destination,
             breaker: BreakerSettings {
@@ -111,12 +115,13 @@ pub struct Host {
     room: Room,
     grace: Duration,
     stop: CancellationToken,
+    fatal: Fatal,
     abandon: CancellationToken,
     /// No more deliveries will end: the completer may finish.
     last: CancellationToken,
     retired: CancellationToken,
     deliveries: TaskTracker,
-    /// Intake, claimer, reload, takeover, retention: they end when the host is told to stop.
+    /// Intake, claimer, reload, takeover, captures, retention: they end when the host is told to stop.
     duties: TaskTracker,
     completer: JoinHandle<()>,
     holds: JoinHandle<()>,
@@ -146,6 +151,7 @@ impl Host {
             snapshot: Arc::clone(&dispatch.snapshot),
             asked: Arc::clone(&dispatch.reload),
             claimer: Arc::clone(&dispatch.claimer),
+            fatal: dispatch.fatal.clone(),
         };
         reload.now(&dispatch.stop).await?;
         // Before anything is taken or claimed.
@@ -165,6 +171,7 @@ impl Host {
             room: dispatch.room.clone(),
             grace: settings.shutdown_grace,
             stop: dispatch.stop.clone(),
+            fatal: dispatch.fatal.clone(),
             abandon: dispatch.abandon.clone(),
             last,
             retired,
@@ -198,6 +205,12 @@ impl Host {
     #[must_use]
     pub fn owned(&self) -> usize {
         self.room.taken()
+    }
+
+    /// Returns why, when the host has to end: its database is another one than it began with. Then there is nothing to
+    /// [`stop`](Self::stop): drop it.
+    pub async fn ended(&self) -> String {
+        self.fatal.ended().await
     }
 
     /// Stops: takes no more events, lets what runs end within the grace time, hands the rest back.
@@ -241,6 +254,7 @@ fn start_duties(dispatch: &Arc<Dispatch>, reload: upkeep::Reload, settings: &Hos
     duties.spawn(claimer::run(Arc::clone(dispatch), settings.batch_size, stop.clone()));
     duties.spawn(upkeep::takeover(Arc::clone(dispatch), lease, interval, stop.clone()));
     duties.spawn(upkeep::reload(reload, settings.reload_interval, stop.clone()));
+    duties.spawn(upkeep::captures(Arc::clone(dispatch), stop.clone()));
     duties.spawn(upkeep::retention(Arc::clone(dispatch), retention, stop.clone()));
     duties
 }

@@ -17,7 +17,7 @@ pub(super) struct Settings {
 
 /// Takes batches until `stop`; between them waits for the doorbell, or for the poll that stands behind it.
 pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: CancellationToken) {
-    let mut patience = Patience::new("intake");
+    let mut patience = Patience::new("intake", &dispatch.fatal);
     loop {
         let Some(most) = stop.run_until_cancelled(dispatch.destinations.ease()).await else { return };
         let batch_size = settings.batch_size.min(most);
@@ -58,15 +58,16 @@ async fn take(
     let request = TakeRequest {
         host: dispatch.host,
         limit,
-        max_bytes: usize::MAX,
+        max_bytes: reservation.text_bytes(),
         own: reservation.len(),
-        own_bytes: usize::MAX,
+        own_bytes: reservation.text_bytes(),
         now: dispatch.clock.now(),
     };
     let plan = Arc::new(IntakePlan::new(
         dispatch.snapshot.load_full(),
         Arc::clone(&dispatch.destinations),
         Arc::clone(&dispatch.endpoints),
+        dispatch.room.memory().clone(),
     ));
     let mut taken = dispatch.store.take(request, plan).await?;
     add(&dispatch.counters.events, taken.events);

@@ -8,7 +8,8 @@
 //! over from those that are not, reloads observers and drops what is old.
 //!
 //! Ownership is a [`Place`](room::Place): nobody owns more deliveries than there are places, and a place is free
-//! again only when the end of its delivery is durable. What a host owns and has no place for (an answer of the database
+//! again only when the end of its delivery is durable. With it the host gets back the memory that the delivery's event was
+//! charged (`event_memory`). What a host owns and has no place for (an answer of the database
 //! was lost) `upkeep` frees. What is not guaranteed: that an action runs once only.
 
 mod batching;
@@ -20,6 +21,8 @@ mod conclusion;
 mod counters;
 mod destinations;
 mod dispatch;
+mod event_memory;
+mod fatal;
 mod host;
 mod intake;
 mod lookup;

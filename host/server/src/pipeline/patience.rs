@@ -1,6 +1,10 @@
 //! What a loop does when the database does not answer: it waits longer each time, and says so without flooding.
 
-use std::{fmt::Display, time::Duration};
+use std::time::Duration;
+
+use aftercommit_store::StoreError;
+
+use super::fatal::Fatal;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -9,11 +13,12 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub(super) struct Patience {
     duty: &'static str,
     failures: u32,
+    fatal: Fatal,
 }
 
 impl Patience {
-    pub(super) const fn new(duty: &'static str) -> Self {
-        Self { duty, failures: 0 }
+    pub(super) fn new(duty: &'static str, fatal: &Fatal) -> Self {
+        Self { duty, failures: 0, fatal: fatal.clone() }
     }
 
     /// It worked.
@@ -25,7 +30,8 @@ impl Patience {
     }
 
     /// It failed: logs the first failure and then each time the count has doubled; returns how long to wait.
-    pub(super) fn failed(&mut self, error: &dyn Display) -> Duration {
+    pub(super) fn failed(&mut self, error: &StoreError) -> Duration {
+        self.fatal.look_at(error);
         self.failures = self.failures.saturating_add(1);
         if self.failures.is_power_of_two() {
             tracing::error!(duty = self.duty, failures = self.failures, %error, "failed, will try again");
@@ -40,14 +46,15 @@ mod tests {
 
     #[test]
     fn waits_longer_each_time_but_not_for_ever() {
-        let mut patience = Patience::new("test");
-        assert_eq!(patience.failed(&"x"), Duration::from_millis(100));
-        assert_eq!(patience.failed(&"x"), Duration::from_millis(200));
+        let mut patience = Patience::new("test", &Fatal::default());
+        let error = StoreError::Locked { database: "d".into(), why: "busy".into() };
+        assert_eq!(patience.failed(&error), Duration::from_millis(100));
+        assert_eq!(patience.failed(&error), Duration::from_millis(200));
         for _ in 0..100 {
-            patience.failed(&"x");
+            patience.failed(&error);
         }
-        assert_eq!(patience.failed(&"x"), LONGEST);
+        assert_eq!(patience.failed(&error), LONGEST);
         patience.reset();
-        assert_eq!(patience.failed(&"x"), FIRST);
+        assert_eq!(patience.failed(&error), FIRST);
     }
 }

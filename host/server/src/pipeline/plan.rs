@@ -8,7 +8,10 @@ use std::{
 use aftercommit_core::{DeliveryId, EntityEvent, Ordering, alert_of};
 use aftercommit_store::{ConditionError, NewDelivery, Plan, Planned};
 
-use super::destinations::{Destinations, Endpoints};
+use super::{
+    destinations::{Destinations, Endpoints},
+    event_memory::EventMemory,
+};
 use crate::observers::{Action, Snapshot};
 
 /// Plans the deliveries of one batch of events.
@@ -16,6 +19,7 @@ pub(super) struct IntakePlan {
     snapshot: Arc<Snapshot>,
     destinations: Arc<Destinations>,
     endpoints: Arc<Endpoints>,
+    memory: EventMemory,
     /// How many more deliveries of the batch each destination has room for.
     room: Mutex<HashMap<String, usize>>,
 }
@@ -25,14 +29,15 @@ impl IntakePlan {
         snapshot: Arc<Snapshot>,
         destinations: Arc<Destinations>,
         endpoints: Arc<Endpoints>,
+        memory: EventMemory,
     ) -> Self {
-        Self { snapshot, destinations, endpoints, room: Mutex::default() }
+        Self { snapshot, destinations, endpoints, memory, room: Mutex::default() }
     }
 
-    /// Whether the delivery should not be owned at once: its action can not run or is paused, or its destination has
-    /// its share or is held back.
-    fn holds_back(&self, action: &Action) -> bool {
-        if action.configured.is_err() || self.endpoints.is_paused(action) {
+    /// Whether the delivery should not be owned at once: its action can not run or is paused, its destination has its
+    /// share or is held back, or its event is large and another large one is under way.
+    fn holds_back(&self, event: &EntityEvent, action: &Action) -> bool {
+        if action.configured.is_err() || self.endpoints.is_paused(action) || self.memory.holds_back(event) {
             return true;
         }
         let name = action.destination();
@@ -56,7 +61,7 @@ impl IntakePlan {
             priority: action.policy.priority,
             max_attempts: action.policy.retry.max_attempts,
             ordering_key: ordering_key(event, action),
-            hold: self.holds_back(action),
+            hold: self.holds_back(event, action),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How many deliveries this host may own at once, and which it knows of.
+//! How many deliveries this host may own at once, with events of how many bytes, and which it knows of.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,7 +12,10 @@ use aftercommit_core::DeliveryId;
 use aftercommit_store::ClaimedDelivery;
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, RwLockWriteGuard, Semaphore};
 
-/// The places of this host. Each delivery it owns holds one until its end is durable.
+use super::event_memory::{Charge, EventMemory, SetAside};
+
+/// The places of this host, and the memory for events. Each delivery it owns holds a place, and what its event is charged,
+/// until its end is durable.
 ///
 /// Between the commit of a claim and its answer this host owns what it does not know of. So who claims holds
 /// `claiming` for reading, from before the call to the store until what came has its places; who needs that nothing is
@@ -20,15 +23,16 @@ use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Rw
 #[derive(Clone)]
 pub(super) struct Room {
     places: Arc<Semaphore>,
+    memory: EventMemory,
     known: Arc<Known>,
     claiming: Arc<RwLock<()>>,
     waiting: Arc<Waiting>,
     capacity: usize,
 }
 
-/// Who waits for places.
+/// Who waits for places or memory.
 #[derive(Default)]
-struct Waiting {
+pub(super) struct Waiting {
     count: AtomicUsize,
     begun: Notify,
 }
@@ -44,13 +48,15 @@ struct Known(Mutex<HashMap<Attempt, usize>>);
 pub(super) struct Place {
     attempt: Option<Attempt>,
     known: Arc<Known>,
+    charge: Charge,
     #[expect(dead_code, reason = "held, not read")]
     permit: OwnedSemaphorePermit,
 }
 
-/// Places set aside for deliveries that are about to be owned, and the right to claim them.
+/// Places and memory set aside for deliveries that are about to be owned, and the right to claim them.
 pub(super) struct Reservation {
     permit: Option<OwnedSemaphorePermit>,
+    memory: SetAside,
     known: Arc<Known>,
     #[expect(dead_code, reason = "held, not read")]
     claiming: OwnedRwLockReadGuard<()>,
@@ -64,9 +70,10 @@ pub(super) struct Still<'r> {
 }
 
 impl Room {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, memory: EventMemory) -> Self {
         Self {
             places: Arc::new(Semaphore::new(capacity)),
+            memory,
             known: Arc::default(),
             claiming: Arc::default(),
             waiting: Arc::default(),
@@ -74,25 +81,21 @@ impl Room {
         }
     }
 
-    /// Sets aside up to `wanted` places; waits while fewer than a quarter of them are free, so that a busy host works
-    /// in batches and not row by row. Waits also while the room has to [stand still](Self::stand_still).
+    /// Sets aside up to `wanted` places, and memory for their events; waits while fewer than a quarter of them are free,
+    /// so that a busy host works in batches and not row by row. Waits also while the room has to
+    /// [stand still](Self::stand_still).
     pub(super) async fn reserve(&self, wanted: usize) -> Reservation {
         let wanted = wanted.clamp(1, self.capacity);
-        let least = (wanted / 4).max(1);
-        let at_once = Arc::clone(&self.places).try_acquire_many_owned(count(least));
-        let mut permit = if let Ok(permit) = at_once {
-            permit
-        } else {
-            let _waits = self.waiting.enter();
-            let permit = Arc::clone(&self.places).acquire_many_owned(count(least)).await;
-            permit.expect("the semaphore is never closed")
-        };
-        let more = (wanted - least).min(self.places.available_permits());
-        if let Ok(further) = Arc::clone(&self.places).try_acquire_many_owned(count(more)) {
-            permit.merge(further);
-        }
+        // Always in this order: nobody holds memory and waits for places.
+        let permit = acquire(&self.places, wanted, (wanted / 4).max(1), &self.waiting).await;
+        let memory = self.memory.set_aside(&self.waiting).await;
         let claiming = Arc::clone(&self.claiming).read_owned().await;
-        Reservation { permit: Some(permit), known: Arc::clone(&self.known), claiming }
+        Reservation { permit: Some(permit), memory, known: Arc::clone(&self.known), claiming }
+    }
+
+    /// What the events may take.
+    pub(super) const fn memory(&self) -> &EventMemory {
+        &self.memory
     }
 
     /// Waits for what is being claimed, and lets nothing be claimed until the answer is dropped.
@@ -100,7 +103,7 @@ impl Room {
         Still { room: self, claiming: self.claiming.write().await }
     }
 
-    /// Returns while somebody waits for places: then none should be held longer than needed.
+    /// Returns while somebody waits for places or memory: then none should be held longer than needed.
     pub(super) async fn is_waited_for(&self) {
         let begun = self.waiting.begun.notified();
         if self.waiting.count.load(SeqCst) == 0 {
@@ -130,7 +133,29 @@ impl Waiting {
     }
 }
 
-/// Somebody waits for places.
+/// Acquires up to `wanted` permits; waits while there are fewer than `least`.
+pub(super) async fn acquire(
+    semaphore: &Arc<Semaphore>,
+    wanted: usize,
+    least: usize,
+    waiting: &Waiting,
+) -> OwnedSemaphorePermit {
+    let at_once = Arc::clone(semaphore).try_acquire_many_owned(count(least));
+    let mut permit = if let Ok(permit) = at_once {
+        permit
+    } else {
+        let _waits = waiting.enter();
+        let permit = Arc::clone(semaphore).acquire_many_owned(count(least)).await;
+        permit.expect("the semaphore is never closed")
+    };
+    let more = wanted.saturating_sub(least).min(semaphore.available_permits());
+    if let Ok(further) = Arc::clone(semaphore).try_acquire_many_owned(count(more)) {
+        permit.merge(further);
+    }
+    permit
+}
+
+/// Somebody waits for places or memory.
 struct Waits<'w>(&'w Waiting);
 
 impl Drop for Waits<'_> {
@@ -151,6 +176,11 @@ impl Reservation {
         self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
+    /// Bytes of text that the events of the deliveries may have.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.memory.text_bytes()
+    }
+
     /// A place for each of the deliveries, which are known from now on. More of them than places were set aside is a
     /// defect.
     pub(super) fn places(&mut self, deliveries: &[ClaimedDelivery]) -> Vec<Place> {
@@ -162,9 +192,10 @@ impl Reservation {
                 let last = permit.num_permits() == 1;
                 let permit = if last { self.permit.take() } else { permit.split(1) };
                 let permit = permit.expect("no more deliveries than places were asked for");
+                let charge = self.memory.charge(delivery);
                 let attempt = (delivery.id, delivery.attempt);
                 *known.entry(attempt).or_default() += 1;
-                Place { attempt: Some(attempt), known: Arc::clone(&self.known), permit }
+                Place { attempt: Some(attempt), known: Arc::clone(&self.known), charge, permit }
             })
             .collect()
     }
@@ -173,6 +204,18 @@ impl Reservation {
 impl Known {
     fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Whether there is no memory for its event: the delivery has to be handed back.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self.charge, Charge::Refused)
+    }
+
+    /// Whether its event is large.
+    pub(super) const fn is_large(&self) -> bool {
+        matches!(self.charge, Charge::Large(_))
     }
 }
 
@@ -207,6 +250,11 @@ mod tests {
 
     use super::*;
 
+    /// One with memory for whatever comes.
+    fn room(capacity: usize) -> Room {
+        Room::new(capacity, EventMemory::new(64 << 20, Arc::default()))
+    }
+
     /// The first attempt of so many deliveries.
     fn deliveries(count: u64) -> Vec<ClaimedDelivery> {
         let event = Arc::new(EntityEvent::new(EventKind::Created, "Order", 1, json!({})));
@@ -225,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_come_back_when_dropped() {
-        let room = Room::new(8);
+        let room = room(8);
         let mut reservation = room.reserve(100).await;
         assert_eq!((reservation.len(), room.taken()), (8, 8));
         let places = reservation.places(&deliveries(1));
@@ -237,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_place_can_be_used() {
-        let room = Room::new(2);
+        let room = room(2);
         let mut reservation = room.reserve(2).await;
         let places = reservation.places(&deliveries(2));
         assert_eq!(reservation.len(), 0);
@@ -247,7 +295,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_holds_places_is_told_that_others_wait_for_them() {
-        let room = Room::new(2);
+        let room = room(2);
         let first = room.reserve(2).await;
         let mut told = pin!(room.is_waited_for());
         assert!(poll!(&mut told).is_pending());
@@ -264,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_holds_a_place_is_known() {
-        let room = Room::new(4);
+        let room = room(4);
         let deliveries = deliveries(3);
         let id = |n: usize| (deliveries[n].id, 1);
         let mut places = room.reserve(4).await.places(&deliveries);
@@ -281,7 +329,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_claimed_while_the_room_stands_still() {
-        let room = Room::new(4);
+        let room = room(4);
         let mut reservation = room.reserve(1).await;
         let mut still = pin!(room.stand_still());
         assert!(poll!(&mut still).is_pending(), "a claim is under way");

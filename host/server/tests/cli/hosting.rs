@@ -29,6 +29,34 @@ fn a_host_says_that_it_is_ready_and_stops_when_told() {
 }
 
 #[test]
+fn a_host_says_which_capture_does_not_fit_its_table() {
+    let place = Place::migrated();
+    let execute =
+        |sql| rusqlite::Connection::open(place.path("aftercommit.db")).unwrap().execute_batch(sql).unwrap();
+    execute("CREATE TABLE orders (id INTEGER PRIMARY KEY); CREATE TABLE carts (id INTEGER PRIMARY KEY)");
+    for (table, entity) in [("orders", "Order"), ("carts", "Cart")] {
+        assert_eq!(place.run(&["capture", "add", table, "--entity", entity]).code, Some(0));
+    }
+    execute("ALTER TABLE orders ADD COLUMN note TEXT");
+    let run = ["run", "--log-format", "json"];
+    let mut host = place.command(&run).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(host.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut warnings = lines
+        .map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap())
+        .filter(|event| event["level"] == "WARN");
+    let warning = warnings.next().expect("it warns");
+    host.kill().unwrap();
+    assert_eq!(
+        (&warning["table"], &warning["entity_type"]),
+        (&"orders".into(), &"Order".into()),
+        "{warning}"
+    );
+    assert!(warning["drift"].as_str().unwrap().contains("note"), "{warning}");
+    assert_eq!(warnings.count(), 0, "the other fits");
+    host.wait().unwrap();
+}
+
+#[test]
 fn the_json_log_has_a_ready_event() {
     let place = Place::migrated();
     let (_, log) = run_and_stop(&place, "-TERM", &["run", "--log-format", "json"]);

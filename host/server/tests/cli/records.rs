@@ -139,7 +139,7 @@ fn a_dry_run_tells_what_the_last_day_would_have_been() {
 #[test]
 fn lists_are_arrays_even_when_empty() {
     let place = Place::migrated();
-    for list in ["events", "deliveries", "destinations", "dlq", "observers", "capture"] {
+    for list in ["events", "deliveries", "destinations", "dlq", "quarantine", "observers", "capture"] {
         let run = place.run(&[list, "list", "--output", "json"]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(0), "[]\n"), "{run}");
     }

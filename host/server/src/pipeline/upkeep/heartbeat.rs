@@ -13,7 +13,7 @@ pub(in crate::pipeline) async fn heartbeat(
     interval: Duration,
     stop: CancellationToken,
 ) {
-    let mut patience = Patience::new("heartbeat");
+    let mut patience = Patience::new("heartbeat", &dispatch.fatal);
     while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
         match beat(&dispatch, &name).await {
             Ok(()) => patience.reset(),

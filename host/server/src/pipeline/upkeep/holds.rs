@@ -25,7 +25,7 @@ const LEAST: Duration = Duration::from_millis(50);
 /// Writes and follows until `last` says that no delivery runs any more: when something changed here, when the store rings, and
 /// every [`POLL`]. What can not be written is tried again; at the end, once.
 pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: CancellationToken) {
-    let mut patience = Patience::new("holds");
+    let mut patience = Patience::new("holds", &dispatch.fatal);
     loop {
         let look = async {
             write(&dispatch).await?;

@@ -8,7 +8,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{observers::Snapshot, pipeline::patience::Patience, plugins::Catalog};
+use crate::{
+    observers::Snapshot,
+    pipeline::{fatal::Fatal, patience::Patience},
+    plugins::Catalog,
+};
 
 /// Between two reloads at least, so that a script of many small changes is not followed step by step.
 const LEAST: Duration = Duration::from_millis(250);
@@ -24,11 +28,12 @@ pub(in crate::pipeline) struct Reload {
     pub(in crate::pipeline) asked: Arc<Notify>,
     /// Deliveries that waited for their observer may run now.
     pub(in crate::pipeline) claimer: Arc<Notify>,
+    pub(in crate::pipeline) fatal: Fatal,
 }
 
 /// Reloads until `stop`: when the store rings, when asked, and every `interval`.
 pub(in crate::pipeline) async fn reload(reload: Reload, interval: Duration, stop: CancellationToken) {
-    let mut patience = Patience::new("reload");
+    let mut patience = Patience::new("reload", &reload.fatal);
     loop {
         let wait = async {
             tokio::time::sleep(LEAST).await;

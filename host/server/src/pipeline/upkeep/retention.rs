@@ -27,7 +27,7 @@ pub(in crate::pipeline) async fn retention(
     settings: RetentionSettings,
     stop: CancellationToken,
 ) {
-    let mut patience = Patience::new("retention");
+    let mut patience = Patience::new("retention", &dispatch.fatal);
     loop {
         let now = dispatch.clock.now();
         let limits = RetentionLimits {

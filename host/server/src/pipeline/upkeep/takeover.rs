@@ -15,7 +15,7 @@ pub(in crate::pipeline) async fn takeover(
     interval: Duration,
     stop: CancellationToken,
 ) {
-    let mut patience = Patience::new("takeover");
+    let mut patience = Patience::new("takeover", &dispatch.fatal);
     loop {
         let look = async {
             take_over(&dispatch, lease_timeout).await?;
