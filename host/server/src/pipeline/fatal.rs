@@ -35,10 +35,9 @@ impl Fatal {
     }
 }
 
-/// Whether an error of the store ends the host. The only place that decides it: the error that says that the database's file
-/// was replaced belongs here. No other does; whatever else happens to a database may pass.
-const fn ends_the_host(_: &StoreError) -> bool {
-    false
+/// Whether an error of the store ends the host. Whatever else happens to a database may pass.
+const fn ends_the_host(error: &StoreError) -> bool {
+    matches!(error, StoreError::FileReplaced { .. })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod capture_arguments;
+mod capture_options;
 mod captures;
 mod conditions;
 mod destinations;

@@ -9,7 +9,7 @@ use super::{
     capture_table::Table,
     capture_trigger, captures,
     connection::Sync,
-    failure,
+    failure, predicate,
     row_json::{identifier, key},
     statement::{Record, rows_as_json, statements},
 };
@@ -26,7 +26,7 @@ FROM observer_backfills WHERE table_name = ?1";
 INSERT OR REPLACE INTO observer_backfills (table_name, condition, kind, started_at) VALUES (?1, ?2, ?3, ?4)";
     NOTE_BACKFILL = "-- note_backfill
 UPDATE observer_backfills
-SET last = coalesce(?2, last), last_id = coalesce(?3, last_id), rows = rows + ?4, events = events + ?4, finished_at = ?5
+SET last = coalesce(?2, last), last_id = coalesce(?3, last_id), rows = rows + ?4, events = events + ?5, finished_at = ?6
 WHERE table_name = ?1";
 }
 
@@ -49,14 +49,18 @@ impl Backfills for SqliteStore {
 }
 
 fn start(write: &Connection, request: BackfillRequest, now: Timestamp) -> Result<Backfill> {
-    let table = captures::find(write, &request.table)?.capture.table;
+    let capture = captures::find(write, &request.table)?.capture;
+    let table = capture.table;
     if !matches!(request.kind, EventKind::Created | EventKind::Custom) {
         return Err(StoreError::Refused(format!(
             "a backfill makes events of the kind created or custom, not {}",
             request.kind
         )));
     }
-    captures::predicates(request.condition.as_deref(), &table)?;
+    if let Some(condition) = &request.condition {
+        let present = Table::find(write, &table)?.ok_or_else(|| no_backfill(&table))?;
+        predicate::compile(&present, &capture.entity_type, &capture.key, condition)?;
+    }
     if let Some(record) = FIND_BACKFILL.call().bind(&table).optional(write)?
         && !request.restart
     {
@@ -119,27 +123,42 @@ fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestam
     if let Some(after) = after {
         wanted.push(format!("({keys}) > ({})", after.join(", ")));
     }
+    let conditions = [capture.condition.as_deref(), record.optional_text("condition")?];
+    let conditions = conditions
+        .into_iter()
+        .flatten()
+        .map(|condition| {
+            let compiled = predicate::compile(&table, &capture.entity_type, &capture.key, condition)?;
+            Ok(format!("({})", compiled.created))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let is_wanted = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") };
     let rest = format!(
-        "FROM {} WHERE {} ORDER BY {keys} LIMIT {limit}",
+        "FROM {} AS new WHERE {} ORDER BY {keys} LIMIT {limit}",
         identifier(&capture.table),
         wanted.join(" AND ")
     );
     let literals: Vec<_> = names.iter().map(|name| format!("quote({name})")).collect();
     let failed = |error: rusqlite::Error| failure::of_step("backfill_rows", &error);
     let mut page = write
-        .prepare(&format!("SELECT {}, {} {rest}", key(&key_columns), literals.join(", ")))
+        .prepare(&format!("SELECT {}, {}, {is_wanted} {rest}", key(&key_columns), literals.join(", ")))
         .map_err(failed)?;
     let mut records = page.query(()).map_err(failed)?;
-    let (mut made, mut last) = (0, None);
+    let (mut made, mut events, mut last) = (0, 0_i64, None);
     while let Some(row) = records.next().map_err(failed)? {
         let read = |column: usize| row.get::<_, String>(column).map_err(failed);
         let literals = (1..=names.len()).map(read).collect::<Result<Vec<_>>>()?;
+        events += row.get::<_, i64>(names.len() + 1).map_err(failed)?;
         last = Some((read(0)?, literals));
         made += 1;
     }
     let columns: Vec<_> = capture.columns.iter().map(|name| format!(", {}", identifier(name))).collect();
     let view = identifier(&capture_trigger::view_of(&capture.table));
-    let insert = format!("INSERT INTO {view} SELECT '{kind}', '{kind}'{} {rest}", columns.concat());
+    let insert = format!(
+        "INSERT INTO {view} SELECT '{kind}', '{kind}'{0} FROM (SELECT new.*, {is_wanted} AS \"aftercommit is wanted\" {rest}) \
+         WHERE \"aftercommit is wanted\"",
+        columns.concat()
+    );
     write.execute(&insert, ()).map_err(failed)?;
     let (last_id, last) = last.unzip();
     NOTE_BACKFILL
@@ -148,6 +167,7 @@ fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestam
         .bind(last.map(|literals| rows_as_json(&literals)))
         .bind(last_id)
         .bind(i64::try_from(made).unwrap_or(i64::MAX))
+        .bind(events)
         .bind((made < limit).then(|| now.to_string()))
         .execute(write)?;
     Ok(made)

@@ -7,7 +7,10 @@
 //!
 //! `last_insert_rowid()` and `changes()` are the application's again when a trigger ends.
 
-use super::row_json::{self, Column, identifier, literal};
+use super::{
+    predicate::Predicates,
+    row_json::{self, Column, identifier, literal},
+};
 
 /// The most columns: the view has two more, and SQLite's limit is 2000.
 pub(super) const MAX_COLUMNS: usize = 1990;
@@ -21,14 +24,8 @@ pub(super) struct Captured<'a> {
     pub(super) primary_key: &'a [String],
     /// Whether the table's text names a collation.
     pub(super) has_collations: bool,
-    pub(super) predicates: Option<Predicates>,
-}
-
-/// When a change becomes an event: SQL expressions over `NEW` and `OLD`.
-pub(super) struct Predicates {
-    pub(super) created: String,
-    pub(super) updated: String,
-    pub(super) deleted: String,
+    /// For which changes an event is made.
+    pub(super) predicates: Option<&'a Predicates>,
 }
 
 /// The name of the view to which images are written.
@@ -40,10 +37,16 @@ pub(super) fn view_of(table: &str) -> String {
 pub(super) fn triggers(captured: &Captured<'_>) -> Vec<(String, String)> {
     let names: Vec<_> = captured.columns.iter().map(|column| column.name.as_str()).collect();
     let changed = row_json::differs(&names, captured.has_collations);
-    let predicates = captured.predicates.as_ref();
+    let predicates = captured.predicates;
     let when = |predicate: Option<&String>| predicate.map(|predicate| format!("({predicate})"));
     let updated = match predicates {
-        Some(predicates) => format!("{changed} AND ({})", predicates.updated),
+        Some(predicates) => {
+            let key: Vec<_> = captured.key.iter().map(String::as_str).collect();
+            let moved = row_json::differs(&key, captured.has_collations);
+            let Predicates { created, updated, deleted } = predicates;
+            // A key that changes makes two events; both are made if either is wanted.
+            format!("{changed} AND CASE WHEN {moved} THEN ({created}) OR ({deleted}) ELSE ({updated}) END")
+        }
         None => changed,
     };
     let deleted = when(predicates.map(|predicates| &predicates.deleted));

@@ -9,9 +9,9 @@ use rusqlite::Connection;
 use super::{
     SqliteStore,
     capture_table::{Table, is_taken, present_triggers},
-    capture_trigger::{self, Captured, Predicates},
+    capture_trigger::{self, Captured},
     connection::Sync,
-    failure,
+    failure, predicate,
     row_json::identifier,
     statement::{Record, rows_as_json, statements},
 };
@@ -112,6 +112,8 @@ fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Ca
     if let Some(earlier) = earlier {
         drop_triggers(write, &earlier.triggers)?;
     }
+    let compile = |condition: &String| predicate::compile(&table, &request.entity_type, &key, condition);
+    let predicates = request.condition.as_ref().map(compile).transpose()?;
     let described = Captured {
         table: &table.name,
         entity_type: &request.entity_type,
@@ -119,7 +121,7 @@ fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Ca
         columns: &columns,
         primary_key: &table.primary_key,
         has_collations: table.has_collations,
-        predicates: predicates(request.condition.as_deref(), &table.name)?,
+        predicates: predicates.as_ref(),
     };
     let texts = capture_trigger::triggers(&described);
     let triggers: BTreeMap<_, _> = texts.iter().cloned().collect();
@@ -148,16 +150,6 @@ fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Ca
     };
     put(write, &capture, &triggers)?;
     Ok(capture)
-}
-
-/// When a change of the table becomes an event.
-pub(super) fn predicates(condition: Option<&str>, table: &str) -> Result<Option<Predicates>> {
-    match condition {
-        None => Ok(None),
-        Some(condition) => Err(StoreError::Refused(format!(
-            "the capture of `{table}` can not have the condition `{condition}` yet; write it into its observers"
-        ))),
-    }
 }
 
 /// Writes the triggers of a capture again, for the columns that its table has now.

@@ -27,6 +27,7 @@ mod inbox_row;
 mod intake;
 mod liveness;
 mod lock;
+mod predicate;
 mod quarantine;
 mod retention;
 mod row_json;

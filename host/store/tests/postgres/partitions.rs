@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aftercommit_core::{Clock as _, EntityEvent, EventKind, SystemClock, Timestamp};
 use aftercommit_store::{
-    Claims as _, Events as _, HostId, Intake as _, Plan, Planned, Retention as _, RetentionLimits,
-    TakeRequest, conformance::TestDatabase as _,
+    Claims as _, Events as _, HostId, Intake as _, Retention as _, RetentionLimits, TakeRequest,
+    conformance::TestDatabase as _,
 };
 use serde_json::json;
 
