@@ -54,10 +54,10 @@ fn columns_and_changes_are_chosen_and_said() {
         said.stdout,
         "captured orders as Order, key id, 2 columns, without secret, when status <> 'draft'\n"
     );
-    execute(&place, "INSERT INTO orders VALUES (1, 'draft', 'x'), (2, 'paid', 'x')");
+    execute(&place, "INSERT INTO orders VALUES (11, 'draft', 'x'), (12, 'paid', 'x')");
     let events = json(&place, &["events", "list"]);
     assert_eq!(events.as_array().unwrap().len(), 1);
-    assert_eq!(events[0]["data"], json!({"id": 2, "status": "paid"}));
+    assert_eq!(events[0]["data"], json!({"id": 12, "status": "paid"}));
     let listed = json(&place, &["capture", "list"]);
     assert_eq!((&listed[0]["exclude"], &listed[0]["drift"]), (&json!(["secret"]), &Value::Null));
     assert_eq!(listed[0]["condition"], "status <> 'draft'");
@@ -154,11 +154,11 @@ fn quarantined_rows_are_listed_put_back_and_discarded() {
     let file = "[[observers]]\nname = \"all\"\n[[observers.actions]]\ntype = \"log\"\nmessage = \"x\"\n";
     place.write("observers.toml", file);
     assert_eq!(json(&place, &["quarantine", "list"]), json!([]));
-    // An event's image that someone destroyed before it was taken.
+    // Images that someone destroyed before they were taken.
     let emit = ["events", "emit", "--entity", "Order", "--kind", "custom", "--id", "7", "--data", "{}"];
     done(&place, &emit);
     done(&place, &emit);
-    execute(&place, "UPDATE observer_events SET data = '{'");
+    execute(&place, "UPDATE observer_inbox SET data = '{'");
     run_until_quarantined(&place, 2);
     let rows = json(&place, &["quarantine", "list"]);
     let ids: Vec<String> = rows.as_array().unwrap().iter().map(|row| row["id"].to_string()).collect();

@@ -127,14 +127,14 @@ impl Table {
         {
             return Err(self.no_column(name, "to choose"));
         }
-        if let Some(name) = key.iter().find(|name| is_named(name) != keep) {
+        if let Some(name) = key.iter().find(|name| !keep && is_named(name)) {
             return Err(StoreError::Refused(format!(
-                "the column `{name}` names the rows of `{}`, so it can not be left out; {}",
-                self.name,
-                if keep { "add it to `--only`" } else { "take it out of `--exclude`" }
+                "the column `{name}` is part of the key of `{}`, which every event has; take it out of `--exclude`",
+                self.name
             )));
         }
-        Ok(self.columns.iter().filter(|column| is_named(&column.name) == keep).cloned().collect())
+        let is_chosen = |column: &&Column| key.contains(&column.name) || is_named(&column.name) == keep;
+        Ok(self.columns.iter().filter(is_chosen).cloned().collect())
     }
 
     fn no_column(&self, name: &str, what: &str) -> StoreError {
