@@ -25,7 +25,8 @@ const LAST_IN_STATEMENT: i64 = 1 << 62;
 
 statements! {
     /// What the function says of the chosen columns, of the row after the change and of the one before. Two values of a
-    /// loose type can have different texts and be the same: 1 and 1.00.
+    /// loose type can have different texts and be the same: 1 and 1.00. To compare the type of a composite's field takes a search
+    /// path: `(value).field` calls a function of that name where the type has lost the field.
     DESCRIBE_ROWS = "-- describe_rows
 SELECT (SELECT string_agg(g.has_type, ' AND ' ORDER BY g.place) FROM observer_columns($1, 'NEW', 'OLD') AS g
         WHERE g.name = ANY ($4)) AS new_has_types,
@@ -42,7 +43,7 @@ SELECT (SELECT string_agg(g.has_type, ' AND ' ORDER BY g.place) FROM observer_co
        observer_image_expression($1, 'OLD', array_agg(n.name) FILTER (WHERE n.same IS NULL)) AS old_strict_image,
        observer_key_expression($1, 'NEW', $3) AS new_key, observer_key_expression($1, 'OLD', $3) AS old_key,
        ARRAY(SELECT DISTINCT s FROM observer_columns($1, 'NEW', 'OLD') AS c, unnest(c.settings) AS s
-             WHERE c.name = ANY ($2) ORDER BY s) AS settings
+             WHERE c.name = ANY ($2) OR c.name = ANY ($4) AND s = 'search_path' ORDER BY s) AS settings
 FROM observer_columns($1, 'NEW', 'OLD') AS n JOIN observer_columns($1, 'OLD', 'NEW') AS o USING (place)
 WHERE n.name = ANY ($2)";
 }
@@ -189,16 +190,16 @@ BEGIN
         before := NULL;
         BEGIN
             IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
-                id := {schema}.observer_key(OLD, TG_RELID, {key});
-                image := {schema}.observer_image(OLD, TG_RELID, {names});
+                id := {schema}.observer_key(ROW(OLD), TG_RELID, {key});
+                image := {schema}.observer_image(ROW(OLD), TG_RELID, {names});
             ELSE
-                id := {schema}.observer_key(NEW, TG_RELID, {key});
+                id := {schema}.observer_key(ROW(NEW), TG_RELID, {key});
                 old_id := id;
                 IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
-                    old_id := {schema}.observer_key(OLD, TG_RELID, {key});
-                    before := {schema}.observer_image(OLD, TG_RELID, {names});
+                    old_id := {schema}.observer_key(ROW(OLD), TG_RELID, {key});
+                    before := {schema}.observer_image(ROW(OLD), TG_RELID, {names});
                 END IF;
-                image := {schema}.observer_image(NEW, TG_RELID, {names});
+                image := {schema}.observer_image(ROW(NEW), TG_RELID, {names});
                 IF image OPERATOR(pg_catalog.=) before THEN
                     RETURN NULL;
                 END IF;
@@ -295,7 +296,7 @@ END
         }
         format!(
             "
-    began := {}.observer_statement(pg_catalog.concat('aftercommit.statement_', pg_catalog.pg_trigger_depth()), '', seq, at);
+    began := {}.observer_statement(pg_catalog.concat('aftercommit.statement_', pg_catalog.pg_trigger_depth()), ''::pg_catalog.text, seq, at);
     place := began.place;
     at := began.began_at;",
             identifier(self.schema)
@@ -312,7 +313,7 @@ END
             // Rows of one statement have the same command in their version.
             format!(
                 "
-        began := {schema}.observer_statement('aftercommit.moved', pg_catalog.concat(TG_RELID, '.', NEW.cmin), seq, at);
+        began := {schema}.observer_statement('aftercommit.moved'::pg_catalog.text, pg_catalog.concat(NEW.cmin), seq, at);
         place := began.place;
         at := began.began_at;"
             )
@@ -427,7 +428,7 @@ pub(super) fn literal(text: &str) -> String {
 
 fn text_array(texts: Option<&[String]>) -> String {
     texts.map_or_else(
-        || "NULL".to_owned(),
+        || "NULL::pg_catalog.text[]".to_owned(),
         |texts| {
             let texts: Vec<_> = texts.iter().map(|text| literal(text)).collect();
             format!("ARRAY[{}]::pg_catalog.text[]", texts.join(", "))

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
+mod attacker;
 mod capture;
 mod change_log;
 mod compiled;
