@@ -289,7 +289,8 @@ END
         )
     }
 
-    /// The place of a statement's events, where its rows can be changed before their own events are made.
+    /// The place of a statement's events, where its rows can be changed before their own events are made; and their time. What it
+    /// deletes and creates under the same key is created a moment later.
     fn placed(&self) -> String {
         if !self.is_ordered {
             return String::new();
@@ -298,7 +299,10 @@ END
             "
     began := {}.observer_statement(pg_catalog.concat('aftercommit.statement_', pg_catalog.pg_trigger_depth()), ''::pg_catalog.text, seq, at);
     place := began.place;
-    at := began.began_at;",
+    at := began.began_at;
+    IF kind OPERATOR(pg_catalog.=) 'created' THEN
+        at := at OPERATOR(pg_catalog.+) '00:00:00.000001'::pg_catalog.interval;
+    END IF;",
             identifier(self.schema)
         )
     }
@@ -325,7 +329,7 @@ END
         END IF;
         IF creates THEN
             seq := pg_catalog.nextval({sequence}::pg_catalog.regclass);
-            at := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '00:00:00.000001'::pg_catalog.interval;
+            at := at OPERATOR(pg_catalog.+) '00:00:00.000001'::pg_catalog.interval;
             {created}
         END IF;",
             deleted = self.insert("place", "seq", "old_id", "'deleted'", "at", "before", "NULL"),

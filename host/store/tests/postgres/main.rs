@@ -14,6 +14,7 @@ mod database;
 mod hosts;
 mod network;
 mod opening;
+mod order;
 mod partitions;
 mod pooled;
 mod rights;
