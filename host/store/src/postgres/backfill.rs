@@ -46,9 +46,11 @@ FROM pg_class AS c WHERE c.oid IN (SELECT $1::oid UNION SELECT relid FROM pg_par
     /// Names are found in pg_catalog from here on, and policies are refused.
     READ_SAFELY = "-- read_safely
 SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('row_security', 'off', true)";
+    /// Types by their names with the schema: `character` is one of a single character, and pg_catalog.bpchar of any number.
     KEY_COLUMNS = "-- key_columns
-SELECT format('new.%I', k.name) AS column, format_type(observer_base_type(a.type), NULL) AS type
+SELECT format('new.%I', k.name) AS column, format('%I.%I', n.nspname, t.typname) AS type
 FROM unnest($2::text[]) WITH ORDINALITY AS k (name, place) JOIN observer_attributes($1) AS a ON a.name = k.name
+     JOIN pg_type AS t ON t.oid = observer_base_type(a.type) JOIN pg_namespace AS n ON n.oid = t.typnamespace
 ORDER BY k.place";
     EXPRESSIONS = "-- expressions
 SELECT observer_image_expression($1, 'new', $2) AS image, observer_key_expression($1, 'new', $3) AS key";
@@ -209,7 +211,11 @@ async fn statement(
     (last_key, rows): (Option<&[String]>, usize),
 ) -> Result<String> {
     let capture = &written.capture;
-    let columns = captures::chosen_now(table, capture)?;
+    // Of chosen columns those that the capture knows: one that is left out may have another name now.
+    let columns: Vec<String> = captures::chosen_now(table, capture)?
+        .into_iter()
+        .filter(|name| capture.selection.is_all() || capture.columns.contains(name))
+        .collect();
     let call = EXPRESSIONS.call().bind(table.oid).bind(&columns).bind(&capture.key);
     let Some(expressions) = call.optional(session).await? else { return Err(gone(&capture.table)) };
     let image: String = expressions.get("image")?;

@@ -11,7 +11,9 @@ mod compiled;
 #[path = "../compiled/mod.rs"]
 mod compiled_conditions;
 mod database;
+mod hardiness;
 mod hosts;
+mod inbox;
 mod network;
 mod opening;
 mod order;
