@@ -1,6 +1,6 @@
 //! Existing rows become events, page by page in the order of the key.
 //!
-//! The table belongs to somebody else, and everything is read with our rights: so the session finds names in pg_catalog only,
+//! The table belongs to somebody else, and everything is read with our rights: so the session finds names in `pg_catalog` only,
 //! policies of row-level security are not run but refused, and the table is looked at after it was locked. The rows
 //! of a page are locked while their events are made: an event of a change that happens at the same time is before or
 //! after that of the backfill, as its image is.
@@ -43,10 +43,10 @@ WHERE table_name = $1";
     ESTIMATE_ROWS = "-- estimate_rows
 SELECT sum(greatest(c.reltuples, 0))::bigint AS rows
 FROM pg_class AS c WHERE c.oid IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid)) AND c.relkind = 'r'";
-    /// Names are found in pg_catalog from here on, and policies are refused.
+    /// Names are found in `pg_catalog` from here on, and policies are refused.
     READ_SAFELY = "-- read_safely
 SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('row_security', 'off', true)";
-    /// Types by their names with the schema: `character` is one of a single character, and pg_catalog.bpchar of any number. A
+    /// Types by their names with the schema: `character` is one of a single character, and `pg_catalog.bpchar` of any number. A
     /// domain is compared as what it is based on.
     KEY_COLUMNS = "-- key_columns
 SELECT CASE WHEN t.oid = a.type THEN format('new.%I', k.name) ELSE format('new.%I::%I.%I', k.name, n.nspname, t.typname) END AS column,

@@ -233,6 +233,25 @@ async fn a_database_without_an_encoding_is_refused() {
     drop(database);
 }
 
+/// Bytes that are no text, in a database whose encoding was taken away after it was migrated.
+#[tokio::test]
+async fn bytes_that_are_no_text_are_put_aside_alone() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, k TEXT)").await;
+    database.capture("t", "T").await;
+    database.sql(&format!("UPDATE pg_database SET encoding = 0 WHERE datname = '{}'", database.name)).await;
+    let store = database.another().await;
+    let mut application = database.connect().await;
+    let odd = "INSERT INTO t VALUES (1, 'a'), (2, E'\\xff\\xfe'), (3, 'b'); INSERT INTO observer_inbox (place, seq, entity_type, entity_id, event_kind, occurred_at, data)
+               VALUES (1000, 1000, E'\\xff', E'\\xff', 'created', now(), '{}'); INSERT INTO t VALUES (4, 'c')";
+    execute(&mut application, &format!("SET client_encoding = 'SQL_ASCII'; {odd}")).await.unwrap();
+    assert_eq!(take_all(&store, 100).await, (3, 2));
+    let aside = store.quarantined(10).await.unwrap();
+    let shown = store.quarantined_row(aside.iter().map(|row| row.id).min().unwrap()).await.unwrap();
+    assert!(shown.data.unwrap().contains("\u{fffd}"));
+    store.close().await;
+}
+
 /// What a database can not store does not keep a delivery from its end.
 #[tokio::test]
 async fn characters_that_an_encoding_lacks() {
