@@ -174,12 +174,35 @@ BEGIN
                       'pg_catalog.to_json(pg_catalog.concat(%s)::pg_catalog.text[])::pg_catalog.text END', value, value);
     ELSIF t.typtype = 'c' THEN
         SELECT @schema@.observer_object(array_agg(a.name::text ORDER BY a.place),
-                   array_agg(@schema@.observer_value(a.type, format('(%s).%I', value, a.name)) ORDER BY a.place))
+                   array_agg(@schema@.observer_value(a.type, @schema@.observer_part(a.type, format('(%s).%I', value, a.name)))
+                             ORDER BY a.place))
             INTO fields FROM @schema@.observer_attributes(t.typrelid) AS a;
         RETURN format('CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 1 THEN ''null'' ELSE %s END', value, fields);
     END IF;
     RETURN format('CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 1 THEN ''null'' '
                   'ELSE pg_catalog.to_json(pg_catalog.concat(%s))::pg_catalog.text END', value, value);
+END $$;
+
+-- An SQL expression for a field of a composite type, as a value of the same type of PostgreSQL's own. Nothing locks the composite:
+-- its owner can give the field another type after the types were compared, and then a cast of that would be called here.
+CREATE FUNCTION observer_part(type oid, part text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    base    oid := @schema@.observer_base_type(type);
+    element oid;
+BEGIN
+    IF base >= 16384 THEN
+        -- An array of domains; what else is no type of PostgreSQL's own is written by its output function.
+        SELECT @schema@.observer_base_type(t.typelem) INTO element
+            FROM pg_type AS t WHERE t.oid = base AND t.typcategory = 'A' AND t.typlen = -1;
+        IF element IS NULL OR element >= 16384 THEN
+            RETURN part;
+        END IF;
+        SELECT t.typarray INTO base FROM pg_type AS t WHERE t.oid = element;
+    END IF;
+    RETURN (SELECT format('(CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.concat(%s)::%I.%I END)',
+                          part, part, n.nspname, t.typname)
+            FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace WHERE t.oid = base);
 END $$;
 
 -- The columns of a table or the fields of a composite type, in order. A virtual generated column has no value in a trigger.

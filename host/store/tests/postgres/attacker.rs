@@ -254,6 +254,63 @@ async fn functions_with_the_names_of_fields_do_not_run() {
     assert_eq!(attacker.database.images().await[0].to_string(), r#"{"id":1,"p":{"c":1}}"#);
 }
 
+/// Nothing locks a composite type: a field can get another type between the comparison of types and the reading of values.
+#[tokio::test]
+async fn casts_of_a_field_that_changes_at_the_wrong_moment_do_not_run() {
+    let mut attacker = Attacker::new().await;
+    let kinds = [
+        "INTEGER",
+        "TEXT",
+        "CHAR(3)",
+        "JSONB",
+        "BOOLEAN",
+        "TIMESTAMPTZ",
+        "BYTEA",
+        "NUMERIC",
+        "INTEGER[]",
+        "CHAR(3)[]",
+        "evil.d",
+        "evil.d[]",
+        "DATE",
+    ];
+    let fields: Vec<_> = kinds.iter().enumerate().map(|(n, kind)| format!("f{n} {kind}")).collect();
+    attacker
+        .run(&format!("CREATE DOMAIN evil.d AS INTEGER; CREATE TYPE evil.pair AS ({})", fields.join(", ")))
+        .await;
+    attacker.run("CREATE TABLE evil.t (id INTEGER, p evil.pair, PRIMARY KEY (id, p))").await;
+    let values = r#"1, 'a', 'b', '{"a": 1}', true, '2026-01-31 12:00+02', '\x00ff', 1.50, '{1}', '{c}', 2, '{3}', '2026-01-31'"#;
+    attacker.run(&format!("INSERT INTO evil.t VALUES (1, ROW({values}))")).await;
+    let mut expressions = Vec::new();
+    for (n, kind) in kinds.iter().enumerate() {
+        let expression = format!(
+            "SELECT observer_value('{kind}'::regtype, observer_part('{kind}'::regtype, '(new.p).f{n}'))"
+        );
+        expressions.push(attacker.database.ask(&expression).await.unwrap());
+    }
+    let safely = "SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'";
+    attacker.database.sql(safely).await;
+    let whole = format!("SELECT concat_ws(',', {}) FROM evil.t AS new", expressions.join(", "));
+    let image =
+        r#"1,"a","b",{"a": 1},true,"2026-01-31T10:00:00+00:00","\\x00ff",1.50,[1],["c"],2,[3],"2026-01-31""#;
+    assert_eq!(attacker.database.ask(&whole).await.as_deref(), Some(image));
+    attacker.run("CREATE TYPE evil.mood AS ENUM ('sad')").await;
+    attacker.run(&casts("evil.mood")).await;
+    for n in 0..kinds.len() {
+        attacker
+            .run(&format!(
+                "ALTER TYPE evil.pair DROP ATTRIBUTE f{n}; ALTER TYPE evil.pair ADD ATTRIBUTE f{n} evil.mood"
+            ))
+            .await;
+    }
+    let moods = vec!["'sad'"; kinds.len()].join(", ");
+    attacker.run(&format!("DELETE FROM evil.t; INSERT INTO evil.t VALUES (2, ROW({moods}))")).await;
+    for expression in &expressions {
+        // Most fail, since `sad` is no number.
+        attacker.database.try_sql(&format!("SELECT {expression} FROM evil.t AS new")).await.ok();
+    }
+    attacker.assert_nothing_gained().await;
+}
+
 /// Better matches than PostgreSQL's own for what a generated function calls.
 fn shadows(schema: &str) -> String {
     let mut sql = String::new();
