@@ -167,11 +167,34 @@ BEGIN
         RETURN format('CASE WHEN %s IS NOT NULL THEN pg_catalog.concat(%s)::pg_catalog.text[] END', value, value);
     ELSIF t.typtype = 'c' THEN
         SELECT @schema@.observer_object(array_agg(a.name::text ORDER BY a.place),
-                   array_agg(@schema@.observer_value(a.type, format('(%s).%I', value, a.name)) ORDER BY a.place))
+                   array_agg(@schema@.observer_value(a.type, @schema@.observer_part(a.type, format('(%s).%I', value, a.name)))
+                             ORDER BY a.place))
             INTO fields FROM @schema@.observer_attributes(t.typrelid) AS a;
         RETURN format('CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 0 THEN (%s)::pg_catalog.json END', value, fields);
     END IF;
     RETURN format('CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.concat(%s) END', value, value);
+END $$;
+
+-- An SQL expression for a field of a composite type, as a value of the same type of PostgreSQL's own. Nothing locks the composite:
+-- its owner can give the field another type after the types were compared, and then a cast of that would be called here.
+CREATE FUNCTION observer_part(type oid, part text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    base    oid := @schema@.observer_base_type(type);
+    element oid;
+BEGIN
+    IF base >= 16384 THEN
+        -- An array of domains; what else is no type of PostgreSQL's own is written by its output function.
+        SELECT @schema@.observer_base_type(t.typelem) INTO element
+            FROM pg_type AS t WHERE t.oid = base AND t.typcategory = 'A' AND t.typlen = -1;
+        IF element IS NULL OR element >= 16384 THEN
+            RETURN part;
+        END IF;
+        SELECT t.typarray INTO base FROM pg_type AS t WHERE t.oid = element;
+    END IF;
+    RETURN (SELECT format('(CASE WHEN pg_catalog.num_nulls(%s) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.concat(%s)::%I.%I END)',
+                          part, part, n.nspname, t.typname)
+            FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace WHERE t.oid = base);
 END $$;
 
 -- The columns of a table or the fields of a composite type, in order. A virtual generated column has no value in a trigger.
@@ -189,10 +212,14 @@ CREATE FUNCTION observer_has_type(type oid, value text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     base     CONSTANT oid := @schema@.observer_base_type(type);
-    -- With its schema, since that of the session is not searched.
+    -- By its name with the schema, since that of the session is not searched; and a type that is not PostgreSQL's own also by
+    -- its number: its owner can give the name to another one, for which the casts of the expressions mean something else.
     has_type CONSTANT text := (
         SELECT format('pg_catalog.pg_typeof(%s) OPERATOR(pg_catalog.=) %L::pg_catalog.regtype', value,
                       format('%I.%I', n.nspname, t.typname))
+            || CASE WHEN t.oid >= 16384 THEN
+                   format(' AND pg_catalog.pg_typeof(%s)::pg_catalog.oid OPERATOR(pg_catalog.=) %L::pg_catalog.oid', value, t.oid)
+                   ELSE '' END
         FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace WHERE t.oid = type);
     fields   text;
 BEGIN
@@ -318,35 +345,67 @@ $$;
 
 -- The same as values: for a row of a table that was changed since its function was generated. Slow, and only until
 -- `aftercommit capture refresh` has run.
-CREATE FUNCTION observer_image(changed anyelement, relation oid, names text[]) RETURNS text
+--
+-- They take the row in a record of its own: for the row itself, a function of the same name for the table's type would fit better.
+CREATE FUNCTION observer_unboxed(boxed record) RETURNS record
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN boxed;
+END $$;
+
+-- What finds the row in it again, for a FROM.
+CREATE FUNCTION observer_unboxing(relation oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT $q$@schema@.observer_unboxed($1) AS r ("row" $q$ || format('%I.%I)', n.nspname, t.typname)
+    FROM pg_class AS c JOIN pg_type AS t ON t.oid = c.reltype JOIN pg_namespace AS n ON n.oid = t.typnamespace
+    WHERE c.oid = relation
+$$;
+
+CREATE FUNCTION observer_image(boxed record, relation oid, names text[]) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 SET array_nulls = on SET bytea_output = 'hex' SET datestyle = 'ISO, MDY' SET extra_float_digits = 1
 SET intervalstyle = 'postgres' SET lc_monetary = 'C' SET quote_all_identifiers = off SET timezone = 'UTC' AS $$
 DECLARE
     image text;
 BEGIN
-    EXECUTE 'SELECT (' || @schema@.observer_image_expression(relation, '($1)', names) || ')::text' INTO image USING changed;
+    EXECUTE 'SELECT (' || @schema@.observer_image_expression(relation, '(r."row")', names) || ')::text FROM '
+        || @schema@.observer_unboxing(relation) INTO image USING boxed;
     RETURN image;
 END $$;
 
-CREATE FUNCTION observer_key(changed anyelement, relation oid, key text[]) RETURNS text
+-- Bytes of the values that can be large; null if there is none. A compressed value counts as it is stored.
+CREATE FUNCTION observer_size(boxed record, relation oid, names text[]) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    bytes bigint;
+BEGIN
+    EXECUTE 'SELECT ' || coalesce((SELECT string_agg(c.size || '::bigint', ' + ')
+                                   FROM @schema@.observer_columns(relation, '(r."row")', '(r."row")') AS c
+                                   WHERE names IS NULL OR c.name = ANY (names)), 'NULL::bigint') || ' FROM '
+        || @schema@.observer_unboxing(relation) INTO bytes USING boxed;
+    RETURN bytes;
+END $$;
+
+CREATE FUNCTION observer_key(boxed record, relation oid, key text[]) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO, MDY' SET extra_float_digits = 1 SET intervalstyle = 'postgres' SET lc_monetary = 'C'
 SET quote_all_identifiers = off SET timezone = 'UTC' AS $$
 DECLARE
     id text;
 BEGIN
-    EXECUTE 'SELECT ' || coalesce(@schema@.observer_key_expression(relation, '($1)', key), 'NULL::text') INTO id USING changed;
+    EXECUTE 'SELECT ' || coalesce(@schema@.observer_key_expression(relation, '(r."row")', key), 'NULL::text') || ' FROM '
+        || @schema@.observer_unboxing(relation) INTO id USING boxed;
     RETURN id;
 END $$;
 
 -- One column of a row as JSON; null if it is gone, or is null.
-CREATE FUNCTION observer_field(changed anyelement, relation oid, names text[]) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN value <> 'null' THEN value END
-    FROM json_each_text(@schema@.observer_image(changed, relation, names)::json) AS field (name, value)
-    WHERE field.name = names[1]
-$$;
+CREATE FUNCTION observer_field(boxed record, relation oid, names text[]) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT CASE WHEN field.value <> 'null' THEN field.value END
+            FROM json_each_text(@schema@.observer_image(boxed, relation, names)::json) AS field (name, value)
+            WHERE field.name = names[1]);
+END $$;
 
 -- A text as a time; null when it is none, and when it is of no year from 1 to 9999.
 CREATE OR REPLACE FUNCTION observer_time(value text) RETURNS timestamptz

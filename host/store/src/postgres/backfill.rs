@@ -1,7 +1,7 @@
 //! Existing rows become events, page by page in the order of the key.
 //!
-//! The table belongs to somebody else, and everything is read with our rights: so the session finds names in pg_catalog only,
-//! policies of row-level security are not run but refused, and the table is looked at once more after it was locked. The rows
+//! The table belongs to somebody else, and everything is read with our rights: so the session finds names in `pg_catalog` only,
+//! policies of row-level security are not run but refused, and the table is looked at after it was locked. The rows
 //! of a page are locked while their events are made: an event of a change that happens at the same time is before or
 //! after that of the backfill, as its image is.
 
@@ -43,12 +43,16 @@ WHERE table_name = $1";
     ESTIMATE_ROWS = "-- estimate_rows
 SELECT sum(greatest(c.reltuples, 0))::bigint AS rows
 FROM pg_class AS c WHERE c.oid IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid)) AND c.relkind = 'r'";
-    /// Names are found in pg_catalog from here on, and policies are refused.
+    /// Names are found in `pg_catalog` from here on, and policies are refused.
     READ_SAFELY = "-- read_safely
 SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('row_security', 'off', true)";
+    /// Types by their names with the schema: `character` is one of a single character, and `pg_catalog.bpchar` of any number. A
+    /// domain is compared as what it is based on.
     KEY_COLUMNS = "-- key_columns
-SELECT format('new.%I', k.name) AS column, format_type(observer_base_type(a.type), NULL) AS type
+SELECT CASE WHEN t.oid = a.type THEN format('new.%I', k.name) ELSE format('new.%I::%I.%I', k.name, n.nspname, t.typname) END AS column,
+       format('%I.%I', n.nspname, t.typname) AS type
 FROM unnest($2::text[]) WITH ORDINALITY AS k (name, place) JOIN observer_attributes($1) AS a ON a.name = k.name
+     JOIN pg_type AS t ON t.oid = observer_base_type(a.type) JOIN pg_namespace AS n ON n.oid = t.typnamespace
 ORDER BY k.place";
     EXPRESSIONS = "-- expressions
 SELECT observer_image_expression($1, 'new', $2) AS image, observer_key_expression($1, 'new', $3) AS key";
@@ -141,10 +145,12 @@ async fn page(
         return estimated(session, &found, progress).await;
     }
     let progress_estimate = estimated(session, &found, progress.clone()).await?.estimate;
+    run(session, "lock_table", format!("LOCK TABLE {} IN ROW SHARE MODE", found.relation.quoted())).await?;
+    // What is read, and how, is decided now that no column can get another type any more.
+    let Some(found) = Table::find(session, name).await? else { return Err(gone(name)) };
     let statement =
         statement(session, schema, &found, &written, &progress, (last_key.as_deref(), rows)).await?;
     READ_SAFELY.call().execute(session).await?;
-    run(session, "lock_table", format!("LOCK TABLE {} IN ROW SHARE MODE", found.relation.quoted())).await?;
     let is_table: bool = STILL_A_TABLE
         .call()
         .bind(found.oid)
@@ -209,7 +215,11 @@ async fn statement(
     (last_key, rows): (Option<&[String]>, usize),
 ) -> Result<String> {
     let capture = &written.capture;
-    let columns = captures::chosen_now(table, capture)?;
+    // Of chosen columns those that the capture knows: one that is left out may have another name now.
+    let columns: Vec<String> = captures::chosen_now(table, capture)?
+        .into_iter()
+        .filter(|name| capture.selection.is_all() || capture.columns.contains(name))
+        .collect();
     let call = EXPRESSIONS.call().bind(table.oid).bind(&columns).bind(&capture.key);
     let Some(expressions) = call.optional(session).await? else { return Err(gone(&capture.table)) };
     let image: String = expressions.get("image")?;

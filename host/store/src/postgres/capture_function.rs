@@ -26,12 +26,17 @@ const MAX_ROW_BYTES: usize = 64 << 20;
 /// Why such a row has none.
 const TOO_LARGE: &str = "the row has 64 MiB or more";
 
+/// Images of more bytes do not fit into one row of the inbox. Those of a row that is small enough are smaller, but for what was stored
+/// compressed.
+const MAX_IMAGE_BYTES: usize = 512 << 20;
+
 /// `created` events of an update that changed keys come behind everything else of their statement.
 const LAST_IN_STATEMENT: i64 = 1 << 62;
 
 statements! {
     /// What the function says of the chosen columns, of the row after the change and of the one before. Two values of a
-    /// loose type can have different texts and be the same: 1 and 1.00.
+    /// loose type can have different texts and be the same: 1 and 1.00. To compare the type of a composite's field takes a search
+    /// path: `(value).field` calls a function of that name where the type has lost the field.
     DESCRIBE_ROWS = "-- describe_rows
 SELECT (SELECT string_agg(g.has_type, ' AND ' ORDER BY g.place) FROM observer_columns($1, 'NEW', 'OLD') AS g
         WHERE g.name = ANY ($4)) AS new_has_types,
@@ -48,7 +53,7 @@ SELECT (SELECT string_agg(g.has_type, ' AND ' ORDER BY g.place) FROM observer_co
        observer_image_expression($1, 'OLD', array_agg(n.name) FILTER (WHERE n.same IS NULL)) AS old_strict_image,
        observer_key_expression($1, 'NEW', $3) AS new_key, observer_key_expression($1, 'OLD', $3) AS old_key,
        ARRAY(SELECT DISTINCT s FROM observer_columns($1, 'NEW', 'OLD') AS c, unnest(c.settings) AS s
-             WHERE c.name = ANY ($2) ORDER BY s) AS settings
+             WHERE c.name = ANY ($2) OR c.name = ANY ($4) AND s = 'search_path' ORDER BY s) AS settings
 FROM observer_columns($1, 'NEW', 'OLD') AS n JOIN observer_columns($1, 'OLD', 'NEW') AS o USING (place)
 WHERE n.name = ANY ($2)";
 }
@@ -186,11 +191,13 @@ END
         format!(
             "
     BEGIN
-        id := {schema}.observer_key({row}, TG_RELID, {key});
-        IF pg_catalog.pg_column_size({row}) OPERATOR(pg_catalog.<) {MAX_ROW_BYTES} THEN
-            image := {schema}.observer_image({row}, TG_RELID, {names});
-        ELSE
+        id := {schema}.observer_key(ROW({row}), TG_RELID, {key});
+        IF coalesce({schema}.observer_size(ROW({row}), TG_RELID, {names}), 0) OPERATOR(pg_catalog.<) {MAX_ROW_BYTES} THEN
+            image := {schema}.observer_image(ROW({row}), TG_RELID, {names});
+        END IF;
+        IF image IS NULL OR pg_catalog.octet_length(image) OPERATOR(pg_catalog.>) {MAX_IMAGE_BYTES} THEN
             problem := '{TOO_LARGE}';
+            image := NULL;
         END IF;
     EXCEPTION WHEN OTHERS THEN
         problem := pg_catalog.left(SQLERRM, 1000);
@@ -213,18 +220,22 @@ END
     deletes := true;
     creates := true;
     BEGIN
-        id := {schema}.observer_key(NEW, TG_RELID, {key});
-        old_id := {schema}.observer_key(OLD, TG_RELID, {key});
-        IF pg_catalog.pg_column_size(OLD) OPERATOR(pg_catalog.<) {MAX_ROW_BYTES}
-            AND pg_catalog.pg_column_size(NEW) OPERATOR(pg_catalog.<) {MAX_ROW_BYTES}
+        before := NULL;
+        id := {schema}.observer_key(ROW(NEW), TG_RELID, {key});
+        old_id := {schema}.observer_key(ROW(OLD), TG_RELID, {key});
+        IF coalesce({schema}.observer_size(ROW(OLD), TG_RELID, {names}), 0) OPERATOR(pg_catalog.<) {MAX_ROW_BYTES}
+            AND coalesce({schema}.observer_size(ROW(NEW), TG_RELID, {names}), 0) OPERATOR(pg_catalog.<) {MAX_ROW_BYTES}
         THEN
-            before := {schema}.observer_image(OLD, TG_RELID, {names});
-            image := {schema}.observer_image(NEW, TG_RELID, {names});
+            before := {schema}.observer_image(ROW(OLD), TG_RELID, {names});
+            image := {schema}.observer_image(ROW(NEW), TG_RELID, {names});
             IF image OPERATOR(pg_catalog.=) before THEN
                 RETURN NULL;
             END IF;
-        ELSE
+        END IF;
+        IF image IS NULL OR pg_catalog.octet_length(image) OPERATOR(pg_catalog.+) pg_catalog.octet_length(before) OPERATOR(pg_catalog.>) {MAX_IMAGE_BYTES} THEN
             problem := '{TOO_LARGE}';
+            image := NULL;
+            before := NULL;
         END IF;
     EXCEPTION WHEN OTHERS THEN
         problem := pg_catalog.left(SQLERRM, 1000);
@@ -264,13 +275,14 @@ END
             )
         });
         let key = row.key.as_deref().unwrap_or("NULL");
+        let bounded = row.bounded("image");
         // One expression where there is no condition: the server prepares each anew in every transaction.
         let image = if wanted.is_empty() {
-            format!("image := CASE WHEN {} THEN {} END;", row.good(), row.image)
+            format!("image := CASE WHEN {} THEN {} END;{bounded}", row.good(), row.image)
         } else {
             format!(
                 "IF {} THEN{wanted}
-                image := {};
+                image := {};{bounded}
             END IF;",
                 row.good(),
                 row.image
@@ -337,7 +349,7 @@ END
                 id := {key};
                 old_id := {old_key};{wanted}
                 before := {old_image};
-                image := {image};{same}
+                image := {image};{same}{bounded}
             END IF;
         EXCEPTION WHEN OTHERS THEN
             image := NULL;
@@ -354,6 +366,7 @@ END
             old_key = old.key.as_deref().unwrap_or("NULL"),
             image = new.image,
             old_image = old.image,
+            bounded = new.bounded("pg_catalog.concat(image, before)"),
             moved = self.moved(),
             insert = self.insert(&Inserted::new("'updated'", "id", "image", "before")),
             bell = self.bell(),
@@ -369,7 +382,7 @@ END
         } else {
             format!(
                 "
-                began := {}.observer_statement('aftercommit.moved', pg_catalog.concat(TG_RELID, '.', NEW.cmin),
+                began := {}.observer_statement('aftercommit.moved'::pg_catalog.text, pg_catalog.concat(NEW.cmin),
                     {}, pg_catalog.clock_timestamp());",
                 identifier(self.schema),
                 self.next(),
@@ -410,7 +423,7 @@ END
         if is_placed {
             if self.is_ordered {
                 begin = format!(
-                    "began := {schema}.observer_statement(pg_catalog.concat('aftercommit.statement_', pg_catalog.pg_trigger_depth()), '',
+                    "began := {schema}.observer_statement(pg_catalog.concat('aftercommit.statement_', pg_catalog.pg_trigger_depth()), ''::pg_catalog.text,
                 {place}, pg_catalog.clock_timestamp());
             "
                 );
@@ -418,11 +431,12 @@ END
             seq = std::mem::replace(&mut place, "began.place".to_owned());
             "began.began_at".clone_into(&mut at);
         }
+        if is_placed && (row.is_last || row.kind == "'created'") {
+            // What a statement deletes and creates under the same key is created a moment later.
+            at.push_str(" OPERATOR(pg_catalog.+) '00:00:00.000001'::pg_catalog.interval");
+        }
         if row.is_last {
-            // Later than all that the statement deletes, in its time and in its place.
             seq = format!("{seq} OPERATOR(pg_catalog.|) {LAST_IN_STATEMENT}");
-            at = "pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '00:00:00.000001'::pg_catalog.interval"
-                .to_owned();
         }
         let (mut columns, mut values) = (String::new(), String::new());
         for (column, value) in [("old", row.before), ("problem", row.problem)] {
@@ -490,6 +504,20 @@ impl Row {
         format!("{} AND {}", self.has_types, self.fits())
     }
 
+    /// A look at the images of a row with values that may be stored compressed.
+    fn bounded(&self, images: &str) -> String {
+        if self.sizes.as_ref().is_some_and(|sizes| sizes.contains("pg_column_size")) {
+            format!(
+                "
+                IF pg_catalog.octet_length({images}) OPERATOR(pg_catalog.>) {MAX_IMAGE_BYTES} THEN
+                    image := NULL;
+                END IF;"
+            )
+        } else {
+            String::new()
+        }
+    }
+
     /// Whether it is not too large.
     fn fits(&self) -> String {
         self.sizes.as_ref().map_or_else(
@@ -528,7 +556,7 @@ pub(super) fn literal(text: &str) -> String {
 
 fn text_array(texts: Option<&[String]>) -> String {
     texts.map_or_else(
-        || "NULL".to_owned(),
+        || "NULL::pg_catalog.text[]".to_owned(),
         |texts| {
             let texts: Vec<_> = texts.iter().map(|text| literal(text)).collect();
             format!("ARRAY[{}]::pg_catalog.text[]", texts.join(", "))

@@ -246,9 +246,27 @@ pub(super) async fn refresh(
         )));
     };
     rights::to_capture(session, &table, schema).await?;
+    refuse_renamed(&table, &written.capture)?;
     let capture = Capture { created_at: now, ..written.capture.clone() };
     let is_tenant = written.is_tenant;
     write(session, schema, &table, capture, Some(&written), is_tenant).await
+}
+
+/// A column that is left out may have another name now: what could be it is not taken for a new column.
+fn refuse_renamed(table: &Table, capture: &Capture) -> Result<()> {
+    let Selection::Exclude(named) = &capture.selection else { return Ok(()) };
+    let is_new = |column: &&String| !capture.columns.contains(column) && !named.contains(column);
+    let new: Vec<&str> = table.columns.iter().filter(is_new).map(String::as_str).collect();
+    match named.iter().find(|name| !table.has(name)) {
+        Some(gone) if !new.is_empty() => Err(StoreError::Refused(format!(
+            "the column `{gone}` of `{0}` that events leave out is gone, and there are new ones, which may be it: {1}; say again what to \
+             leave out: `aftercommit capture add {0} --entity {2} --exclude COLUMN,..`",
+            capture.table,
+            new.join(", "),
+            capture.entity_type
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the function and the triggers of a capture, and writes it down.

@@ -124,7 +124,7 @@ impl<'a> ChangeLogFunction<'a> {
         match self.fields.get(&field) {
             None => "NULL".to_owned(),
             Some(name) => format!(
-                "{}.{function}(NEW, TG_RELID, ARRAY[{}]::pg_catalog.text[])",
+                "{}.{function}(ROW(NEW), TG_RELID, ARRAY[{}]::pg_catalog.text[])",
                 identifier(self.schema),
                 literal(name)
             ),

@@ -119,7 +119,7 @@ async fn bury(session: &mut Session<'_>, host: HostId, rows: &[&Completion]) -> 
         .call()
         .bind(dead.iter().map(|(row, ..)| row.id.0).collect::<Vec<_>>())
         .bind(dead.iter().map(|(row, ..)| int(row.attempt)).collect::<Vec<_>>())
-        .bind(dead.iter().map(|(.., action)| action.to_string()).collect::<Vec<_>>())
+        .bind(dead.iter().map(|(.., action)| session.storable_json(action)).collect::<Vec<_>>())
         .bind(records().map(|record| int(record.max_attempts)).collect::<Vec<_>>())
         .bind(
             records()
@@ -174,7 +174,11 @@ async fn apply(
                 .map(|record| i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX))
                 .collect::<Vec<_>>(),
         )
-        .bind(records().map(|record| record.plugin.as_deref()).collect::<Vec<_>>())
+        .bind(
+            records()
+                .map(|record| record.plugin.as_deref().map(|plugin| session.storable(plugin)))
+                .collect::<Vec<_>>(),
+        )
         .bind(records().map(|record| record.plugin_digest.as_deref()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| retry_at(&row.end)).collect::<Vec<_>>())
         .bind(host.0)

@@ -1,5 +1,7 @@
 //! How a database stores texts, and what of a text it can store.
 
+use serde_json::Value;
+
 /// The encoding of a database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Encoding {
@@ -27,12 +29,33 @@ impl Encoding {
     /// The text with characters replaced that can not be stored: what a receiver answered must not keep its delivery from
     /// ending. U+0000 can be stored nowhere.
     pub(super) fn storable(self, text: &str) -> String {
-        let (holds, replacement): (fn(char) -> bool, char) = match self {
-            Self::Utf8 | Self::SqlAscii => (|c| c != '\0', '\u{fffd}'),
-            Self::Latin1 => (|c| c != '\0' && c <= '\u{ff}', '?'),
-            Self::Other => (|c| c != '\0' && c.is_ascii(), '?'),
-        };
-        text.chars().map(|c| if holds(c) { c } else { replacement }).collect()
+        let replacement = if self.holds('\u{fffd}') { '\u{fffd}' } else { '?' };
+        text.chars().map(|c| if self.holds(c) { c } else { replacement }).collect()
+    }
+
+    /// The text of a JSON value, with escapes for characters that can not be stored: it is the same value.
+    pub(super) fn storable_json(self, value: &Value) -> String {
+        let text = value.to_string();
+        if text.chars().all(|c| self.holds(c)) {
+            return text;
+        }
+        let mut escaped = String::with_capacity(text.len() * 2);
+        for c in text.chars() {
+            if self.holds(c) {
+                escaped.push(c);
+            } else {
+                escaped.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+        }
+        escaped
+    }
+
+    const fn holds(self, c: char) -> bool {
+        match self {
+            Self::Utf8 | Self::SqlAscii => c != '\0',
+            Self::Latin1 => c != '\0' && c <= '\u{ff}',
+            Self::Other => c != '\0' && c.is_ascii(),
+        }
     }
 }
 

@@ -159,7 +159,7 @@ impl PostgresStore {
     }
 }
 
-/// Takes what is there from the place `first` on. Also returns the last place that was taken.
+/// Takes what is there from the place `first` on. Also returns the last place that was taken as a whole.
 async fn take(
     session: &mut Session<'_>,
     request: TakeRequest,
@@ -184,6 +184,7 @@ async fn take(
 
 /// What was read from the inbox, in order.
 struct Inbox {
+    /// Up to this place nothing is left that could be seen.
     last: i64,
     more: bool,
     changes: Vec<Change>,
@@ -208,8 +209,10 @@ async fn read_inbox(session: &mut Session<'_>, first: i64, request: TakeRequest)
     let Some(last) = records.last() else { return Ok(None) };
     let found: i64 = last.get("found")?;
     let all = records.len() < request.limit && i64::try_from(records.len()).is_ok_and(|read| read == found);
+    let place: i64 = last.get("place")?;
     let mut inbox = Inbox {
-        last: last.get("place")?,
+        // More rows of a statement may have the place of the last one.
+        last: if all { place } else { place - 1 },
         more: !all,
         changes: Vec::with_capacity(records.len()),
         pointed_at: Vec::new(),

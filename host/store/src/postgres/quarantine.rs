@@ -46,11 +46,13 @@ SELECT coalesce(g.id, r.event_id), coalesce(g.entity_type, r.entity_type), coale
 FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[]) AS r (seq, event_id, entity_type, entity_id, reason)
      LEFT JOIN gone AS g USING (seq)
 ORDER BY seq";
+    /// Texts as bytes: what was put aside may be what can not be read.
     LIST_QUARANTINED = "-- list_quarantined
-SELECT pk_quarantine, event_id, entity_type, entity_id, reason, quarantined_at
+SELECT pk_quarantine, event_id, convert_to(entity_type, getdatabaseencoding()) AS entity_type,
+       convert_to(entity_id, getdatabaseencoding()) AS entity_id, reason, quarantined_at
 FROM observer_quarantine
 ORDER BY pk_quarantine DESC LIMIT $1";
-    /// Texts as bytes: what was put aside may be what can not be read.
+    /// The same with all that it holds.
     SHOW_QUARANTINED = "-- show_quarantined
 SELECT pk_quarantine, event_id, convert_to(entity_type, getdatabaseencoding()) AS entity_type,
        convert_to(entity_id, getdatabaseencoding()) AS entity_id, convert_to(event_kind, getdatabaseencoding()) AS event_kind,
@@ -142,13 +144,7 @@ impl Quarantine for PostgresStore {
     async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
         let mut session = self.inner.connections.read().await?;
         let records = LIST_QUARANTINED.call().bind_limit(limit).all(&mut session).await?;
-        records
-            .iter()
-            .map(|record| {
-                let event_id = record.optional_uuid("event_id")?.map(|id| id.to_string());
-                QuarantinedRow::read(record, event_id)
-            })
-            .collect()
+        records.iter().map(row).collect()
     }
 
     async fn quarantined_row(&self, id: i64) -> Result<QuarantinedImage> {
@@ -202,24 +198,30 @@ fn no_row(id: i64) -> StoreError {
     StoreError::NotFound { what: "quarantined row", name: id.to_string() }
 }
 
-fn image(record: &Record) -> Result<QuarantinedImage> {
-    let text = |column: &str| {
-        let bytes = record.get::<Option<&[u8]>>(column)?;
-        Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
-    };
+fn row(record: &Record) -> Result<QuarantinedRow> {
     let At(quarantined_at) = record.get("quarantined_at")?;
-    Ok(QuarantinedImage {
-        row: QuarantinedRow {
-            id: record.get("pk_quarantine")?,
-            event_id: record.optional_uuid("event_id")?.map(|id| id.to_string()).unwrap_or_default(),
-            entity_type: text("entity_type")?,
-            entity_id: text("entity_id")?,
-            reason: record.get("reason")?,
-            quarantined_at,
-        },
-        event_kind: text("event_kind")?,
-        occurred_at: record.optional_time("occurred_at")?.map(|at| at.to_string()),
-        data: text("data")?,
-        old: text("old")?,
+    Ok(QuarantinedRow {
+        id: record.get("pk_quarantine")?,
+        event_id: record.optional_uuid("event_id")?.map(|id| id.to_string()).unwrap_or_default(),
+        entity_type: lossy(record, "entity_type")?,
+        entity_id: lossy(record, "entity_id")?,
+        reason: record.get("reason")?,
+        quarantined_at,
     })
+}
+
+fn image(record: &Record) -> Result<QuarantinedImage> {
+    Ok(QuarantinedImage {
+        row: row(record)?,
+        event_kind: lossy(record, "event_kind")?,
+        occurred_at: record.optional_time("occurred_at")?.map(|at| at.to_string()),
+        data: lossy(record, "data")?,
+        old: lossy(record, "old")?,
+    })
+}
+
+/// A text that is read as bytes.
+fn lossy(record: &Record, column: &str) -> Result<Option<String>> {
+    let bytes = record.get::<Option<&[u8]>>(column)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }

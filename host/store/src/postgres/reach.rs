@@ -27,14 +27,14 @@ pub(super) struct Reach(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// The last seq that was taken.
+    /// The last place of which all was taken.
     taken: i64,
     /// Until then the whole is not looked at.
     rest_until: Option<Instant>,
 }
 
 impl Reach {
-    /// The seq behind which to look now; 0 for the whole.
+    /// The place behind which to look now; 0 for the whole.
     pub(super) fn start(&self, now: Instant) -> i64 {
         let state = self.state();
         if state.rest_until.is_some_and(|until| now < until) { state.taken } else { 0 }
@@ -47,10 +47,10 @@ impl Reach {
         }
     }
 
-    /// The rows up to this seq were taken, as far as they could be seen.
-    pub(super) fn took(&self, seq: i64) {
+    /// The rows up to this place, and all of them there, were taken, as far as they could be seen.
+    pub(super) fn took(&self, place: i64) {
         let mut state = self.state();
-        state.taken = state.taken.max(seq);
+        state.taken = state.taken.max(place);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -85,6 +85,11 @@ impl Session<'_> {
         self.pool.encoding().storable(text)
     }
 
+    /// The text of a JSON value, with escapes for characters that the database can not store.
+    pub(super) fn storable_json(&self, value: &serde_json::Value) -> String {
+        self.pool.encoding().storable_json(value)
+    }
+
     /// Runs a statement that was put together by this program, and reads its rows. Names and values in it are quoted.
     pub(super) async fn query(&mut self, name: &'static str, statement: String) -> Result<Vec<PgRow>> {
         let patience = self.patience;

@@ -4,15 +4,21 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
+mod attacker;
+mod backfill;
 mod capture;
 mod change_log;
 mod compiled;
 #[path = "../compiled/mod.rs"]
 mod compiled_conditions;
+mod context;
 mod database;
+mod hardiness;
 mod hosts;
+mod inbox;
 mod network;
 mod opening;
+mod order;
 mod partitions;
 mod pooled;
 mod rights;

@@ -107,7 +107,7 @@ async fn who_captures_is_told_all_rights_at_once() {
     let database = Database::fresh().await;
     database
         .sql(
-            "CREATE ROLE catcher LOGIN; CREATE SCHEMA shop;
+            "CREATE ROLE catcher LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE SCHEMA shop;
              CREATE TABLE shop.\"Orders\" (id INTEGER PRIMARY KEY) PARTITION BY RANGE (id);
              CREATE TABLE shop.low PARTITION OF shop.\"Orders\" FOR VALUES FROM (0) TO (10);
              CREATE TABLE shop.log (object_type TEXT, object_id TEXT, modification_type TEXT, object_data JSON)",

@@ -1,0 +1,336 @@
+//! The order of events: `created` first, `deleted` last, the last event of a row says what the row is, and times say the
+//! same, whatever triggers, cascades and statements change the row.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use aftercommit_core::{EntityEvent, EventKind};
+use aftercommit_store::{
+    CaptureRequest, Captures as _, HostId, Intake as _, TakeRequest, conformance::TestDatabase as _,
+};
+
+use crate::database::{Database, Nobody, at, execute};
+
+/// Takes what is in the inbox in batches of so many rows.
+async fn settle_by(database: &Database, limit: usize) {
+    let request = TakeRequest {
+        host: HostId::random(),
+        limit,
+        max_bytes: usize::MAX,
+        own: 0,
+        own_bytes: 0,
+        now: at(0),
+    };
+    while database.store.take(request, Arc::new(Nobody)).await.unwrap().more {}
+}
+
+/// Follows the events of each entity and compares what they leave with the table `t (id, n)`.
+async fn assert_events_make_the_table(database: &Database, first_limit: usize) {
+    let waiting = database.events().await;
+    settle_by(database, first_limit).await;
+    let events = database.events().await;
+    let ids = |events: &[EntityEvent]| events.iter().map(|event| event.id).collect::<Vec<_>>();
+    assert!(ids(&waiting) == ids(&events), "taken in another order than they waited in");
+    let mut rows: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+    let mut last = HashMap::new();
+    for event in &events {
+        let key = event.entity_id.clone();
+        let told = format!("{} {} {} (was {:?})", event.event_kind, key, event.data, event.old);
+        if let Some(before) = last.insert(key.clone(), event.occurred_at) {
+            assert!(before < event.occurred_at, "not later than the one before: {told}");
+        }
+        match event.event_kind {
+            EventKind::Created => assert!(rows.insert(key, event.data.clone()).is_none(), "again: {told}"),
+            EventKind::Updated => {
+                assert_eq!(rows.insert(key, event.data.clone()), event.old, "{told}");
+            }
+            EventKind::Deleted => assert_eq!(rows.remove(&key).as_ref(), Some(&event.data), "{told}"),
+            EventKind::Custom => panic!("{told}"),
+        }
+    }
+    let made = rows.into_values().map(|row| row.to_string()).collect::<Vec<_>>().join("\n");
+    let there = database
+        .ask("SELECT string_agg(row_to_json(t)::text, E'\\n' ORDER BY id::text COLLATE \"C\") FROM t")
+        .await;
+    assert_eq!(made, there.unwrap_or_default());
+}
+
+const TABLE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY DEFERRABLE, n INTEGER);
+    CREATE TABLE other (id INTEGER);";
+
+/// Changes or deletes rows of the same table after some of them was changed.
+const MEDDLER: &str = "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF pg_trigger_depth() < 3 THEN
+            UPDATE t SET n = n + 1 WHERE id = NEW.id AND n % 2 = 0;
+            UPDATE t SET n = n + 10 WHERE id = NEW.id + 1;
+            DELETE FROM t WHERE n % 10 = 7 AND id <> NEW.id;
+            DELETE FROM t WHERE id = NEW.id AND n % 10 = 5;
+        END IF;
+        RETURN NULL;
+    END $$;";
+
+const MEDDLES: &str = "CREATE TRIGGER a AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION meddle()";
+
+/// Statements on `t` in the course of which the trigger changes rows that have no event of their own yet.
+const CHANGES: &[&str] = &[
+    "INSERT INTO t VALUES (1, 2)",
+    "INSERT INTO t VALUES (10, 1), (11, 1), (12, 7), (13, 5), (14, 4)",
+    "UPDATE t SET n = n + 3",
+    "INSERT INTO t VALUES (20, 1), (21, 2) ON CONFLICT (id) DO NOTHING",
+    "UPDATE t SET id = id + 1 WHERE id > 9",
+    "UPDATE t SET n = n * 2 WHERE id > 9",
+    "DELETE FROM t WHERE n % 3 = 0",
+    "WITH gone AS (DELETE FROM t RETURNING id, n) INSERT INTO t SELECT id, n + 1 FROM gone",
+    "BEGIN; INSERT INTO t VALUES (40, 1), (41, 1); SAVEPOINT s; UPDATE t SET n = n + 1; ROLLBACK TO s;
+     UPDATE t SET id = id + 1; UPDATE t SET id = id + 1; DELETE FROM t WHERE id = 40; COMMIT",
+];
+
+#[tokio::test]
+async fn rows_that_a_trigger_of_the_table_changes() {
+    // The trigger is there before the capture, or after it and the capture is refreshed.
+    for is_first in [true, false] {
+        let database = Database::fresh().await;
+        database.sql(&TABLE.replace(" DEFERRABLE", "")).await;
+        database.sql(MEDDLER).await;
+        let plain = ["INSERT INTO t VALUES (2, 3)", CHANGES[0]];
+        if is_first {
+            database.sql(MEDDLES).await;
+            database.capture("t", "T").await;
+        } else {
+            database.capture("t", "T").await;
+            database.sql(MEDDLES).await;
+            // One row is in order without.
+            for change in plain {
+                database.sql(change).await;
+            }
+            assert!(database.drift().await.contains("can change rows of a statement"));
+            assert_events_make_the_table(&database, 1).await;
+            database.store.refresh_capture("t", at(0)).await.unwrap();
+        }
+        assert_eq!(database.drift().await, "");
+        for (n, change) in CHANGES.iter().enumerate().skip(usize::from(!is_first)) {
+            if let Err(error) = database.try_sql(change).await {
+                // No conflict in the middle of a statement that moves keys, since the key is not deferrable here.
+                assert!(error.contains("duplicate key"), "{change}: {error}");
+                database.try_sql("ROLLBACK").await.ok();
+            }
+            assert_events_make_the_table(&database, 1 + n % 3).await;
+        }
+        assert!(database.events().await.len() > 30, "{}", database.events().await.len());
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_swapped() {
+    for triggers in ["", MEDDLES] {
+        let database = Database::fresh().await;
+        database.sql(TABLE).await;
+        // With a trigger that does nothing but be there.
+        database
+            .sql("CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+            .await;
+        database.sql(&format!("SELECT 1; {triggers}")).await;
+        database.capture("t", "T").await;
+        for change in [
+            "INSERT INTO t SELECT n, n FROM generate_series(1, 4) AS n",
+            "UPDATE t SET id = 3 - id WHERE id IN (1, 2)",
+            "BEGIN; UPDATE t SET id = 3 - id WHERE id IN (1, 2); UPDATE t SET id = 3 - id, n = n + 1 WHERE id IN (1, 2); COMMIT",
+            "UPDATE t SET id = id + 1; UPDATE t SET id = id + 1, n = n + 1",
+            "UPDATE t SET id = CASE id WHEN 3 THEN 4 WHEN 4 THEN 3 ELSE id END, n = n + 1",
+            "BEGIN; SAVEPOINT s; UPDATE t SET id = id + 1; ROLLBACK TO s; UPDATE t SET id = id + 1; UPDATE t SET id = id + 1; COMMIT",
+        ] {
+            database.sql(change).await;
+            assert_events_make_the_table(&database, 2).await;
+        }
+    }
+}
+
+/// A key that partitions do not divide, so that rows of two of them swap theirs.
+#[tokio::test]
+async fn keys_that_are_swapped_between_partitions() {
+    for triggers in ["", MEDDLES] {
+        let database = Database::fresh().await;
+        database
+            .sql(
+                "CREATE TABLE t (id INTEGER, n INTEGER, region INTEGER) PARTITION BY LIST (region);
+                 CREATE TABLE north PARTITION OF t FOR VALUES IN (1); CREATE TABLE south PARTITION OF t FOR VALUES IN (2);
+                 CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+            )
+            .await;
+        database.sql(&format!("SELECT 1; {triggers}")).await;
+        let request = CaptureRequest { key: vec!["id".into()], ..CaptureRequest::new("t", "T") };
+        database.store.add_capture(request, at(0)).await.unwrap();
+        for change in [
+            "INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 3, 1)",
+            "UPDATE t SET id = 3 - id WHERE id < 3",
+            "UPDATE t SET region = 3 - region",
+            "UPDATE t SET region = 3 - region WHERE id = 1; UPDATE t SET id = 4 - id",
+        ] {
+            database.sql(change).await;
+            assert_events_make_the_table(&database, 1).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn cascades_to_the_same_table() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE,
+                 other INTEGER REFERENCES t ON DELETE SET NULL ON UPDATE CASCADE)",
+        )
+        .await;
+    database.capture("t", "T").await;
+    for change in [
+        "INSERT INTO t VALUES (1, NULL, NULL), (2, 1, NULL), (3, 2, NULL), (4, 3, 1), (5, NULL, 2), (6, NULL, 6)",
+        "UPDATE t SET id = 20 WHERE id = 2",
+        "UPDATE t SET id = id + 100 WHERE id IN (1, 5)",
+        "DELETE FROM t WHERE id = 20",
+        "DELETE FROM t WHERE id IN (101, 105)",
+        "INSERT INTO t VALUES (7, 7, NULL), (8, 7, 7); DELETE FROM t",
+    ] {
+        database.sql(change).await;
+        assert_events_make_the_table(&database, 2).await;
+    }
+}
+
+#[tokio::test]
+async fn cascades_to_children_that_the_same_statement_makes() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE TABLE parent (id INTEGER PRIMARY KEY, n INTEGER);
+             CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER REFERENCES parent ON DELETE CASCADE ON UPDATE CASCADE);
+             INSERT INTO parent VALUES (1), (2), (3)",
+        )
+        .await;
+    database.capture("t", "T").await;
+    for change in [
+        "INSERT INTO t VALUES (1, 1), (2, 1), (3, 2)",
+        "UPDATE parent SET id = id + 10",
+        "DELETE FROM parent WHERE id = 11",
+        "WITH made AS (INSERT INTO t VALUES (9, 12)) UPDATE t SET up = 13 WHERE id = 3",
+        "DELETE FROM parent",
+    ] {
+        database.sql(change).await;
+        assert_events_make_the_table(&database, 3).await;
+    }
+}
+
+#[tokio::test]
+async fn upserts_merges_and_deferred_triggers() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)").await;
+    database
+        .sql(
+            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 IF pg_trigger_depth() < 2 THEN
+                     UPDATE t SET n = n + 1;
+                     DELETE FROM t WHERE n > 50;
+                 END IF;
+                 RETURN NULL;
+             END $$;
+             CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION meddle();
+             CREATE TRIGGER whole AFTER UPDATE ON t FOR EACH STATEMENT EXECUTE FUNCTION meddle()",
+        )
+        .await;
+    database.capture("t", "T").await;
+    let version = database.ask("SELECT current_setting('server_version_num')::int / 10000").await.unwrap();
+    let merge = "MERGE INTO t USING (VALUES (1), (2), (77)) AS s (id) ON t.id = s.id
+        WHEN MATCHED AND t.id = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET n = 5 WHEN NOT MATCHED THEN INSERT VALUES (s.id, 1)";
+    for change in [
+        "INSERT INTO t VALUES (1, 1), (2, 2)",
+        "INSERT INTO t VALUES (2, 20), (3, 30) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
+        "BEGIN; INSERT INTO t VALUES (4, 1); UPDATE t SET n = n * 2; UPDATE t SET id = 5 WHERE id = 4; COMMIT",
+        if version.parse::<u32>().unwrap() < 15 { "SELECT 1" } else { merge },
+        "DO $$ BEGIN INSERT INTO t VALUES (8, 1); BEGIN UPDATE t SET n = 1; RAISE 'no'; EXCEPTION WHEN OTHERS THEN DELETE FROM t WHERE id = 8; END; END $$",
+    ] {
+        database.sql(change).await;
+        assert_events_make_the_table(&database, 2).await;
+    }
+}
+
+/// The second waits for the first to commit; its place is behind, although it began before.
+#[tokio::test]
+async fn transactions_that_wait_for_each_other() {
+    for triggers in ["", MEDDLES] {
+        let database = Database::fresh().await;
+        database.sql(TABLE).await;
+        database
+            .sql("CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+            .await;
+        database.sql(&format!("SELECT 1; {triggers}")).await;
+        database.capture("t", "T").await;
+        database.sql("INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)").await;
+        let (mut first, mut second) = (database.connect().await, database.connect().await);
+        execute(&mut first, "BEGIN; UPDATE t SET n = 10 WHERE id = 2").await.unwrap();
+        let waits = tokio::spawn(async move {
+            execute(&mut second, "BEGIN; UPDATE t SET n = n + 1; UPDATE t SET id = id + 1; COMMIT").await
+        });
+        let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while database.ask(waiting).await.as_deref() != Some("1") {
+            tokio::task::yield_now().await;
+        }
+        execute(&mut first, "UPDATE t SET n = 11 WHERE id = 2; UPDATE t SET id = 9 WHERE id = 2; UPDATE t SET id = 2 WHERE id = 9; COMMIT")
+            .await
+            .unwrap();
+        waits.await.unwrap().unwrap();
+        assert_events_make_the_table(&database, 1).await;
+    }
+}
+
+/// A generator of numbers that begins with a seed: the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+
+    fn statement(&mut self) -> String {
+        let (id, n) = (self.below(12), self.below(60));
+        match self.below(10) {
+            // Not beside a row with the same key, even if a trigger deletes that in time.
+            0..3 => format!(
+                "INSERT INTO t SELECT * FROM (VALUES ({id}, {n}), ({id} + 1, {n} + 1), ({id} + 2, 3)) AS v (id, n)
+                 WHERE NOT EXISTS (SELECT FROM t WHERE t.id = v.id)"
+            ),
+            3 => format!("UPDATE t SET n = n + {n} WHERE id >= {id}"),
+            4 => format!("UPDATE t SET n = {n} WHERE id = {id}"),
+            5 => format!("UPDATE t SET id = CASE id WHEN {id} THEN {id} + 1 WHEN {id} + 1 THEN {id} ELSE id END, n = n + {n}"),
+            6 => "UPDATE t SET id = id + 1".to_owned(),
+            7 => format!("DELETE FROM t WHERE n % 5 = {}", n % 5),
+            8 => format!("WITH gone AS (DELETE FROM t WHERE id > {id} RETURNING id, n) INSERT INTO t SELECT id, n + 1 FROM gone"),
+            _ => format!("SAVEPOINT s; UPDATE t SET n = n + 1; DELETE FROM t WHERE id = {id}; ROLLBACK TO s"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_of_random_statements_make_the_table() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER, n INTEGER, CONSTRAINT k PRIMARY KEY (id) DEFERRABLE)").await;
+    database.sql(MEDDLER).await;
+    database.sql(MEDDLES).await;
+    database.capture("t", "T").await;
+    let mut dice = Dice(7);
+    for round in 0..40 {
+        for _ in 0..6 {
+            let count = 1 + dice.below(3);
+            let statements: Vec<_> = (0..count).map(|_| dice.statement()).collect();
+            let end = if dice.below(8) == 0 { "ROLLBACK" } else { "COMMIT" };
+            // Some fail for a key that is there twice; then nothing has happened.
+            if database.try_sql(&format!("BEGIN; {}; {end}", statements.join("; "))).await.is_err() {
+                database.try_sql("ROLLBACK").await.ok();
+            }
+        }
+        assert_events_make_the_table(&database, 1 + round % 7).await;
+    }
+    assert!(database.events().await.len() > 500, "{}", database.events().await.len());
+}
