@@ -1,12 +1,12 @@
 //! A role that owns tables, types and functions, and tries to have a function of its own run as somebody else: the owner
 //! of the functions that capture, or the host's role.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use aftercommit_core::EventKind;
 use aftercommit_store::{
-    BackfillRequest, Backfills as _, CaptureRequest, Captures as _, ChangeLogRequest, Selection,
-    conformance::TestDatabase as _,
+    BackfillRequest, Backfills as _, CaptureRequest, Captures as _, ChangeLogRequest, PostgresOptions,
+    Selection, conformance::TestDatabase as _,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -105,7 +105,7 @@ fn casts(from: &str) -> String {
     {
         let name = format!("evil.cast_{}_{n}", from.rsplit('.').next().unwrap());
         sql.push_str(&trap(&name, from, to, value));
-        let _ = write!(sql, "CREATE CAST ({from} AS {to}) WITH FUNCTION {name}({from}) AS IMPLICIT;\n");
+        let _ = writeln!(sql, "CREATE CAST ({from} AS {to}) WITH FUNCTION {name}({from}) AS IMPLICIT;");
     }
     sql
 }
@@ -383,9 +383,9 @@ fn shadows(schema: &str) -> String {
     .enumerate()
     {
         sql.push_str(&trap(&format!("{schema}.op_{n}"), &format!("{left}, {right}"), returns, value));
-        let _ = write!(
+        let _ = writeln!(
             sql,
-            "CREATE OPERATOR {schema}.{name} (FUNCTION = {schema}.op_{n}, LEFTARG = {left}, RIGHTARG = {right});\n"
+            "CREATE OPERATOR {schema}.{name} (FUNCTION = {schema}.op_{n}, LEFTARG = {left}, RIGHTARG = {right});"
         );
     }
     sql
@@ -418,7 +418,7 @@ async fn functions_and_operators_that_fit_better_do_not_run() {
         };
         attacker.database.store.add_capture(request, at(0)).await.unwrap();
         attacker.database.capture("evil.u", "U").await;
-        let log = ChangeLogRequest { table: "evil.log".into(), columns: Default::default(), notify: true };
+        let log = ChangeLogRequest { table: "evil.log".into(), columns: BTreeMap::new(), notify: true };
         attacker.database.store.add_change_log(log, at(0)).await.unwrap();
         // A host does use what others put beside its tables; it warns of that. The functions that it made do not.
         attacker.run(&shadows(schema)).await;
@@ -504,7 +504,7 @@ async fn policies_do_not_run() {
         ))
         .await;
     let url = CLUSTER.url_as(&host, &attacker.database.name);
-    let store = aftercommit_store::PostgresStore::open(&url, Default::default()).await.unwrap();
+    let store = aftercommit_store::PostgresStore::open(&url, PostgresOptions::default()).await.unwrap();
     let error = store.backfill_page("evil.t", 10, at(1)).await.unwrap_err().to_string();
     assert!(error.contains("row-level security"), "{error}");
     store.close().await;

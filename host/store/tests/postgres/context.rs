@@ -142,8 +142,12 @@ async fn prepared_transactions() {
     let mut settings = aftercommit_tests::Cluster::CARELESS.to_vec();
     settings.push("max_prepared_transactions=5");
     let cluster = aftercommit_tests::Cluster::start_with(&settings);
-    let store =
-        aftercommit_store::PostgresStore::open(&cluster.url("postgres"), Default::default()).await.unwrap();
+    let store = aftercommit_store::PostgresStore::open(
+        &cluster.url("postgres"),
+        aftercommit_store::PostgresOptions::default(),
+    )
+    .await
+    .unwrap();
     aftercommit_store::Schema::migrate(&store).await.unwrap();
     let mut application =
         <sqlx::PgConnection as sqlx::Connection>::connect(&cluster.url("postgres")).await.unwrap();

@@ -1,7 +1,7 @@
 //! A statement never fails for being captured, whatever its table, values and session are like; and its image is right.
 
 use aftercommit_store::{
-    CaptureRequest, Captures as _, Events as _, Selection, conformance::TestDatabase as _,
+    CaptureRequest, Captures as _, Events as _, Quarantine as _, Selection, conformance::TestDatabase as _,
 };
 use serde_json::json;
 use sqlx::Connection as _;
@@ -49,9 +49,9 @@ async fn a_table_that_changes_before_a_refresh() {
             id += 1;
             let statement = insert(id);
             if session == 0 {
-                database.sql(&statement).await
+                database.sql(&statement).await;
             } else {
-                execute(&mut other, &statement).await.unwrap()
+                execute(&mut other, &statement).await.unwrap();
             }
             assert_eq!(last_image(&database).await, image.replace("ID", &id.to_string()), "{change}");
             database
@@ -168,8 +168,6 @@ async fn values_that_are_hard_to_read() {
     assert_eq!(kinds.len() + database.store.quarantined(100).await.unwrap().len(), 15);
     assert_eq!(database.images().await.last().unwrap()["c"], "x");
 }
-
-use aftercommit_store::Quarantine as _;
 
 #[tokio::test]
 async fn curves_of_postgis() {
