@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn an_id_tells_the_place_that_it_was_made_of() {
         let at = Timestamp::from_micros(1_767_225_600_123_456);
-        let seq = (1 << 50) | 77;
+        let seq = (1 << 50) + 77;
         let id = captured_id(at, seq, 1);
         assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
         assert_eq!(captured_place(id), Some((at, seq & ((1 << 42) - 1), 1)));

@@ -4,7 +4,7 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{Result, row::Row};
+use crate::Result;
 
 /// Lists rows that could not become events, shows them, puts them back into the inbox and discards them.
 #[async_trait]
@@ -55,18 +55,4 @@ pub struct QuarantinedImage {
     pub data: Option<String>,
     /// The image before an update, likewise.
     pub old: Option<String>,
-}
-
-impl QuarantinedRow {
-    /// `event_id` is what the row has for one.
-    pub(crate) fn read(row: &impl Row, event_id: Option<String>) -> Result<Self> {
-        Ok(Self {
-            id: row.integer("pk_quarantine")?,
-            event_id: event_id.unwrap_or_default(),
-            entity_type: row.optional_string("entity_type")?,
-            entity_id: row.optional_string("entity_id")?,
-            reason: row.string("reason")?,
-            quarantined_at: row.time("quarantined_at")?,
-        })
-    }
 }

@@ -21,10 +21,10 @@ use super::{
 use crate::{Result, StoreError};
 
 /// A row whose values have so many bytes has no image: its text might be longer than PostgreSQL allows.
-const MAX_ROW_BYTES: usize = 64 << 20;
+pub(super) const MAX_ROW_BYTES: usize = 64 << 20;
 
 /// Why such a row has none.
-const TOO_LARGE: &str = "the row has 64 MiB or more";
+pub(super) const TOO_LARGE: &str = "the row has 64 MiB or more";
 
 /// Images of more bytes do not fit into one row of the inbox. Those of a row that is small enough are smaller, but for what was stored
 /// compressed.
@@ -529,7 +529,7 @@ impl Row {
 
 /// The settings that decide how some values are written.
 pub(super) fn settings(names: &[String]) -> String {
-    names
+    let clauses: Vec<_> = names
         .iter()
         .map(|name| {
             let value = match name.as_str() {
@@ -545,7 +545,8 @@ pub(super) fn settings(names: &[String]) -> String {
             };
             format!(" SET {name} = {value}")
         })
-        .collect()
+        .collect();
+    clauses.concat()
 }
 
 /// A text literal, whatever `standard_conforming_strings` is.

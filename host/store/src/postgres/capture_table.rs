@@ -53,7 +53,7 @@ WHERE c.relkind IN ('r', 'p')
 ORDER BY c.oid <> $1, n.nspname, c.relname");
     /// The application's triggers, and those of foreign keys, that run for each row after it was changed and can change
     /// rows themselves.
-    CHANGING_TRIGGERS = concat!("-- changing_triggers
+    CHANGING_TRIGGERS = "-- changing_triggers
 WITH RECURSIVE tree (oid) AS (
     SELECT $1::oid UNION SELECT i.inhrelid FROM tree JOIN pg_inherits AS i ON i.inhparent = tree.oid
 )
@@ -62,7 +62,7 @@ FROM tree JOIN pg_trigger AS t ON t.tgrelid = tree.oid JOIN pg_proc AS p ON p.oi
 WHERE t.tgtype & 1 = 1 AND t.tgtype & 66 = 0 AND t.tgname NOT LIKE '!aftercommit%'
   AND NOT (p.pronamespace = to_regnamespace(quote_ident(current_schema())) AND p.proname LIKE 'observer\\_capture\\_%')
   AND NOT (p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^RI_FKey_(check|noaction|restrict)_')
-ORDER BY 1");
+ORDER BY 1";
 }
 
 /// A table of the application.

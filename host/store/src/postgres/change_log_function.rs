@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    capture_function::{Verb, literal, settings},
+    capture_function::{MAX_ROW_BYTES, TOO_LARGE, Verb, literal, settings},
     capture_table::Table,
     connection::identifier,
     session::Session,
@@ -29,7 +29,7 @@ struct Column {
     size: Option<String>,
     settings: Vec<String>,
     kind: String,
-    column: String,
+    reference: String,
 }
 
 impl Column {
@@ -41,7 +41,7 @@ impl Column {
             size: record.get("size")?,
             settings: record.get("settings")?,
             kind: record.get("type")?,
-            column: record.get("column")?,
+            reference: record.get("column")?,
         };
         Ok((record.get("name")?, column))
     }
@@ -49,12 +49,12 @@ impl Column {
     /// The time it says, without what a session's settings mean by it.
     fn time(&self) -> String {
         match self.kind.as_str() {
-            "timestamp with time zone" => self.column.clone(),
+            "timestamp with time zone" => self.reference.clone(),
             "date" => format!(
                 "pg_catalog.timezone('00:00:00'::pg_catalog.interval, {}::pg_catalog.timestamp)",
-                self.column
+                self.reference
             ),
-            _ => format!("pg_catalog.timezone('00:00:00'::pg_catalog.interval, {})", self.column),
+            _ => format!("pg_catalog.timezone('00:00:00'::pg_catalog.interval, {})", self.reference),
         }
     }
 }
@@ -132,26 +132,110 @@ impl<'a> ChangeLogFunction<'a> {
     }
 
     fn body(&self) -> String {
+        let schema = identifier(self.schema);
+        let envelope = if self.fields.contains_key(&ChangeLogField::Before) { "" } else { ENVELOPE };
+        let bell = if self.notify { BELL } else { "" };
+        format!(
+            "{DECLARED}{fast}{slow}{envelope}{IMAGES}
+    seq := pg_catalog.nextval({sequence}::pg_catalog.regclass);
+    INSERT INTO {schema}.observer_inbox
+        (place, seq, entity_type, entity_id, event_kind, occurred_at, data, old, problem, tenant_id, actor, traceparent)
+    VALUES (seq, 0, entity, id, coalesce(kind, ''), at, image, before, problem,
+        coalesce(tenant, pg_catalog.current_setting('aftercommit.tenant_id', true)),
+        coalesce(actor, pg_catalog.current_setting('aftercommit.actor', true)),
+        pg_catalog.current_setting('aftercommit.traceparent', true));{bell}
+    RETURN NULL;
+END
+",
+            fast = self.fast_way(),
+            slow = self.slow_way(),
+            sequence = literal(&format!("{schema}.observer_events_seq")),
+        )
+    }
+
+    /// Reads a row of the columns that the function was made for.
+    fn fast_way(&self) -> String {
         use ChangeLogField::{
             Actor, Before, CreatedAt, ModificationType, ObjectData, ObjectId, ObjectType, Tenant,
         };
-        let schema = identifier(self.schema);
         let has_types: Vec<_> = self.columns.values().map(|column| column.has_type.as_str()).collect();
         let sizes: Vec<_> = self.columns.values().filter_map(|column| column.size.as_deref()).collect();
         let sizes = if sizes.is_empty() { "0".to_owned() } else { sizes.join(" OPERATOR(pg_catalog.+) ") };
-        let logged = self.column(CreatedAt).map_or_else(|| "NULL".to_owned(), Column::time);
-        let slow_time = match self.fields.get(&CreatedAt) {
-            None => "NULL".to_owned(),
-            Some(_) => format!("{schema}.observer_time({})", self.slow(CreatedAt, "observer_key")),
+        format!(
+            "
+    BEGIN
+        IF {has_types} THEN
+            entity := {entity};
+            id := {id};
+            kind := {kind};
+            tenant := {tenant};
+            actor := {actor};
+            logged := {logged};
+            IF {sizes} OPERATOR(pg_catalog.<) {MAX_ROW_BYTES} THEN
+                image := {image};
+                before := {before};
+            ELSE
+                problem := '{TOO_LARGE}';
+            END IF;
+            is_made := true;
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        is_made := false;
+    END;",
+            has_types = has_types.join(" AND "),
+            entity = self.text(ObjectType),
+            id = self.text(ObjectId),
+            kind = self.text(ModificationType),
+            tenant = self.text(Tenant),
+            actor = self.text(Actor),
+            logged = self.column(CreatedAt).map_or_else(|| "NULL".to_owned(), Column::time),
+            image = self.json(ObjectData),
+            before = self.json(Before),
+        )
+    }
+
+    /// Reads a row of a log that was changed since.
+    fn slow_way(&self) -> String {
+        use ChangeLogField::{
+            Actor, Before, CreatedAt, ModificationType, ObjectData, ObjectId, ObjectType, Tenant,
         };
-        let envelope = if self.fields.contains_key(&Before) { "" } else { ENVELOPE };
-        let bell = if self.notify {
-            "\n    IF pg_catalog.pg_notify('observer_inbox', '') IS NULL THEN\n        RETURN NULL;\n    END IF;"
-        } else {
-            ""
+        let logged = match self.fields.get(&CreatedAt) {
+            None => "NULL".to_owned(),
+            Some(_) => {
+                format!("{}.observer_time({})", identifier(self.schema), self.slow(CreatedAt, "observer_key"))
+            }
         };
         format!(
             "
+    IF NOT is_made THEN
+        BEGIN
+            problem := NULL;
+            entity := {entity};
+            id := {id};
+            kind := {kind};
+            tenant := {tenant};
+            actor := {actor};
+            logged := {logged};
+            image := {image};
+            before := {before};
+        EXCEPTION WHEN OTHERS THEN
+            problem := pg_catalog.left(SQLERRM, 1000);
+            image := NULL;
+            before := NULL;
+        END;
+    END IF;",
+            entity = self.slow(ObjectType, "observer_key"),
+            id = self.slow(ObjectId, "observer_key"),
+            kind = self.slow(ModificationType, "observer_key"),
+            tenant = self.slow(Tenant, "observer_key"),
+            actor = self.slow(Actor, "observer_key"),
+            image = self.slow(ObjectData, "observer_field"),
+            before = self.slow(Before, "observer_field"),
+        )
+    }
+}
+
+const DECLARED: &str = "
 -- Generated by aftercommit; `aftercommit capture refresh` writes it again.
 DECLARE
     entity  pg_catalog.text;
@@ -168,48 +252,22 @@ DECLARE
     at      pg_catalog.timestamptz := pg_catalog.clock_timestamp();
     seq     pg_catalog.int8;
     is_made pg_catalog.bool := false;
-BEGIN
-    BEGIN
-        IF {has_types} THEN
-            entity := {entity};
-            id := {id};
-            kind := {kind};
-            tenant := {tenant};
-            actor := {actor};
-            logged := {logged};
-            IF {sizes} OPERATOR(pg_catalog.<) 67108864 THEN
-                image := {image};
-                before := {before};
-            ELSE
-                problem := 'the row has 64 MiB or more';
-            END IF;
-            is_made := true;
-        END IF;
-    EXCEPTION WHEN OTHERS THEN
-        is_made := false;
-    END;
-    IF NOT is_made THEN
-        BEGIN
-            problem := NULL;
-            entity := {slow_entity};
-            id := {slow_id};
-            kind := {slow_kind};
-            tenant := {slow_tenant};
-            actor := {slow_actor};
-            logged := {slow_time};
-            image := {slow_image};
-            before := {slow_before};
-        EXCEPTION WHEN OTHERS THEN
-            problem := pg_catalog.left(SQLERRM, 1000);
-            image := NULL;
-            before := NULL;
-        END;
-    END IF;{envelope}
+BEGIN";
+
+/// Which images the kind of change has, and its time. Images that do not fit into one row of the inbox are left out.
+const IMAGES: &str = "
+    IF pg_catalog.octet_length(image) OPERATOR(pg_catalog.>) 268435456
+        OR pg_catalog.octet_length(before) OPERATOR(pg_catalog.>) 268435456
+    THEN
+        problem := 'the row has 64 MiB or more';
+        image := NULL;
+        before := NULL;
+    END IF;
     verb := pg_catalog.lower(kind);
     IF verb OPERATOR(pg_catalog.=) 'delete' OR verb OPERATOR(pg_catalog.=) 'deleted' THEN
         IF problem IS NULL THEN
             -- A delete without an image is one all the same: it says of what.
-            image := coalesce(before, image, '{{}}');
+            image := coalesce(before, image, '{}');
         END IF;
         before := NULL;
     ELSIF NOT coalesce(verb OPERATOR(pg_catalog.=) 'update' OR verb OPERATOR(pg_catalog.=) 'updated', false) THEN
@@ -218,36 +276,12 @@ BEGIN
     -- Nobody did anything in the future: a time ahead would stand in the way of that day's partition.
     IF logged OPERATOR(pg_catalog.<) at AND logged OPERATOR(pg_catalog.>=) '0001-01-01 00:00:00+00'::pg_catalog.timestamptz THEN
         at := logged;
-    END IF;
-    seq := pg_catalog.nextval({sequence}::pg_catalog.regclass);
-    INSERT INTO {schema}.observer_inbox
-        (place, seq, entity_type, entity_id, event_kind, occurred_at, data, old, problem, tenant_id, actor, traceparent)
-    VALUES (seq, 0, entity, id, coalesce(kind, ''), at, image, before, problem,
-        coalesce(tenant, pg_catalog.current_setting('aftercommit.tenant_id', true)),
-        coalesce(actor, pg_catalog.current_setting('aftercommit.actor', true)),
-        pg_catalog.current_setting('aftercommit.traceparent', true));{bell}
-    RETURN NULL;
-END
-",
-            has_types = has_types.join(" AND "),
-            entity = self.text(ObjectType),
-            id = self.text(ObjectId),
-            kind = self.text(ModificationType),
-            tenant = self.text(Tenant),
-            actor = self.text(Actor),
-            image = self.json(ObjectData),
-            before = self.json(Before),
-            slow_entity = self.slow(ObjectType, "observer_key"),
-            slow_id = self.slow(ObjectId, "observer_key"),
-            slow_kind = self.slow(ModificationType, "observer_key"),
-            slow_tenant = self.slow(Tenant, "observer_key"),
-            slow_actor = self.slow(Actor, "observer_key"),
-            slow_image = self.slow(ObjectData, "observer_field"),
-            slow_before = self.slow(Before, "observer_field"),
-            sequence = literal(&format!("{schema}.observer_events_seq")),
-        )
-    }
-}
+    END IF;";
+
+const BELL: &str = "
+    IF pg_catalog.pg_notify('observer_inbox', '') IS NULL THEN
+        RETURN NULL;
+    END IF;";
 
 /// Takes apart what Debezium writes: both images in one.
 const ENVELOPE: &str = "

@@ -98,9 +98,8 @@ impl Events for PostgresStore {
             .all(&mut session)
             .await?;
         // A row that intake has not put aside yet is passed over as well.
-        let read = |record: &Record| match record.get("is_waiting")? {
-            true => event_row::read_change(record),
-            false => event_row::read(record),
+        let read = |record: &Record| {
+            if record.get("is_waiting")? { event_row::read_change(record) } else { event_row::read(record) }
         };
         records.iter().filter_map(|record| read(record).map(Read::ok).transpose()).collect()
     }

@@ -124,7 +124,7 @@ impl Intake for PostgresStore {
                 }
                 // The fault of a row: the batch is taken apart until it is found.
                 Err(StoreError::Row { .. }) if request.limit > 1 => {
-                    request.limit = request.limit.div_ceil(2).min(request.limit - 1)
+                    request.limit = request.limit.div_ceil(2).min(request.limit - 1);
                 }
                 Err(StoreError::Row { statement, why }) => {
                     let reason = format!("the database refuses it: {statement}: {why}");

@@ -289,7 +289,8 @@ async fn casts_of_a_field_that_changes_at_the_wrong_moment_do_not_run() {
     }
     let safely = "SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'";
     attacker.database.sql(safely).await;
-    let whole = format!("SELECT concat_ws(',', {}) FROM evil.t AS new", expressions.join(", "));
+    let values: Vec<_> = expressions.iter().map(|expression| format!("to_json({expression})")).collect();
+    let whole = format!("SELECT concat_ws(',', {}) FROM evil.t AS new", values.join(", "));
     let image =
         r#"1,"a","b",{"a": 1},true,"2026-01-31T10:00:00+00:00","\\x00ff",1.50,[1],["c"],2,[3],"2026-01-31""#;
     assert_eq!(attacker.database.ask(&whole).await.as_deref(), Some(image));
@@ -632,7 +633,7 @@ async fn our_schema_is_closed() {
         ("INSERT INTO public.observer_inbox (seq) VALUES (1)", "permission denied"),
         ("SELECT nextval('public.observer_events_seq')", "permission denied"),
         ("DO $$ BEGIN EXECUTE (SELECT format('CREATE TRIGGER x AFTER INSERT ON evil.t FOR EACH ROW EXECUTE FUNCTION public.%I()', proname)
-              FROM pg_proc WHERE proname LIKE 'observer_capture_evil_t%'); END $$", "permission denied for function"),
+              FROM pg_proc WHERE proname LIKE 'observer_capture_evil_t%_insert'); END $$", "permission denied for function"),
         ("CREATE TRIGGER x BEFORE INSERT ON public.observer_inbox FOR EACH ROW EXECUTE FUNCTION evil.e()", "permission denied"),
     ] {
         attacker.try_run("CREATE FUNCTION evil.e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'").await.ok();

@@ -264,7 +264,7 @@ async fn settings_of_sessions() {
             session.close().await.unwrap();
         }
         assert_eq!(database.ask("SELECT string_agg(problem, '; ') FROM observer_inbox").await, None);
-        let different = "SELECT string_agg(DISTINCT left(regexp_replace(data, '\"id\":[0-9]+', ''), 6000), E'\\n') FROM observer_inbox WHERE data LIKE '%added%' = SLOW";
+        let different = "SELECT string_agg(DISTINCT left(regexp_replace(data, '\"id\" : [0-9]+', ''), 6000), E'\\n') FROM observer_inbox WHERE data LIKE '%added%' = SLOW";
         let images = database.ask(&different.replace("SLOW", &slow.to_string())).await.unwrap();
         assert_eq!(images.lines().count(), 1, "{images}");
         assert_eq!(database.kinds().await.len(), if slow { 48 } else { 24 });
@@ -315,12 +315,11 @@ async fn children_and_triggers_that_are_switched() {
     database.sql("SET session_replication_role = replica; INSERT INTO t VALUES (4, 4); RESET session_replication_role").await;
     assert_eq!(database.kinds().await.len(), 7);
     database
-        .sql("ALTER TABLE t ENABLE ALWAYS TRIGGER \"!aftercommit\"; SET session_replication_role = replica; INSERT INTO t VALUES (5, 5); RESET session_replication_role")
+        .sql("ALTER TABLE t ENABLE ALWAYS TRIGGER \"!aftercommit_insert\"; SET session_replication_role = replica; INSERT INTO t VALUES (5, 5); RESET session_replication_role")
         .await;
     assert_eq!(database.kinds().await.pop().as_deref(), Some("created 5"));
     database.store.refresh_capture("t", at(0)).await.unwrap();
-    let enabled =
-        "SELECT tgenabled::text FROM pg_trigger WHERE tgname = '!aftercommit' AND tgrelid = 't'::regclass";
+    let enabled = "SELECT tgenabled::text FROM pg_trigger WHERE tgname = '!aftercommit_insert' AND tgrelid = 't'::regclass";
     assert_eq!(database.ask(enabled).await.as_deref(), Some("A"));
     database.sql("ALTER TABLE t DISABLE TRIGGER USER; INSERT INTO t VALUES (6, 6)").await;
     assert!(database.drift().await.contains("is disabled"));
