@@ -1,6 +1,6 @@
 //! What a template sees of an event.
 
-use aftercommit_core::EntityEvent;
+use aftercommit_core::{EntityEvent, alert_of};
 use handlebars::Context;
 use serde_json::{Map, Value, json};
 
@@ -20,7 +20,8 @@ pub(crate) fn context(event: &EntityEvent) -> Context {
     set("occurred_at", event.occurred_at.to_string().into());
     set("changed", event.changed.clone().into());
     set("data", event.data.clone());
-    set("event", about(event));
+    // An alert tells of another event, under this name.
+    set("event", if alert_of(event).is_some() { told(event) } else { about(event) });
     match &event.old {
         Some(old) => set("old", old.clone()),
         // A field of the row that is called so must not be taken for the row before.
@@ -44,6 +45,19 @@ fn about(event: &EntityEvent) -> Value {
     })
 }
 
+/// The event that an alert tells of, with null for what it does not have.
+fn told(alert: &EntityEvent) -> Value {
+    let mut fields = match about(alert) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    fields.values_mut().for_each(|value| *value = Value::Null);
+    if let Some(event) = alert.data.get("event").and_then(Value::as_object) {
+        fields.extend(event.clone());
+    }
+    Value::Object(fields)
+}
+
 #[cfg(test)]
 mod tests {
     use aftercommit_core::EventKind;
@@ -64,5 +78,15 @@ mod tests {
         });
         assert_eq!(seen["event"], about);
         assert_eq!((&seen["entity_type"], &seen["data"]), (&json!("Order"), &data));
+    }
+
+    #[test]
+    fn an_alert_shows_the_event_that_it_tells_of() {
+        let data = json!({"event": {"entity_type": "Order", "data": {"total": 7.25}}});
+        let alert = EntityEvent::new(EventKind::Custom, "observer_alert", "watcher", data);
+        let context = context(&alert);
+        let event = &context.data()["event"];
+        assert_eq!((&event["entity_type"], &event["data"]["total"]), (&json!("Order"), &json!(7.25)));
+        assert_eq!(event["actor"], Value::Null);
     }
 }

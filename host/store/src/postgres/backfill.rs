@@ -89,7 +89,7 @@ async fn start(session: &mut Session<'_>, request: &BackfillRequest, now: Timest
     let Some(table) = Table::find(session, name).await? else { return Err(gone(name)) };
     if let Some(condition) = &request.condition {
         let names = (written.capture.entity_type.as_str(), &written.capture.key[..]);
-        predicate::compile(session, &table, names, condition, NOW).await?;
+        predicate::compile(session, &table, names, condition, (NOW, None)).await?;
     }
     if let Some(record) = FIND_BACKFILL.call().bind(name).optional(session).await? {
         let found = read(&record)?;
@@ -230,9 +230,10 @@ async fn statement(
         )));
     };
     let mut wanted = Vec::new();
+    let names = (capture.entity_type.as_str(), &capture.key[..]);
+    let tenant = written.is_tenant.then_some(table.relation.schema.as_str());
     for condition in capture.condition.iter().chain(&progress.condition) {
-        let compiled =
-            predicate::compile(session, table, (&capture.entity_type, &capture.key), condition, NOW).await?;
+        let compiled = predicate::compile(session, table, names, condition, (NOW, tenant)).await?;
         wanted.push(format!("({})", compiled.0.created));
     }
     let wanted = if wanted.is_empty() { "true".to_owned() } else { wanted.join(" AND ") };

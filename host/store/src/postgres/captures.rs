@@ -386,13 +386,20 @@ async fn generated(
     let columns = chosen_now(table, capture)?;
     // A condition can name columns that are not captured: their types are compared as well.
     let guarded = if capture.condition.is_some() { &table.columns } else { &columns };
+    let tenant = is_tenant.then_some(table.relation.schema.as_str());
     let mut rows = Rows::describe(session, table, (&columns, guarded), &capture.key).await?;
     let predicates = match &capture.condition {
         None => None,
         Some(condition) => {
-            let compiled =
-                predicate::compile(session, table, (&capture.entity_type, &capture.key), condition, "at")
-                    .await?;
+            let names = (capture.entity_type.as_str(), &capture.key[..]);
+            let compiled = predicate::compile(
+                session,
+                table,
+                names,
+                condition,
+                ("pg_catalog.clock_timestamp()", tenant),
+            )
+            .await?;
             rows.set(&compiled.1);
             Some(compiled.0)
         }
@@ -407,7 +414,7 @@ async fn generated(
         predicates: predicates.as_ref(),
         notify: capture.notify,
         is_ordered,
-        tenant: is_tenant.then_some(table.relation.schema.as_str()),
+        tenant,
     };
     Ok(function.create())
 }

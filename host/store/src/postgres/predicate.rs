@@ -6,6 +6,7 @@ use aftercommit_condition::{
 };
 
 use super::{
+    capture_function::literal,
     capture_table::Table,
     session::Session,
     statement::{Record, statements},
@@ -26,13 +27,14 @@ SELECT observer_key_expression($1, 'NEW', $2) AS new_key, observer_key_expressio
 const SETTING: [&str; 3] = ["actor", "tenant_id", "traceparent"];
 
 /// For which changes of the table an event is made, and the settings that the condition relies on. A column that is not captured
-/// can be part of it. `at` is an SQL expression for the time of the change.
+/// can be part of it. `at` is an SQL expression for the time of the change,
+/// `tenant` the tenant of changes that name none.
 pub(super) async fn compile(
     session: &mut Session<'_>,
     table: &Table,
     (entity_type, key): (&str, &[String]),
     condition: &str,
-    at: &str,
+    (at, tenant): (&str, Option<&str>),
 ) -> Result<(Predicates, Vec<&'static str>)> {
     let refused = |diagnostic: &aftercommit_condition::Diagnostic| {
         StoreError::Refused(diagnostic.render(condition, "--when", false))
@@ -53,6 +55,10 @@ pub(super) async fn compile(
         let value = format!("pg_catalog.current_setting('aftercommit.{name}', true)");
         format!("(CASE WHEN {value} OPERATOR(pg_catalog.<>) '' THEN {value} END)")
     });
+    let tenant_id = match tenant {
+        Some(tenant) => format!("coalesce({tenant_id}, {})", literal(tenant)),
+        None => tenant_id,
+    };
     let occurred_at = format!(
         "pg_catalog.concat(pg_catalog.btrim(pg_catalog.to_json(pg_catalog.timezone('00:00:00'::pg_catalog.interval, {at}))\
          ::pg_catalog.text, '\"'), '+00:00')"
