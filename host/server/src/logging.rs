@@ -13,10 +13,16 @@
 //! | `alert` | `true` when a person should look |
 //! | `host` | the host's id |
 //! | `error` | what went wrong, in words |
+//!
+//! Every line of an attempt carries its delivery, event, observer, action and attempt: in JSON as fields like the others, in
+//! text once, in front of the message.
+
+mod flat_json;
 
 use std::io;
 
-use tracing_subscriber::EnvFilter;
+use flat_json::FlatJson;
+use tracing_subscriber::{EnvFilter, fmt::format::JsonFields};
 
 /// How the log is written.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
@@ -53,9 +59,7 @@ pub fn start(format: LogFormat, verbosity: Verbosity) -> Option<String> {
     // A program that embeds this one may have its own.
     let _ = match format {
         LogFormat::Text => log.with_ansi(super::output::color_on_stderr()).with_target(false).try_init(),
-        LogFormat::Json => {
-            log.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
-        }
+        LogFormat::Json => log.fmt_fields(JsonFields::new()).event_format(FlatJson).try_init(),
     };
     complaint
 }

@@ -83,7 +83,7 @@ impl LogSink {
                     plugin = self.who.plugin,
                     observer = self.who.observer,
                     action = self.who.action,
-                    delivery = self.delivery,
+                    delivery_id = self.delivery,
                     fields = text,
                     "{message}"
                 )
@@ -126,7 +126,7 @@ impl LogSink {
                 tracing::warn!(
                     plugin = self.who.plugin,
                     observer = self.who.observer,
-                    delivery = self.delivery,
+                    delivery_id = self.delivery,
                     "a plugin logs more than its limit; further lines of this attempt are dropped"
                 );
             }
