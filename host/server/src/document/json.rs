@@ -13,7 +13,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Box<Problem>> {
     // RFC 8259, section 4, leaves open what a repeated key means. TOML and YAML refuse it, and so does this: `serde_json`
     // would keep the last value and drop the others without a word.
     let unique: Result<UniqueKeys, _> = serde_json::from_str(text);
-    unique.map_err(|error| Box::new(problem_at(text, &error, |message| message.to_owned())))?;
+    unique.map_err(|error| Box::new(problem_at(text, &error, str::to_owned)))?;
     Ok(from_value(value))
 }
 
