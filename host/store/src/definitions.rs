@@ -32,6 +32,9 @@ pub trait Definitions: Send + Sync {
     /// Enables or disables by name.
     async fn set_enabled(&self, name: &str, enabled: bool, now: Timestamp) -> Result<()>;
 
+    /// Removes by name. Deliveries of the observer that have not ended end dead as `observer_removed`.
+    async fn remove_observer(&self, name: &str) -> Result<()>;
+
     /// Replaces what `host` says of observers that do not load: (name, error).
     async fn report_load_errors(
         &self,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aftercommit_core::{Clock as _, ObserverDefinition, SystemClock, nearest};
-use aftercommit_store::{Applied, Hold, ObserverRow, ObserverTable, StoreError, Target};
+use aftercommit_store::{Applied, Definitions, Hold, ObserverRow, ObserverTable, StoreError, Target};
 use serde_json::{Value, json};
 
 use super::{
@@ -83,6 +83,16 @@ Examples:
         /// The observer's name
         name: String,
     },
+    /// Remove an observer; its deliveries that have not ended become dead letters with the reason `observer_removed`
+    ///
+    /// An observer that the file of a host still names is there again when that host starts.
+    #[command(after_help = "\
+Examples:
+  aftercommit observers remove order-shipped")]
+    Remove {
+        /// The observer's name
+        name: String,
+    },
 }
 
 pub(super) async fn run(session: &Session, command: Command) -> Outcome {
@@ -105,6 +115,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
         Command::Show { name } => show(session, &name).await,
         Command::Enable { name } => set_enabled(session, &name, true).await,
         Command::Disable { name } => set_enabled(session, &name, false).await,
+        Command::Remove { name } => remove(session, &name).await,
     }
 }
 
@@ -265,13 +276,22 @@ async fn show(session: &Session, name: &str) -> Outcome {
 
 async fn set_enabled(session: &Session, name: &str, enabled: bool) -> Outcome {
     let store = session.store().await?;
-    match store.set_enabled(name, enabled, SystemClock.now()).await {
+    known(name, &*store, store.set_enabled(name, enabled, SystemClock.now()).await).await?;
+    let text = format!("{name} is {}", if enabled { "enabled" } else { "disabled" });
+    Ok(session.output.done(&json!({ "name": name, "enabled": enabled }), &text)?)
+}
+
+async fn remove(session: &Session, name: &str) -> Outcome {
+    let store = session.store().await?;
+    known(name, &*store, store.remove_observer(name).await).await?;
+    Ok(session.output.done(&json!({ "name": name, "removed": true }), &format!("{name} is removed"))?)
+}
+
+/// The result of a change to one observer; where there is no such observer, the error names the nearest.
+async fn known(name: &str, store: &dyn Definitions, result: Result<(), StoreError>) -> Result<(), Failure> {
+    match result {
         Err(StoreError::NotFound { .. }) => Err(unknown(name, &store.load().await?.rows)),
-        result => {
-            result?;
-            let text = format!("{name} is {}", if enabled { "enabled" } else { "disabled" });
-            Ok(session.output.done(&json!({ "name": name, "enabled": enabled }), &text)?)
-        }
+        result => Ok(result?),
     }
 }
 

@@ -64,6 +64,11 @@ fn observers_are_applied_by_name() {
     let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(shown["enabled"], false);
     assert_eq!(shown["actions"][0]["type"], "log");
+    let removed = place.run(&["observers", "remove", "order-paid"]);
+    assert_eq!((removed.code, removed.stdout.trim()), (Some(0), "order-paid is removed"));
+    let removed = place.run(&["observers", "remove", "order-paid"]);
+    assert_eq!(removed.code, Some(1), "{}", removed.stderr);
+    assert!(removed.stderr.contains("there is no observer `order-paid`"), "{}", removed.stderr);
 }
 
 #[test]

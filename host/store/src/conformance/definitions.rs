@@ -156,6 +156,17 @@ pub(super) async fn enables_and_disables(fixture: Fixture) {
     assert!(matches!(error, StoreError::NotFound { what: "observer", .. }), "{error}");
 }
 
+pub(super) async fn removes_by_name(fixture: Fixture) {
+    apply(&fixture, &[full("a"), full("b")]).await;
+    let before = fixture.store.revision().await.unwrap();
+    fixture.store.remove_observer("a").await.unwrap();
+    let rows = fixture.store.load().await.unwrap().rows;
+    assert_eq!(rows.iter().map(|row| &*row.name).collect::<Vec<_>>(), ["b"]);
+    assert!(fixture.store.revision().await.unwrap() > before, "running hosts reload");
+    let error = fixture.store.remove_observer("a").await.unwrap_err();
+    assert!(matches!(&error, StoreError::NotFound { what: "observer", name } if name == "a"), "{error}");
+}
+
 pub(super) async fn shows_load_errors_of_hosts_that_run(fixture: Fixture) {
     apply(&fixture, &[full("a"), full("b")]).await;
     let load_error = async || fixture.store.load().await.unwrap().rows[0].load_error.clone();

@@ -164,6 +164,7 @@ pub const CASES: &[Case] = cases! {
         sees_changes_by_sql,
         shows_a_row_that_is_no_definition,
         enables_and_disables,
+        removes_by_name,
         shows_load_errors_of_hosts_that_run,
     }
     captures {

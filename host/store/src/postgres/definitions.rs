@@ -94,6 +94,13 @@ impl Definitions for PostgresStore {
             .await
     }
 
+    async fn remove_observer(&self, name: &str) -> Result<()> {
+        self.inner
+            .connections
+            .write("remove_observer", Sync::Now, |session| Box::pin(remove_observer(session, name)))
+            .await
+    }
+
     async fn report_load_errors(
         &self,
         host: HostId,
@@ -173,6 +180,13 @@ async fn set_enabled(session: &mut Session<'_>, name: &str, enabled: bool, now: 
         SET_ENABLED.call().bind(name).bind(enabled).bind_time(now).execute(session).await?;
     }
     Ok(())
+}
+
+async fn remove_observer(session: &mut Session<'_>, name: &str) -> Result<()> {
+    match DELETE_OBSERVERS.call().bind([name]).execute(session).await? {
+        0 => Err(StoreError::NotFound { what: "observer", name: name.to_owned() }),
+        _ => Ok(()),
+    }
 }
 
 async fn report(

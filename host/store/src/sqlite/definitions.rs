@@ -120,6 +120,19 @@ impl Definitions for SqliteStore {
             .await
     }
 
+    async fn remove_observer(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.inner
+            .connections
+            .write("remove_observer", Sync::Now, move |write| {
+                match DELETE_OBSERVERS.call().bind(rows_as_json(&[&name])).execute(write)? {
+                    0 => Err(StoreError::NotFound { what: "observer", name }),
+                    _ => Ok(()),
+                }
+            })
+            .await
+    }
+
     async fn report_load_errors(
         &self,
         host: HostId,
