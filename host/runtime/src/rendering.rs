@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::Value;
 
 use crate::{
+    cpu::Until,
     event::PreparedEvent,
     problem::escape,
     templates::{RenderProblem, Template},
@@ -34,10 +35,11 @@ impl ConfigText {
         Self::Cut(cut.0)
     }
 
-    /// The text for an event.
+    /// The text for an event, no later than `until`.
     pub(crate) fn render(
         &self,
         event: &PreparedEvent,
+        until: Until,
         max_bytes: u64,
     ) -> Result<Arc<String>, (&str, RenderProblem)> {
         let pieces = match self {
@@ -50,7 +52,7 @@ impl ConfigText {
                 Piece::Json(json) => out.push_str(json),
                 Piece::Template { pointer, template } => {
                     let rendered = template
-                        .render(event.context(), max_bytes)
+                        .render_until(Some(until), event.context(), max_bytes)
                         .map_err(|problem| (pointer.as_str(), problem))?;
                     out.push_str(&Value::String(rendered).to_string());
                 }
@@ -115,11 +117,18 @@ impl Cut {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use aftercommit_core::{EntityEvent, EventKind};
     use serde_json::json;
 
     use super::*;
     use crate::templates::Escaping;
+
+    fn until() -> Until {
+        let hour = Duration::from_hours(1);
+        Until::on_this_thread(Instant::now() + hour, hour)
+    }
 
     #[test]
     fn templates_are_rendered_where_they_stand() {
@@ -131,10 +140,13 @@ mod tests {
         ]);
         let text = ConfigText::new(&config, templates);
         let event = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({"x": "q\"\n"})));
-        let rendered: Value = serde_json::from_str(&text.render(&event, 100).unwrap()).unwrap();
+        let rendered: Value = serde_json::from_str(&text.render(&event, until(), 100).unwrap()).unwrap();
         assert_eq!(rendered, json!({"a": [1, "q\"\n T"], "e": {}, "f": [], "b/c": "q\"\n"}));
         let empty = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({})));
-        assert_eq!(text.render(&empty, 100).unwrap_err(), ("/a/1", RenderProblem::Missing("x".into())));
+        assert_eq!(
+            text.render(&empty, until(), 100).unwrap_err(),
+            ("/a/1", RenderProblem::Missing("x".into()))
+        );
     }
 
     #[test]
@@ -142,8 +154,8 @@ mod tests {
         let config = json!({"n": 1, "s": "x"});
         let text = ConfigText::new(&config, HashMap::new());
         let event = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({})));
-        let rendered = text.render(&event, 100).unwrap();
+        let rendered = text.render(&event, until(), 100).unwrap();
         assert_eq!(*rendered, r#"{"n":1,"s":"x"}"#);
-        assert!(Arc::ptr_eq(&rendered, &text.render(&event, 100).unwrap()));
+        assert!(Arc::ptr_eq(&rendered, &text.render(&event, until(), 100).unwrap()));
     }
 }

@@ -1,18 +1,26 @@
 //! Bounds of rendering: size of the text, steps of loops and blocks, time, nesting of the template.
 
-use std::io;
+use std::{collections::HashMap, io};
 
-use handlebars::Output;
+use handlebars::{
+    Output,
+    template::{Parameter, TemplateElement},
+};
 
-use super::{RenderProblem, TemplateError, syntax::place};
+use super::{RenderProblem, TemplateError};
 use crate::cpu::Until;
 
 /// Writes and turns of loops of one rendering.
 pub(super) const MAX_STEPS: u32 = 100_000;
-/// Blocks within blocks (an `else` counts too), and parentheses within parentheses: the parser recurses over them.
+/// Blocks within blocks (an `else if` counts too), and parentheses within parentheses: rendering recurses over them.
 const MAX_DEPTH: usize = 32;
 /// Values in parentheses of one block or expression: they are worked out between two steps.
 pub(super) const MAX_SUBEXPRESSIONS: usize = 32;
+/// Parentheses that a text opens, wherever they stand: what is a tag, the parser knows only when it has recursed over them. The
+/// engine takes 7 KiB of stack for a level without optimisation.
+const MAX_OPENED: usize = 2048;
+/// Tags of a template, times its bytes: 512 tags in the longest text, 4096 in 32 KiB.
+const MAX_TAGS_TIMES_BYTES: usize = 128 << 20;
 
 /// Collects text up to a size, and counts the steps.
 pub(super) struct BoundedOutput {
@@ -55,44 +63,77 @@ impl Output for BoundedOutput {
     }
 }
 
-/// Refuses texts on which the parser or the renderer would recurse too deep.
-pub(super) fn check_depth(text: &str) -> Result<(), TemplateError> {
-    let too_deep = |offset: usize, what: &str| TemplateError {
-        at: Some(place(text, offset)),
-        message: format!("{what} are nested deeper than {MAX_DEPTH}"),
+/// Refuses texts whose parsing would take long or recurse too deep. The engine counts lines from the start of the text at each
+/// of its tags, and recurses over parentheses within parentheses, of which there are no more than a text has in all.
+pub(super) fn check_text(text: &str) -> Result<(), TemplateError> {
+    let most = MAX_TAGS_TIMES_BYTES / text.len().max(1);
+    let message = if text.matches("{{").count() > most {
+        format!("a template of {} bytes has at most {most} tags (`{{{{`)", text.len())
+    } else if text.matches('(').count() > MAX_OPENED {
+        format!("a template has at most {MAX_OPENED} opening parentheses, in its text or its tags")
+    } else {
+        return Ok(());
     };
-    // For each open block how many levels it adds: itself and its `else`s.
-    let mut blocks: Vec<usize> = Vec::new();
-    let mut from = 0;
-    while let Some(found) = text[from..].find("{{") {
-        let start = from + found;
-        let inside = text[start + 2..].trim_start_matches(['{', '~']).trim_start();
-        from = start + 2;
-        let mut parentheses = 0_usize;
-        for byte in inside.bytes().take(inside.find("}}").unwrap_or(inside.len())) {
-            match byte {
-                b'(' | b'[' => parentheses += 1,
-                b')' | b']' => parentheses = parentheses.saturating_sub(1),
+    Err(TemplateError { at: None, message })
+}
+
+/// Refuses what the engine parsed where rewriting, rendering or dropping it would recurse too deep. It looks at the engine's
+/// own tree, because text that looks like the end of a block may stand in a comment or a string. It does not recurse.
+pub(super) fn check_depth(template: &handlebars::Template) -> Result<(), TemplateError> {
+    // With the depth of each, and the place of the block that holds it.
+    let mut rest = vec![(template, 0, None)];
+    while let Some((template, depth, outer)) = rest.pop() {
+        if depth > MAX_DEPTH {
+            return Err(too_deep(outer, "blocks"));
+        }
+        for (position, element) in template.elements.iter().enumerate() {
+            let at = template.mapping.get(position).map(|place| (place.0, place.1)).or(outer);
+            match element {
+                TemplateElement::Expression(helper)
+                | TemplateElement::HtmlExpression(helper)
+                | TemplateElement::HelperBlock(helper) => {
+                    check_parentheses(&helper.name, &helper.params, &helper.hash, at)?;
+                    let inner = [&helper.template, &helper.inverse].into_iter().flatten();
+                    rest.extend(inner.map(|inner| (inner, depth + 1, at)));
+                }
+                TemplateElement::DecoratorExpression(decorator)
+                | TemplateElement::DecoratorBlock(decorator)
+                | TemplateElement::PartialExpression(decorator)
+                | TemplateElement::PartialBlock(decorator) => {
+                    check_parentheses(&decorator.name, &decorator.params, &decorator.hash, at)?;
+                    rest.extend(decorator.template.iter().map(|inner| (inner, depth + 1, at)));
+                }
                 _ => {}
             }
-            if parentheses > MAX_DEPTH {
-                return Err(too_deep(start, "parentheses"));
-            }
-        }
-        if inside.starts_with(['#', '^']) {
-            blocks.push(1);
-        } else if inside.starts_with('/') {
-            blocks.pop();
-        } else if inside.starts_with("else")
-            && let Some(block) = blocks.last_mut()
-        {
-            *block += 1;
-        }
-        if blocks.iter().sum::<usize>() > MAX_DEPTH {
-            return Err(too_deep(start, "blocks"));
         }
     }
     Ok(())
+}
+
+fn check_parentheses(
+    name: &Parameter,
+    params: &[Parameter],
+    hash: &HashMap<String, Parameter>,
+    at: Option<(usize, usize)>,
+) -> Result<(), TemplateError> {
+    let mut rest: Vec<_> =
+        std::iter::once(name).chain(params).chain(hash.values()).map(|parameter| (parameter, 0)).collect();
+    while let Some((parameter, depth)) = rest.pop() {
+        if depth > MAX_DEPTH {
+            return Err(too_deep(at, "parentheses"));
+        }
+        if let Parameter::Subexpression(inner) = parameter
+            && let TemplateElement::Expression(helper) = inner.as_element()
+        {
+            let inner = std::iter::once(&helper.name).chain(&helper.params).chain(helper.hash.values());
+            rest.extend(inner.map(|parameter| (parameter, depth + 1)));
+        }
+    }
+    Ok(())
+}
+
+fn too_deep(at: Option<(usize, usize)>, what: &str) -> TemplateError {
+    TemplateError { at, message: format!("{what} are nested deeper than {MAX_DEPTH}") }
 }
 
 #[cfg(test)]
@@ -103,7 +144,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::templates::{Escaping, Template};
+    use crate::templates::{Escaping, MAX_TEMPLATE_BYTES, Template};
 
     fn compile(text: &str) -> Result<Template, TemplateError> {
         Template::compile(text, Escaping::Text)
@@ -143,5 +184,92 @@ mod tests {
         let text = |count: usize| format!("{{{{#if (and{})}}}}x{{{{/if}}}}", " (json a)".repeat(count));
         assert!(compile(&text(MAX_SUBEXPRESSIONS - 1)).is_ok());
         assert!(compile(&text(MAX_SUBEXPRESSIONS)).err().unwrap().message.contains("parentheses"));
+    }
+
+    /// Each way to nest a template, with what its refusal has to contain.
+    fn nested(levels: usize) -> Vec<(String, &'static str)> {
+        let around = |open: &str, close: &str| format!("{}{}", open.repeat(levels), close.repeat(levels));
+        let within = |open: &str, close: &str| {
+            format!("{{{{#if {}a{}}}}}{{{{/if}}}}", open.repeat(levels), close.repeat(levels))
+        };
+        let chain = |close: &str| format!("{{{{#if a}}}}{}{close}", "{{else if a}}".repeat(levels));
+        vec![
+            (around("{{#each @root/c}}{{!-- {{/each}} --}}", "{{/each}}"), "blocks are nested"),
+            (around("{{#if a}}{{! {{/if}}", "{{/if}}"), "blocks are nested"),
+            (around("{{#if \"{{/if}}\"}}", "{{/if}}"), "blocks are nested"),
+            (around("{{#if a}}\\{{/if}}", "{{/if}}"), "blocks are nested"),
+            (around("{{#if a}}{{{{x}}}}{{/if}}{{{{/x}}}}", "{{/if}}"), "blocks are nested"),
+            (around("{{#if a}}{{else}}", "{{/if}}"), "blocks are nested"),
+            (around("{{#if a}}{{else if a}}", "{{/if}}"), "blocks are nested"),
+            (around("{{~#each a as |b c|~}}", "{{~/each~}}"), "blocks are nested"),
+            (chain("{{/if}}"), "blocks are nested"),
+            (chain("{{/each}}"), "ends no block"),
+            (around("{{#> a}}", "{{/a}}"), "blocks are nested"),
+            (around("{{#*inline \"a\"}}", "{{/inline}}"), "blocks are nested"),
+            (around("{{#*inline \"a\"}}{{#> a}}{{#if a}}", "{{/if}}{{/a}}{{/inline}}"), ""),
+            (around("{{#if a}}", ""), "is not ended by"),
+            (within("(not ", ")"), "parentheses"),
+            (within("(not a=", ")"), "parentheses"),
+            (format!("{{{{{}a{}}}}}", "(not ".repeat(levels), ")".repeat(levels)), "parentheses"),
+            (format!("{{{{{{{}a{}}}}}}}", "(not ".repeat(levels), ")".repeat(levels)), "parentheses"),
+            (format!("{{{{#if \"}}}}{}", "{{#if (not \"".repeat(levels)), ""),
+            (within("(not ", ""), ""),
+            (within("[", ""), ""),
+            (format!("{{{{len {}1{}}}}}", "[".repeat(levels), "]".repeat(levels)), ""),
+            (format!("{{{{len {}1{}}}}}", "{\"a\":".repeat(levels), "}".repeat(levels)), ""),
+        ]
+    }
+
+    /// Where anything recursed without a bound, this would end the process.
+    #[test]
+    fn nesting_is_refused_on_every_stack() {
+        for kib in [256, 2048, 8192] {
+            let refused = || {
+                for (levels, whole) in [(33, true), (130, true), (700, false), (2040, false), (9000, false)] {
+                    for (text, expected) in nested(levels) {
+                        let error = compile(&text).err();
+                        // An even number of negations in brackets may be a template.
+                        let error = error.map_or_else(String::new, |error| error.to_string());
+                        if whole {
+                            assert!(error.contains(expected), "{levels} {error}: {text}");
+                        } else {
+                            assert!(expected.is_empty() || !error.is_empty(), "{levels}: {text}");
+                        }
+                    }
+                }
+            };
+            std::thread::Builder::new().stack_size(kib << 10).spawn(refused).unwrap().join().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_nests_as_deep_as_allowed_renders() {
+        let context = Context::from(json!({"a": true}));
+        let (open, close) = ("{{#if a}}".repeat(MAX_DEPTH), "{{/if}}".repeat(MAX_DEPTH));
+        let deep = compile(&format!("{open}x{close}")).unwrap();
+        assert_eq!(deep.render(&context, 100).unwrap(), "x");
+        let beside = compile(&"{{#if a}}{{!-- {{#if a}} --}}x{{/if}}".repeat(MAX_DEPTH * 2)).unwrap();
+        assert_eq!(beside.render(&context, 100).unwrap(), "x".repeat(MAX_DEPTH * 2));
+    }
+
+    #[test]
+    fn parsing_that_would_take_long_is_refused() {
+        let fill = |piece: &str| piece.repeat(MAX_TEMPLATE_BYTES / piece.len());
+        for piece in
+            ["{{", "{{a}}", "{{!--}}", "{{!-- }}", "{{{{", "\\{{", "{{else}}", "{{/if}}", "{{#if a}}"]
+        {
+            let error = compile(&fill(piece)).err().expect(piece).to_string();
+            assert!(error.contains("has at most 512 tags"), "{piece}: {error}");
+        }
+        // Each of these may be the start of a long comment: the parser looks for its end, through the whole text, each time.
+        let unended = format!("{}{}", "{{!-- }}".repeat(500), "x".repeat(MAX_TEMPLATE_BYTES - 4000));
+        let error = compile(&unended).err().unwrap().to_string();
+        assert!(error.contains("more than"), "{error}");
+        assert!(compile(&fill("x\n")).is_ok());
+        let page = format!("{}{}", "{{a}}".repeat(500), "é<p>".repeat(50_000));
+        assert!(compile(&page).is_ok());
+        for tag in ["((((", "[[[[", "(a ", "a=", "../", "\"\\\"", "'", "a.[b]."] {
+            let _ = compile(&format!("{{{{x {}}}}}", fill(tag).split_at(MAX_TEMPLATE_BYTES - 16).0));
+        }
     }
 }

@@ -1,17 +1,25 @@
 //! From text to a template: parsed, then every plain value is rewritten to our own way of writing it.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::{collections::HashMap, num::NonZeroUsize, sync::LazyLock};
 
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
 
 use super::{
     Escaping, MAX_TEMPLATE_BYTES, Template, TemplateError,
-    bounds::{MAX_SUBEXPRESSIONS, check_depth},
+    bounds::{MAX_SUBEXPRESSIONS, check_depth, check_text},
     helpers::{HELPERS, RAW, STEP, WRITE},
     syntax::explained,
 };
 use aftercommit_core::nearest;
+
+/// Stack for parsing, enough for as many parentheses within parentheses as [`check_text`] lets through. The parser ends before its
+/// stack does; for a block within a block it needs more of it than dropping what it parsed does. A chain of `{{else if}}` has
+/// fewer links than would fill a quarter of it when they are dropped.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Calls of the parser's rules for one text, a few for each byte of plain text. The setting is the whole process's, so that it
+/// holds for conditions too, which are far shorter.
+const MAX_PARSER_CALLS: NonZeroUsize = NonZeroUsize::new(16_000_000).unwrap();
 
 /// Counts a turn of a loop, or a block: stands at the start of the body of every `each`, and before every block.
 static STEP_ELEMENT: LazyLock<TemplateElement> = LazyLock::new(|| {
@@ -27,14 +35,32 @@ impl Template {
             let message = format!("a template has at most {MAX_TEMPLATE_BYTES} bytes");
             return Err(TemplateError { at: None, message });
         }
-        check_depth(text)?;
-        let mut compiled = handlebars::Template::compile(text).map_err(|error| {
-            let message = first_line(&error.reason().to_string());
-            explained(text, TemplateError { at: error.pos(), message })
+        check_text(text)?;
+        // What is refused is dropped on this stack too: it may be deep.
+        let compiled = stacker::grow(STACK_BYTES, || {
+            let mut compiled = parse(text)?;
+            check_depth(&compiled)?;
+            rewrite(&mut compiled)?;
+            Ok(compiled)
         })?;
-        rewrite(&mut compiled)?;
         Ok(Self { escaping, compiled })
     }
+}
+
+/// Parses a text in bounded time and depth.
+fn parse(text: &str) -> Result<handlebars::Template, TemplateError> {
+    pest::set_call_limit(Some(MAX_PARSER_CALLS));
+    handlebars::Template::compile(text).map_err(|error| {
+        let (at, reason) = (error.pos(), error.reason().to_string());
+        if reason.contains("call limit reached") {
+            let message = format!("parsing it takes more than {MAX_PARSER_CALLS} steps");
+            return TemplateError { at, message };
+        }
+        if reason.contains("stack limit reached") {
+            return TemplateError { at, message: "blocks or parentheses are nested too deep".to_owned() };
+        }
+        explained(text, TemplateError { at, message: first_line(&reason) })
+    })
 }
 
 /// The parser's messages draw the text over several lines; position and first cause are enough here.

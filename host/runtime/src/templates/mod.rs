@@ -65,12 +65,13 @@ impl Template {
         text.contains("{{")
     }
 
-    /// Renders over a context.
+    /// Renders over a context, however long it takes.
+    #[cfg(test)]
     pub(crate) fn render(&self, context: &Context, max_bytes: u64) -> Result<String, RenderProblem> {
         self.render_until(None, context, max_bytes)
     }
 
-    /// The same, no longer than `until`: for templates that somebody else than the operator wrote.
+    /// Renders over a context, no longer than `until`.
     pub(crate) fn render_until(
         &self,
         until: Option<Until>,

@@ -131,6 +131,42 @@ async fn what_took_too_much_is_not_begun_again() {
     assert_eq!(std::fs::read_to_string(program.with_extension("log")).unwrap(), "begun\n");
 }
 
+/// Native code is not checked by the engine when it is loaded: damage that reached it would end the process.
+#[tokio::test]
+async fn a_damaged_compiled_plugin_is_compiled_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = || RuntimeSettings { cache_dir: Some(folder.path().join("compiled")), ..settings() };
+    let load = async || {
+        let noop = ComponentSource::File(component("test/noop"));
+        runtime_with(host(), &[]).load("x", noop, None).await.unwrap()
+    };
+    load().await;
+    let kept = |extension: &str| {
+        let files = std::fs::read_dir(folder.path().join("compiled")).unwrap();
+        files
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().unwrap_or_default() == extension)
+            .collect::<Vec<_>>()
+    };
+    let code = kept("cwasm").remove(0);
+    let length = usize::try_from(std::fs::metadata(&code).unwrap().len()).unwrap();
+    for place in [0, 64, length / 4, length / 2, length - 40, length - 1] {
+        let mut bytes = std::fs::read(&code).unwrap();
+        bytes[place] ^= 0xff;
+        std::fs::write(&code, &bytes).unwrap();
+        load().await;
+        assert_ne!(std::fs::read(&code).unwrap(), bytes, "byte {place}: it was kept again");
+    }
+    for shorter in [0, 10, length / 2, length - 1] {
+        std::fs::OpenOptions::new().write(true).open(&code).unwrap().set_len(shorter as u64).unwrap();
+        load().await;
+        assert_eq!(std::fs::metadata(&code).unwrap().len(), length as u64);
+    }
+    std::fs::remove_file(folder.path().join("compiled/key")).unwrap();
+    load().await;
+    assert!(kept("part").is_empty());
+}
+
 #[tokio::test]
 async fn a_compiled_component_from_a_user_is_refused() {
     let runtime = runtime_with(settings(), &[]);

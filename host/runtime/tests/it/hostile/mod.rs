@@ -11,7 +11,7 @@ use aftercommit_runtime::{Attempt, ConfiguredAction};
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{configure, delivery, event, plugin, run},
+    fixture::{configure, delivery, event, plugin, run, try_configure},
     wire::{Say, Wire},
 };
 
@@ -163,6 +163,39 @@ async fn what_is_bounded_without_an_end() {
     let attempt =
         run(&action("test/hostile", json!({"do": "render", "message": "{{#each changed}}"})).await).await;
     assert!(attempt.result.unwrap().details.unwrap().contains("template"));
+}
+
+/// A template that nests deeper than a stack is refused, whoever wrote it, and the text `{{/each}}` in a comment ends no block.
+#[tokio::test]
+async fn templates_do_not_end_the_process() {
+    let nested = |open: &str, close: &str| format!("{}{}", open.repeat(700), close.repeat(700));
+    let brackets = format!("{{{{#if {}a{}}}}}{{{{/if}}}}", "(not ".repeat(700), ")".repeat(700));
+    for (text, expected) in [
+        (nested("{{#each @root/c}}{{!-- {{/each}} --}}", "{{/each}}"), "blocks are nested deeper than 32"),
+        (nested("{{#if changed}}{{else if changed}}", "{{/if}}"), "blocks are nested deeper than 32"),
+        (nested("{{#> part}}", "{{/part}}"), "blocks are nested deeper than 32"),
+        (brackets, "parentheses are nested deeper than 32"),
+        ("{{".repeat(128 << 10), "at most 512 tags"),
+    ] {
+        let attempt = run(&action("test/hostile", json!({"do": "render", "message": text})).await).await;
+        let told = attempt.result.unwrap().details.unwrap();
+        assert!(told.contains(expected), "{told}");
+        let written = json!({"text": text, "url": "https://a.example/"});
+        let refused = try_configure(&plugin("test/echo").await, written).await.err().unwrap().to_string();
+        assert!(refused.starts_with("/text: ") && refused.contains(expected), "{refused}");
+    }
+}
+
+/// Steps that take long each are bounded by the attempt's processor time, where the host renders an action's fields too.
+#[tokio::test]
+async fn rendering_ends_with_the_processor_time_of_its_attempt() {
+    let compare = "{{#each data.a}}{{#if (eq ../data ../data)}}{{/if}}{{/each}}";
+    let written = json!({"text": compare, "limits": {"cpu_ms": 20}});
+    let echo = action("test/echo", written).await;
+    let row = event(json!({"a": vec!["x".repeat(100); 20_000]}));
+    let failure = echo.run(&row, delivery()).await.result.unwrap_err();
+    assert_eq!((failure.class, failure.problem.code.as_str()), (Transient, "template"));
+    assert!(failure.problem.message.contains("within the attempt's time"), "{failure}");
 }
 
 async fn action(guest: &str, written: Value) -> ConfiguredAction {
