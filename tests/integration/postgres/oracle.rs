@@ -83,7 +83,6 @@ impl Oracle {
             shop.database.column(&format!("{CHANGES}{name}")).await.expect("the table is there")
         };
         let events = table("observer_events").await;
-        check_order(&shop.database).await;
         let dead: HashSet<Change> = table("observer_dlq_items").await.into_iter().collect();
 
         let known = self.known();
@@ -116,9 +115,31 @@ impl Oracle {
         Account { committed: known.committed.len(), dead: dead.len(), duplicates: told.duplicates() }
     }
 
+    /// Panics unless the events of each order are numbered in order: created first and once, deleted last, and the last
+    /// event's image equals the row that is there. It holds while an observer is `per_entity`:
+    /// else takes run side by side.
+    pub(crate) async fn check_numbered_in_order(shop: &Shop<PostgresDatabase>) {
+        const KINDS: &str = "SELECT concat_ws(' ', seq, event_kind, entity_id) FROM (
+                SELECT seq, event_kind, entity_id,
+                    row_number() OVER (PARTITION BY entity_id ORDER BY seq) AS place,
+                    row_number() OVER (PARTITION BY entity_id ORDER BY seq DESC) AS from_the_end
+                FROM observer_events) numbered
+            WHERE (event_kind = 'created') <> (place = 1) OR (event_kind = 'deleted' AND from_the_end > 1)
+            ORDER BY seq";
+        const IMAGES: &str = "SELECT concat_ws(' ', entity_id, event_kind, data, 'and the row', to_jsonb(o)) FROM (
+                SELECT DISTINCT ON (entity_id) entity_id, event_kind, data::jsonb AS data
+                FROM observer_events ORDER BY entity_id, seq DESC) last
+            FULL JOIN orders o ON o.id::text = entity_id
+            WHERE CASE WHEN event_kind = 'deleted' THEN o.id IS NOT NULL ELSE data IS DISTINCT FROM to_jsonb(o) END";
+        let wrong = shop.database.column(KINDS).await.expect("the table is there");
+        assert!(wrong.is_empty(), "events of an entity out of order: {wrong:?}");
+        let wrong = shop.database.column(IMAGES).await.expect("the table is there");
+        assert!(wrong.is_empty(), "the last event is not what the row is: {wrong:?}");
+    }
+
     /// Panics unless the changes of each entity were first taken in the order of their events, as an observer with
     /// `ordering = "per_entity"` asks.
-    pub(crate) async fn check_delivered_in_order(&self, shop: &Shop<PostgresDatabase>) {
+    pub(crate) async fn check_delivered_in_order(shop: &Shop<PostgresDatabase>) {
         const EVENTS: &str = "SELECT concat_ws(' ', event_kind, entity_id, data ->> 'status')
             FROM observer_events ORDER BY seq";
         let told = Told::of(&shop.receiver.received());
@@ -146,27 +167,6 @@ impl Oracle {
         latencies.sort();
         latencies
     }
-}
-
-/// Panics unless the events of each order are in order: created first and once, deleted last, and the last event's image
-/// equals the row that is there.
-async fn check_order(database: &PostgresDatabase) {
-    const KINDS: &str = "SELECT concat_ws(' ', seq, event_kind, entity_id) FROM (
-            SELECT seq, event_kind, entity_id,
-                row_number() OVER (PARTITION BY entity_id ORDER BY seq) AS place,
-                row_number() OVER (PARTITION BY entity_id ORDER BY seq DESC) AS from_the_end
-            FROM observer_events) numbered
-        WHERE (event_kind = 'created') <> (place = 1) OR (event_kind = 'deleted' AND from_the_end > 1)
-        ORDER BY seq";
-    const IMAGES: &str = "SELECT concat_ws(' ', entity_id, event_kind, data, 'and the row', to_jsonb(o)) FROM (
-            SELECT DISTINCT ON (entity_id) entity_id, event_kind, data::jsonb AS data
-            FROM observer_events ORDER BY entity_id, seq DESC) last
-        FULL JOIN orders o ON o.id::text = entity_id
-        WHERE CASE WHEN event_kind = 'deleted' THEN o.id IS NOT NULL ELSE data IS DISTINCT FROM to_jsonb(o) END";
-    let wrong = database.column(KINDS).await.expect("the table is there");
-    assert!(wrong.is_empty(), "events of an entity out of order: {wrong:?}");
-    let wrong = database.column(IMAGES).await.expect("the table is there");
-    assert!(wrong.is_empty(), "the last event is not what the row is: {wrong:?}");
 }
 
 /// What a receiver was told.

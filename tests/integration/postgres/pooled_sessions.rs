@@ -36,7 +36,8 @@ async fn pooled_sessions_with_statements_of_all_sizes_lose_invent_and_reorder_no
     assert!([second, third].into_iter().all(HostProcess::stop), "{}", shop.host_log());
 
     let account = oracle.check(&shop).await;
-    oracle.check_delivered_in_order(&shop).await;
+    Oracle::check_numbered_in_order(&shop).await;
+    Oracle::check_delivered_in_order(&shop).await;
     println!("{account:?}");
     assert!(account.committed > 2 * 2000, "several of the large statements are committed: {account:?}");
     assert_eq!(account.dead, 0, "nothing was refused");

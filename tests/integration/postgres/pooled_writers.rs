@@ -224,9 +224,9 @@ impl Work<'_> {
 /// Makes the rows be as given, in one statement.
 async fn store(connection: &mut PgConnection, kind: Kind, rows: &[Row], status: &str) -> sqlx::Result<()> {
     if matches!(kind, Kind::Copy) {
-        let lines: String = rows.iter().map(|(key, status)| format!("{key}\t{status}\t1\n")).collect();
+        let lines: Vec<String> = rows.iter().map(|(key, status)| format!("{key}\t{status}\t1\n")).collect();
         let mut copy = connection.copy_in_raw("COPY orders FROM STDIN").await?;
-        copy.send(lines.as_bytes()).await?;
+        copy.send(lines.concat().as_bytes()).await?;
         return copy.finish().await.map(drop);
     }
     if matches!(kind, Kind::Update) {
