@@ -9,6 +9,7 @@ mod database;
 mod destinations;
 mod half_open;
 mod hosts;
+mod large_rows;
 mod late_commits;
 mod oracle;
 mod pooled_sessions;
