@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub const THROTTLE_FACTOR: u64 = 10;
 
 /// When and how often to try again.
+///
+/// The default tries for some three hours, so that a receiver can be restarted or repaired without a dead letter.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryConfig {
@@ -26,9 +28,9 @@ pub struct RetryConfig {
 impl Default for RetryConfig {
     fn default() -> Self {
         Self {
-            max_attempts: 3,
-            initial_delay_ms: 100,
-            max_delay_ms: 30_000,
+            max_attempts: 16,
+            initial_delay_ms: 500,
+            max_delay_ms: 3_600_000,
             backoff_strategy: BackoffStrategy::Exponential,
             jitter: 0.2,
         }
@@ -114,6 +116,17 @@ mod tests {
         assert_eq!(pauses(BackoffStrategy::Exponential), [100, 200, 400, 500]);
         assert_eq!(pauses(BackoffStrategy::Linear), [100, 200, 300, 400]);
         assert_eq!(pauses(BackoffStrategy::Fixed), [100, 100, 100, 100]);
+    }
+
+    #[test]
+    fn the_default_outlives_a_restart_of_the_receiver() {
+        let default = RetryConfig::default();
+        let pauses_ms: Vec<u64> = (1..default.max_attempts).map(|attempt| default.backoff_ms(attempt)).collect();
+        assert_eq!(pauses_ms[..4], [500, 1000, 2000, 4000]);
+        assert_eq!(pauses_ms[12..], [2_048_000, 3_600_000, 3_600_000]);
+        assert_eq!(pauses_ms.iter().sum::<u64>(), 11_295_500, "three hours and eight minutes");
+        assert_eq!(default.delay(15, 0.999), Duration::from_hours(1), "jitter stays within the longest pause");
+        assert_eq!(default.delay(1, 0.0), Duration::from_millis(400));
     }
 
     #[test]

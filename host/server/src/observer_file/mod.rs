@@ -149,6 +149,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use aftercommit_core::RetryConfig;
+
     use super::*;
 
     fn problems(text: &str, format: Format) -> String {
@@ -159,6 +161,7 @@ mod tests {
     fn the_example_is_valid() {
         let file = ObserverFile::parse("observers.toml", EXAMPLE, Format::Toml).unwrap();
         assert_eq!(file.observers.len(), 2);
+        assert_eq!(file.observers[1].retry, RetryConfig::default(), "it writes the defaults down to explain them");
         assert_eq!(file.warnings, Vec::<String>::new());
     }
 

@@ -1,5 +1,6 @@
 //! Events, deliveries, dead letters and observers in the database.
 
+use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::place::Place;
@@ -148,4 +149,20 @@ fn lists_are_arrays_even_when_empty() {
         let run = place.run(&[list, "list", "--output", "json"]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(0), "[]\n"), "{run}");
     }
+}
+
+#[test]
+fn a_waiting_delivery_is_shown_with_since_when_and_why() {
+    let place = Place::migrated();
+    let rows = format!(
+        "INSERT INTO observer_events (seq, id, entity_type, entity_id, event_kind, data, occurred_at)
+         VALUES (1, '{ID}', 'Order', '1', 'created', '{{}}', '2026-01-01T00:00:00.000000Z');
+         INSERT INTO observer_deliveries
+             (id, event_seq, position, observer, action, action_type, state, priority, attempts, max_attempts,
+              next_attempt_at, last_error, created_at)
+         VALUES ('{ID}', 1, 0, 'orders', 'webhook', 'webhook', 'waiting', 100, 7, 16, '2026-01-01T01:00:00.000000Z',
+                 'the destination answered 503', '2026-01-01T00:00:00.000000Z');"
+    );
+    Connection::open(place.path("aftercommit.db")).unwrap().execute_batch(&rows).unwrap();
+    insta::assert_snapshot!("waiting", place.run(&["deliveries", "list", "--state", "waiting"]));
 }
