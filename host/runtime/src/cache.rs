@@ -145,11 +145,10 @@ fn private_file(path: &Path, owner: u32) -> io::Result<fs::File> {
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
     let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let about = file.metadata()?;
-    if about.is_file() && about.uid() == owner && about.mode() & 0o077 == 0 {
-        Ok(file)
-    } else {
-        Err(io::Error::other("others could have written it"))
+    if !about.is_file() || about.uid() != owner || about.mode() & 0o077 != 0 {
+        return Err(io::Error::other("others could have written it"));
     }
+    Ok(file)
 }
 
 /// The key of a folder, which is made if there is none that can be used. Whatever was kept under another is compiled again.
