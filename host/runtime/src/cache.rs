@@ -27,6 +27,8 @@ const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 /// Length of an HMAC-SHA256.
 const TAG_BYTES: usize = 32;
+/// How a file is laid out, part of its name: files of another layout are left alone and not taken for damaged ones.
+const LAYOUT: u8 = 2;
 
 /// A private folder of compiled components.
 pub(crate) struct CompileCache {
@@ -42,6 +44,7 @@ impl CompileCache {
             Ok(owner) => {
                 let mut hasher = DefaultHasher::new();
                 engine.precompile_compatibility_hash().hash(&mut hasher);
+                LAYOUT.hash(&mut hasher);
                 let engine = format!("{:016x}", hasher.finish());
                 Some(Self { folder: folder.to_owned(), owner, engine })
             }
