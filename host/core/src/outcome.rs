@@ -168,7 +168,10 @@ mod tests {
         let retry = RetryConfig::default();
         let rules = Rules { retry: &retry, on_failure: FailurePolicy::Dlq };
         assert!(matches!(rules.judge(&failure(FailureClass::Transient), 1, NOW, 0.5), Verdict::Retry(_)));
-        assert_eq!(rules.judge(&failure(FailureClass::Transient), retry.max_attempts, NOW, 0.5), Verdict::Dead);
+        assert_eq!(
+            rules.judge(&failure(FailureClass::Transient), retry.max_attempts, NOW, 0.5),
+            Verdict::Dead
+        );
         assert_eq!(rules.judge(&failure(FailureClass::Permanent), 1, NOW, 0.5), Verdict::Dead);
         assert_eq!(rules.judge(&failure(FailureClass::Misconfigured), 1, NOW, 0.5), Verdict::Dead);
         assert_eq!(rules.judge(&Ok(Outcome::default()), 3, NOW, 0.5), Verdict::Succeeded);

@@ -121,11 +121,16 @@ mod tests {
     #[test]
     fn the_default_outlives_a_restart_of_the_receiver() {
         let default = RetryConfig::default();
-        let pauses_ms: Vec<u64> = (1..default.max_attempts).map(|attempt| default.backoff_ms(attempt)).collect();
+        let pauses_ms: Vec<u64> =
+            (1..default.max_attempts).map(|attempt| default.backoff_ms(attempt)).collect();
         assert_eq!(pauses_ms[..4], [500, 1000, 2000, 4000]);
         assert_eq!(pauses_ms[12..], [2_048_000, 3_600_000, 3_600_000]);
         assert_eq!(pauses_ms.iter().sum::<u64>(), 11_295_500, "three hours and eight minutes");
-        assert_eq!(default.delay(15, 0.999), Duration::from_hours(1), "jitter stays within the longest pause");
+        assert_eq!(
+            default.delay(15, 0.999),
+            Duration::from_hours(1),
+            "jitter stays within the longest pause"
+        );
         assert_eq!(default.delay(1, 0.0), Duration::from_millis(400));
     }
 

@@ -161,7 +161,11 @@ mod tests {
     fn the_example_is_valid() {
         let file = ObserverFile::parse("observers.toml", EXAMPLE, Format::Toml).unwrap();
         assert_eq!(file.observers.len(), 2);
-        assert_eq!(file.observers[1].retry, RetryConfig::default(), "it writes the defaults down to explain them");
+        assert_eq!(
+            file.observers[1].retry,
+            RetryConfig::default(),
+            "it writes the defaults down to explain them"
+        );
         assert_eq!(file.warnings, Vec::<String>::new());
     }
 
