@@ -193,7 +193,7 @@ conditon = "total > 1"
 [observers.retry]
 max_attempts = 0
 jitter = 1.5
-initial_delay_ms = 60000
+initial_delay_ms = 7200000
 
 [[observers]]
 name = "twin"

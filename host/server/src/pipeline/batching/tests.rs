@@ -72,9 +72,11 @@ async fn the_last_of_several_attempts_runs_alone() {
         event_bytes: 0,
     };
     let gathered = |action: &Action| [1, 2, 3].map(|attempt| is_gathered(&delivery(attempt, 0), action));
+    let mut action = Arc::into_inner(action).unwrap();
+    action.policy.retry.max_attempts = 3;
     assert_eq!(gathered(&action), [true, true, false]);
     assert!(is_gathered(&delivery(4, 3), &action), "a replay begins anew");
-    let mut once = Arc::into_inner(action).unwrap();
+    let mut once = action;
     once.policy.retry.max_attempts = 1;
     assert!(gathered(&once)[0], "the only attempt has no other");
     once.policy.retry.max_attempts = 3;
