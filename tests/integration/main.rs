@@ -12,7 +12,6 @@ mod destinations;
 mod host_process;
 mod hostile;
 mod lost;
-mod memory_group;
 mod postgres;
 mod readme;
 mod secrets;

@@ -11,7 +11,6 @@ use tokio::time::{interval, sleep};
 use super::{
     database::PostgresDatabase,
     oracle::{Oracle, of_body},
-    pooled_writers::PooledWriters,
     writers::Writers,
 };
 use crate::{
@@ -61,7 +60,6 @@ async fn nothing_is_lost_while_hosts_and_the_server_are_killed_and_connections_c
     shop.receiver.respond(answer);
     let oracle = Arc::new(Oracle::default());
     let writers = Writers::start(&shop, &oracle, 8, 0..300).await;
-    let pooled = PooledWriters::start(&shop, &oracle, fastrand::u64(..)).await;
 
     let mut hosts: Vec<HostProcess> = (0..HOSTS).map(|_| shop.start_host()).collect();
     let ((), crashes, over) = tokio::join!(kill_hosts(&shop, &mut hosts), kill_server(&cluster), async {
@@ -69,7 +67,6 @@ async fn nothing_is_lost_while_hosts_and_the_server_are_killed_and_connections_c
     });
     assert!(over.is_err(), "cuts go on until they are over");
     writers.stop().await;
-    pooled.finish().await;
     for host in &mut hosts {
         if !host.runs() {
             *host = shop.start_host();
