@@ -8,7 +8,7 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Lane, Result, row::Row};
+use crate::{Lane, Result, readable::readable, row::Row};
 
 /// Reads, writes and lifts holds.
 #[async_trait]
@@ -128,7 +128,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+    fn read(row: &impl Row) -> Result<Self> {
         let [kind, name, action] = ["kind", "name", "action"].map(|column| row.text(column));
         let definition = row.optional_string("definition")?;
         Ok(Self {
@@ -145,6 +145,11 @@ impl Hold {
             definition: definition.zip(row.optional_integer("revision")?),
         })
     }
+}
+
+/// The holds that can be read.
+pub(crate) fn read_all(rows: &[impl Row]) -> Vec<Hold> {
+    readable("observer_destinations", &["kind", "name", "action"], rows, Hold::read)
 }
 
 /// A lane, and how many deliveries wait in it.

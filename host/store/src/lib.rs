@@ -40,6 +40,7 @@ mod migration;
 mod observer_change;
 pub mod postgres;
 pub mod quarantine;
+mod readable;
 pub mod retention;
 mod row;
 pub mod schema;

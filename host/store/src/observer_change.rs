@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aftercommit_core::ObserverDefinition;
+use aftercommit_core::{ObserverDefinition, Timestamp};
 use serde::de::DeserializeOwned;
 
 use crate::{Applied, ObserverRow, Result, StoreError, row::Row};
@@ -11,27 +11,34 @@ use crate::{Applied, ObserverRow, Result, StoreError, row::Row};
 impl ObserverRow {
     /// People write this table by SQL, so any of it may be wrong: what is wrong with a definition is part of the answer, not an
     /// error.
-    pub(crate) fn read(row: &impl Row) -> Result<Self> {
-        let (name, enabled) = (row.string("name")?, row.flag("enabled")?);
-        Ok(Self {
-            definition: definition(row, &name, enabled),
-            name,
-            enabled,
-            load_error: row.optional_string("load_error")?,
-            updated_at: row.time("updated_at")?,
-        })
+    pub(crate) fn read(row: &impl Row) -> Self {
+        let updated_at = row.time("updated_at");
+        let definition = definition(row).and_then(|definition| match &updated_at {
+            Ok(_) => Ok(definition),
+            Err(error) => Err(error.to_string()),
+        });
+        Self {
+            name: row.shown("name"),
+            definition,
+            // A row that does not say is no reason to stop the version that runs.
+            enabled: row.flag("enabled").unwrap_or(true),
+            load_error: row.optional_string("load_error").unwrap_or_else(|error| Some(error.to_string())),
+            updated_at: updated_at.unwrap_or(Timestamp::from_micros(0)),
+        }
     }
 }
 
 /// The definition, or which column is wrong and why.
-fn definition(row: &impl Row, name: &str, enabled: bool) -> std::result::Result<ObserverDefinition, String> {
+fn definition(row: &impl Row) -> std::result::Result<ObserverDefinition, String> {
     let told = |error: StoreError| error.to_string();
+    let name = row.string("name").map_err(told)?;
+    let enabled = row.flag("enabled").map_err(told)?;
     let text = |column| row.text(column).map_err(told);
     let optional = |column| row.optional_text(column).map_err(told);
     let priority = row.integer("priority").map_err(told)?;
     let event_kind = optional("event_kind")?.map(str::parse).transpose();
     Ok(ObserverDefinition {
-        name: name.to_owned(),
+        name,
         entity_type: text("entity_type")?.to_owned(),
         event_kind: event_kind.map_err(|error| format!("event_kind: {error}"))?,
         condition: optional("condition")?.map(str::to_owned),

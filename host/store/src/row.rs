@@ -31,6 +31,9 @@ pub(crate) trait Row {
     /// An error for a value that is not what this program writes.
     fn unreadable(&self, column: &str, why: &dyn Display) -> StoreError;
 
+    /// Whatever a column holds, as a text for people; never an error.
+    fn shown(&self, column: &str) -> String;
+
     /// A text.
     fn text(&self, column: &str) -> Result<&str> {
         self.present(column, self.optional_text(column)?)

@@ -20,6 +20,7 @@ use crate::{
     Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogField, ChangeLogRequest, Result, Selection,
     StoreError,
     captures::{EVERY_TYPE, refuse_name},
+    readable::readable,
     row::Row as _,
 };
 
@@ -504,7 +505,8 @@ fn captured_otherwise(table: &str, what: &str) -> StoreError {
 }
 
 pub(super) async fn list(session: &mut Session<'_>) -> Result<Vec<Written>> {
-    LIST_CAPTURES.call().all(session).await?.iter().map(written).collect()
+    let records = LIST_CAPTURES.call().all(session).await?;
+    Ok(readable("observer_captures", &["table_name"], &records, written))
 }
 
 fn written(record: &Record) -> Result<Written> {

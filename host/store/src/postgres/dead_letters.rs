@@ -13,7 +13,7 @@ use super::{
     session::Session,
     statement::{Record, statements},
 };
-use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, row::Row as _};
+use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, readable::readable, row::Row as _};
 
 /// Selects dead letters; only the end differs.
 macro_rules! dead_letters {
@@ -77,7 +77,7 @@ impl DeadLetters for PostgresStore {
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
         let mut session = self.inner.connections.read().await?;
         let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(&mut session).await?;
-        records.iter().map(dead_letter).collect()
+        Ok(readable("observer_dlq_items", &["id"], &records, dead_letter))
     }
 
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter> {

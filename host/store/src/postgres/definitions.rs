@@ -116,7 +116,7 @@ impl Definitions for PostgresStore {
 }
 
 async fn rows(session: &mut Session<'_>) -> Result<Vec<ObserverRow>> {
-    LOAD_OBSERVERS.call().all(session).await?.iter().map(ObserverRow::read).collect()
+    Ok(LOAD_OBSERVERS.call().all(session).await?.iter().map(ObserverRow::read).collect())
 }
 
 async fn apply(

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Hold, Holds, Lane, Lift, Result, Target,
-    holds::{lanes_to_json, read_waiting},
+    holds::{lanes_to_json, read_all, read_waiting},
 };
 
 statements! {
@@ -42,7 +42,7 @@ GROUP BY observer, action";
 impl Holds for PostgresStore {
     async fn holds(&self) -> Result<Vec<Hold>> {
         let mut session = self.inner.connections.read().await?;
-        LIST_HOLDS.call().all(&mut session).await?.iter().map(Hold::read).collect()
+        Ok(read_all(&LIST_HOLDS.call().all(&mut session).await?))
     }
 
     async fn hold(&self, hold: Hold) -> Result<()> {

@@ -14,7 +14,8 @@ use super::{
     time::At,
 };
 use crate::{
-    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected, row::Row as _,
+    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected,
+    readable::readable, row::Row as _,
 };
 
 statements! {
@@ -144,7 +145,7 @@ impl Quarantine for PostgresStore {
     async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
         let mut session = self.inner.connections.read().await?;
         let records = LIST_QUARANTINED.call().bind_limit(limit).all(&mut session).await?;
-        records.iter().map(row).collect()
+        Ok(readable("observer_quarantine", &["pk_quarantine"], &records, row))
     }
 
     async fn quarantined_row(&self, id: i64) -> Result<QuarantinedImage> {

@@ -128,6 +128,13 @@ impl Row for Record {
         self.get(column)
     }
 
+    fn shown(&self, column: &str) -> String {
+        let text = self.optional_text(column).map(|text| text.unwrap_or_default().to_owned());
+        let uuid = || self.uuid(column).map(|id| id.to_string());
+        let number = || self.integer(column).map(|number| number.to_string());
+        text.or_else(|_| uuid()).or_else(|_| number()).unwrap_or_default()
+    }
+
     fn unreadable(&self, column: &str, why: &dyn std::fmt::Display) -> StoreError {
         StoreError::Statement {
             statement: self.statement.name(),

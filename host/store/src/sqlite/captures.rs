@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, Selection, StoreError,
     captures::{Written, refuse_entity_type},
+    readable::readable,
     row::Row as _,
 };
 
@@ -213,7 +214,8 @@ pub(super) fn find(connection: &Connection, table: &str) -> Result<Written> {
 }
 
 fn list(connection: &Connection) -> Result<Vec<Written>> {
-    LIST_CAPTURES.call().all(connection)?.iter().map(written).collect()
+    let records = LIST_CAPTURES.call().all(connection)?;
+    Ok(readable("observer_captures", &["table_name"], &records, written))
 }
 
 fn written(record: &Record) -> Result<Written> {

@@ -26,6 +26,16 @@ impl From<ValueRef<'_>> for Cell {
 }
 
 impl Cell {
+    /// What it holds, for people. Bytes that are not UTF-8 are replaced.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Null => String::new(),
+            Self::Integer(number) => number.to_string(),
+            Self::Real(number) => number.to_string(),
+            Self::Text(bytes) | Self::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        }
+    }
+
     /// What it is, for an error; never what it holds, which may be the application's data.
     pub(super) fn describe(&self) -> &'static str {
         match self {

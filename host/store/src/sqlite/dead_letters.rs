@@ -10,7 +10,7 @@ use super::{
     event_row,
     statement::{Record, rows_as_json, statements},
 };
-use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, row::Row as _};
+use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, readable::readable, row::Row as _};
 
 /// Selects dead letters; only the end differs.
 macro_rules! dead_letters {
@@ -75,7 +75,7 @@ impl DeadLetters for SqliteStore {
             .connections
             .read(move |connection| {
                 let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(connection)?;
-                records.iter().map(dead_letter).collect()
+                Ok(readable("observer_dlq_items", &["id"], &records, dead_letter))
             })
             .await
     }

@@ -112,7 +112,8 @@ impl Definitions for SqliteStore {
                 let Some(row) = OBSERVER_ENABLED.call().bind(&name).optional(write)? else {
                     return Err(StoreError::NotFound { what: "observer", name });
                 };
-                if row.flag("enabled")? != enabled {
+                // A column that holds neither is written: so the command mends it.
+                if row.flag("enabled").ok() != Some(enabled) {
                     SET_ENABLED.call().bind(&name).bind(enabled).bind_time(now).execute(write)?;
                 }
                 Ok(())
@@ -158,7 +159,7 @@ impl Definitions for SqliteStore {
 }
 
 fn rows(connection: &Connection) -> Result<Vec<ObserverRow>> {
-    LOAD_OBSERVERS.call().all(connection)?.iter().map(ObserverRow::read).collect()
+    Ok(LOAD_OBSERVERS.call().all(connection)?.iter().map(ObserverRow::read).collect())
 }
 
 fn put(

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{SqliteStore, connection::Sync, statement::statements};
 use crate::{
     Hold, Holds, Lane, Lift, Result, Target,
-    holds::{lanes_to_json, read_waiting},
+    holds::{lanes_to_json, read_all, read_waiting},
 };
 
 statements! {
@@ -33,10 +33,7 @@ GROUP BY observer, action";
 #[async_trait]
 impl Holds for SqliteStore {
     async fn holds(&self) -> Result<Vec<Hold>> {
-        self.inner
-            .connections
-            .read(|connection| LIST_HOLDS.call().all(connection)?.iter().map(Hold::read).collect())
-            .await
+        self.inner.connections.read(|connection| Ok(read_all(&LIST_HOLDS.call().all(connection)?))).await
     }
 
     async fn hold(&self, hold: Hold) -> Result<()> {

@@ -14,7 +14,8 @@ use super::{
     statement::{Record, rows_as_json, statements},
 };
 use crate::{
-    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected, row::Row as _,
+    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected,
+    readable::readable, row::Row as _,
 };
 
 statements! {
@@ -59,7 +60,7 @@ impl Quarantine for SqliteStore {
             .connections
             .read(move |connection| {
                 let records = LIST_QUARANTINED.call().bind_limit(limit).all(connection)?;
-                records.iter().map(quarantined_row).collect()
+                Ok(readable("observer_quarantine", &["pk_quarantine"], &records, quarantined_row))
             })
             .await
     }

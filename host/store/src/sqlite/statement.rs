@@ -163,6 +163,11 @@ impl Row for Record {
         self.get(column)
     }
 
+    fn shown(&self, column: &str) -> String {
+        let position = self.columns.iter().position(|name| name == column);
+        position.and_then(|position| self.cells.get(position)).map(Cell::shown).unwrap_or_default()
+    }
+
     fn unreadable(&self, column: &str, why: &dyn Display) -> StoreError {
         StoreError::Statement {
             statement: self.statement.name(),

@@ -17,6 +17,7 @@ mod hardiness;
 mod hosts;
 mod inbox;
 mod network;
+mod odd_rows;
 mod opening;
 mod order;
 mod partitions;

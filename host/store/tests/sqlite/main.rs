@@ -12,6 +12,7 @@ mod database;
 mod drift;
 mod intake;
 mod liveness;
+mod odd_rows;
 mod old_triggers;
 mod opening;
 mod order;
