@@ -14,9 +14,9 @@ pub const ENDPOINT_GONE: &str = "endpoint_gone";
 /// The code by which a plugin says that one recipient of many (a device) is gone: it says nothing of the others.
 const UNREGISTERED: &str = "unregistered";
 
-/// Failures that may pass and are the plugin's or the host's own: it recursed too deep, used too much time, found no free
+/// Failures that may pass and are the plugin's or the host's own: it recursed too deep, used too much time (in a template too), found no free
 /// instance; in a batch, also what else ends a call.
-const NOT_ITS_FAULT: [&str; 9] = [
+const NOT_ITS_FAULT: [&str; 10] = [
     "plugin_trap",
     "plugin_abi",
     "cpu_limit",
@@ -26,6 +26,7 @@ const NOT_ITS_FAULT: [&str; 9] = [
     "result_too_large",
     "no_instance",
     "host_lost",
+    "template",
 ];
 
 /// Status codes of a destination that is up, also where the failure is tried again: a batch was refused for one of its
@@ -136,6 +137,7 @@ mod tests {
             (Transient, "smtp_reply", Some(421), down),
             (Transient, "plugin_trap", None, Nothing),
             (Transient, "cpu_limit", None, Nothing),
+            (Transient, "template", None, Nothing),
             (Permanent, "http_status", Some(400), Up),
             (Misconfigured, "unauthorized", Some(401), Up),
             (Permanent, "template", None, Nothing),
