@@ -13,7 +13,6 @@ use crate::{
     bindings::aftercommit::action::model,
     calling::Asked,
     capability::Effective,
-    cpu::Until,
     egress::{self, Permit},
     event::PreparedEvent,
     limits::Limits,
@@ -129,9 +128,7 @@ impl ConfiguredAction {
 
     /// The configuration with its templates rendered for an event.
     pub(crate) fn rendered(&self, event: &PreparedEvent) -> Result<Arc<String>, Failure> {
-        let deadline = Instant::now() + Duration::from_millis(self.limits.timeout_ms);
-        let until = Until::on_this_thread(deadline, Duration::from_millis(self.limits.cpu_ms));
-        self.config.render(event, until, self.limits.rendered_bytes).map_err(|(pointer, problem)| {
+        self.config.render(event, &self.limits).map_err(|(pointer, problem)| {
             // As for a guest that computes too long: on a machine that is less busy it may end in time.
             let class = match problem {
                 RenderProblem::TimedOut => FailureClass::Transient,

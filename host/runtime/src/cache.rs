@@ -4,9 +4,9 @@
 //! with mode 0700, and folder and file are checked before anything is loaded. The name holds the component's digest and
 //! everything of the engine that decides whether the code fits.
 //!
-//! A file ends with an HMAC-SHA256 (RFC 2104) of its code, under a key of its name that is derived from a random one that is kept in the folder: the
-//! engine does not check the code that it loads, and a damaged disk would end the process. The bytes that were checked are
-//! the bytes that are loaded, from memory.
+//! A file ends with an HMAC-SHA256 (RFC 2104) of its code. Its key is derived from the file's name and from a random key in the
+//! folder. The engine does not check the code that it loads, so a damaged disk would end the process. The bytes that were
+//! checked are the bytes that are loaded, from memory.
 
 use std::{
     fs,
@@ -120,7 +120,7 @@ impl CompileCache {
         let tag = hmac::sign(&self.name_key(digest_hex)?, code);
         let path = self.path(digest_hex);
         let beside = written_beside(&path, &[code, tag.as_ref()])?;
-        // What is left over is only garbage.
+        // A file that cannot be removed here takes room and is never read.
         fs::rename(&beside, path).inspect_err(|_| drop(fs::remove_file(&beside)))
     }
 
@@ -157,31 +157,31 @@ fn private_file(path: &Path, owner: u32) -> io::Result<fs::File> {
 /// The key of a folder, which is made if there is none that can be used. Whatever was kept under another is compiled again.
 fn key(folder: &Path, owner: u32) -> io::Result<hmac::Key> {
     let path = folder.join(KEY_FILE);
-    let read = || -> io::Result<[u8; KEY_BYTES]> {
-        let mut bytes = Vec::new();
-        private_file(&path, owner)?.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        bytes.try_into().map_err(|_| io::Error::other("it has not the length of a key"))
-    };
-    let bytes = match read() {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            if error.kind() != io::ErrorKind::NotFound {
-                tracing::warn!(file = %path.display(), %error, "the key of compiled plugins is made again, and so are they");
-                fs::remove_file(&path)?;
-            }
-            let mut fresh = [0; KEY_BYTES];
-            SystemRandom::new().fill(&mut fresh).map_err(|_| io::Error::other("no random numbers"))?;
-            let beside = written_beside(&path, &[&fresh])?;
-            // Of several processes that make one at the same time, the first one's is everybody's.
-            let linked = fs::hard_link(&beside, &path);
-            fs::remove_file(&beside)?;
-            match linked {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => read()?,
-            }
+    let bytes = read_key(&path, owner).or_else(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            tracing::warn!(file = %path.display(), %error, "the key of compiled plugins is made again, and so are they");
+            fs::remove_file(&path)?;
         }
-    };
+        make_key(&path)?;
+        read_key(&path, owner)
+    })?;
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+fn read_key(path: &Path, owner: u32) -> io::Result<[u8; KEY_BYTES]> {
+    let mut bytes = Vec::new();
+    private_file(path, owner)?.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    bytes.try_into().map_err(|_| io::Error::other("it has not the length of a key"))
+}
+
+/// Makes a key. Of several processes that make one at the same time, the first one's is everybody's.
+fn make_key(path: &Path) -> io::Result<()> {
+    let mut fresh = [0; KEY_BYTES];
+    SystemRandom::new().fill(&mut fresh).map_err(|_| io::Error::other("no random numbers"))?;
+    let beside = written_beside(path, &[&fresh])?;
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    linked.or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
 }
 
 /// Makes sure of a folder that only this user can enter; returns the user.

@@ -1,12 +1,17 @@
 //! An action's configuration as its guest receives it: JSON text, made once, with the rendered templates put in.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
 use crate::{
     cpu::Until,
     event::PreparedEvent,
+    limits::Limits,
     problem::escape,
     templates::{RenderProblem, Template},
 };
@@ -35,24 +40,25 @@ impl ConfigText {
         Self::Cut(cut.0)
     }
 
-    /// The text for an event, no later than `until`.
+    /// The text for an event, within the time of an attempt.
     pub(crate) fn render(
         &self,
         event: &PreparedEvent,
-        until: Until,
-        max_bytes: u64,
+        limits: &Limits,
     ) -> Result<Arc<String>, (&str, RenderProblem)> {
         let pieces = match self {
             Self::Same(text) => return Ok(Arc::clone(text)),
             Self::Cut(pieces) => pieces,
         };
+        let deadline = Instant::now() + Duration::from_millis(limits.timeout_ms);
+        let until = Until::on_this_thread(deadline, Duration::from_millis(limits.cpu_ms));
         let mut out = String::new();
         for piece in pieces {
             match piece {
                 Piece::Json(json) => out.push_str(json),
                 Piece::Template { pointer, template } => {
                     let rendered = template
-                        .render_until(Some(until), event.context(), max_bytes)
+                        .render(until, event.context(), limits.rendered_bytes)
                         .map_err(|problem| (pointer.as_str(), problem))?;
                     out.push_str(&Value::String(rendered).to_string());
                 }
@@ -117,17 +123,14 @@ impl Cut {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use aftercommit_core::{EntityEvent, EventKind};
     use serde_json::json;
 
     use super::*;
     use crate::templates::Escaping;
 
-    fn until() -> Until {
-        let hour = Duration::from_hours(1);
-        Until::on_this_thread(Instant::now() + hour, hour)
+    fn limits() -> Limits {
+        Limits { rendered_bytes: 100, ..Limits::default() }
     }
 
     #[test]
@@ -140,13 +143,10 @@ mod tests {
         ]);
         let text = ConfigText::new(&config, templates);
         let event = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({"x": "q\"\n"})));
-        let rendered: Value = serde_json::from_str(&text.render(&event, until(), 100).unwrap()).unwrap();
+        let rendered: Value = serde_json::from_str(&text.render(&event, &limits()).unwrap()).unwrap();
         assert_eq!(rendered, json!({"a": [1, "q\"\n T"], "e": {}, "f": [], "b/c": "q\"\n"}));
         let empty = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({})));
-        assert_eq!(
-            text.render(&empty, until(), 100).unwrap_err(),
-            ("/a/1", RenderProblem::Missing("x".into()))
-        );
+        assert_eq!(text.render(&empty, &limits()).unwrap_err(), ("/a/1", RenderProblem::Missing("x".into())));
     }
 
     #[test]
@@ -154,8 +154,8 @@ mod tests {
         let config = json!({"n": 1, "s": "x"});
         let text = ConfigText::new(&config, HashMap::new());
         let event = PreparedEvent::new(EntityEvent::new(EventKind::Created, "T", 1, json!({})));
-        let rendered = text.render(&event, until(), 100).unwrap();
+        let rendered = text.render(&event, &limits()).unwrap();
         assert_eq!(*rendered, r#"{"n":1,"s":"x"}"#);
-        assert!(Arc::ptr_eq(&rendered, &text.render(&event, until(), 100).unwrap()));
+        assert!(Arc::ptr_eq(&rendered, &text.render(&event, &limits()).unwrap()));
     }
 }

@@ -15,7 +15,7 @@
 //! | `error` | what went wrong, in words |
 //!
 //! Every line of an attempt carries its delivery, event, observer, action and attempt: in JSON as fields like the others, in
-//! text once, in front of the message.
+//! text in front of the message.
 
 mod flat_json;
 

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{Result, row::Row};
 
-/// What was reported already. Some lists are read each second, and one line in the log is enough.
+/// Reports of this process so far. Some lists are read each second, and one line in the log is enough.
 static REPORTED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
 /// More reports than this are not remembered; the memory is emptied and they are logged again.

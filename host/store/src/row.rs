@@ -31,7 +31,7 @@ pub(crate) trait Row {
     /// An error for a value that is not what this program writes.
     fn unreadable(&self, column: &str, why: &dyn Display) -> StoreError;
 
-    /// Whatever a column holds, as a text for people; never an error.
+    /// The content of a column as a text for people, whatever its type; never an error.
     fn shown(&self, column: &str) -> String;
 
     /// A text.

@@ -56,7 +56,7 @@ fn render(
     let data: serde_json::Value =
         serde_json::from_str(data).map_err(|error| format!("the data is not JSON: {error}"))?;
     let template = Template::compile(text, escaping).map_err(|error| error.to_string())?;
-    template.render_until(Some(until), &Context::from(data), max_bytes).map_err(|problem| problem.to_string())
+    template.render(until, &Context::from(data), max_bytes).map_err(|problem| problem.to_string())
 }
 
 impl From<template::Escaping> for Escaping {

@@ -27,12 +27,12 @@ pub(super) struct BoundedOutput {
     text: String,
     max_bytes: u64,
     steps: u32,
-    until: Option<Until>,
+    until: Until,
     problem: Option<RenderProblem>,
 }
 
 impl BoundedOutput {
-    pub(super) fn new(max_bytes: u64, until: Option<Until>) -> Self {
+    pub(super) fn new(max_bytes: u64, until: Until) -> Self {
         Self { text: String::new(), max_bytes, steps: 0, until, problem: None }
     }
 
@@ -50,7 +50,7 @@ impl Output for BoundedOutput {
         self.steps += 1;
         let problem = if self.steps > MAX_STEPS {
             RenderProblem::TooLong
-        } else if self.until.is_some_and(|until| until.is_over()) {
+        } else if self.until.is_over() {
             RenderProblem::TimedOut
         } else if (self.text.len() + piece.len()) as u64 > self.max_bytes {
             RenderProblem::TooLarge(self.max_bytes)
@@ -92,7 +92,7 @@ pub(super) fn check_depth(template: &handlebars::Template) -> Result<(), Templat
                 TemplateElement::Expression(helper)
                 | TemplateElement::HtmlExpression(helper)
                 | TemplateElement::HelperBlock(helper) => {
-                    check_parentheses(&helper.name, &helper.params, &helper.hash, at)?;
+                    check_parentheses(parameters(&helper.name, &helper.params, &helper.hash), at)?;
                     let inner = [&helper.template, &helper.inverse].into_iter().flatten();
                     rest.extend(inner.map(|inner| (inner, depth + 1, at)));
                 }
@@ -100,7 +100,7 @@ pub(super) fn check_depth(template: &handlebars::Template) -> Result<(), Templat
                 | TemplateElement::DecoratorBlock(decorator)
                 | TemplateElement::PartialExpression(decorator)
                 | TemplateElement::PartialBlock(decorator) => {
-                    check_parentheses(&decorator.name, &decorator.params, &decorator.hash, at)?;
+                    check_parentheses(parameters(&decorator.name, &decorator.params, &decorator.hash), at)?;
                     rest.extend(decorator.template.iter().map(|inner| (inner, depth + 1, at)));
                 }
                 _ => {}
@@ -110,14 +110,20 @@ pub(super) fn check_depth(template: &handlebars::Template) -> Result<(), Templat
     Ok(())
 }
 
-fn check_parentheses(
-    name: &Parameter,
-    params: &[Parameter],
-    hash: &HashMap<String, Parameter>,
+/// The values of a tag: what it names, what it gives that by position and by name.
+fn parameters<'t>(
+    name: &'t Parameter,
+    params: &'t [Parameter],
+    hash: &'t HashMap<String, Parameter>,
+) -> impl Iterator<Item = &'t Parameter> {
+    std::iter::once(name).chain(params).chain(hash.values())
+}
+
+fn check_parentheses<'t>(
+    parameters_of_tag: impl Iterator<Item = &'t Parameter>,
     at: Option<(usize, usize)>,
 ) -> Result<(), TemplateError> {
-    let mut rest: Vec<_> =
-        std::iter::once(name).chain(params).chain(hash.values()).map(|parameter| (parameter, 0)).collect();
+    let mut rest: Vec<_> = parameters_of_tag.map(|parameter| (parameter, 0)).collect();
     while let Some((parameter, depth)) = rest.pop() {
         if depth > MAX_DEPTH {
             return Err(too_deep(at, "parentheses"));
@@ -125,7 +131,7 @@ fn check_parentheses(
         if let Parameter::Subexpression(inner) = parameter
             && let TemplateElement::Expression(helper) = inner.as_element()
         {
-            let inner = std::iter::once(&helper.name).chain(&helper.params).chain(helper.hash.values());
+            let inner = parameters(&helper.name, &helper.params, &helper.hash);
             rest.extend(inner.map(|parameter| (parameter, depth + 1)));
         }
     }
@@ -150,6 +156,11 @@ mod tests {
         Template::compile(text, Escaping::Text)
     }
 
+    fn render(template: &Template, context: &Context) -> Result<String, RenderProblem> {
+        let hour = Duration::from_hours(1);
+        template.render(Until::on_this_thread(Instant::now() + hour, hour), context, 100)
+    }
+
     #[test]
     fn a_template_that_writes_nothing_ends_at_its_deadline() {
         let context = Context::from(json!({"a": [1, 2, 3]}));
@@ -161,9 +172,8 @@ mod tests {
         ] {
             let template = compile(text).unwrap();
             let (now, later) = (Instant::now(), Instant::now() + Duration::from_hours(1));
-            let within = |wall, processor| {
-                template.render_until(Some(Until::on_this_thread(wall, processor)), &context, 100)
-            };
+            let within =
+                |wall, processor| template.render(Until::on_this_thread(wall, processor), &context, 100);
             assert!(within(later, Duration::from_hours(1)).is_ok(), "{text}");
             assert_eq!(within(now, Duration::from_hours(1)), Err(RenderProblem::TimedOut), "{text}");
             assert_eq!(within(later, Duration::ZERO), Err(RenderProblem::TimedOut), "{text}");
@@ -176,7 +186,7 @@ mod tests {
         let template =
             compile(&format!("{{{{#each a}}}}{}{{{{/each}}}}", "{{#if ../b}}x{{/if}}".repeat(100))).unwrap();
         let context = Context::from(json!({"a": many, "b": false}));
-        assert_eq!(template.render(&context, 100), Err(RenderProblem::TooLong));
+        assert_eq!(render(&template, &context), Err(RenderProblem::TooLong));
     }
 
     #[test]
@@ -247,9 +257,9 @@ mod tests {
         let context = Context::from(json!({"a": true}));
         let (open, close) = ("{{#if a}}".repeat(MAX_DEPTH), "{{/if}}".repeat(MAX_DEPTH));
         let deep = compile(&format!("{open}x{close}")).unwrap();
-        assert_eq!(deep.render(&context, 100).unwrap(), "x");
+        assert_eq!(render(&deep, &context).unwrap(), "x");
         let beside = compile(&"{{#if a}}{{!-- {{#if a}} --}}x{{/if}}".repeat(MAX_DEPTH * 2)).unwrap();
-        assert_eq!(beside.render(&context, 100).unwrap(), "x".repeat(MAX_DEPTH * 2));
+        assert_eq!(render(&beside, &context).unwrap(), "x".repeat(MAX_DEPTH * 2));
     }
 
     #[test]

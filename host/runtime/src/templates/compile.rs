@@ -36,7 +36,7 @@ impl Template {
             return Err(TemplateError { at: None, message });
         }
         check_text(text)?;
-        // What is refused is dropped on this stack too: it may be deep.
+        // A refused template is dropped on this stack too, because it may be deep.
         let compiled = stacker::grow(STACK_BYTES, || {
             let mut compiled = parse(text)?;
             check_depth(&compiled)?;

@@ -65,16 +65,10 @@ impl Template {
         text.contains("{{")
     }
 
-    /// Renders over a context, however long it takes.
-    #[cfg(test)]
-    pub(crate) fn render(&self, context: &Context, max_bytes: u64) -> Result<String, RenderProblem> {
-        self.render_until(None, context, max_bytes)
-    }
-
     /// Renders over a context, no longer than `until`.
-    pub(crate) fn render_until(
+    pub(crate) fn render(
         &self,
-        until: Option<Until>,
+        until: Until,
         context: &Context,
         max_bytes: u64,
     ) -> Result<String, RenderProblem> {

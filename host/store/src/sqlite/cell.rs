@@ -26,7 +26,7 @@ impl From<ValueRef<'_>> for Cell {
 }
 
 impl Cell {
-    /// What it holds, for people. Bytes that are not UTF-8 are replaced.
+    /// The content as a text for people. Bytes that are not UTF-8 are replaced.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Null => String::new(),

@@ -76,10 +76,9 @@ async fn the_last_of_several_attempts_runs_alone() {
     action.policy.retry.max_attempts = 3;
     assert_eq!(gathered(&action), [true, true, false]);
     assert!(is_gathered(&delivery(4, 3), &action), "a replay begins anew");
-    let mut once = action;
-    once.policy.retry.max_attempts = 1;
-    assert!(gathered(&once)[0], "the only attempt has no other");
-    once.policy.retry.max_attempts = 3;
-    once.written.batch = None;
-    assert_eq!(gathered(&once), [false; 3]);
+    action.policy.retry.max_attempts = 1;
+    assert!(gathered(&action)[0], "the only attempt has no other");
+    action.policy.retry.max_attempts = 3;
+    action.written.batch = None;
+    assert_eq!(gathered(&action), [false; 3]);
 }
