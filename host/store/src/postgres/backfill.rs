@@ -234,7 +234,7 @@ async fn statement(
     let tenant = written.is_tenant.then_some(table.relation.schema.as_str());
     for condition in capture.condition.iter().chain(&progress.condition) {
         let compiled = predicate::compile(session, table, names, condition, (NOW, tenant)).await?;
-        wanted.push(format!("({})", compiled.0.created));
+        wanted.push(format!("({})", compiled.predicates.created));
     }
     let wanted = if wanted.is_empty() { "true".to_owned() } else { wanted.join(" AND ") };
     let records = KEY_COLUMNS.call().bind(table.oid).bind(&capture.key).all(session).await?;

@@ -385,26 +385,18 @@ async fn generated(
         return Ok(log.create());
     }
     let columns = chosen_now(table, capture)?;
-    // A condition can name columns that are not captured: their types are compared as well.
-    let guarded = if capture.condition.is_some() { &table.columns } else { &columns };
     let tenant = is_tenant.then_some(table.relation.schema.as_str());
-    let mut rows = Rows::describe(session, table, (&columns, guarded), &capture.key).await?;
-    let predicates = match &capture.condition {
+    let condition = match &capture.condition {
         None => None,
         Some(condition) => {
             let names = (capture.entity_type.as_str(), &capture.key[..]);
-            let compiled = predicate::compile(
-                session,
-                table,
-                names,
-                condition,
-                ("pg_catalog.clock_timestamp()", tenant),
-            )
-            .await?;
-            rows.set(&compiled.1);
-            Some(compiled.0)
+            let now = (predicate::CHANGED_AT, tenant);
+            Some(predicate::compile(session, table, names, condition, now).await?)
         }
     };
+    let read = condition.as_ref().map_or(&[][..], |condition| &condition.columns);
+    let mut rows = Rows::describe(session, table, (&columns, read), &capture.key).await?;
+    rows.set(condition.as_ref().map_or(&[], |condition| &condition.settings));
     let function = CaptureFunction {
         schema,
         name: function,
@@ -412,7 +404,7 @@ async fn generated(
         key: &capture.key,
         chosen: (!capture.selection.is_all()).then_some(&columns[..]),
         rows: &rows,
-        predicates: predicates.as_ref(),
+        predicates: condition.as_ref().map(|condition| &condition.predicates),
         notify: capture.notify,
         is_ordered,
         tenant,
