@@ -4,7 +4,7 @@ use super::{
     PostgresStore, captures,
     connection::{Sync, identifier},
     encoding::Encoding,
-    failure, locks, retention,
+    locks, retention,
     session::Session,
     statement::statements,
 };
@@ -114,7 +114,7 @@ async fn apply(
 ) -> Result<Option<AppliedMigration>> {
     locks::migrations(session).await?;
     if !HAS_SCHEMA.call().bind(schema).value::<bool>(session).await? {
-        run(session, "create_schema", format!("CREATE SCHEMA {}", identifier(schema))).await?;
+        session.run("create_schema", &format!("CREATE SCHEMA {}", identifier(schema))).await?;
     }
     // Looked up under the lock: another process may be migrating as well.
     let found = version(session, schema).await?;
@@ -124,14 +124,9 @@ async fn apply(
     CREATE_MIGRATIONS.call().execute(session).await?;
     // Functions name what they use by its schema: they search none but PostgreSQL's own.
     let sql = migration.sql.replace("@schema@", &identifier(schema));
-    run(session, migration.name, sql).await?;
+    session.run(migration.name, &sql).await?;
     INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(session).await?;
     Ok(Some(migration.applied()))
-}
-
-/// Runs statements that can not take arguments. Names in them are quoted.
-async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
-    session.run(&sql).await.map_err(|error| failure::of_step(name, &error))
 }
 
 /// The version of the schema; 0 when there is none.

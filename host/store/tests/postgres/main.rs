@@ -24,6 +24,7 @@ mod partitions;
 mod pooled;
 mod rights;
 mod secured;
+mod slow_way;
 mod statements;
 mod upgrade;
 #[path = "../upgraded/mod.rs"]
