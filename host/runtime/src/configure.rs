@@ -248,6 +248,7 @@ fn compile_templates(
         }
         match Template::compile(text, escaping) {
             Ok(template) => {
+                let template = if marks.name { template.of_name() } else { template };
                 templates.insert(pointer.clone(), template);
             }
             Err(error) => {

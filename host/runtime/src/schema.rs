@@ -24,6 +24,8 @@ pub(crate) struct ConfigSchema {
 pub(crate) struct Marks {
     /// `x-template`.
     pub(crate) template: Option<Escaping>,
+    /// `x-name`: the text names something, so that no value in it may be empty.
+    pub(crate) name: bool,
     /// `x-egress`.
     pub(crate) egress: bool,
     /// `x-secret-env`: the field that the named secret goes to.
@@ -243,6 +245,7 @@ impl ConfigSchema {
 impl Marks {
     fn merge(&mut self, other: Self) {
         self.template = self.template.or(other.template);
+        self.name |= other.name;
         self.egress |= other.egress;
         self.secret_body |= other.secret_body;
         self.secret_form = self.secret_form.or(other.secret_form);
@@ -258,6 +261,7 @@ fn read_marks(keywords: &serde_json::Map<String, Value>) -> Marks {
     let set = |name: &str| keywords.get(name) == Some(&Value::Bool(true));
     Marks {
         template: text("x-template").and_then(Escaping::named),
+        name: set("x-name"),
         egress: set("x-egress"),
         secret_env: text("x-secret-env").map(str::to_owned),
         secret_body: set("x-secret-body"),

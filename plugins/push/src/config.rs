@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aftercommit_plugin::{secrets::Secret, template::Text};
+use aftercommit_plugin::{
+    secrets::Secret,
+    template::{Name, Text},
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,10 +17,10 @@ use serde_json::{Value, json};
 pub(crate) struct Config {
     /// The device's token: FCM's registration token, or APNs' device token. Either this or `topic`.
     #[schemars(example = &"{{device_token}}")]
-    pub(crate) device_token: Option<Text>,
+    pub(crate) device_token: Option<Name>,
     /// FCM: the topic whose subscribers get it, instead of `device_token`.
     #[schemars(example = &"orders-{{region}}")]
-    pub(crate) topic: Option<Text>,
+    pub(crate) topic: Option<Name>,
     /// The title. Without title and body the notification is not shown: the app gets `data`.
     #[schemars(example = &"Order Update")]
     pub(crate) title_template: Option<Text>,
@@ -67,7 +70,7 @@ pub(crate) struct Config {
     pub(crate) bundle_id: Option<String>,
     /// A later notification with the same key takes the place of an earlier one.
     #[schemars(example = &"order-{{entity_id}}")]
-    pub(crate) collapse_key: Option<Text>,
+    pub(crate) collapse_key: Option<Name>,
     /// How urgent it is. The provider decides when left out.
     pub(crate) priority: Option<Priority>,
     /// How long it is kept for a device that can not be reached, in seconds. The provider decides when left out.

@@ -4,7 +4,7 @@ use aftercommit_plugin::{
     FieldProblem,
     http::base_url_problem,
     secrets::Secret,
-    template::{Slack, SlackJson, Text, Url, literal},
+    template::{Name, Slack, SlackJson, Text, Url, literal},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -42,7 +42,7 @@ pub(crate) struct Config {
     pub(crate) api_url: Option<String>,
     /// A channel's id or name; needed with `token`. Webhooks of Slack apps post to their own channel whatever it says.
     #[schemars(example = &"#notifications", example = &"C0123456789")]
-    pub(crate) channel: Option<Text>,
+    pub(crate) channel: Option<Name>,
     /// The message, as Slack's mrkdwn. With `blocks_template` it is what notifications show.
     #[schemars(example = &"Order {{entity_id}} created")]
     pub(crate) message_template: Option<Slack>,
@@ -143,6 +143,7 @@ mod tests {
         let schema = serde_json::to_value(schemars::schema_for!(Config)).expect("JSON");
         let fields = &schema["properties"];
         assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(fields["channel"]["x-name"], true);
         assert_eq!(fields["message_template"]["x-template"], "slack");
         assert_eq!(fields["blocks_template"]["x-template"], "slack-json");
         assert_eq!(

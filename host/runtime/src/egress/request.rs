@@ -10,6 +10,7 @@ use url::Url;
 use super::{Auth, Body, EgressError, Permit, Request};
 use crate::{
     capability::Origin,
+    dot_segments::dot_segment,
     secrets::{Handles, Refused},
 };
 
@@ -99,6 +100,11 @@ impl Permit {
         } else {
             format!("`{}`", cut(text.to_owned()))
         };
+        // The parser would take them away, and what stands before them.
+        if dot_segment(&written).is_some() {
+            let why = format!("{unparsed} has a segment `.` or `..`, which leads out of its path");
+            return Err(EgressError::InvalidRequest(why));
+        }
         let url = Url::parse(&written)
             .map_err(|error| EgressError::InvalidRequest(format!("{unparsed} is not a URL: {error}")))?;
         let shown = if secret { unparsed } else { shown(&url) };

@@ -1,13 +1,13 @@
 //! Bounds of rendering: size of the text, steps of loops and blocks, time, nesting of the template.
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, fmt, io, ops::Range};
 
 use handlebars::{
     Output,
     template::{Parameter, TemplateElement},
 };
 
-use super::{RenderProblem, TemplateError};
+use super::{Place, RenderProblem, TemplateError};
 use crate::cpu::Until;
 
 /// Writes and turns of loops of one rendering.
@@ -28,16 +28,21 @@ pub(super) struct BoundedOutput {
     max_bytes: u64,
     steps: u32,
     until: Until,
+    place: Place,
+    /// Where values stand in an address.
+    values: Vec<Range<usize>>,
     problem: Option<RenderProblem>,
 }
 
 impl BoundedOutput {
-    pub(super) fn new(max_bytes: u64, until: Until) -> Self {
-        Self { text: String::new(), max_bytes, steps: 0, until, problem: None }
+    pub(super) fn new(max_bytes: u64, until: Until, place: Place) -> Self {
+        Self { text: String::new(), max_bytes, steps: 0, until, place, values: Vec::new(), problem: None }
     }
 
-    pub(super) fn into_text(self) -> String {
-        self.text
+    /// The text, if its values may stand where they do.
+    pub(super) fn finish(self) -> Result<String, RenderProblem> {
+        self.place.check(&self.text, &self.values)?;
+        Ok(self.text)
     }
 
     pub(super) fn problem(&mut self) -> Option<RenderProblem> {
@@ -60,6 +65,33 @@ impl Output for BoundedOutput {
         };
         self.problem = Some(problem);
         Err(io::Error::other("bound"))
+    }
+
+    /// Takes a value; the template's own text comes through `write`. The engine's trait has no other way to tell them apart.
+    fn write_fmt(&mut self, value: fmt::Arguments<'_>) -> io::Result<()> {
+        let start = self.text.len();
+        fmt::write(&mut Value(self), value).map_err(io::Error::other)?;
+        let end = self.text.len();
+        if start == end && !self.place.allows_empty_after(&self.text) {
+            return Err(io::Error::other(EmptyValue));
+        }
+        if self.place == Place::Address {
+            self.values.push(start..end);
+        }
+        Ok(())
+    }
+}
+
+/// The error of a value that is empty where it may not be.
+#[derive(Debug, thiserror::Error)]
+#[error("empty")]
+pub(super) struct EmptyValue;
+
+struct Value<'o>(&'o mut BoundedOutput);
+
+impl fmt::Write for Value<'_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        self.0.write(piece).map_err(|_| fmt::Error)
     }
 }
 

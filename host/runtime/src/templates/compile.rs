@@ -5,7 +5,7 @@ use std::{collections::HashMap, num::NonZeroUsize, sync::LazyLock};
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
 
 use super::{
-    Escaping, MAX_TEMPLATE_BYTES, Template, TemplateError,
+    Escaping, MAX_TEMPLATE_BYTES, Place, Template, TemplateError,
     bounds::{MAX_SUBEXPRESSIONS, check_depth, check_text},
     helpers::{HELPERS, RAW, STEP, WRITE},
     syntax::explained,
@@ -43,7 +43,12 @@ impl Template {
             rewrite(&mut compiled)?;
             Ok(compiled)
         })?;
-        Ok(Self { escaping, compiled })
+        Ok(Self { escaping, place: Place::of(escaping), compiled })
+    }
+
+    /// The same template of a name, in which no value may be empty.
+    pub(crate) fn of_name(self) -> Self {
+        Self { place: Place::Name, ..self }
     }
 }
 

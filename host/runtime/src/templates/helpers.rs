@@ -8,7 +8,7 @@ use handlebars::{
 };
 use serde_json::Value;
 
-use super::Escaping;
+use super::{Escaping, RenderProblem, bounds::EmptyValue};
 
 /// Internal names: a template can not spell them.
 pub(super) const WRITE: &str = "@write";
@@ -40,6 +40,18 @@ fn build(escaping: Escaping) -> Handlebars<'static> {
     registry
 }
 
+/// What went wrong in the engine, or in a helper.
+pub(super) fn problem(reason: &RenderErrorReason) -> RenderProblem {
+    match reason {
+        RenderErrorReason::MissingVariable(name) => RenderProblem::Missing(name.clone().unwrap_or_default()),
+        RenderErrorReason::NestedError(error) => error
+            .downcast_ref::<RenderProblem>()
+            .cloned()
+            .unwrap_or_else(|| RenderProblem::Other(error.to_string())),
+        other => RenderProblem::Other(other.to_string()),
+    }
+}
+
 /// Writes its parameter.
 struct Write {
     escaping: Escaping,
@@ -65,14 +77,20 @@ impl HelperDef for Write {
             list_or_object @ (Value::Array(_) | Value::Object(_)) => list_or_object.to_string(),
             scalar => scalar.render(),
         };
-        if self.raw {
-            out.write(&text)?;
+        let written = if self.raw {
+            out.write_fmt(format_args!("{text}"))
         } else {
             let mut escaped = String::with_capacity(text.len());
             self.escaping.escape_into(&text, &mut escaped);
-            out.write(&escaped)?;
-        }
-        Ok(())
+            out.write_fmt(format_args!("{escaped}"))
+        };
+        written.map_err(|error| match error.get_ref() {
+            Some(inner) if inner.is::<EmptyValue>() => {
+                let name = value.relative_path().map_or("a helper's value", String::as_str);
+                RenderErrorReason::NestedError(Box::new(RenderProblem::Empty(name.to_owned()))).into()
+            }
+            _ => error.into(),
+        })
     }
 }
 

@@ -13,12 +13,14 @@ mod compile;
 mod context;
 mod escaping;
 mod helpers;
+mod place;
 mod syntax;
 
-use handlebars::{Context, RenderContext, RenderErrorReason, Renderable as _};
+use handlebars::{Context, RenderContext, Renderable as _};
 
 pub(crate) use context::context;
 pub(crate) use escaping::Escaping;
+pub(crate) use place::Place;
 
 use crate::cpu::Until;
 
@@ -28,6 +30,7 @@ pub(crate) const MAX_TEMPLATE_BYTES: usize = 256 << 10;
 /// A compiled template.
 pub(crate) struct Template {
     escaping: Escaping,
+    place: Place,
     compiled: handlebars::Template,
 }
 
@@ -54,6 +57,15 @@ pub(crate) enum RenderProblem {
     /// There is no time left.
     #[error("the template is not rendered within the attempt's time")]
     TimedOut,
+    /// A value is null or empty in a place that needs one.
+    #[error("`{0}` is null or empty in an address or a name; `{{{{#if ..}}}}` around it allows for that")]
+    Empty(String),
+    /// A value, with what stands beside it, is a segment `.` or `..`.
+    #[error("a value makes the path segment `{0}`, which leads out of the path")]
+    DotSegment(String),
+    /// A value holds a segment without text.
+    #[error("a value makes an empty path segment")]
+    EmptySegment,
     /// A helper was used wrongly.
     #[error("{0}")]
     Other(String),
@@ -72,16 +84,11 @@ impl Template {
         context: &Context,
         max_bytes: u64,
     ) -> Result<String, RenderProblem> {
-        let mut out = bounds::BoundedOutput::new(max_bytes, until);
+        let mut out = bounds::BoundedOutput::new(max_bytes, until, self.place);
         let mut state = RenderContext::new(None);
         match self.compiled.render(helpers::registry(self.escaping), context, &mut state, &mut out) {
-            Ok(()) => Ok(out.into_text()),
-            Err(error) => Err(out.problem().unwrap_or_else(|| match error.reason() {
-                RenderErrorReason::MissingVariable(name) => {
-                    RenderProblem::Missing(name.clone().unwrap_or_default())
-                }
-                other => RenderProblem::Other(other.to_string()),
-            })),
+            Ok(()) => out.finish(),
+            Err(error) => Err(out.problem().unwrap_or_else(|| helpers::problem(error.reason()))),
         }
     }
 }
