@@ -244,6 +244,9 @@ fn compile_templates(
             continue;
         };
         if !Template::is_template(text) {
+            if let Err(problem) = Template::check_literal(text, escaping) {
+                problems.push(ConfigProblem::new(pointer, problem.to_string()));
+            }
             continue;
         }
         match Template::compile(text, escaping) {

@@ -1,6 +1,6 @@
 //! Bounds of rendering: size of the text, steps of loops and blocks, time, nesting of the template.
 
-use std::{collections::HashMap, fmt, io, ops::Range};
+use std::{cell::Cell, collections::HashMap, fmt, io, ops::Range};
 
 use handlebars::{
     Output,
@@ -21,6 +21,26 @@ pub(super) const MAX_SUBEXPRESSIONS: usize = 32;
 const MAX_OPENED: usize = 2048;
 /// Tags of a template, times its bytes: 512 tags in the longest text, 4096 in 32 KiB.
 const MAX_TAGS_TIMES_BYTES: usize = 128 << 20;
+
+thread_local! {
+    /// The longest text that a helper of the rendering on this thread may make.
+    static MAX_RESULT_BYTES: Cell<u64> = const { Cell::new(u64::MAX) };
+}
+
+/// Renders, with a bound on each text that a helper makes: quotes of quotes of quotes double each time. The engine gives helpers
+/// nothing of the rendering that they are part of, and a rendering stays on its thread.
+pub(super) fn with_max_result_bytes<T>(max_bytes: u64, render: impl FnOnce() -> T) -> T {
+    let outer = MAX_RESULT_BYTES.replace(max_bytes);
+    let rendered = render();
+    MAX_RESULT_BYTES.set(outer);
+    rendered
+}
+
+/// Refuses a helper's text that is longer than the rendered text may be.
+pub(super) fn check_result_bytes(bytes: usize) -> Result<(), RenderProblem> {
+    let most = MAX_RESULT_BYTES.get();
+    if bytes as u64 > most { Err(RenderProblem::TooLarge(most)) } else { Ok(()) }
+}
 
 /// Collects text up to a size, and counts the steps.
 pub(super) struct BoundedOutput {

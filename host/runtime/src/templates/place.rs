@@ -75,13 +75,13 @@ mod tests {
     use super::*;
     use crate::{cpu::Until, templates::Template};
 
-    fn render(template: Template, row: Value) -> Result<String, RenderProblem> {
+    fn render(template: &Template, row: Value) -> Result<String, RenderProblem> {
         let hour = Duration::from_hours(1);
         template.render(Until::on_this_thread(Instant::now() + hour, hour), &Context::from(row), 10_000)
     }
 
-    fn address(text: &str, value: Value) -> Result<String, RenderProblem> {
-        render(Template::compile(text, Escaping::Url).unwrap(), json!({"v": value, "w": "w"}))
+    fn address(text: &str, value: &Value) -> Result<String, RenderProblem> {
+        render(&Template::compile(text, Escaping::Url).unwrap(), json!({"v": value, "w": "w"}))
     }
 
     #[test]
@@ -94,10 +94,10 @@ mod tests {
                 "https://a.example/{{default v \"x\"}}",
                 "{{v}}",
             ] {
-                let refused = matches!(address(text, json!(dots)), Err(RenderProblem::DotSegment(_)));
-                assert!(refused, "{text} with {dots}: {:?}", address(text, json!(dots)));
+                let refused = matches!(address(text, &json!(dots)), Err(RenderProblem::DotSegment(_)));
+                assert!(refused, "{text} with {dots}: {:?}", address(text, &json!(dots)));
             }
-            assert!(address("https://a.example/x?next={{v}}", json!(dots)).is_ok(), "{dots}");
+            assert!(address("https://a.example/x?next={{v}}", &json!(dots)).is_ok(), "{dots}");
         }
         // With what stands beside it.
         for (text, value) in [
@@ -106,7 +106,7 @@ mod tests {
             ("https://a.example/x/{{v}}{{v}}", "."),
             ("https://a.example/x/{{{v}}}.", "\t."),
         ] {
-            assert!(matches!(address(text, json!(value)), Err(RenderProblem::DotSegment(_))), "{text}");
+            assert!(matches!(address(text, &json!(value)), Err(RenderProblem::DotSegment(_))), "{text}");
         }
     }
 
@@ -119,11 +119,11 @@ mod tests {
                 "https://{{v}}/orders",
                 "https://a.example/x-{{v}}",
             ] {
-                assert_eq!(address(text, empty.clone()), Err(RenderProblem::Empty("v".to_owned())), "{text}");
+                assert_eq!(address(text, &empty), Err(RenderProblem::Empty("v".to_owned())), "{text}");
             }
-            let query = address("https://a.example/x?v={{v}}#{{v}}", empty.clone());
+            let query = address("https://a.example/x?v={{v}}#{{v}}", &empty);
             assert_eq!(query.unwrap(), "https://a.example/x?v=#");
-            let left_out = address("https://a.example/x{{#if v}}/{{v}}{{/if}}", empty);
+            let left_out = address("https://a.example/x{{#if v}}/{{v}}{{/if}}", &empty);
             assert_eq!(left_out.unwrap(), "https://a.example/x");
         }
         for (text, value) in [
@@ -132,7 +132,7 @@ mod tests {
             ("https://a.example/x/{{{v}}}/y", "a/"),
             ("https://{{{v}}}", "/a.example/"),
         ] {
-            assert_eq!(address(text, json!(value)), Err(RenderProblem::EmptySegment), "{text} with {value}");
+            assert_eq!(address(text, &json!(value)), Err(RenderProblem::EmptySegment), "{text} with {value}");
         }
     }
 
@@ -145,17 +145,17 @@ mod tests {
             ("https://a.example{{{v}}}", "/a/b/", "https://a.example/a/b/"),
             ("https://a.example/{{v}}/{{w}}", "...", "https://a.example/.../w"),
         ] {
-            assert_eq!(address(text, json!(value)).unwrap(), expected);
+            assert_eq!(address(text, &json!(value)).unwrap(), expected);
         }
     }
 
     #[test]
     fn no_value_of_a_name_is_empty() {
         let key = |text: &str, value| {
-            render(Template::compile(text, Escaping::Glob).unwrap(), json!({"v": value, "w": "w"}))
+            render(&Template::compile(text, Escaping::Glob).unwrap(), json!({"v": value, "w": "w"}))
         };
         let name = |text: &str, value| {
-            render(Template::compile(text, Escaping::Text).unwrap().of_name(), json!({"v": value, "w": "w"}))
+            render(&Template::compile(text, Escaping::Text).unwrap().of_name(), json!({"v": value, "w": "w"}))
         };
         let empty = Err(RenderProblem::Empty("v".to_owned()));
         assert_eq!(key("tenant:{{v}}*", json!(null)), empty);
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(name("orders-{{v}}", json!(null)), empty);
         assert_eq!(key("t:{{v}}", json!(0)).unwrap(), "t:0");
         assert_eq!(name("orders-{{#if v}}{{v}}{{else}}all{{/if}}", json!(null)).unwrap(), "orders-all");
-        let content = render(Template::compile("a{{v}}b", Escaping::Text).unwrap(), json!({"v": null}));
+        let content = render(&Template::compile("a{{v}}b", Escaping::Text).unwrap(), json!({"v": null}));
         assert_eq!(content.unwrap(), "ab");
     }
 }
