@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aftercommit_plugin::{
     secrets::Secret,
     template::{Name, Text},
+    too_long::TooLong,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,6 +28,10 @@ pub(crate) struct Config {
     /// The text.
     #[schemars(example = &"Order {{entity_id}} status: {{status}}")]
     pub(crate) body_template: Option<Text>,
+    /// What becomes of a notification that is longer than 4096 bytes: `fail`, or `cut`, which shortens the text.
+    #[serde(default)]
+    #[schemars(extend("default" = "fail"))]
+    pub(crate) too_long: TooLong,
     /// What the app gets beside: names and values, which are templates.
     #[serde(default)]
     #[schemars(example = serde_json::json!({"order_id": "{{entity_id}}"}))]

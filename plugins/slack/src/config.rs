@@ -5,6 +5,7 @@ use aftercommit_plugin::{
     http::base_url_problem,
     secrets::Secret,
     template::{Name, Slack, SlackJson, Text, Url, literal},
+    too_long::TooLong,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -51,6 +52,11 @@ pub(crate) struct Config {
         example = &r#"[{"type":"section","text":{"type":"mrkdwn","text":"*Order {{entity_id}}* {{status}}"}}]"#
     )]
     pub(crate) blocks_template: Option<SlackJson>,
+    /// What becomes of a text that is longer than Slack takes (40000 characters of a message, 3000 of a section): `fail`, or
+    /// `cut`, which ends it with `…`.
+    #[serde(default)]
+    #[schemars(extend("default" = "fail"))]
+    pub(crate) too_long: TooLong,
     /// `ts` of the message to answer to in its thread.
     #[schemars(example = &"{{slack_ts}}")]
     pub(crate) thread_ts: Option<Text>,
