@@ -68,6 +68,11 @@ rendered!(
     "text", "x-name";
     "A template of a name, such as an index or a channel: values stand as they are, and none may be null or empty."
 );
+rendered!(
+    Header,
+    "text", "x-secret-header";
+    "A template of a header's value or of a credential: values stand as they are, and a secret may be part of it."
+);
 rendered!(Url, "url"; "A template of a URL: values are percent-encoded.");
 rendered!(
     SlackJson,

@@ -243,19 +243,34 @@ impl Permit {
         with_secrets: bool,
     ) -> Result<Bytes, EgressError> {
         match body {
+            Body::Bytes(bytes) if Handles::suspects_bytes(bytes) => {
+                Err(self.denied(shown, "a secret is put into a body that is text only"))
+            }
             Body::Bytes(bytes) => Ok(bytes.clone()),
-            Body::Text(text) if with_secrets && Handles::suspects(text) => {
-                let (text, _) =
+            Body::Text(text) if Handles::suspects(text) => {
+                let filled =
                     self.handles.body(text, origin).map_err(|refused| self.refused(shown, &refused))?;
-                Ok(Bytes::from(text))
+                if !with_secrets && filled != *text {
+                    return Err(
+                        self.denied(shown, "the body holds a secret, and the redirect leads elsewhere")
+                    );
+                }
+                Ok(Bytes::from(filled))
             }
             Body::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
         }
     }
 
     fn refused(&self, shown: &str, refused: &Refused) -> EgressError {
-        let Refused::Destination(name) = refused;
-        self.denied(shown, &format!("the secret `{name}` is not granted to this action towards that origin"))
+        let why = match refused {
+            Refused::Destination(name) => {
+                format!("the secret `{name}` is not granted to this action towards that origin")
+            }
+            Refused::Body(name) => format!(
+                "the secret `{name}` is not put into a body: the plugin's schema does not mark its field `x-secret-body`"
+            ),
+        };
+        self.denied(shown, &why)
     }
 }
 

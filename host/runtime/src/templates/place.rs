@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_value_is_no_dot_segment() {
-        for dots in [".", "..", "%2e", "%2E%2e", ".%2E", "%252e.", "..;a=b", "../..", "a/../..", "..\\x"] {
+        for dots in [".", "..", "%2e", "%2E%2e", ".%2E", "%252e.", "..;a=b"] {
             for text in [
                 "https://a.example/tenants/{{v}}",
                 "https://a.example/tenants/{{v}}/orders?x=1",
@@ -105,6 +105,8 @@ mod tests {
             ("https://a.example/x/%2{{v}}", "e"),
             ("https://a.example/x/{{v}}{{v}}", "."),
             ("https://a.example/x/{{{v}}}.", "\t."),
+            ("https://a.example/x/{{{v}}}", "a/../.."),
+            ("https://a.example/x/{{{v}}}", "..\\x"),
         ] {
             assert!(matches!(address(text, &json!(value)), Err(RenderProblem::DotSegment(_))), "{text}");
         }
@@ -142,6 +144,8 @@ mod tests {
             ("https://a.example//x/{{v}}/", "7", "https://a.example//x/7/"),
             ("{{{v}}}/x", "https://a.example/", "https://a.example//x"),
             ("https://a.example/{{v}}", "a/b.c..d", "https://a.example/a%2Fb.c..d"),
+            ("https://a.example/x/{{v}}", "../..", "https://a.example/x/..%2F.."),
+            ("https://a.example/{{v}}/y", "//a//b/", "https://a.example/%2F%2Fa%2F%2Fb%2F/y"),
             ("https://a.example{{{v}}}", "/a/b/", "https://a.example/a/b/"),
             ("https://a.example/{{v}}/{{w}}", "...", "https://a.example/.../w"),
         ] {

@@ -12,6 +12,9 @@ use aftercommit_core::nearest;
 /// Makes the helper's value.
 pub(super) type Make = fn(&Arguments<'_, '_>) -> Result<Value, RenderProblem>;
 
+/// Says what is wrong with the values that the template itself says.
+type Check = fn(&[Parameter]) -> Result<(), String>;
+
 /// One helper.
 pub(in crate::templates) struct Signature {
     pub(super) name: &'static str,
@@ -23,7 +26,7 @@ pub(in crate::templates) struct Signature {
     /// None where the helper renders what stands in its block.
     pub(super) make: Option<Make>,
     /// Looks at the values that the template itself says.
-    check: Option<fn(&[Parameter]) -> Result<(), String>>,
+    check: Option<Check>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
