@@ -10,6 +10,7 @@ use url::Url;
 use super::{Auth, Body, EgressError, Permit, Request};
 use crate::{
     capability::Origin,
+    dot_segments::dot_segment,
     secrets::{Handles, Refused},
 };
 
@@ -99,6 +100,11 @@ impl Permit {
         } else {
             format!("`{}`", cut(text.to_owned()))
         };
+        // The parser would take them away, and what stands before them.
+        if dot_segment(&written).is_some() {
+            let why = format!("{unparsed} has a segment `.` or `..`, which leads out of its path");
+            return Err(EgressError::InvalidRequest(why));
+        }
         let url = Url::parse(&written)
             .map_err(|error| EgressError::InvalidRequest(format!("{unparsed} is not a URL: {error}")))?;
         let shown = if secret { unparsed } else { shown(&url) };
@@ -237,19 +243,34 @@ impl Permit {
         with_secrets: bool,
     ) -> Result<Bytes, EgressError> {
         match body {
+            Body::Bytes(bytes) if Handles::suspects_bytes(bytes) => {
+                Err(self.denied(shown, "a secret is put into a body that is text only"))
+            }
             Body::Bytes(bytes) => Ok(bytes.clone()),
-            Body::Text(text) if with_secrets && Handles::suspects(text) => {
-                let (text, _) =
+            Body::Text(text) if Handles::suspects(text) => {
+                let filled =
                     self.handles.body(text, origin).map_err(|refused| self.refused(shown, &refused))?;
-                Ok(Bytes::from(text))
+                if !with_secrets && filled != *text {
+                    return Err(
+                        self.denied(shown, "the body holds a secret, and the redirect leads elsewhere")
+                    );
+                }
+                Ok(Bytes::from(filled))
             }
             Body::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
         }
     }
 
     fn refused(&self, shown: &str, refused: &Refused) -> EgressError {
-        let Refused::Destination(name) = refused;
-        self.denied(shown, &format!("the secret `{name}` is not granted to this action towards that origin"))
+        let why = match refused {
+            Refused::Destination(name) => {
+                format!("the secret `{name}` is not granted to this action towards that origin")
+            }
+            Refused::Body(name) => format!(
+                "the secret `{name}` is not put into a body: the plugin's schema does not mark its field `x-secret-body`"
+            ),
+        };
+        self.denied(shown, &why)
     }
 }
 
