@@ -16,6 +16,9 @@ pub trait Intake: Send + Sync {
     /// attempt 1), writes the condition errors to the attempt log and deletes the inbox rows: all in one transaction,
     /// or nothing.
     ///
+    /// Events are numbered in the order of changes: a row is never taken before an earlier one of its entity, whoever takes
+    /// it, and whenever its transaction commits.
+    ///
     /// A row that can not become an event, or that the database can not read or write as one, is moved to quarantine with
     /// its reason; the rest of the batch goes on.
     /// A delivery whose `ordering_key` has an earlier live delivery, and one of a disabled observer, is never owned at
@@ -32,12 +35,6 @@ pub trait Intake: Send + Sync {
 pub trait Plan: Send + Sync {
     /// The deliveries of one event, in the order in which they should be made.
     fn plan(&self, event: &EntityEvent) -> Planned;
-
-    /// Whether it may give a delivery an `ordering_key`. Then takes of several hosts follow each other: an event must
-    /// not overtake an earlier one that another host is about to make deliveries of.
-    fn is_ordered(&self) -> bool {
-        true
-    }
 }
 
 /// How much to take, and for whom.

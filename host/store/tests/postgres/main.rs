@@ -16,6 +16,7 @@ mod database;
 mod hardiness;
 mod hosts;
 mod inbox;
+mod late;
 mod network;
 mod odd_rows;
 mod opening;
