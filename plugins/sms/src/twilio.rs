@@ -48,7 +48,7 @@ pub(crate) fn send(config: &Config) -> Result<Accepted, Failure> {
 fn read(response: &Response) -> Result<Accepted, Failure> {
     let status = response.status;
     if !(200..300).contains(&status) {
-        let Ok(Refusal { code: Some(code), message }) = response.json() else {
+        let Refusal { code: Some(code), message } = response.refusal()? else {
             return Err(response.failure());
         };
         let known = twilio_errors::failure(code, message.as_deref().unwrap_or_default(), response);

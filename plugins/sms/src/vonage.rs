@@ -50,7 +50,10 @@ fn read(response: &Response) -> Result<Accepted, Failure> {
 
 /// The failure that a status means, with what the problem says.
 fn refused(response: &Response) -> Failure {
-    let Ok(refusal) = response.json::<Refusal>() else { return response.failure() };
+    let refusal: Refusal = match response.refusal() {
+        Ok(refusal) => refusal,
+        Err(failure) => return failure,
+    };
     let code = refusal.r#type.as_deref().and_then(|url| url.rsplit_once('#')).map_or("", |(_, code)| code);
     let said = [refusal.title, refusal.detail].into_iter().flatten().collect::<Vec<_>>().join(": ");
     let told = |text: &str| text.chars().filter(|letter| !letter.is_control()).take(200).collect::<String>();

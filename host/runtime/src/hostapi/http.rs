@@ -60,7 +60,7 @@ impl From<egress::Response> for http::Response {
         let body = match String::from_utf8(response.body.into()) {
             Ok(text) => Content::Text(text),
             // Cut within a letter: the rest is text all the same.
-            Err(error) if response.truncated && error.utf8_error().error_len().is_none() => {
+            Err(error) if response.cut.is_some() && error.utf8_error().error_len().is_none() => {
                 let end = error.utf8_error().valid_up_to();
                 Content::Text(String::from_utf8_lossy(&error.as_bytes()[..end]).into_owned())
             }
@@ -70,7 +70,7 @@ impl From<egress::Response> for http::Response {
             status: response.status,
             headers,
             body,
-            truncated: response.truncated,
+            truncated: response.cut.is_some(),
             retry_after_ms: response.retry_after_ms,
         }
     }

@@ -16,7 +16,7 @@ use super::{
     connection::identifier,
     predicate::Predicates,
     session::Session,
-    statement::statements,
+    statement::{Record, statements},
 };
 use crate::{Result, StoreError};
 
@@ -34,38 +34,86 @@ const MAX_IMAGE_BYTES: usize = 512 << 20;
 const LAST_IN_STATEMENT: i64 = 1 << 62;
 
 statements! {
-    /// What the function says of the chosen columns, of the row after the change and of the one before. Two values of a
-    /// loose type can have different texts and be the same: 1 and 1.00. To compare the type of a composite's field takes a search
-    /// path: `(value).field` calls a function of that name where the type has lost the field.
+    /// What the function says of the chosen columns ($2) and those that its condition reads ($4), of the row after the
+    /// change and of the one before. Two values of a loose type can have different texts and be the same: 1 and 1.00. To
+    /// compare the type of a composite's field takes a search path: `(value).field` calls a function of that name where the
+    /// type has lost the field.
     DESCRIBE_ROWS = "-- describe_rows
-SELECT (SELECT string_agg(g.has_type, ' AND ' ORDER BY g.place) FROM observer_columns($1, 'NEW', 'OLD') AS g
-        WHERE g.name = ANY ($4)) AS new_has_types,
-       (SELECT string_agg(g.has_type, ' AND ' ORDER BY g.place) FROM observer_columns($1, 'OLD', 'NEW') AS g
-        WHERE g.name = ANY ($4)) AS old_has_types,
-       string_agg(n.size, ' OPERATOR(pg_catalog.+) ' ORDER BY n.place) AS new_sizes,
-       string_agg(o.size, ' OPERATOR(pg_catalog.+) ' ORDER BY n.place) AS old_sizes,
-       string_agg(format('NEW.%1$I::pg_catalog.text OPERATOR(pg_catalog.<>) OLD.%1$I::pg_catalog.text', n.name), ' OR ' ORDER BY n.place)
-           FILTER (WHERE n.same IS NOT NULL) AS loose_differ,
-       string_agg(n.same, ' AND ' ORDER BY n.place) AS loose_same,
-       observer_image_expression($1, 'NEW', array_agg(n.name)) AS new_image,
-       observer_image_expression($1, 'OLD', array_agg(n.name)) AS old_image,
-       observer_image_expression($1, 'NEW', array_agg(n.name) FILTER (WHERE n.same IS NULL)) AS new_strict_image,
-       observer_image_expression($1, 'OLD', array_agg(n.name) FILTER (WHERE n.same IS NULL)) AS old_strict_image,
-       observer_key_expression($1, 'NEW', $3) AS new_key, observer_key_expression($1, 'OLD', $3) AS old_key,
-       ARRAY(SELECT DISTINCT s FROM observer_columns($1, 'NEW', 'OLD') AS c, unnest(c.settings) AS s
-             WHERE c.name = ANY ($2) OR c.name = ANY ($4) AND s = 'search_path' ORDER BY s) AS settings
-FROM observer_columns($1, 'NEW', 'OLD') AS n JOIN observer_columns($1, 'OLD', 'NEW') AS o USING (place)
-WHERE n.name = ANY ($2)";
+WITH columns AS MATERIALIZED (
+    SELECT c.*, side, c.name = ANY ($2) AS is_chosen, c.name = ANY ($4) AS is_read
+    FROM (VALUES ('new', 'NEW', 'OLD'), ('old', 'OLD', 'NEW')) AS v (side, \"row\", other)
+         CROSS JOIN LATERAL observer_columns($1, v.row, v.other) AS c
+    WHERE c.name = ANY ($2) OR c.name = ANY ($4)
+)
+SELECT side,
+       string_agg(c.has_type, ' AND ' ORDER BY c.place) AS has_types,
+       string_agg(c.size, ' OPERATOR(pg_catalog.+) ' ORDER BY c.place) AS sizes,
+       string_agg(c.has_type, ' AND ' ORDER BY c.place) FILTER (WHERE is_read) AS read_has_types,
+       string_agg(c.size, ' OPERATOR(pg_catalog.+) ' ORDER BY c.place) FILTER (WHERE is_read) AS read_sizes,
+       observer_image_expression($1, upper(side), array_agg(c.name) FILTER (WHERE is_chosen)) AS image,
+       observer_image_expression($1, upper(side), coalesce(array_agg(c.name) FILTER (WHERE is_chosen AND c.same IS NULL), '{}')) AS strict_image,
+       observer_key_expression($1, upper(side), $3) AS key,
+       string_agg(format('NEW.%1$I::pg_catalog.text OPERATOR(pg_catalog.<>) OLD.%1$I::pg_catalog.text', c.name), ' OR ' ORDER BY c.place)
+           FILTER (WHERE is_chosen AND c.same IS NOT NULL) AS loose_differ,
+       string_agg(c.same, ' AND ' ORDER BY c.place) FILTER (WHERE is_chosen) AS loose_same,
+       ARRAY(SELECT DISTINCT s FROM columns AS g, unnest(g.settings) AS s
+             WHERE g.is_chosen OR s = 'search_path' ORDER BY s) AS settings
+FROM columns AS c
+GROUP BY side
+ORDER BY side";
+}
+
+/// Whether columns of a row can be read as they could when the function was made.
+#[derive(Clone, Debug)]
+struct Guard {
+    has_types: Option<String>,
+    /// Of their values that can be large.
+    sizes: Option<String>,
+}
+
+impl Guard {
+    fn holds(&self) -> String {
+        match &self.has_types {
+            Some(has_types) => format!("{has_types} AND {}", self.fits()),
+            None => "true".to_owned(),
+        }
+    }
+
+    /// Whether they are not too large.
+    fn fits(&self) -> String {
+        self.sizes.as_ref().map_or_else(
+            || "true".to_owned(),
+            |sizes| format!("{sizes} OPERATOR(pg_catalog.<) {MAX_ROW_BYTES}"),
+        )
+    }
 }
 
 /// Expressions over one of the two rows.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 struct Row {
-    has_types: String,
-    sizes: Option<String>,
+    /// Of all columns that the function reads.
+    guard: Guard,
+    /// Of those that its condition reads.
+    read: Guard,
     image: String,
     strict_image: Option<String>,
     key: Option<String>,
+}
+
+impl Row {
+    /// A look at the images of a row with values that may be stored compressed.
+    fn bounded(&self, images: &str) -> String {
+        if self.guard.sizes.as_ref().is_some_and(|sizes| sizes.contains("pg_column_size")) {
+            format!(
+                "
+                IF pg_catalog.octet_length({images}) OPERATOR(pg_catalog.>) {MAX_IMAGE_BYTES} THEN
+                    image := NULL;
+                END IF;"
+            )
+        } else {
+            String::new()
+        }
+    }
 }
 
 /// All that is generated from a table's columns.
@@ -79,33 +127,33 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Of these columns, with this key. `guarded`: columns whose types are compared before anything is read.
+    /// Of these columns, with this key. `read`: columns that a condition reads.
     pub(super) async fn describe(
         session: &mut Session<'_>,
         table: &Table,
-        (columns, guarded): (&[String], &[String]),
+        (columns, read): (&[String], &[String]),
         key: &[String],
     ) -> Result<Self> {
-        let call = DESCRIBE_ROWS.call().bind(table.oid).bind(columns).bind(key).bind(guarded);
-        let Some(record) = call.optional(session).await? else {
+        let call = DESCRIBE_ROWS.call().bind(table.oid).bind(columns).bind(key).bind(read);
+        let records = call.all(session).await?;
+        let [new, old] = &records[..] else {
             return Err(StoreError::Refused(format!("the table `{}` is gone", table.relation.shown)));
         };
-        let row = |side: &str| {
-            let text = |what: &str| record.get::<Option<String>>(&format!("{side}_{what}"));
-            Ok(Row {
-                has_types: text("has_types")?.unwrap_or_default(),
-                sizes: text("sizes")?,
-                image: text("image")?.unwrap_or_default(),
-                strict_image: text("strict_image")?,
-                key: text("key")?,
+        let row = |record: &Record| {
+            Ok::<_, StoreError>(Row {
+                guard: Guard { has_types: record.get("has_types")?, sizes: record.get("sizes")? },
+                read: Guard { has_types: record.get("read_has_types")?, sizes: record.get("read_sizes")? },
+                image: record.get::<Option<String>>("image")?.unwrap_or_default(),
+                strict_image: record.get("strict_image")?,
+                key: record.get("key")?,
             })
         };
         Ok(Self {
-            new: row("new")?,
-            old: row("old")?,
-            loose_differ: record.get("loose_differ")?,
-            loose_same: record.get("loose_same")?,
-            settings: record.get("settings")?,
+            loose_differ: new.get("loose_differ")?,
+            loose_same: new.get("loose_same")?,
+            settings: new.get("settings")?,
+            new: row(new)?,
+            old: row(old)?,
         })
     }
     /// Has the function set these as well.
@@ -121,7 +169,10 @@ const UPDATED: &str = "
     before  pg_catalog.text;
     old_id  pg_catalog.text;
     deletes pg_catalog.bool := true;
-    creates pg_catalog.bool := true;";
+    creates pg_catalog.bool := true;
+    same    pg_catalog.text;
+    rest    pg_catalog.text[];
+    is_same pg_catalog.bool;";
 
 /// The functions of one captured table, one for each verb.
 pub(super) struct CaptureFunction<'a> {
@@ -162,8 +213,8 @@ impl CaptureFunction<'_> {
     fn body(&self, verb: Verb) -> String {
         let Rows { new, old, .. } = self.rows;
         let (fast, slow) = match verb {
-            Verb::Insert => (self.fast_way(new, "created"), self.slow_way("NEW", "created")),
-            Verb::Delete => (self.fast_way(old, "deleted"), self.slow_way("OLD", "deleted")),
+            Verb::Insert => (self.fast_way(new, "created"), self.slow_way(("NEW", new), "created")),
+            Verb::Delete => (self.fast_way(old, "deleted"), self.slow_way(("OLD", old), "deleted")),
             Verb::Update => (self.fast_update(), self.slow_update()),
         };
         let declared = if verb == Verb::Update { UPDATED } else { "" };
@@ -185,11 +236,11 @@ END
     }
 
     /// A row that came or went, by what the catalog says now.
-    fn slow_way(&self, row: &str, kind: &str) -> String {
+    fn slow_way(&self, (row, described): (&str, &Row), kind: &str) -> String {
         let schema = identifier(self.schema);
         let (names, key) = (text_array(self.chosen), text_array(Some(self.key)));
         format!(
-            "
+            "{wanted}
     BEGIN
         id := {schema}.observer_key(ROW({row}), TG_RELID, {key});
         IF coalesce({schema}.observer_size(ROW({row}), TG_RELID, {names}), 0) OPERATOR(pg_catalog.<) {MAX_ROW_BYTES} THEN
@@ -204,6 +255,7 @@ END
         image := NULL;
     END;
     {insert}",
+            wanted = slowly_wanted(&described.read.holds(), &self.wanted(kind), "NULL;"),
             insert = self.insert(&Inserted {
                 problem: "problem",
                 ..Inserted::new(&literal(kind), "id", "image", "NULL")
@@ -213,6 +265,7 @@ END
 
     /// A row that was updated, by what the catalog says now.
     fn slow_update(&self) -> String {
+        let Rows { new, old, .. } = self.rows;
         let schema = identifier(self.schema);
         let (names, key) = (text_array(self.chosen), text_array(Some(self.key)));
         format!(
@@ -222,7 +275,7 @@ END
     BEGIN
         before := NULL;
         id := {schema}.observer_key(ROW(NEW), TG_RELID, {key});
-        old_id := {schema}.observer_key(ROW(OLD), TG_RELID, {key});
+        old_id := {schema}.observer_key(ROW(OLD), TG_RELID, {key});{wanted}
         IF coalesce({schema}.observer_size(ROW(OLD), TG_RELID, {names}), 0) OPERATOR(pg_catalog.<) {MAX_ROW_BYTES}
             AND coalesce({schema}.observer_size(ROW(NEW), TG_RELID, {names}), 0) OPERATOR(pg_catalog.<) {MAX_ROW_BYTES}
         THEN
@@ -230,6 +283,20 @@ END
             image := {schema}.observer_image(ROW(NEW), TG_RELID, {names});
             IF image OPERATOR(pg_catalog.=) before THEN
                 RETURN NULL;
+            END IF;
+            -- Values that are written differently and are the same number.
+            SELECT pg_catalog.string_agg(c.same, ' AND '::pg_catalog.text ORDER BY c.place), pg_catalog.array_agg(c.name) FILTER (WHERE c.same IS NULL)
+                INTO same, rest
+                FROM {schema}.observer_columns(TG_RELID, '$1'::pg_catalog.text, '$2'::pg_catalog.text) AS c
+                WHERE {names} IS NULL OR c.name OPERATOR(pg_catalog.=) ANY ({names});
+            IF same IS NOT NULL THEN
+                EXECUTE pg_catalog.concat('SELECT ', same) INTO is_same USING NEW, OLD;
+                rest := coalesce(rest, '{{}}'::pg_catalog.text[]);
+                IF is_same AND {schema}.observer_image(ROW(NEW), TG_RELID, rest)
+                    OPERATOR(pg_catalog.=) {schema}.observer_image(ROW(OLD), TG_RELID, rest)
+                THEN
+                    RETURN NULL;
+                END IF;
             END IF;
         END IF;
         IF image IS NULL OR pg_catalog.octet_length(image) OPERATOR(pg_catalog.+) pg_catalog.octet_length(before) OPERATOR(pg_catalog.>) {MAX_IMAGE_BYTES} THEN
@@ -245,6 +312,12 @@ END
     IF NOT coalesce(id OPERATOR(pg_catalog.=) old_id, id IS NULL AND old_id IS NULL) THEN{moved}
     END IF;
     {insert}",
+            wanted = slowly_wanted(
+                &format!("{} AND {}", new.read.holds(), old.read.fits()),
+                &self.update_wanted(),
+                "creates := true;
+                deletes := true;",
+            ),
             moved = self.moved(),
             insert = self.insert(&Inserted {
                 problem: "problem",
@@ -266,25 +339,18 @@ END
 
     /// A row that came or went.
     fn fast_way(&self, row: &Row, kind: &str) -> String {
-        let wanted = self.predicate(kind).map_or_else(String::new, |predicate| {
-            format!(
-                "
-                IF NOT ({predicate}) THEN
-                    RETURN NULL;
-                END IF;"
-            )
-        });
+        let wanted = self.wanted(kind);
         let key = row.key.as_deref().unwrap_or("NULL");
         let bounded = row.bounded("image");
         // One expression where there is no condition: the server prepares each anew in every transaction.
         let image = if wanted.is_empty() {
-            format!("image := CASE WHEN {} THEN {} END;{bounded}", row.good(), row.image)
+            format!("image := CASE WHEN {} THEN {} END;{bounded}", row.guard.holds(), row.image)
         } else {
             format!(
                 "IF {} THEN{wanted}
                 image := {};{bounded}
             END IF;",
-                row.good(),
+                row.guard.holds(),
                 row.image
             )
         };
@@ -328,20 +394,6 @@ END
                 END IF;"
             );
         }
-        let wanted = match (self.predicate("updated"), self.predicate("created"), self.predicate("deleted")) {
-            (Some(updated), Some(created), Some(deleted)) => format!(
-                "
-                IF coalesce(id OPERATOR(pg_catalog.=) old_id, id IS NULL AND old_id IS NULL) THEN
-                    IF NOT ({updated}) THEN
-                        RETURN NULL;
-                    END IF;
-                ELSE
-                    creates := {created};
-                    deletes := {deleted};
-                END IF;"
-            ),
-            _ => String::new(),
-        };
         format!(
             "
         BEGIN
@@ -360,8 +412,9 @@ END
             {insert}{bell}
             RETURN NULL;
         END IF;",
-            new_good = new.good(),
-            old_sizes = old.fits(),
+            new_good = new.guard.holds(),
+            old_sizes = old.guard.fits(),
+            wanted = self.update_wanted(),
             key = new.key.as_deref().unwrap_or("NULL"),
             old_key = old.key.as_deref().unwrap_or("NULL"),
             image = new.image,
@@ -469,13 +522,53 @@ END
         }
     }
 
-    fn predicate(&self, kind: &str) -> Option<&str> {
-        self.predicates.map(|predicates| match kind {
-            "created" => predicates.created.as_str(),
-            "deleted" => predicates.deleted.as_str(),
-            _ => predicates.updated.as_str(),
+    /// Ends the function where the condition is not true of a row that came or went.
+    fn wanted(&self, kind: &str) -> String {
+        self.predicates.map_or_else(String::new, |predicates| {
+            let predicate = if kind == "created" { &predicates.created } else { &predicates.deleted };
+            format!(
+                "
+                IF NOT ({predicate}) THEN
+                    RETURN NULL;
+                END IF;"
+            )
         })
     }
+
+    /// Ends the function where the condition is not true of an update. Of one that changes the key, each of the two events has
+    /// an answer of its own.
+    fn update_wanted(&self) -> String {
+        self.predicates.map_or_else(String::new, |Predicates { created, updated, deleted }| {
+            format!(
+                "
+                IF coalesce(id OPERATOR(pg_catalog.=) old_id, id IS NULL AND old_id IS NULL) THEN
+                    IF NOT ({updated}) THEN
+                        RETURN NULL;
+                    END IF;
+                ELSE
+                    creates := {created};
+                    deletes := {deleted};
+                END IF;"
+            )
+        })
+    }
+}
+
+/// The condition in the slow way. It is evaluated only while the columns that it reads are as they were; where it can not be
+/// evaluated, the event is made.
+fn slowly_wanted(guard: &str, wanted: &str, otherwise: &str) -> String {
+    if wanted.is_empty() {
+        return String::new();
+    }
+    format!(
+        "
+        BEGIN
+            IF {guard} THEN{wanted}
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            {otherwise}
+        END;"
+    )
 }
 
 /// A row of the inbox, as SQL expressions.
@@ -495,35 +588,6 @@ struct Inserted<'a> {
 impl<'a> Inserted<'a> {
     const fn new(kind: &'a str, id: &'a str, image: &'a str, before: &'a str) -> Self {
         Self { kind, id, image, before, problem: "NULL", is_placed: false, is_last: false }
-    }
-}
-
-impl Row {
-    /// Whether its values can be read as they were when the function was made.
-    fn good(&self) -> String {
-        format!("{} AND {}", self.has_types, self.fits())
-    }
-
-    /// A look at the images of a row with values that may be stored compressed.
-    fn bounded(&self, images: &str) -> String {
-        if self.sizes.as_ref().is_some_and(|sizes| sizes.contains("pg_column_size")) {
-            format!(
-                "
-                IF pg_catalog.octet_length({images}) OPERATOR(pg_catalog.>) {MAX_IMAGE_BYTES} THEN
-                    image := NULL;
-                END IF;"
-            )
-        } else {
-            String::new()
-        }
-    }
-
-    /// Whether it is not too large.
-    fn fits(&self) -> String {
-        self.sizes.as_ref().map_or_else(
-            || "true".to_owned(),
-            |sizes| format!("{sizes} OPERATOR(pg_catalog.<) {MAX_ROW_BYTES}"),
-        )
     }
 }
 

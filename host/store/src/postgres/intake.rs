@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     HostId, Intake, Plan, Result, StoreError, TakeRequest, Taken,
-    intake_batch::{Batch, Rejected, TakenEvent},
+    intake_batch::{Allowance, Batch, Rejected, TakenEvent},
 };
 
 statements! {
@@ -190,7 +190,7 @@ async fn deliver(
     insert_deliveries(session, &mut batch, request.host, request.now).await?;
     insert_errors(session, &batch, request.now).await?;
     quarantine::set_aside(session, &inbox.rejected, request.now).await?;
-    let rejected = inbox.rejected.into_iter().map(|(_, row)| (0, row)).collect();
+    let rejected = inbox.rejected.into_iter().map(|(_, row)| row).collect();
     Ok(batch.into_taken(rejected, inbox.more))
 }
 
@@ -247,7 +247,7 @@ async fn decide(session: &mut Session<'_>, batch: &mut Batch, request: TakeReque
             live_keys.insert(record.get("ordering_key")?);
         }
     }
-    batch.assign(&disabled, live_keys, request.own, request.own_bytes);
+    batch.assign(&disabled, live_keys, &mut Allowance::of(request));
     Ok(())
 }
 

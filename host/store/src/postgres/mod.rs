@@ -1,8 +1,8 @@
 //! The PostgreSQL backend: the source of events and the coordination of any number of hosts.
 //!
 //! What several hosts do at once is decided by row locks (`FOR UPDATE SKIP LOCKED`), by what a statement finds when it
-//! comes to change a row (owner, attempt), and, where rows that do not exist yet matter, by the advisory locks that
-//! `migrations/postgres/0002_triggers.sql` lists. Nothing relies on state of a session, so a pooler may stand between,
+//! comes to change a row (owner, attempt), and, where rows that do not exist yet matter, by the locks that
+//! `migrations/postgres/0005_hosts.sql` lists. Nothing relies on state of a session, so a pooler may stand between,
 //! but for the one direct connection that hears notifications.
 //!
 //! [`connection`] has the one function for transactions, [`pool`] and [`session`] the connections that they use, [`statement`] how statements are written down and named,

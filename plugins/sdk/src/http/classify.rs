@@ -86,7 +86,7 @@ impl From<HttpError> for Failure {
             HttpError::Dns(why) => Self::transient("dns", why),
             HttpError::Connect(why) => Self::transient("connect", why),
             HttpError::Tls(why) => Self::transient("tls", why),
-            HttpError::Timeout => Self::transient("timeout", "no complete response in time"),
+            HttpError::Timeout => Self::transient("timeout", "no response in time"),
             HttpError::Protocol(why) => Self::transient("protocol", why),
         }
     }
