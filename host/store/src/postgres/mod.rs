@@ -30,12 +30,12 @@ mod events;
 mod failure;
 mod holds;
 mod hosts;
+mod inbox;
 mod intake;
 mod locks;
 mod pool;
 mod predicate;
 mod quarantine;
-mod reach;
 mod retention;
 mod rights;
 mod schema;
@@ -44,10 +44,11 @@ mod session;
 mod statement;
 mod time;
 mod url;
+mod watermark;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{connection::Connections, doorbell::Doorbell, reach::Reach, url::Server};
+use self::{connection::Connections, doorbell::Doorbell, url::Server, watermark::Progress};
 use crate::{Result, TransactionCount, Transactions};
 
 /// How to use the database.
@@ -92,7 +93,7 @@ pub struct PostgresStore {
 struct Inner {
     connections: Connections,
     doorbell: Doorbell,
-    reach: Reach,
+    progress: Progress,
 }
 
 impl PostgresStore {
@@ -107,7 +108,11 @@ impl PostgresStore {
         };
         let connections = Connections::open(server, &options).await?;
         Ok(Self {
-            inner: Arc::new(Inner { connections, doorbell: Doorbell::at(listen), reach: Reach::default() }),
+            inner: Arc::new(Inner {
+                connections,
+                doorbell: Doorbell::at(listen),
+                progress: Progress::default(),
+            }),
         })
     }
 
@@ -155,6 +160,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         events::STATEMENTS,
         holds::STATEMENTS,
         hosts::STATEMENTS,
+        inbox::STATEMENTS,
         intake::STATEMENTS,
         locks::STATEMENTS,
         predicate::STATEMENTS,
