@@ -66,7 +66,7 @@ pub(crate) struct Config {
     #[serde(default)]
     #[schemars(example = ["200", "202-204"])]
     pub(crate) success_codes: Vec<Codes>,
-    /// How many redirects to follow; a redirect that is not followed is a failure.
+    /// How many redirects to follow, with the same method and body; one that is not followed is a failure.
     #[serde(default)]
     #[schemars(range(max = 10))]
     pub(crate) follow_redirects: u32,
