@@ -77,7 +77,8 @@ impl Session<'_> {
         self.send(statements).await.map_err(|error| failure::of_step(name, &error))
     }
 
-    async fn send(&mut self, statements: &str) -> sqlx::Result<()> {
+    /// Runs such statements; the caller makes an error of it.
+    pub(super) async fn send(&mut self, statements: &str) -> sqlx::Result<()> {
         let patience = self.patience;
         let run = sqlx::raw_sql(AssertSqlSafe(statements));
         let answer = timeout(patience, self.asks().execute(run)).await;

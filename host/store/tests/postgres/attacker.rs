@@ -347,7 +347,6 @@ fn shadows(schema: &str) -> String {
         ("quote_ident", "text", "text", "'x'"),
         ("hashtext", "text", "int4", "1"),
         ("string_to_array", "text, text", "text[]", "NULL"),
-        ("pg_advisory_xact_lock", "int4, int4", "text", "NULL"),
         // Ours, for this table.
         ("observer_image", "evil.t, oid, text[]", "text", "'{}'"),
         ("observer_key", "evil.t, oid, text[]", "text", "'1'"),

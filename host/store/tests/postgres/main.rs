@@ -16,6 +16,8 @@ mod database;
 mod hardiness;
 mod hosts;
 mod inbox;
+mod late;
+mod locks;
 mod network;
 mod odd_rows;
 mod opening;
