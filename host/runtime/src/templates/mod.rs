@@ -13,12 +13,14 @@ mod compile;
 mod context;
 mod escaping;
 mod helpers;
+mod roots;
 mod syntax;
 
 use handlebars::{Context, RenderContext, RenderErrorReason, Renderable as _};
 
 pub(crate) use context::context;
 pub(crate) use escaping::Escaping;
+pub(crate) use roots::Roots;
 
 use crate::cpu::Until;
 
