@@ -19,7 +19,7 @@ struct Refusal {
 }
 
 /// `delivery_id` comes back in the callbacks as `client_ref`; Vonage does not drop repetitions by it.
-pub(crate) fn send(config: &Config, delivery_id: &str) -> Result<Accepted, Failure> {
+pub(crate) fn send(config: &Config, text: &str, delivery_id: &str) -> Result<Accepted, Failure> {
     let (Some(key), Some(secret), Some(from)) = (&config.api_key, &config.api_secret, &config.from) else {
         return Err(Failure::misconfigured("config", "`api_key`, `api_secret` and `from` are needed"));
     };
@@ -30,7 +30,7 @@ pub(crate) fn send(config: &Config, delivery_id: &str) -> Result<Accepted, Failu
         // Vonage takes numbers without the plus sign.
         .text("to", config.phone.trim_start_matches('+'))
         .text("from", from.trim_start_matches('+'))
-        .text("text", &config.message_template)
+        .text("text", text)
         .text("client_ref", delivery_id);
     if let Some(url) = &config.status_callback {
         message.text("webhook_url", url);

@@ -3,21 +3,17 @@
 use std::{error::Error as _, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Bounds, Cut, Egress, EgressError, Permit, Request, Response, body,
     decision::private_reason,
     names::{OnlySpecial, Unresolved},
+    redirects::Redirects,
     request::{Hop, method},
     retry_after,
 };
-use crate::secrets::Handles;
-
-/// More are never followed, whatever the plugin asks for.
-const MAX_REDIRECTS: u32 = 10;
-
 impl Egress {
     /// Sends a request for an action.
     pub(crate) async fn send(
@@ -45,29 +41,17 @@ impl Egress {
         deadline: Instant,
     ) -> Result<Response, EgressError> {
         let first = permit.target(&request.url)?;
-        let mut hop = permit.hop(request, method(&request.method)?, first, true, true)?;
-        let secret = Handles::suspects(&request.url);
-        let (mut with_body, mut with_secrets) = (true, true);
-        let mut left = request.max_redirects.min(MAX_REDIRECTS);
+        let mut hop = permit.hop(request, method(&request.method)?, first, true)?;
+        let mut redirects = Redirects::of(request);
         loop {
             let answer = send_one(permit, &hop).await?;
-            let status = answer.status();
-            let location = answer.headers().get(header::LOCATION).filter(|_| is_redirect(status));
-            let Some(location) = location.filter(|_| left > 0) else {
-                let response = self.read(answer, response_bytes, body::deadline(deadline)).await;
-                return Ok(if request.verbatim { response } else { response.without_secrets(permit) });
-            };
-            left -= 1;
-            let next =
-                location.to_str().ok().and_then(|location| hop.url.join(location).ok()).ok_or_else(|| {
-                    EgressError::Protocol(format!("{}: redirects to something that is not a URL", hop.shown))
-                })?;
-            let next_method = redirected_method(status, &hop.method);
-            with_body &= next_method == hop.method;
-            let target = permit.redirected(next, secret)?;
-            // Once left, the first origin's credentials do not come back.
-            with_secrets &= target.origin == hop.origin;
-            hop = permit.hop(request, next_method, target, with_body, with_secrets)?;
+            if let Some(target) = redirects.next(permit, &hop, &answer)? {
+                hop = permit.hop(request, hop.method, target, redirects.with_secrets)?;
+                continue;
+            }
+            let mut response = self.read(answer, response_bytes, body::deadline(deadline)).await;
+            response.redirected_to = redirects.followed.then_some(hop.shown);
+            return Ok(if request.verbatim { response } else { response.without_secrets(permit) });
         }
     }
 
@@ -84,7 +68,7 @@ impl Egress {
             Some(room) => body::read(&mut answer, room, deadline).await,
             None => (Bytes::new(), Some(Cut::TooLong)),
         };
-        Response { status, headers, body, cut, retry_after_ms }
+        Response { status, headers, body, cut, retry_after_ms, redirected_to: None }
     }
 }
 
@@ -154,19 +138,6 @@ async fn send_one(permit: &Permit, hop: &Hop) -> Result<reqwest::Response, Egres
         None => {}
     }
     http.execute(request).await.map_err(|error| describe(permit, hop, error))
-}
-
-const fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// The method of the next hop, as the Fetch standard has it (HTTP-redirect fetch, step 12).
-fn redirected_method(status: StatusCode, method: &Method) -> Method {
-    match status.as_u16() {
-        301 | 302 if method == Method::POST => Method::GET,
-        303 if method != Method::HEAD => Method::GET,
-        _ => method.clone(),
-    }
 }
 
 /// How rustls begins to tell of an alert. With TLS 1.3 a client certificate is refused after the handshake, and HTTP/2

@@ -15,6 +15,7 @@ mod mail;
 mod memcached;
 mod names;
 mod pool;
+mod redirects;
 mod redis;
 mod request;
 mod retry_after;
@@ -134,6 +135,8 @@ pub(crate) struct Response {
     /// Why headers or body are not whole, if they are not.
     pub(crate) cut: Option<Cut>,
     pub(crate) retry_after_ms: Option<u64>,
+    /// What may be told of the URL that was requested last, if redirects led there.
+    pub(crate) redirected_to: Option<Arc<str>>,
 }
 
 /// Why there is no response. Texts never hold a secret.

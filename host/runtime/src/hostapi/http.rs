@@ -22,6 +22,9 @@ impl Host for Guest {
         if let (Auth::Bearer(token), Ok(egress::Response { status: 401, .. })) = (&request.auth, &sent) {
             self.call.permit.tokens.refused(token, self.call.egress.clock.now()).await;
         }
+        if let Ok(response) = &sent {
+            self.call.redirected_to.clone_from(&response.redirected_to);
+        }
         Ok(sent.map(http::Response::from).map_err(HttpError::from))
     }
 }

@@ -260,6 +260,7 @@ mod tests {
             )),
             host_calls: 0,
             deliveries: 1,
+            redirected_to: None,
         };
         (call, handle)
     }

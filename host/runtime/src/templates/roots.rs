@@ -1,16 +1,13 @@
 //! The names of a context that templates may read, so that no more of an event than that is copied for them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use handlebars::{
     Path, PathSeg,
     template::{Parameter, TemplateElement},
 };
 
-use super::{
-    Template,
-    helpers::{HELPERS, RAW, STEP, WRITE},
-};
+use super::Template;
 
 /// Names at the top level of a context.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,10 +50,11 @@ fn names_of(template: &handlebars::Template, names: &mut HashSet<String>) -> Opt
             | TemplateElement::HelperBlock(helper) => helper,
             _ => return None,
         };
-        for parameter in parameters(&helper.name, &helper.params, &helper.hash) {
+        // Its own name is a helper's: a field that stands alone became the parameter of one that writes it.
+        for parameter in helper.params.iter().chain(helper.hash.values()) {
             match parameter {
                 Parameter::Literal(_) => {}
-                Parameter::Name(name) => known_helper(name)?,
+                Parameter::Name(name) => named(name, names)?,
                 Parameter::Path(path) => root(path, names)?,
                 Parameter::Subexpression(inner) => rest.push(&inner.element),
                 _ => return None,
@@ -66,18 +64,6 @@ fn names_of(template: &handlebars::Template, names: &mut HashSet<String>) -> Opt
         rest.extend(inner.flat_map(|inner| &inner.elements));
     }
     Some(())
-}
-
-fn parameters<'t>(
-    name: &'t Parameter,
-    params: &'t [Parameter],
-    hash: &'t HashMap<String, Parameter>,
-) -> impl Iterator<Item = &'t Parameter> {
-    std::iter::once(name).chain(params).chain(hash.values())
-}
-
-fn known_helper(name: &str) -> Option<()> {
-    (HELPERS.contains(&name) || [RAW, STEP, WRITE].contains(&name)).then_some(())
 }
 
 /// The first name of a path. A path that goes up, begins at the root or is quoted may lead anywhere.
@@ -93,9 +79,14 @@ fn root(path: &Path, names: &mut HashSet<String>) -> Option<()> {
         let PathSeg::Named(name) = segment else { return None };
         first = first.or(Some(name));
     }
-    let first = first.filter(|name| plain(name))?;
-    names.insert(first.clone());
-    Some(())
+    named(first?, names)
+}
+
+fn named(name: &str, names: &mut HashSet<String>) -> Option<()> {
+    let plain = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_$-".contains(letter));
+    plain.then(|| {
+        names.insert(name.to_owned());
+    })
 }
 
 #[cfg(test)]
@@ -123,7 +114,8 @@ mod tests {
             ("{{#if a}}{{b}}{{else if c}}{{d}}{{else}}{{e}}{{/if}}", "a b c d e"),
             ("{{#each rows}}{{@index}} {{name}}{{/each}}", "name rows"),
             ("{{#if (and (eq a 1) (not b))}}x{{/if}}{{default c (json d)}}", "a b c d"),
-            ("{{lookup data key}} {{event.actor}}", "data event key"),
+            ("{{lookup data key}} {{event.actor}} {{this.total}}", "data event key total"),
+            ("{{len}} {{#if json}}{{default}}{{/if}}", "default json len"),
         ] {
             assert_eq!(roots(text).expect(text).join(" "), expected, "{text}");
         }
@@ -134,7 +126,6 @@ mod tests {
         for text in [
             "{{this}}",
             "{{json this}}",
-            "{{.}}",
             "{{@root.total}}",
             "{{#each this}}{{@key}}{{/each}}",
             "{{#with a}}{{../b}}{{/with}}",

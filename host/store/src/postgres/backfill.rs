@@ -10,12 +10,12 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore,
-    capture_function::literal,
     capture_table::Table,
     captures::{self, Written},
     connection::{Sync, identifier},
     failure, predicate,
     session::Session,
+    sql_text::literal,
     statement::{Record, statements},
 };
 use sqlx::Row as _;

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore, capture_drift,
-    capture_function::{self, CaptureFunction, Rows, Verb},
+    capture_function::{CaptureFunction, Rows},
     capture_table::Table,
     capture_trigger, change_log,
     change_log_function::ChangeLogFunction,
     connection::{Sync, identifier},
+    function_name::{self, Verb},
     predicate, rights,
     session::Session,
     statement::{Record, statements},
@@ -279,7 +280,7 @@ async fn write(
     earlier: Option<&Written>,
     is_tenant: bool,
 ) -> Result<Capture> {
-    let function = capture_function::name_for(&table.relation);
+    let function = function_name::name_for(&table.relation);
     if let Some(name) = capture.key.iter().find(|name| capture.change_log.is_none() && !table.has(name)) {
         return Err(StoreError::Refused(format!(
             "the table `{0}` has no column `{name}` any more, which is part of the key of its events; say which columns name \

@@ -9,9 +9,9 @@ use aftercommit_condition::{
 };
 
 use super::{
-    capture_function::literal,
     capture_table::Table,
     session::Session,
+    sql_text::literal,
     statement::{Record, statements},
 };
 use crate::{Capture, Result, StoreError};

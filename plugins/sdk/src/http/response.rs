@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
 
-use super::{Content, status_failure};
+use super::{Content, classify::redirect_failure, status_failure};
 use crate::{Failure, bindings::aftercommit::action::http as host};
 
 /// A response.
@@ -94,10 +94,14 @@ impl Response {
         if is_success(self.status) { Ok(self) } else { Err(self.failure()) }
     }
 
-    /// The failure that the status means, with the first words of the body.
+    /// The failure that the status means, with the first words of the body and, of a redirect, the origin that it leads to.
     #[must_use]
     pub fn failure(&self) -> Failure {
-        status_failure(self.status, self.retry_after_ms, &self.text())
+        let location = self.header("location").filter(|_| (300..400).contains(&self.status));
+        match location {
+            Some(location) => redirect_failure(self.status, location),
+            None => status_failure(self.status, self.retry_after_ms, &self.text()),
+        }
     }
 }
 
@@ -141,6 +145,19 @@ mod tests {
             told(&wrong.json_unless_truncated::<Value>().expect_err("no JSON")),
             ("unexpected_response", true)
         );
+    }
+
+    #[test]
+    fn a_redirect_names_the_origin_that_it_leads_to() {
+        let to = |location: &str| {
+            let headers = vec![("location".to_owned(), location.to_owned())];
+            Response { headers, ..response(302, "<html>", false) }.failure().problem().message.clone()
+        };
+        let away = to("https://b.example:8443/hook?key=1");
+        assert!(away.contains("302 (a redirect, which was not followed)"), "{away}");
+        assert!(away.ends_with("it leads to https://b.example:8443: configure the URL at its end"), "{away}");
+        assert!(!away.contains("key"), "{away}");
+        assert!(to("/hook/").contains("it leads to another path of the same origin"));
     }
 
     #[test]
