@@ -72,8 +72,6 @@ fn root(path: &Path, names: &mut HashSet<String>) -> Option<()> {
         // `@index` and the like are no part of the context.
         return Some(());
     };
-    let plain =
-        |name: &str| name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_$-".contains(letter));
     let mut first = None;
     for segment in segments {
         let PathSeg::Named(name) = segment else { return None };
