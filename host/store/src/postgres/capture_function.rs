@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use uuid::Uuid;
 
 use super::{
+    capture_bell::bell,
     capture_table::{Relation, Table},
     connection::identifier,
     predicate::Predicates,
@@ -253,15 +254,8 @@ END
         )
     }
 
-    fn bell(&self) -> &'static str {
-        if self.notify {
-            "
-        IF pg_catalog.pg_notify('observer_inbox', '') IS NULL THEN
-            RETURN NULL;
-        END IF;"
-        } else {
-            ""
-        }
+    fn bell(&self) -> String {
+        bell(self.schema, self.notify)
     }
 
     /// A row that came or went.

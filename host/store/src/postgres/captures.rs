@@ -38,17 +38,16 @@ FROM observer_captures
 ORDER BY table_name COLLATE \"C\"";
     PUT_CAPTURE = "-- put_capture
 INSERT INTO observer_captures (table_name, entity_type, key, columns, selection, condition, change_log, notify, function,
-                               source, is_tenant, triggers, created_at)
+                               source, is_tenant, created_at)
 VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8, $9::text, (
             SELECT string_agg(pg_get_functiondef(oid), '' ORDER BY proname) FROM pg_proc
             WHERE proname IN ($9::text || '_insert', $9::text || '_update', $9::text || '_delete')
               AND pronamespace = to_regnamespace(quote_ident(current_schema()))
-        ), $10, '{}', $11)
+        ), $10, $11)
 ON CONFLICT (table_name) DO UPDATE
 SET entity_type = excluded.entity_type, key = excluded.key, columns = excluded.columns, selection = excluded.selection,
     condition = excluded.condition, change_log = excluded.change_log, notify = excluded.notify,
-    function = excluded.function, source = excluded.source, is_tenant = excluded.is_tenant,
-    triggers = excluded.triggers, created_at = excluded.created_at";
+    function = excluded.function, source = excluded.source, is_tenant = excluded.is_tenant, created_at = excluded.created_at";
     /// Whether the functions have these texts. A statement that makes one has its text as a literal at its end.
     ARE_FUNCTIONS = "-- are_functions
 SELECT count(*) = cardinality($2::text[])
@@ -368,6 +367,24 @@ pub(super) async fn has_outgrown(
     let statements =
         generated(session, schema, function, table, capture, (is_ordered, written.is_tenant)).await?;
     Ok(!ARE_FUNCTIONS.call().bind(function).bind(statements).value::<bool>(session).await?)
+}
+
+/// Whether an earlier version made it, and nothing else has changed since: to have it written again changes no event.
+pub(super) async fn is_of_earlier_version(
+    session: &mut Session<'_>,
+    schema: &str,
+    written: &Written,
+) -> Result<bool> {
+    let Some(function) = &written.function else { return Ok(true) };
+    let Some(table) = Table::find(session, &written.capture.table).await? else { return Ok(false) };
+    let capture = &written.capture;
+    let is_log = capture.change_log.is_some();
+    let is_same = if is_log {
+        capture.columns.iter().all(|column| table.has(column))
+    } else {
+        capture.key.iter().all(|column| table.has(column)) && chosen_now(&table, capture)? == capture.columns
+    };
+    Ok(is_same && has_outgrown(session, schema, function, written, &table).await?)
 }
 
 /// The statement that makes the function that a capture needs for the table as it is now.

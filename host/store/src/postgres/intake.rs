@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use aftercommit_core::{EntityEvent, Timestamp};
@@ -28,12 +28,14 @@ use crate::{
 };
 
 statements! {
-    /// The first row that is there. Also says how many pages of the table and its index that touched.
+    /// The first row that is there. Also says how many pages of the table and its index that touched, and the number that was given
+    /// to a change last.
     FIRST_IN_INBOX = "-- first_in_inbox
 WITH first AS MATERIALIZED (
     SELECT (SELECT place FROM observer_inbox WHERE place > $1 ORDER BY place, seq LIMIT 1) AS place
 )
-SELECT place, pg_stat_get_xact_blocks_fetched('observer_inbox'::regclass)
+SELECT place, coalesce(pg_sequence_last_value('observer_events_seq'::regclass), 0) AS number,
+       pg_stat_get_xact_blocks_fetched('observer_inbox'::regclass)
               + pg_stat_get_xact_blocks_fetched('observer_inbox_pkey'::regclass) AS pages
 FROM first";
     /// Images are read only as far as there is room for them; what they have in bytes is known without reading them.
@@ -120,6 +122,9 @@ impl Intake for PostgresStore {
                     self.inner.reach.took(last);
                     taken.more |= !put_aside.is_empty();
                     taken.quarantined.append(&mut put_aside);
+                    if taken.more {
+                        self.fell_behind(request.host).await;
+                    }
                     return Ok(taken);
                 }
                 // The fault of a row: the batch is taken apart until it is found.
@@ -138,8 +143,8 @@ impl Intake for PostgresStore {
         }
     }
 
-    async fn doorbell(&self) {
-        self.inner.doorbell.inbox().await;
+    async fn doorbell(&self, host: HostId, longest: Duration) {
+        self.watch(host, longest).await;
     }
 }
 
@@ -154,6 +159,7 @@ impl PostgresStore {
         let Some(record) = FIRST_IN_INBOX.call().bind(after).optional(&mut session).await? else {
             return Ok(None);
         };
+        self.inner.watch.looked(record.get("number")?);
         reach.looked(behind, record.get("pages")?, looked.elapsed(), Instant::now());
         record.get("place")
     }

@@ -9,6 +9,7 @@
 //! [`failure`] what their errors mean. Every other file holds one trait and its statements.
 
 mod backfill;
+mod capture_bell;
 mod capture_drift;
 mod capture_function;
 mod capture_table;
@@ -44,10 +45,11 @@ mod session;
 mod statement;
 mod time;
 mod url;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{connection::Connections, doorbell::Doorbell, reach::Reach, url::Server};
+use self::{connection::Connections, doorbell::Doorbell, reach::Reach, url::Server, watch::Watch};
 use crate::{Result, TransactionCount, Transactions};
 
 /// How to use the database.
@@ -93,6 +95,7 @@ struct Inner {
     connections: Connections,
     doorbell: Doorbell,
     reach: Reach,
+    watch: Watch,
 }
 
 impl PostgresStore {
@@ -107,7 +110,12 @@ impl PostgresStore {
         };
         let connections = Connections::open(server, &options).await?;
         Ok(Self {
-            inner: Arc::new(Inner { connections, doorbell: Doorbell::at(listen), reach: Reach::default() }),
+            inner: Arc::new(Inner {
+                connections,
+                doorbell: Doorbell::at(listen),
+                reach: Reach::default(),
+                watch: Watch::default(),
+            }),
         })
     }
 
@@ -162,6 +170,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         retention::STATEMENTS,
         rights::STATEMENTS,
         schema::STATEMENTS,
+        watch::STATEMENTS,
     ]
     .into_iter()
     .flatten()

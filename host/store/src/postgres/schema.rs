@@ -81,8 +81,16 @@ impl PostgresStore {
     async fn renew_captures(&self) -> Result<()> {
         let connections = &self.inner.connections;
         let schema = connections.schema();
-        let written = captures::list(&mut connections.read().await?).await?;
-        for written in written.iter().filter(|written| written.function.is_none()) {
+        let mut earlier = Vec::new();
+        {
+            let mut moment = connections.read_transaction().await?;
+            for written in captures::list(&mut moment).await? {
+                if captures::is_of_earlier_version(&mut moment, schema, &written).await? {
+                    earlier.push(written);
+                }
+            }
+        }
+        for written in &earlier {
             let table = written.capture.table.as_str();
             let now = written.capture.created_at;
             let renewed = connections

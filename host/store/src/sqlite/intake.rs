@@ -1,6 +1,6 @@
 //! From the inbox to deliveries.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use super::{
     statement::{Record, Statement, rows_as_json, statements},
 };
 use crate::{
-    Intake, NewDelivery, Plan, Result, StoreError, TakeRequest, Taken,
+    HostId, Intake, NewDelivery, Plan, Result, StoreError, TakeRequest, Taken,
     intake_batch::{Batch, PlannedDelivery, Rejected, TakenEvent},
     row::Row as _,
 };
@@ -109,8 +109,9 @@ impl Intake for SqliteStore {
         }
     }
 
-    async fn doorbell(&self) {
-        self.inner.doorbell.wait(self).await;
+    async fn doorbell(&self, _: HostId, longest: Duration) {
+        // The look at the end of the time finds what was not heard.
+        let _ = tokio::time::timeout(longest, self.inner.doorbell.wait(self)).await;
     }
 }
 
