@@ -26,6 +26,7 @@ mod definitions;
 mod deliveries;
 mod doorbell;
 mod encoding;
+mod entry;
 mod event_row;
 mod events;
 mod failure;
