@@ -1,6 +1,6 @@
 //! From the inbox to deliveries.
 
-use std::{collections::HashSet, ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use super::{
     statement::{Statement, rows_as_json, statements},
 };
 use crate::{
-    Intake, NewDelivery, Plan, Result, StoreError, TakeRequest, Taken,
+    HostId, Intake, NewDelivery, Plan, Result, StoreError, TakeRequest, Taken,
     intake_batch::{Allowance, Batch, PlannedDelivery, Rejected},
     row::Row as _,
 };
@@ -102,8 +102,9 @@ impl Intake for SqliteStore {
         Ok(Taken { more: inbox.more, ..taken })
     }
 
-    async fn doorbell(&self) {
-        self.inner.doorbell.wait(self).await;
+    async fn doorbell(&self, _: HostId, longest: Duration) {
+        // The look at the end of the time finds what was not heard.
+        let _ = tokio::time::timeout(longest, self.inner.doorbell.wait(self)).await;
     }
 }
 
