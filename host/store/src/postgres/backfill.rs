@@ -9,9 +9,9 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore,
+    PostgresStore, capture_making,
+    capture_record::{self, Written},
     capture_table::Table,
-    captures::{self, Written},
     connection::{Sync, identifier},
     failure, predicate,
     session::Session,
@@ -79,7 +79,7 @@ impl Backfills for PostgresStore {
 }
 
 async fn start(session: &mut Session<'_>, request: &BackfillRequest, now: Timestamp) -> Result<Backfill> {
-    let written = captures::written_of(session, &request.table).await?;
+    let written = capture_record::written_of(session, &request.table).await?;
     let name = &written.capture.table;
     if written.capture.change_log.is_some() {
         return Err(StoreError::Refused(format!(
@@ -133,7 +133,7 @@ async fn page(
     rows: usize,
     now: Timestamp,
 ) -> Result<Backfill> {
-    let written = captures::written_of(session, table).await?;
+    let written = capture_record::written_of(session, table).await?;
     let name = &written.capture.table;
     let Some(record) = FIND_BACKFILL.call().bind(name).optional(session).await? else {
         return Err(StoreError::NotFound { what: "backfill of the table", name: name.clone() });
@@ -213,7 +213,7 @@ async fn statement(
 ) -> Result<String> {
     let capture = &written.capture;
     // Of chosen columns those that the capture knows: one that is left out may have another name now.
-    let columns: Vec<String> = captures::chosen_now(table, capture)?
+    let columns: Vec<String> = capture_making::chosen_now(table, capture)?
         .into_iter()
         .filter(|name| capture.selection.is_all() || capture.columns.contains(name))
         .collect();

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
+    capture_making,
+    capture_record::Written,
     capture_table::Table,
     capture_trigger::{self, PresentTrigger},
-    captures::{self, Written},
     change_log, predicate,
     session::Session,
     statement::statements,
@@ -92,7 +93,7 @@ fn of_columns(captured: &[String], now: &Table, capture: &Capture) -> Result<Vec
     if let Some(key) = capture.key.iter().find(|name| !now.has(name)) {
         findings.push(format!("the column {key} of the key is gone"));
     } else {
-        let chosen = captures::chosen_now(now, capture)?;
+        let chosen = capture_making::chosen_now(now, capture)?;
         let new: Vec<_> = chosen.into_iter().filter(|name| !captured.contains(name)).collect();
         if !new.is_empty() {
             findings.push(format!("new columns: {}", new.join(", ")));
@@ -169,7 +170,7 @@ async fn of_function(
     // Without them there is no other function to compare with.
     let is_whole = written.capture.key.iter().all(|column| now.has(column))
         && predicate::misfit(session, now, &written.capture).await?.is_none();
-    if is_whole && captures::has_outgrown(session, schema, function, written, now).await? {
+    if is_whole && capture_making::has_outgrown(session, schema, function, written, now).await? {
         return Ok(Some("its columns or triggers are not what its function was made for".to_owned()));
     }
     Ok(None)

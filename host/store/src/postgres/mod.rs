@@ -11,6 +11,8 @@
 mod backfill;
 mod capture_drift;
 mod capture_function;
+mod capture_making;
+mod capture_record;
 mod capture_table;
 mod capture_trigger;
 mod captures;
@@ -44,6 +46,7 @@ mod server_version;
 mod session;
 mod sql_text;
 mod statement;
+mod surroundings;
 mod time;
 mod url;
 mod watermark;
@@ -144,6 +147,9 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         backfill::STATEMENTS,
         captures::STATEMENTS,
+        capture_making::STATEMENTS,
+        capture_record::STATEMENTS,
+        surroundings::STATEMENTS,
         capture_drift::STATEMENTS,
         capture_function::STATEMENTS,
         capture_table::STATEMENTS,

@@ -1,12 +1,13 @@
 //! The tables' version: each migration is applied in a transaction of its own.
 
 use super::{
-    PostgresStore, captures,
+    PostgresStore, capture_record, captures,
     connection::{Sync, identifier},
     encoding::Encoding,
     failure, locks, retention,
     session::Session,
     statement::{Statement, statements},
+    surroundings,
 };
 use crate::{
     AppliedMigration, Result, Schema, StoreError,
@@ -61,7 +62,7 @@ impl Schema for PostgresStore {
         if !applied.is_empty() {
             self.renew_captures().await?;
         }
-        captures::warn_of_schema(&mut connections.read().await?).await?;
+        surroundings::warn_of_schema(&mut connections.read().await?).await?;
         Ok(applied)
     }
 
@@ -81,7 +82,7 @@ impl PostgresStore {
     async fn renew_captures(&self) -> Result<()> {
         let connections = &self.inner.connections;
         let schema = connections.schema();
-        let written = captures::list(&mut connections.read().await?).await?;
+        let written = capture_record::list(&mut connections.read().await?).await?;
         for written in written.iter().filter(|written| written.function.is_none()) {
             let table = written.capture.table.as_str();
             let now = written.capture.created_at;
