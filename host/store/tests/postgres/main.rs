@@ -24,6 +24,7 @@ mod opening;
 mod order;
 mod partitions;
 mod pooled;
+mod restored;
 mod rights;
 mod secured;
 mod slow_way;
