@@ -174,7 +174,7 @@ async fn drift_of_triggers_and_names_is_reported() {
     assert!(drift().await.contains(renamed), "{}", drift().await);
     database.store.remove_capture("t").await.unwrap();
     database.capture("u", "T").await;
-    database.sql("INSERT INTO u VALUES (1)").await;
+    database.sql("INSERT INTO u (id) VALUES (1)").await;
     assert_eq!(database.events().await.len(), 1);
 }
 
