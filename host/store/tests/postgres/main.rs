@@ -25,6 +25,7 @@ mod opening;
 mod order;
 mod partitions;
 mod pooled;
+mod restored;
 mod rights;
 mod secured;
 mod slow_way;
