@@ -6,6 +6,7 @@
 
 mod attacker;
 mod backfill;
+mod bulk;
 mod capture;
 mod change_log;
 mod compiled;
