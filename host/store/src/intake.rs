@@ -17,6 +17,9 @@ pub trait Intake: Send + Sync {
     /// or nothing. PostgreSQL takes all rows in one. SQLite, where the application waits as long as a transaction lasts, asks `plan`
     /// before it begins one, and takes a few rows in each.
     ///
+    /// Events are numbered in the order of changes: a row is never taken before an earlier one of its entity, whoever takes
+    /// it, and whenever its transaction commits.
+    ///
     /// A row that can not become an event, or that the database can not read or write as one, is moved to quarantine with
     /// its reason; the rest of the batch goes on.
     /// A delivery whose `ordering_key` has an earlier live delivery, and one of a disabled observer, is never owned at
@@ -34,12 +37,6 @@ pub trait Intake: Send + Sync {
 pub trait Plan: Send + Sync {
     /// The deliveries of one event, in the order in which they should be made.
     fn plan(&self, event: &EntityEvent) -> Planned;
-
-    /// Whether it may give a delivery an `ordering_key`. Then takes of several hosts follow each other: an event must
-    /// not overtake an earlier one that another host is about to make deliveries of.
-    fn is_ordered(&self) -> bool {
-        true
-    }
 }
 
 /// How much to take, and for whom.
