@@ -24,6 +24,7 @@ pub mod backfill;
 pub mod captures;
 pub mod change_log;
 pub mod claims;
+mod commands;
 #[cfg(feature = "conformance")]
 #[expect(clippy::unwrap_used, reason = "tests: what can not be had fails the case")]
 pub mod conformance;

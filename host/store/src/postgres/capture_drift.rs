@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aftercommit_core::shell_command;
+
 use super::{
     capture_making,
     capture_record::Written,
@@ -11,7 +13,7 @@ use super::{
     session::Session,
     statement::statements,
 };
-use crate::{Capture, ChangeLogField, Result};
+use crate::{Capture, ChangeLogField, Result, commands};
 
 statements! {
     PRESENT_FUNCTION = "-- present_function
@@ -22,10 +24,8 @@ WHERE proname IN ($1 || '_insert', $1 || '_update', $1 || '_delete') AND proname
 /// The command that makes the same capture of a table with another name.
 fn command(capture: &Capture, table: &str, columns: &[String]) -> String {
     match &capture.change_log {
-        None => format!("aftercommit capture add {table} --entity {}", capture.entity_type),
-        Some(fields) => {
-            format!("aftercommit capture add-changelog {table}{}", change_log::options(fields, columns))
-        }
+        None => commands::add(table, &capture.entity_type, ""),
+        Some(fields) => shell_command("capture add-changelog", table, &change_log::options(fields, columns)),
     }
 }
 
@@ -42,11 +42,12 @@ pub(super) async fn drift(
     let Some(now) = Table::find(session, table).await? else {
         return Ok(Some(match present.first() {
             Some(elsewhere) => format!(
-                "the table is now named `{0}`; run `aftercommit capture remove {table}`, then `{1}`",
+                "the table is now named `{0}`; run `{1}`, then `{2}`",
                 elsewhere.shown,
+                commands::remove(table),
                 command(capture, &elsewhere.shown, &capture.columns)
             ),
-            None => format!("the table is gone; run `aftercommit capture remove {table}`"),
+            None => format!("the table is gone; run `{}`", commands::remove(table)),
         }));
     };
     let mut findings = match &capture.change_log {
@@ -75,7 +76,7 @@ pub(super) async fn drift(
     } else if is_log_without_column {
         format!("{}; run `{}` again", findings.join("; "), command(capture, table, &now.columns))
     } else {
-        format!("{}; run `aftercommit capture refresh {table}`", findings.join("; "))
+        format!("{}; run `{}`", findings.join("; "), commands::refresh(table))
     }))
 }
 

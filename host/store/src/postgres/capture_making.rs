@@ -12,7 +12,7 @@ use super::{
     session::Session,
     statement::statements,
 };
-use crate::{Capture, Result, Selection, StoreError};
+use crate::{Capture, Result, Selection, StoreError, commands};
 
 statements! {
     /// Whether the functions have these texts. A statement that makes one has its text as a literal at its end.
@@ -36,8 +36,9 @@ pub(super) async fn make(
     if let Some(name) = capture.key.iter().find(|name| capture.change_log.is_none() && !table.has(name)) {
         return Err(StoreError::Refused(format!(
             "the table `{0}` has no column `{name}` any more, which is part of the key of its events; say which columns name \
-             a row: `aftercommit capture add {0} --entity {1} --key COLUMN,..`",
-            capture.table, capture.entity_type
+             a row: `{1}`",
+            capture.table,
+            commands::add(&capture.table, &capture.entity_type, " --key COLUMN,..")
         )));
     }
     if !table.virtual_columns.is_empty() {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, Selection, StoreError,
     captures::{EVERY_TYPE, refuse_name},
+    commands,
 };
 
 statements! {
@@ -131,8 +132,9 @@ fn siblings(table: &Table, entity_type: &str, written: Vec<Written>) -> Result<V
     match same.iter().find(|written| bare(&written.capture.table) != table.relation.name) {
         Some(Written { capture, .. }) => Err(StoreError::Refused(format!(
             "the entity type `{entity_type}` is taken by the table `{0}`; choose another name, or end that capture with \
-             `aftercommit capture remove {0}`",
-            capture.table
+             `{1}`",
+            capture.table,
+            commands::remove(&capture.table)
         ))),
         None => Ok(same),
     }
@@ -182,8 +184,9 @@ pub(super) async fn refresh(
     let written = capture_record::written_of(session, table).await?;
     let Some(table) = Table::find(session, &written.capture.table).await? else {
         return Err(StoreError::Refused(format!(
-            "the table `{0}` is gone; end its capture with `aftercommit capture remove {0}`",
-            written.capture.table
+            "the table `{0}` is gone; end its capture with `{1}`",
+            written.capture.table,
+            commands::remove(&written.capture.table)
         )));
     };
     rights::to_capture(session, &table, schema).await?;
@@ -201,10 +204,10 @@ fn refuse_renamed(table: &Table, capture: &Capture) -> Result<()> {
     match named.iter().find(|name| !table.has(name)) {
         Some(gone) if !new.is_empty() => Err(StoreError::Refused(format!(
             "the column `{gone}` of `{0}` that events leave out is gone, and there are new ones, which may be it: {1}; say again what to \
-             leave out: `aftercommit capture add {0} --entity {2} --exclude COLUMN,..`",
+             leave out: `{2}`",
             capture.table,
             new.join(", "),
-            capture.entity_type
+            commands::add(&capture.table, &capture.entity_type, " --exclude COLUMN,..")
         ))),
         _ => Ok(()),
     }
@@ -232,6 +235,7 @@ async fn lock(session: &mut Session<'_>) -> Result<()> {
 
 fn captured_otherwise(table: &str, what: &str) -> StoreError {
     StoreError::Refused(format!(
-        "the table `{table}` is captured already, as {what}; end that with `aftercommit capture remove {table}`"
+        "the table `{table}` is captured already, as {what}; end that with `{}`",
+        commands::remove(table)
     ))
 }
