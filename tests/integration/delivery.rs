@@ -212,9 +212,6 @@ async fn a_condition_that_can_not_be_evaluated_is_on_record_and_others_go_on<D: 
     assert_eq!(shop.count(errors).await, 1);
     assert_eq!(shop.receiver.count(), 1, "the delivery was not made");
     let log = shop.host_log();
-    assert!(
-        log.contains("the condition can not be evaluated") && log.contains("entity_type=\"Order\""),
-        "{log}"
-    );
+    assert!(log.contains("the condition can not be evaluated") && log.contains("entity_type=Order"), "{log}");
     assert!(!log.contains("a-payload"), "a row's value is in the log: {log}");
 }

@@ -1,12 +1,13 @@
 //! A condition from its text to its answer: the pipeline of this crate, and the only type most callers need.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use crate::{
     check::check,
     compile::compile,
     diagnostic::Diagnostic,
     evaluation_error::EvalError,
+    fields,
     parse::parse,
     program::Test,
     row::{Row, Subject, TimeText},
@@ -66,6 +67,12 @@ impl Condition {
     #[must_use]
     pub fn tree(&self) -> &Expression {
         &self.tree
+    }
+
+    /// The row's own fields that it reads, each once: of `OLD.customer.city` it is `customer`.
+    #[must_use]
+    pub fn fields(&self) -> BTreeSet<&str> {
+        fields::of(&self.tree)
     }
 
     /// What the condition says that was hardly meant, for example `status = NULL`.

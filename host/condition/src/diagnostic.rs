@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aftercommit_core::plain::{plain, plain_bytes};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
 
 use crate::syntax::Span;
@@ -53,12 +54,12 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let span = inside(self.span, source);
-        let snippet = Snippet::source(source)
-            .path(origin_name)
-            .annotation(AnnotationKind::Primary.span(span.range()).label(self.label.as_str()));
-        let mut group = Group::with_title(level.primary_title(self.message.as_str())).element(snippet);
+        let snippet = Snippet::source(plain_bytes(source))
+            .path(plain(origin_name))
+            .annotation(AnnotationKind::Primary.span(span.range()).label(plain(&self.label)));
+        let mut group = Group::with_title(level.primary_title(plain(&self.message))).element(snippet);
         if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+            group = group.element(Level::HELP.message(plain(help)));
         }
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.decor_style(DecorStyle::Ascii).render(&[group])

@@ -16,6 +16,8 @@ mod evaluate;
 mod evaluation_error;
 mod expected;
 mod explain;
+mod fields;
+mod foreign_functions;
 mod grammar;
 mod instant;
 mod keywords;

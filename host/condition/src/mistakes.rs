@@ -5,6 +5,7 @@ use aftercommit_core::nearest;
 
 use crate::{
     diagnostic::Diagnostic,
+    foreign_functions,
     grammar::Rule,
     syntax::{EventField, Span},
     tokens::Token,
@@ -23,6 +24,7 @@ pub(crate) fn first(source: &str, tokens: &[Token]) -> Option<Diagnostic> {
             Rule::empty_quoted => Some(empty_quoted(token.span)),
             Rule::malformed_number => Some(malformed_number(token.span, written)),
             Rule::stray => Some(stray(source, tokens, index)),
+            Rule::field => foreign_functions::mistake(source, tokens, index),
             _ => None,
         }
     })
@@ -132,12 +134,42 @@ fn malformed_number(span: Span, written: &str) -> Diagnostic {
     }
 }
 
+/// Comments of SQL and of shells.
+fn comment(first: Span, both: Span, character: &str) -> Diagnostic {
+    let span = if character == "#" { first } else { both };
+    Diagnostic::error(span, "a condition has no comments", "remove this and what follows")
+        .help("write it beside the condition: the file of observers has comments of its own (`#`)")
+}
+
+fn is_value(rule: Rule) -> bool {
+    matches!(
+        rule,
+        Rule::field
+            | Rule::event_field
+            | Rule::number
+            | Rule::text
+            | Rule::boolean
+            | Rule::null
+            | Rule::close
+    )
+}
+
 fn stray(source: &str, tokens: &[Token], index: usize) -> Diagnostic {
     let token = tokens[index];
     let before =
         index.checked_sub(1).map(|index| tokens[index]).filter(|before| before.span.end == token.span.start);
     let after = tokens.get(index + 1).filter(|after| after.span.start == token.span.end);
     let character = &source[token.span.range()];
+    let next = after.map_or("", |after| &source[after.span.range()]);
+    if character == "#" || matches!((character, next), ("-", "-") | ("/", "*" | "/")) {
+        return comment(token.span, after.map_or(token.span, |after| token.span.to(after.span)), character);
+    }
+    if let ("+", Some(number)) = (character, after.filter(|after| after.rule == Rule::number))
+        && !index.checked_sub(1).is_some_and(|before| is_value(tokens[before].rule))
+    {
+        return Diagnostic::error(token.span, "a number has no plus sign", "remove this")
+            .help(format!("write {}", &source[number.span.range()]));
+    }
     let error = |message: &str, label: &str| Diagnostic::error(token.span, message, label);
     match character {
         "-" if let (Some(before), Some(after)) = (before, after)

@@ -23,6 +23,10 @@ fn slips(written: &str, candidate: &str) -> Option<usize> {
     if written.len() > 3 && candidate.starts_with(written) {
         return Some(allowed);
     }
+    // Each letter that one has more than the other is a slip. Without this look, the cost is that of both lengths multiplied.
+    if written.chars().count().abs_diff(candidate.chars().count()) > allowed {
+        return None;
+    }
     Some(strsim::damerau_levenshtein(written, candidate)).filter(|slips| *slips <= allowed)
 }
 

@@ -12,6 +12,7 @@ use std::{
     process::{ExitCode, ExitStatus, Stdio},
 };
 
+use aftercommit_core::plain::one_line;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
@@ -19,7 +20,6 @@ use crate::{
     cache::CompileCache,
     engine,
     loading::{LoadError, digest},
-    plain::one_line,
 };
 
 /// The program that compiles, and the bounds of each component.

@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    pin::Pin,
     sync::{Arc, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use wasmtime::component::Component;
@@ -13,20 +15,43 @@ use crate::{
     weight,
 };
 
+/// A compiler that takes longer is mentioned.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Waits, and says what for if it takes long: the first time it sees a plugin, a machine may take minutes.
+async fn say_while_it_lasts<T>(
+    name: &str,
+    bytes: usize,
+    mut compiling: Pin<&mut impl Future<Output = T>>,
+) -> T {
+    let begun = Instant::now();
+    if let Ok(ended) = tokio::time::timeout(SILENCE, compiling.as_mut()).await {
+        return ended;
+    }
+    tracing::info!(
+        plugin = name,
+        bytes,
+        "compiling the plugin, once for this machine; this may take minutes"
+    );
+    let ended = compiling.await;
+    tracing::info!(plugin = name, seconds = begun.elapsed().as_secs(), "compiled the plugin");
+    ended
+}
+
 impl Shared {
     /// The compiled component. Where there is a program for it and a folder for what it makes, that is done in a process of
     /// its own, which ends with this future. Else it is done on a thread, which can not be ended.
-    pub(crate) async fn compile(self: &Arc<Self>, whole: Whole) -> Result<Compiled, LoadError> {
+    pub(crate) async fn compile(self: &Arc<Self>, name: &str, whole: Whole) -> Result<Compiled, LoadError> {
         let whole = Arc::new(whole);
         let component = match self.on_a_thread(&whole, Self::kept).await? {
             Some(kept) => kept,
-            None => self.made(&whole).await?,
+            None => self.made(name, &whole).await?,
         };
         loading::examine(&self.engine, component, &whole)
     }
 
     /// Whoever asks for the same component meanwhile finds it made.
-    async fn made(self: &Arc<Self>, whole: &Arc<Whole>) -> Result<Component, LoadError> {
+    async fn made(self: &Arc<Self>, name: &str, whole: &Arc<Whole>) -> Result<Component, LoadError> {
         let _turn = self.compiling.acquire().await;
         if let Some(kept) = self.on_a_thread(whole, Self::kept).await? {
             return Ok(kept);
@@ -37,7 +62,8 @@ impl Shared {
         if let Some(bound) = self.known_as_costly().get(&whole.digest).cloned() {
             return Err(LoadError::TooCostly { bound });
         }
-        let ended = compiler.run(cache.folder(), whole.digest_hex(), &whole.bytes).await;
+        let compiling = std::pin::pin!(compiler.run(cache.folder(), whole.digest_hex(), &whole.bytes));
+        let ended = say_while_it_lasts(name, whole.bytes.len(), compiling).await;
         if let Err(LoadError::TooCostly { bound }) = &ended {
             self.known_as_costly().insert(whole.digest.clone(), bound.clone());
         }

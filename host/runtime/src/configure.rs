@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use aftercommit_core::{ActionConfig, BatchConfig};
+use aftercommit_core::{ActionConfig, BatchConfig, plain::plain};
 use serde_json::Value;
 
 use crate::{
@@ -22,7 +22,6 @@ use crate::{
     limits::{Limits, MAX_TIMEOUT_MS},
     loading::describe_limits,
     origins::literal_origins,
-    plain::plain,
     plugin::Plugin,
     problem::{ConfigProblem, ConfigureError},
     reachable::check_reachable,

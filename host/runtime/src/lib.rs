@@ -26,6 +26,7 @@ mod dot_segments;
 mod egress;
 mod engine;
 mod event;
+pub mod files;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guest;
@@ -37,7 +38,6 @@ mod limits;
 mod linking;
 mod loading;
 mod origins;
-mod plain;
 mod plugin;
 mod problem;
 mod reachable;

@@ -1,12 +1,8 @@
 //! From a file to a compiled component, or to one clear reason why not.
 
-use std::{
-    borrow::Cow,
-    fs::{self, File},
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::{borrow::Cow, io, path::PathBuf};
 
+use aftercommit_core::plain::one_line;
 use sha2::{Digest as _, Sha256};
 use wasmtime::{
     Engine,
@@ -15,8 +11,8 @@ use wasmtime::{
 
 use crate::{
     descriptor::DescriptorError,
+    files::read_file,
     limits::Limits,
-    plain::one_line,
     world::{Misfit, PLUGIN, provided},
 };
 
@@ -38,13 +34,15 @@ pub enum LoadError {
         /// Which file.
         path: PathBuf,
         /// The system's reason.
-        why: std::io::Error,
+        why: io::Error,
     },
     /// The file is larger than the host loads.
-    #[error("the component has more than {limit_bytes} bytes (`max_component_mb` in [runtime])")]
+    #[error("{what} is larger than the host loads: {why} (`max_component_mb` in [runtime])")]
     TooLarge {
-        /// The host's limit.
-        limit_bytes: u64,
+        /// The file, if it is one.
+        what: String,
+        /// Its size and the host's limit.
+        why: String,
     },
     /// It is made to be compiled for long, or has parts that no compiler of a language makes.
     #[error("the component has {what}")]
@@ -156,25 +154,20 @@ impl ComponentSource {
         let bytes = match self {
             Self::Bytes(bytes) => bytes,
             Self::File(path) => {
-                Cow::Owned(read_file(&path, limit_bytes).map_err(|why| LoadError::Unreadable { path, why })?)
+                Cow::Owned(read_file(&path, limit_bytes).map_err(|why| match why.kind() {
+                    io::ErrorKind::FileTooLarge => {
+                        LoadError::TooLarge { what: path.display().to_string(), why: why.to_string() }
+                    }
+                    _ => LoadError::Unreadable { path, why },
+                })?)
             }
         };
         if bytes.len() as u64 > limit_bytes {
-            return Err(LoadError::TooLarge { limit_bytes });
+            let why = format!("it has {} bytes, and at most {limit_bytes} are loaded", bytes.len());
+            return Err(LoadError::TooLarge { what: "the component".to_owned(), why });
         }
         Ok(bytes)
     }
-}
-
-/// A file, or its beginning, which is longer than the limit. What has no length of its own, such as a device, is not read:
-/// it might not end.
-fn read_file(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Does work that takes its time.

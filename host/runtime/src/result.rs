@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aftercommit_core::{AttemptResult, Failure, FailureClass, Outcome, Problem};
+use aftercommit_core::{AttemptResult, Failure, FailureClass, Outcome, Problem, plain::plain};
 use serde::de::IgnoredAny;
 
-use crate::{bindings::aftercommit::action::model, plain::plain};
+use crate::bindings::aftercommit::action::model;
 
 const MAX_CODE_BYTES: usize = 64;
 

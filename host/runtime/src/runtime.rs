@@ -114,7 +114,7 @@ impl Runtime {
 
 impl Shared {
     async fn fresh(self: &Arc<Self>, name: &str, whole: Whole) -> Result<Arc<Loaded>, LoadError> {
-        let compiled = self.compile(whole).await?;
+        let compiled = self.compile(name, whole).await?;
         self.describe(name, compiled).await
     }
 

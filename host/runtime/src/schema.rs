@@ -62,6 +62,9 @@ pub(crate) struct ConnectionField {
     pub(crate) kind: String,
 }
 
+/// The keys of an action that are the host's.
+const HOST_KEYS: [&str; 7] = ["type", "name", "timeout_ms", "retry", "batch", "grants", "limits"];
+
 /// Schemas nest no deeper; configurations are walked no deeper.
 const MAX_DEPTH: usize = 32;
 
@@ -101,7 +104,10 @@ impl ConfigSchema {
             match error.kind() {
                 ValidationErrorKind::AdditionalProperties { unexpected }
                 | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-                    let known = self.keys_beside(error.schema_path().as_str());
+                    let mut known = self.keys_beside(error.schema_path().as_str());
+                    if pointer.is_empty() {
+                        known.extend(HOST_KEYS.map(str::to_owned));
+                    }
                     for key in unexpected {
                         problems.push(ConfigProblem::unknown_key(
                             &pointer,
@@ -361,6 +367,10 @@ mod tests {
             "{told:?}"
         );
         assert!(told.iter().any(|line| line == "`url` is missing"), "{told:?}");
+        let timeout = schema.problems(&json!({"url": "x", "timeout": 5}))[0].to_string();
+        assert_eq!(timeout, "/timeout: there is no key `timeout` here (did you mean `timeout_ms`?)");
+        let strange = schema.problems(&json!({"url": "x", "zzz": 5}))[0].to_string();
+        assert!(strange.contains("known keys: url, n, headers, type, name, timeout_ms, retry"), "{strange}");
         assert!(told.iter().any(|line| line.starts_with("/n: this is greater than")), "{told:?}");
     }
 

@@ -14,14 +14,17 @@
 //! | `host` | the host's id |
 //! | `error` | what went wrong, in words |
 //!
-//! Every line of an attempt carries its delivery, event, observer, action and attempt: in JSON as fields like the others, in
-//! text in front of the message.
+//! Every line of an attempt carries its delivery, event, observer, action and attempt, each once. What a plugin calls fields is an object
+//! under `fields`. Nothing that a terminal or a reader of lines would obey is written as it is: see `aftercommit_core::plain`.
 
+mod fields;
 mod flat_json;
+mod text;
 
 use std::io;
 
 use flat_json::FlatJson;
+use text::Text;
 use tracing_subscriber::{EnvFilter, fmt::format::JsonFields};
 
 /// How the log is written.
@@ -47,7 +50,8 @@ impl Verbosity {
     const fn directives(self) -> &'static str {
         match self {
             Self::Host => "warn,aftercommit=info",
-            Self::Command => "warn",
+            // A person waits for it.
+            Self::Command => "warn,aftercommit_runtime::compiling=info",
         }
     }
 }
@@ -58,7 +62,11 @@ pub fn start(format: LogFormat, verbosity: Verbosity) -> Option<String> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // A program that embeds this one may have its own.
     let _ = match format {
-        LogFormat::Text => log.with_ansi(super::output::color_on_stderr()).with_target(false).try_init(),
+        LogFormat::Text => log
+            .with_ansi(super::output::color_on_stderr())
+            .fmt_fields(JsonFields::new())
+            .event_format(Text)
+            .try_init(),
         LogFormat::Json => log.fmt_fields(JsonFields::new()).event_format(FlatJson).try_init(),
     };
     complaint
@@ -77,3 +85,6 @@ fn filter(verbosity: Verbosity) -> (EnvFilter, Option<String>) {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! The servers of the configuration (mail, Redis, Memcached) as the runtime takes them.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use aftercommit_runtime::{MemcachedSettings, RedisSettings, ServiceSettings};
+use aftercommit_runtime::{MemcachedSettings, RedisSettings, ServiceSettings, files::read_file};
 
 use crate::{
     config::Config,
@@ -33,9 +33,13 @@ pub(crate) fn settings(config: &Config) -> Result<ServiceSettings> {
     Ok(services)
 }
 
+/// Those of all public authorities take a quarter of that.
+const MAX_CERTIFICATES_BYTES: u64 = 1 << 20;
+
 fn certificates(key: &str, file: Option<&Path>) -> Result<Option<Vec<u8>>> {
     let read = |file: &Path| {
-        fs::read(file).map_err(|error| invalid(key, &format!("{} can not be read: {error}", file.display())))
+        read_file(file, MAX_CERTIFICATES_BYTES)
+            .map_err(|error| invalid(key, &format!("{} can not be read: {error}", file.display())))
     };
     file.map(read).transpose()
 }

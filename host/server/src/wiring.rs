@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use aftercommit_core::{Clock, SystemClock};
+use aftercommit_core::{Clock, SystemClock, without_password};
 use aftercommit_runtime::{
     ChainedSecrets, Compiler, EnvSecrets, FileSecrets, Runtime, RuntimeSettings, SecretProvider,
 };
@@ -13,7 +13,7 @@ use aftercommit_store::{
 };
 
 use crate::{
-    config::{Config, DatabaseConfig, without_password},
+    config::{Config, DatabaseConfig},
     error::{Error, Result},
     plugins::Catalog,
     services,

@@ -1,28 +1,29 @@
 //! The command that makes a capture again: it names all options, since `capture add` replaces those that it does not name.
 
+use aftercommit_core::{shell_command, shell_option};
+
 use crate::{Capture, Selection};
 
 impl Capture {
     /// The command that captures this table in the same way.
     pub(crate) fn command(&self, table: &str) -> String {
-        let mut command =
-            format!("aftercommit capture add {} --entity {}", word(table), word(&self.entity_type));
-        let mut add = |option: &str, value: &str| command.extend([" --", option, " ", &word(value)]);
+        let mut options = vec![shell_option("--entity", &self.entity_type)];
+        let mut add = |option: &str, value: &str| options.push(shell_option(option, value));
         if !self.key.is_empty() {
-            add("key", &self.key.join(","));
+            add("--key", &self.key.join(","));
         }
         match &self.selection {
             Selection::All => {}
-            Selection::Only(names) => add("only", &names.join(",")),
-            Selection::Exclude(names) => add("exclude", &names.join(",")),
+            Selection::Only(names) => add("--only", &names.join(",")),
+            Selection::Exclude(names) => add("--exclude", &names.join(",")),
         }
         if let Some(condition) = &self.condition {
-            add("when", condition);
+            add("--when", condition);
         }
         if !self.notify {
-            command.push_str(" --no-notify");
+            options.push("--no-notify".to_owned());
         }
-        command
+        shell_command("capture add", table, &options.join(" "))
     }
 
     /// The same with another key, which nobody can guess.
@@ -43,16 +44,6 @@ impl Capture {
 
 fn unknown_columns() -> Vec<String> {
     vec!["COLUMN".to_owned(), "..".to_owned()]
-}
-
-/// As a shell reads it.
-fn word(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_.,:-/@%+".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]
@@ -94,6 +85,11 @@ mod tests {
         assert_eq!(
             only.command_for_condition("$t"),
             "aftercommit capture add '$t' --entity Order --key id --only n --when CONDITION"
+        );
+        let odd = Capture { entity_type: "O'Order".into(), ..only };
+        assert_eq!(
+            odd.command("my orders"),
+            r"aftercommit capture add 'my orders' --entity 'O'\''Order' --key id --only n"
         );
     }
 }

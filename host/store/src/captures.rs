@@ -6,7 +6,7 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChangeLogField, Result, StoreError};
+use crate::{ChangeLogField, Result, StoreError, commands};
 
 /// Writes and removes the triggers that put committed changes into the inbox.
 #[async_trait]
@@ -160,8 +160,9 @@ pub(crate) fn refuse_entity_type(entity_type: &str, table: &str, captures: &[Wri
     match captures.iter().find(|written| written.capture.entity_type == entity_type) {
         Some(Written { capture, .. }) if capture.table != table => Err(StoreError::Refused(format!(
             "the entity type `{entity_type}` is taken by the table `{0}`; choose another name, or end that capture with \
-             `aftercommit capture remove {0}`",
-            capture.table
+             `{1}`",
+            capture.table,
+            commands::remove(&capture.table)
         ))),
         _ => Ok(()),
     }

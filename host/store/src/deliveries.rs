@@ -10,7 +10,8 @@ use crate::{Result, row::Row};
 /// Lists deliveries.
 #[async_trait]
 pub trait Deliveries: Send + Sync {
-    /// Live deliveries, the oldest first. For a final state, what the attempt log still knows, the newest first.
+    /// Live deliveries, the oldest first. For a final state or a code, what the attempt log still knows, the newest first: for a code, each
+    /// attempt that failed with it.
     async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>>;
 }
 
@@ -21,6 +22,8 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
     /// Only of this observer.
     pub observer: Option<String>,
+    /// Only attempts that failed with this code.
+    pub code: Option<String>,
     /// At most so many.
     pub limit: usize,
 }

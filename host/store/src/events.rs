@@ -1,11 +1,12 @@
 //! Events as people see them.
 
-use aftercommit_core::{EntityEvent, EventKind, Timestamp};
+use aftercommit_core::{DeliveryId, DeliveryState, EntityEvent, EventKind, Timestamp};
 use async_trait::async_trait;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{Result, deliveries::DeliveryRow, row::Row};
+use crate::{AttemptRecord, Result, deliveries::DeliveryRow, row::Row};
 
 /// Emits, lists and shows events.
 #[async_trait]
@@ -56,7 +57,7 @@ pub struct EventHistory {
     pub event: EntityEvent,
     /// Whether it still waits in the inbox.
     pub in_inbox: bool,
-    /// Its live deliveries.
+    /// Its deliveries: those that are live, and those that have ended, as far as the attempt log knows.
     pub deliveries: Vec<DeliveryRow>,
     /// Every attempt so far, the oldest first.
     pub attempts: Vec<AttemptRow>,
@@ -85,6 +86,9 @@ pub struct AttemptRow {
     pub code: Option<String>,
     /// The outcome's summary, or what went wrong.
     pub message: String,
+    /// What else the action said of what it did: a search engine's task, the segments of a text message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Map<String, Value>>,
     /// The destination's status code.
     pub http_status: Option<u16>,
     /// When the attempt started.
@@ -97,19 +101,72 @@ pub struct AttemptRow {
     pub plugin_digest: Option<String>,
 }
 
+impl EventHistory {
+    /// The history of an event that has these live deliveries and attempts.
+    pub(crate) fn new(
+        event: EntityEvent,
+        in_inbox: bool,
+        mut deliveries: Vec<DeliveryRow>,
+        attempts: Vec<AttemptRow>,
+    ) -> Self {
+        deliveries.extend(ended(&deliveries, &attempts, event.id));
+        Self { event, in_inbox, deliveries, attempts }
+    }
+}
+
+/// The deliveries that have ended, in the order of their first attempts. One that was replayed is live again.
+fn ended(live: &[DeliveryRow], attempts: &[AttemptRow], event_id: Uuid) -> Vec<DeliveryRow> {
+    let mut last: Vec<&AttemptRow> = Vec::new();
+    for attempt in attempts.iter().filter(|attempt| attempt.delivery_id.is_some()) {
+        match last.iter_mut().find(|other| other.delivery_id == attempt.delivery_id) {
+            Some(earlier) => *earlier = attempt,
+            None => last.push(attempt),
+        }
+    }
+    last.into_iter().filter_map(|attempt| attempt.as_end(live, event_id)).collect()
+}
+
 impl AttemptRow {
+    /// The delivery that this attempt ended.
+    fn as_end(&self, live: &[DeliveryRow], event_id: Uuid) -> Option<DeliveryRow> {
+        let id = DeliveryId(self.delivery_id?);
+        let status = DeliveryState::ALL
+            .into_iter()
+            .find(|state| state.is_final() && state.as_str() == self.status)
+            .filter(|_| live.iter().all(|delivery| delivery.id != id))?;
+        Some(DeliveryRow {
+            id,
+            event_id,
+            observer: self.observer.clone(),
+            action: self.action.clone().unwrap_or_default(),
+            action_name: self.action_name.clone().unwrap_or_default(),
+            status,
+            attempts: self.attempt,
+            max_attempts: self.max_attempts,
+            last_error: (status != DeliveryState::Succeeded).then(|| self.message.clone()),
+            next_attempt_at: None,
+            created_at: self.started_at,
+        })
+    }
+
     pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        let (message, status) = (row.string("message")?, row.string("status")?);
+        let (message, details) = match status.as_str() {
+            "succeeded" => AttemptRecord::parts_of(message),
+            _ => (message, None),
+        };
         Ok(Self {
+            details,
             delivery_id: row.optional_uuid("delivery_id")?,
             observer: row.string("observer")?,
             action: row.optional_string("action_type")?,
             action_name: row.optional_string("action")?,
             attempt: row.count("attempt")?,
             max_attempts: row.count("max_attempts")?,
-            status: row.string("status")?,
+            status,
             class: row.optional_string("class")?,
             code: row.optional_string("code")?,
-            message: row.string("message")?,
+            message,
             http_status: row.http_status()?,
             started_at: row.time("started_at")?,
             duration_us: row.integer("duration_us")?.unsigned_abs(),

@@ -25,6 +25,7 @@ mod capture_command;
 pub mod captures;
 pub mod change_log;
 pub mod claims;
+mod commands;
 #[cfg(feature = "conformance")]
 #[expect(clippy::unwrap_used, reason = "tests: what can not be had fails the case")]
 pub mod conformance;

@@ -65,6 +65,14 @@ impl Migrations {
     }
 }
 
+/// What to say of tables that have the names of ours and were made by another program.
+pub(crate) fn of_another(table: &str, place: &str, elsewhere: &str) -> StoreError {
+    StoreError::Refused(format!(
+        "{place} has a table `{table}` already that this program did not make, and nothing was changed: {elsewhere}; its observers can be \
+         written into a file and put in with `aftercommit observers apply FILE`"
+    ))
+}
+
 impl Migration {
     pub(crate) fn applied(&self) -> AppliedMigration {
         AppliedMigration { version: self.version, name: self.name.to_owned() }

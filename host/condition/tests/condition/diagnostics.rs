@@ -245,3 +245,31 @@ fn rendering_with_another_text_does_not_panic() {
         assert!(!refused("total > 'äää").render(text, "a", false).is_empty());
     }
 }
+
+#[test]
+fn what_other_languages_have_is_named() {
+    for (text, message, help) in [
+        ("total > +100", "a number has no plus sign", "write 100"),
+        ("total > 100 -- large", "a condition has no comments", "of its own (`#`)"),
+        ("total > 100 /* large */", "a condition has no comments", "of its own (`#`)"),
+        ("total > 100 // large", "a condition has no comments", "of its own (`#`)"),
+        ("total > 100 # large", "a condition has no comments", "of its own (`#`)"),
+        ("lower(status) = 'paid'", "conditions have no function `lower`", "status IN ('paid', 'PAID')"),
+        ("status = UPPER ( name )", "conditions have no function `upper`", "generated column"),
+        ("length(name) > 3", "conditions have no function `length`", "generated column"),
+        ("coalesce(total, 0) < 5", "conditions have no function `coalesce`", "total IS NULL OR total < 5"),
+        ("now() > due_at", "conditions have no function `now`", "EVENT.occurred_at"),
+        ("count(id) > 3", "conditions have no function `count`", "no others"),
+    ] {
+        let diagnostic = refused(text);
+        assert_eq!(diagnostic.message, message, "{text}");
+        assert!(diagnostic.help.as_deref().unwrap().contains(help), "{text}: {diagnostic:?}");
+    }
+    for text in ["total +100 > 5", "total + 100 > 5", "a - -1 = 2", "a / 2 > 1"] {
+        assert_eq!(refused(text).message, "a condition compares values and does not calculate", "{text}");
+    }
+    assert!(
+        Condition::parse("lower = 'a' AND NOT (count > 5) AND date IN ('a')").is_ok(),
+        "they may be fields"
+    );
+}

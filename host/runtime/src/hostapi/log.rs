@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use aftercommit_core::plain::one_line;
+use serde_json::Value;
 use wasmtime_wasi::{
     async_trait,
     cli::{IsTerminal, StdoutStream},
@@ -15,7 +17,6 @@ use crate::{
     bindings::aftercommit::action::log::{Host, Level},
     egress::Who,
     guest::Guest,
-    plain::one_line,
 };
 
 impl Host for Guest {
@@ -84,7 +85,7 @@ impl LogSink {
                     observer = self.who.observer,
                     action = self.who.action,
                     delivery_id = self.delivery,
-                    fields = text,
+                    fields = (text != "{}").then_some(&*text),
                     "{message}"
                 )
             };
@@ -97,18 +98,18 @@ impl LogSink {
         }
     }
 
-    /// The fields as they are logged, unless they alone are more than may be logged. Written out, a field is longer than its
+    /// The fields as they are logged, a JSON object, unless they alone are more than may be logged. Written out, a field is longer than its
     /// name and value, also where both are empty.
     fn fields(&self, fields: &[(String, String)]) -> Option<String> {
-        let mut text = String::new();
+        let mut text = "{".to_owned();
         for (name, value) in fields {
             if (text.len() + name.len() + value.len()) as u64 > self.max_bytes {
                 return None;
             }
-            let name = one_line(name);
-            let _ = write!(text, "{}{name}={value:?}", if text.is_empty() { "" } else { " " });
+            let comma = if text.len() > 1 { "," } else { "" };
+            let _ = write!(text, "{comma}{}:{}", Value::from(name.as_str()), Value::from(value.as_str()));
         }
-        Some(text)
+        Some(text + "}")
     }
 
     /// The fields of a line that is logged; `fields` are none where they are too many.

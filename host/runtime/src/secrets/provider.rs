@@ -9,6 +9,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::redaction;
+use crate::files::read_text;
 
 /// A secret's text. Overwritten when dropped, and never printed.
 #[derive(Clone)]
@@ -113,17 +114,11 @@ impl SecretProvider for FileSecrets {
             return Ok(None);
         }
         let path = self.folder.join(name);
-        match std::fs::metadata(&path) {
-            Ok(about) if about.len() > MAX_SECRET_BYTES => {
-                return Err(wrong("its file is larger than 1 MiB".to_owned()));
-            }
-            Ok(_) => {}
+        let mut text = match read_text(&path, MAX_SECRET_BYTES).map(Zeroizing::new) {
+            Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(wrong(error.to_string())),
-        }
-        let mut text = std::fs::read_to_string(&path)
-            .map(Zeroizing::new)
-            .map_err(|error| wrong(error.kind().to_string()))?;
+            Err(error) => return Err(wrong(format!("its file {} can not be read: {error}", path.display()))),
+        };
         let length = text.trim_end_matches(['\r', '\n']).len();
         text.truncate(length);
         Ok(Some(Secret::from(text)))
@@ -173,5 +168,9 @@ mod tests {
         let chain = ChainedSecrets(vec![Arc::new(files), Arc::new(FileSecrets::new(folder.path()))]);
         assert_eq!(chain.secret("B").unwrap().unwrap().expose(), "secret b");
         assert!(chain.place("B").contains(", or "));
+        let large = std::fs::File::create(folder.path().join("C")).unwrap();
+        large.set_len(2 << 20).unwrap();
+        let why = chain.secret("C").unwrap_err().why;
+        assert!(why.ends_with("/C can not be read: it has 2 MiB, and at most 1 MiB are read"), "{why}");
     }
 }

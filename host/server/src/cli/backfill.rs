@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aftercommit_core::{Clock as _, EventKind, SystemClock};
+use aftercommit_core::{Clock as _, EventKind, SystemClock, shell_command, shell_option};
 use aftercommit_store::{Backend, Backfill, BackfillRequest};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,7 @@ use super::{
     session::Session,
     signals::Signals,
 };
+use crate::output;
 
 /// Rows of one transaction: some milliseconds, so that the application waits for nothing.
 const PAGE: usize = 500;
@@ -78,11 +79,12 @@ pub(super) async fn run(session: &Session, args: Args) -> Outcome {
     let begun = store.start_backfill(request, SystemClock.now()).await?;
     if begun.rows > 0 {
         let behind = begun.last.as_deref().unwrap_or("the last one");
-        eprintln!("goes on behind {behind}: {} rows of {} were read before", begun.rows, begun.table);
+        let Backfill { rows, table, .. } = &begun;
+        output::note(&format!("goes on behind {behind}: {rows} rows of {table} were read before"));
     }
     let walked = walk(&*store, &args, begun, &interrupted).await;
     if !matches!(&walked, Ok(backfill) if backfill.finished_at.is_some()) {
-        eprintln!("nothing that was made is made again; go on with: {}", args.same_command());
+        output::note(&format!("nothing that was made is made again; go on with: {}", args.same_command()));
     }
     let backfill = walked?;
     let Backfill { table, rows, events, .. } = &backfill;
@@ -108,7 +110,7 @@ async fn walk(
         }
         let since = told.0.elapsed();
         if since >= PROGRESS {
-            eprintln!("{}", progress(&backfill, backfill.events.saturating_sub(told.1), since));
+            output::note(&progress(&backfill, backfill.events.saturating_sub(told.1), since));
             told = (Instant::now(), backfill.events);
         }
         let pause = pause(args.rate, backfill.events.saturating_sub(before), begun.elapsed());
@@ -154,27 +156,18 @@ fn progress(backfill: &Backfill, events: u64, since: Duration) -> String {
 impl Args {
     /// The command that goes on where this one ends. Not with `--restart`, which would not.
     fn same_command(&self) -> String {
-        let mut command = format!("aftercommit capture backfill {}", quoted(&self.table));
+        let mut options = Vec::new();
         if let Some(condition) = &self.when {
-            command = format!("{command} --when {}", quoted(condition));
+            options.push(shell_option("--when", condition));
         }
         if self.kind == Kind::Custom {
-            command.push_str(" --kind custom");
+            options.push("--kind custom".to_owned());
         }
         if let Some(rate) = self.rate {
-            command = format!("{command} --rate {rate}");
+            options.push(format!("--rate {rate}"));
         }
-        command
+        shell_command("capture backfill", &self.table, &options.join(" "))
     }
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

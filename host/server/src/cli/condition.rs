@@ -1,17 +1,19 @@
 //! `condition`: trying a condition before an observer has it. Needs no database and no configuration.
 
-use std::{fs, io::Read as _};
+use std::path::Path;
 
 use aftercommit_condition::{Condition, Diagnostic, Row};
 use aftercommit_core::EntityEvent;
+use aftercommit_runtime::files::{read_stdin, read_text};
+use serde_json::{Map, Value};
 
 use super::{
-    failure::{Failure, Outcome},
+    failure::{Code, Failure, Outcome},
     session::Session,
 };
 use crate::{
     document::{self, Report},
-    output::color_on_stderr,
+    output,
 };
 
 /// Try conditions
@@ -44,7 +46,7 @@ pub(super) fn run(session: &Session, command: &Command) -> Outcome {
     let event = read_event(event)?;
     let truth = condition
         .evaluate(&Row::from(&event))
-        .map_err(|error| Failure::failed(render(expression, &error.diagnostic())))?;
+        .map_err(|error| drawn(Code::Failed, expression, &error.diagnostic()))?;
     let truth = truth.to_string();
     Ok(session.output.done(&serde_json::json!({ "value": truth }), &truth)?)
 }
@@ -52,28 +54,47 @@ pub(super) fn run(session: &Session, command: &Command) -> Outcome {
 /// Parses a condition of the command line; prints its warnings.
 pub(super) fn parse(expression: &str) -> Result<Condition, Failure> {
     let condition =
-        Condition::parse(expression).map_err(|diagnostic| Failure::usage(render(expression, &diagnostic)))?;
+        Condition::parse(expression).map_err(|diagnostic| drawn(Code::Usage, expression, &diagnostic))?;
     for warning in condition.warnings() {
-        eprintln!("{}", render(expression, warning));
+        output::note(&warning.render(expression, ORIGIN, false));
     }
     Ok(condition)
 }
 
-fn render(expression: &str, diagnostic: &Diagnostic) -> String {
-    diagnostic.render(expression, "condition", color_on_stderr())
+/// What diagnostics call the text.
+const ORIGIN: &str = "condition";
+
+fn drawn(code: Code, expression: &str, diagnostic: &Diagnostic) -> Failure {
+    Failure::drawn(code, |color| diagnostic.render(expression, ORIGIN, color))
 }
+
+/// Larger events are no rows that anybody tries a condition with.
+const MAX_EVENT_BYTES: u64 = 64 << 20;
 
 /// Reads one event from a file, or from standard input for `-`.
 pub(super) fn read_event(file: &str) -> Result<EntityEvent, Failure> {
-    let mut text = String::new();
-    let (origin, read) = if file == "-" {
-        ("standard input", std::io::stdin().read_to_string(&mut text).map(|_| ()))
-    } else {
-        (file, fs::read_to_string(file).map(|content| text = content))
+    let (origin, read) = match file {
+        "-" => ("standard input", read_stdin(MAX_EVENT_BYTES)),
+        file => (file, read_text(Path::new(file), MAX_EVENT_BYTES)),
     };
-    read.map_err(|error| Failure::usage(format!("cannot read the event from {origin}: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| {
+    let text =
+        read.map_err(|error| Failure::usage(format!("cannot read the event from {origin}: {error}")))?;
+    event_of(&text).map_err(|error| {
         let problem = document::json_problem(&text, "an event", &error);
         Report { origin: origin.to_owned(), text, problems: vec![problem] }.into()
     })
 }
+
+/// An event, also with what `events show` says of it beside.
+fn event_of(text: &str) -> serde_json::Result<EntityEvent> {
+    serde_json::from_str(text).or_else(|error| {
+        let Ok(mut shown) = serde_json::from_str::<Map<String, Value>>(text) else { return Err(error) };
+        if HISTORY.iter().any(|key| shown.remove(*key).is_none()) {
+            return Err(error);
+        }
+        serde_json::from_value(Value::Object(shown)).map_err(|_| error)
+    })
+}
+
+/// The keys of `events show` that are no event's.
+const HISTORY: [&str; 3] = ["in_inbox", "deliveries", "attempts"];

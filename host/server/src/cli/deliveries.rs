@@ -14,7 +14,8 @@ pub(super) enum Command {
 Examples:
   aftercommit deliveries list
   aftercommit deliveries list --state waiting
-  aftercommit deliveries list --state succeeded --observer order-shipped --output json")]
+  aftercommit deliveries list --state succeeded --observer order-shipped --output json
+  aftercommit deliveries list --code http_denied       what the egress did not let through")]
     List(ListArgs),
 }
 
@@ -27,6 +28,9 @@ pub(super) struct ListArgs {
     /// Only of this observer
     #[arg(long, value_name = "NAME")]
     observer: Option<String>,
+    /// Attempts that failed with this code, the newest first
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 1000)]
     limit: usize,
@@ -36,7 +40,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     let Command::List(args) = command;
     let state =
         args.state.and_then(|name| DeliveryState::ALL.into_iter().find(|state| state.as_str() == name));
-    let filter = DeliveryFilter { state, observer: args.observer, limit: args.limit };
+    let filter = DeliveryFilter { state, observer: args.observer, code: args.code, limit: args.limit };
     let deliveries = session.store().await?.deliveries(filter).await?;
     let columns = [
         "id",

@@ -143,10 +143,18 @@ async fn list(session: &Session, args: ListArgs) -> Outcome {
 
 async fn show(session: &Session, id: Uuid) -> Outcome {
     let history = session.store().await?.event(id).await?;
+    let mut attempts = to_value(&history.attempts)?;
+    if !session.output.is_json() {
+        // A table has texts in its cells.
+        for details in attempts.as_array_mut().into_iter().flatten().filter_map(|row| row.get_mut("details"))
+        {
+            *details = Value::String(details.to_string());
+        }
+    }
     let more = [
         ("in_inbox", Value::Bool(history.in_inbox)),
         ("deliveries", to_value(&history.deliveries)?),
-        ("attempts", to_value(&history.attempts)?),
+        ("attempts", attempts),
     ];
     Ok(session.output.show(&joined(&history.event, more)?)?)
 }

@@ -1,10 +1,20 @@
 //! How a command fails: one message for the person, one exit code for the script. The only place that knows the codes.
 
-use std::{io, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
+use aftercommit_core::plain::{plain, plain_json};
 use aftercommit_store::StoreError;
+use serde_json::{Value, json};
 
-use crate::{document::Report, error::Error, output::color_on_stderr};
+use crate::{
+    document::Report,
+    error::Error,
+    output::{Format, color_on_stderr},
+};
 
 /// The result of a command.
 pub(super) type Outcome = Result<(), Failure>;
@@ -25,32 +35,81 @@ pub(super) enum Code {
 pub(super) struct Failure {
     code: Code,
     text: String,
+    /// The same with colours, where it is a drawing. Its parts were made plain before they were coloured.
+    styled: Option<String>,
+    /// Each problem of a file.
+    problems: Vec<Value>,
 }
 
 impl Failure {
+    fn new(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), styled: None, problems: Vec::new() }
+    }
+
     /// The operation failed.
     pub(super) fn failed(text: impl Into<String>) -> Self {
-        Self { code: Code::Failed, text: text.into() }
+        Self::new(Code::Failed, text)
     }
 
     /// The command line or a file is wrong.
     pub(super) fn usage(text: impl Into<String>) -> Self {
-        Self { code: Code::Usage, text: text.into() }
+        Self::new(Code::Usage, text)
     }
 
-    /// Tells the person.
-    pub(super) fn report(&self) -> ExitCode {
-        use std::io::Write as _;
+    /// A diagnostic with a picture, drawn with or without colours.
+    pub(super) fn drawn(code: Code, draw: impl Fn(bool) -> String) -> Self {
+        Self { styled: color_on_stderr().then(|| draw(true)), ..Self::new(code, draw(false)) }
+    }
+
+    /// The same with what to do about it.
+    pub(super) fn with_help(mut self, help: &str) -> Self {
+        self.text = format!("{}; {help}", self.text);
+        self
+    }
+
+    /// Reports it on standard error: in words, or as one line of JSON.
+    pub(super) fn report(&self, format: Format) -> ExitCode {
         let mut stderr = io::stderr().lock();
+        let line = match format {
+            Format::Json => self.to_json(),
+            Format::Table => self.to_text(),
+        };
+        let _ = writeln!(stderr, "{line}");
+        ExitCode::from(self.code as u8)
+    }
+
+    fn to_text(&self) -> String {
+        if let Some(styled) = &self.styled {
+            return styled.clone();
+        }
         // Diagnostics with a picture begin with their level already.
-        let plain = self.text.trim_start_matches("\u{1b}[1m").trim_start_matches("\u{1b}[91m");
-        let head = match (plain.starts_with("error"), color_on_stderr()) {
+        let head = match (self.text.starts_with("error"), color_on_stderr()) {
             (true, _) => "",
             (false, true) => "\u{1b}[1;31merror\u{1b}[0m: ",
             (false, false) => "error: ",
         };
-        let _ = writeln!(stderr, "{head}{}", self.text);
-        ExitCode::from(self.code as u8)
+        format!("{head}{}", plain(&self.text))
+    }
+
+    fn to_json(&self) -> String {
+        let mut item = json!({ "error": self.to_string(), "exit_code": self.code as u8 });
+        if !self.problems.is_empty() {
+            item["problems"] = Value::Array(self.problems.clone());
+        }
+        plain_json(&item.to_string()).into_owned()
+    }
+}
+
+impl From<clap::Error> for Failure {
+    /// Clap repeats the arguments as they came.
+    fn from(error: clap::Error) -> Self {
+        Self::usage(error.to_string().trim_end())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text.strip_prefix("error: ").unwrap_or(&self.text))
     }
 }
 
@@ -64,7 +123,7 @@ impl From<StoreError> for Failure {
             | StoreError::SchemaNewer { .. } => Code::Usage,
             _ => Code::Failed,
         };
-        Self { code, text: error.to_string() }
+        Self::new(code, error.to_string())
     }
 }
 
@@ -86,13 +145,14 @@ impl From<Error> for Failure {
             | Error::DlqError { .. }
             | Error::RetriesExhausted { .. } => Code::Failed,
         };
-        Self { code, text: error.to_string() }
+        Self::new(code, error.to_string())
     }
 }
 
 impl From<Report> for Failure {
     fn from(report: Report) -> Self {
-        Self::usage(report.render(color_on_stderr()))
+        let problems = report.to_json();
+        Self { problems, ..Self::drawn(Code::Usage, |color| report.render(color)) }
     }
 }
 
@@ -104,7 +164,12 @@ impl From<io::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use aftercommit_condition::Condition;
+    use aftercommit_core::plain::is_obeyed;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::document::{Place, Problem};
 
     #[test]
     fn only_an_unreachable_database_is_3() {
@@ -117,5 +182,28 @@ mod tests {
         let forbidden = StoreError::Forbidden { why: "no".into(), grant: Some("GRANT a TO b".into()) };
         let failure = Failure::from(Error::from(forbidden));
         assert_eq!((failure.code, &*failure.text), (Code::Usage, "no; have it granted: `GRANT a TO b`"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_error_has_what_a_terminal_obeys(text in any::<String>()) {
+            let report = Report {
+                origin: text.clone(),
+                text: text.clone(),
+                problems: vec![
+                    Problem::new(&text, &text).at(Place::Span(0..text.len())).hint(&text).help(Some(text.clone())).picture(&text),
+                    Problem::new(&text, &text).at(Place::Environment(text.clone())).hint(&text),
+                ],
+            };
+            let mut failures = vec![Failure::failed(&text), Failure::from(report)];
+            if let Err(diagnostic) = Condition::parse(&text) {
+                failures.push(Failure::drawn(Code::Usage, |color| diagnostic.render(&text, &text, color)));
+            }
+            for failure in failures {
+                for shown in [failure.to_text(), failure.to_json()] {
+                    prop_assert!(!shown.chars().any(is_obeyed), "{:?}", shown);
+                }
+            }
+        }
     }
 }

@@ -21,7 +21,7 @@ mod session;
 mod signals;
 mod traceparent;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -29,7 +29,7 @@ use self::{
     failure::{Failure, Outcome},
     session::{GlobalArgs, Session},
 };
-use crate::logging::Verbosity;
+use crate::{logging::Verbosity, output::Format};
 
 const EXAMPLES: &str = "\
 Begin:
@@ -89,20 +89,30 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version go to standard output and are no failure.
+        // Help and version go to standard output and are no failure.
+        Err(error) if error.exit_code() == 0 => {
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return ExitCode::SUCCESS;
         }
+        Err(error) => return Failure::from(error).report(asked_format(std::env::args_os())),
     };
+    let format = cli.global.output();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::failed(format!("cannot start: {error}")).report(),
+        Err(error) => return Failure::failed(format!("cannot start: {error}")).report(format),
     };
     match runtime.block_on(dispatch(cli)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(format),
     }
+}
+
+/// The format that a command line asks for which is wrong elsewhere.
+fn asked_format(arguments: impl Iterator<Item = OsString>) -> Format {
+    let arguments: Vec<OsString> = arguments.collect();
+    let is_json = arguments.iter().any(|argument| argument == "--output=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
+    if is_json { Format::Json } else { Format::Table }
 }
 
 async fn dispatch(cli: Cli) -> Outcome {

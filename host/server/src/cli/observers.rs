@@ -4,10 +4,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     path::PathBuf,
+    time::Duration,
 };
 
 use aftercommit_core::{Clock as _, ObserverDefinition, SystemClock, nearest};
-use aftercommit_store::{Applied, Definitions, Hold, ObserverRow, ObserverTable, StoreError, Target};
+use aftercommit_store::{
+    Applied, Backend, Capture, Definitions, Hold, ObserverRow, ObserverTable, StoreError, Target,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,8 +20,8 @@ use super::{
 };
 use crate::{
     observer_file::ObserverFile,
-    observers::{Matches, Preview},
-    output::{joined, to_value},
+    observers::{Matches, Preview, uncaptured},
+    output::{self, joined, to_value},
 };
 
 /// Say which events to act on, and how
@@ -27,7 +30,7 @@ pub(super) enum Command {
     /// Put the observers of a file into the database, by name: new ones are made, others are changed
     ///
     /// Everything is checked first, plugins' configurations too; if anything is wrong, nothing is applied. Running hosts
-    /// take over what changed by themselves.
+    /// take over what changed by themselves. An observer of which the file does not say `enabled` stays enabled or disabled.
     #[command(after_help = "\
 Examples:
   aftercommit observers apply observers.toml
@@ -43,6 +46,8 @@ Examples:
         dry_run: bool,
     },
     /// Check a file of observers without a database: keys, conditions, plugins, templates, secrets
+    ///
+    /// Where a database is there, warns of entity types and fields that no captured table has.
     #[command(after_help = "\
 Examples:
   aftercommit observers validate observers.toml")]
@@ -76,6 +81,8 @@ Examples:
         name: String,
     },
     /// Disable an observer: it matches nothing, and what was already due waits
+    ///
+    /// It stays disabled until `observers enable`, or until a file is applied that says `enabled = true`.
     #[command(after_help = "\
 Examples:
   aftercommit observers disable order-shipped")]
@@ -99,7 +106,11 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     match command {
         Command::Apply { file, prune, dry_run } => apply(session, &file, prune, dry_run).await,
         Command::Validate { file } => {
-            let observers = check(session, &file).await?;
+            let observers = check(session, &file).await?.observers;
+            // A database is looked at, if one is there.
+            if let Ok(Ok(store)) = tokio::time::timeout(LOOK, session.store()).await {
+                warn_of_uncaptured(&*store, &observers).await;
+            }
             let plural = if observers.len() == 1 { "" } else { "s" };
             let text = format!("{} is valid: {} observer{plural}", file.display(), observers.len());
             Ok(session.output.done(&json!({ "valid": true, "observers": observers.len() }), &text)?)
@@ -119,28 +130,44 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     }
 }
 
+/// How long `validate` waits for a database that it does not need.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Warns of what observers ask for and no captured table has.
+async fn warn_of_uncaptured(store: &dyn Backend, observers: &[ObserverDefinition]) {
+    // Without that list there is nothing to say; what is wrong with the database is said by what needs it.
+    let Ok(statuses) = store.captures().await else { return };
+    let captures: Vec<Capture> = statuses.into_iter().map(|status| status.capture).collect();
+    for warning in uncaptured::warnings(observers, &captures) {
+        output::note(&format!("warning: {warning}"));
+    }
+}
+
 /// Reads a file of observers and checks all of it.
-async fn check(session: &Session, file: &std::path::Path) -> Result<Vec<ObserverDefinition>, Failure> {
+async fn check(session: &Session, file: &std::path::Path) -> Result<ObserverFile, Failure> {
     let file = ObserverFile::read(file)?;
     for warning in &file.warnings {
-        eprintln!("{warning}");
+        output::note(warning);
     }
     let warnings = file.check(&session.catalog()?).await?;
     if !warnings.problems.is_empty() {
-        eprintln!("{warnings}");
+        output::note(&warnings.to_string());
     }
-    Ok(file.observers)
+    Ok(file)
 }
 
 async fn apply(session: &Session, file: &std::path::Path, prune: bool, dry_run: bool) -> Outcome {
-    let observers = check(session, file).await?;
+    let mut file = check(session, file).await?;
     let store = session.store().await?;
+    let table = store.load().await?;
+    file.leave_enabled_as_in(&table);
+    let observers = file.observers;
+    warn_of_uncaptured(&*store, &observers).await;
     if !dry_run {
         let applied = store.apply(observers, prune, false, SystemClock.now()).await?;
         let summary = joined(&applied, [("dry_run", Value::Bool(false))])?;
         return Ok(session.output.done(&summary, &done(&applied))?);
     }
-    let table = store.load().await?;
     let now = SystemClock.now();
     let applied = store.apply(observers.clone(), prune, true, now).await?;
     let preview = Preview::of(&*store, &table, &observers, &applied, now).await?;

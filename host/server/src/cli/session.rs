@@ -2,14 +2,15 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Once, OnceLock},
 };
 
-use aftercommit_store::Backend;
+use aftercommit_store::{Backend, StoreError};
 
 use super::failure::Failure;
 use crate::{
     config::{self, Config, Environment},
+    error::Error,
     logging::{self, LogFormat, Verbosity},
     output::{Format, Output},
     plugins::Catalog,
@@ -31,11 +32,22 @@ pub(super) struct GlobalArgs {
     log_format: LogFormat,
 }
 
+impl GlobalArgs {
+    /// How results and errors are printed.
+    pub(super) const fn output(&self) -> Format {
+        self.output
+    }
+}
+
 /// A command at work.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) output: Output,
     global: GlobalArgs,
+    /// Where the database's URL was looked for in vain.
+    no_database_in: OnceLock<String>,
+    /// What the configuration's reader noticed was written to the log.
+    warned: Once,
 }
 
 impl Session {
@@ -43,14 +55,21 @@ impl Session {
         if let Some(complaint) = logging::start(global.log_format, verbosity) {
             tracing::warn!("{complaint}");
         }
-        Self { output: Output::new(global.output), global }
+        Self {
+            output: Output::new(global.output),
+            global,
+            no_database_in: OnceLock::new(),
+            warned: Once::new(),
+        }
     }
 
     /// The configuration. Read when it is asked for: some commands need none.
     pub(super) fn config(&self) -> Result<Config, Failure> {
         let loaded = config::load(self.global.config.as_deref(), &Environment::of_process())?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
+        // A command may ask for it several times.
+        self.warned.call_once(|| loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}")));
+        if let Some(places) = loaded.no_database_in {
+            let _ = self.no_database_in.set(places);
         }
         Ok(loaded.config)
     }
@@ -75,7 +94,17 @@ impl Session {
 
     /// The same, by a configuration that was read already.
     pub(super) async fn store_of(&self, config: &Config) -> Result<Arc<dyn Backend>, Failure> {
-        let store = wiring::open_store(&config.database, false).await?;
+        let opened = wiring::open_store(&config.database, false).await;
+        let store = opened.map_err(|error| match (error, self.no_database_in.get()) {
+            // Whoever meant another database looks for it where nobody does.
+            (error @ Error::Database(StoreError::Unreachable { .. }), Some(places)) => {
+                Failure::from(error).with_help(&format!(
+                    "{places}: so the default was taken, {}; make it with `aftercommit migrate`, or name another",
+                    config.database.url
+                ))
+            }
+            (error, _) => error.into(),
+        })?;
         store.check_schema().await?;
         Ok(store)
     }

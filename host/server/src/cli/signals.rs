@@ -1,4 +1,4 @@
-//! The signals that tell a command to stop.
+//! The signals that tell a command to stop, or a host to read its observers again.
 
 use std::io;
 
@@ -12,12 +12,26 @@ pub(super) struct Signals {
     interrupt: Signal,
 }
 
+/// SIGHUP, which would end the process if nobody listened.
+pub(super) struct Hangups(Signal);
+
+impl Hangups {
+    pub(super) fn listen() -> Result<Self, Failure> {
+        listen(SignalKind::hangup()).map(Self)
+    }
+
+    /// Returns at the next one.
+    pub(super) async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error: io::Error| Failure::failed(format!("cannot listen to signals: {error}")))
+}
+
 impl Signals {
     pub(super) fn listen() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error: io::Error| Failure::failed(format!("cannot listen to signals: {error}")))
-        };
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 

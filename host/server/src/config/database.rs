@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use aftercommit_core::without_password;
 use aftercommit_store::postgres::PostgresOptions;
-use url::Url;
 
 use crate::document::Section;
 
@@ -108,30 +108,4 @@ fn check_scheme(section: &Section<'_>, key: &str, url: Option<&String>, schemes:
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A URL as it may be shown: its password is `***`. What is no URL keeps nothing before its last `@`.
-#[must_use]
-pub fn without_password(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            let hidden = parsed.set_password(Some("***")).is_ok();
-            if hidden { parsed.into() } else { format!("{}:***", parsed.scheme()) }
-        }
-        Ok(_) => url.to_owned(),
-        Err(_) => url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("***@{rest}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_hidden_wherever_it_stands() {
-        assert_eq!(without_password("postgres://a:b@h/d?x=1"), "postgres://a:***@h/d?x=1");
-        assert_eq!(without_password("sqlite:shop.db"), "sqlite:shop.db");
-        assert_eq!(without_password("postgres://a:b c@h:port/d"), "***@h:port/d");
-        assert_eq!(without_password("shop.db"), "shop.db");
-    }
 }

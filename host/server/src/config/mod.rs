@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use crate::document::{Document, Findings, Report, Section};
 
 pub use admin::AdminConfig;
-pub use database::{DatabaseConfig, without_password};
+pub use database::DatabaseConfig;
 pub use destinations::DestinationConfig;
 pub use dispatch::DispatchConfig;
 pub use environment::Environment;

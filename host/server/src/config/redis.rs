@@ -2,9 +2,9 @@
 
 use std::{fmt, path::PathBuf};
 
+use aftercommit_core::without_password;
 use aftercommit_runtime::RedisSettings;
 
-use super::without_password;
 use crate::document::Section;
 
 /// `[redis.NAME]`

@@ -189,7 +189,7 @@ impl Story {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let history = self.store.event(id).await?;
-            if !history.in_inbox && history.deliveries.is_empty() {
+            if !history.in_inbox && history.deliveries.iter().all(|delivery| delivery.status.is_final()) {
                 return Ok(history);
             }
             self.wait(deadline, "an event did not come to its end").await?;

@@ -207,4 +207,35 @@ mod tests {
         assert_eq!(Format::of(Path::new("a/b.YML")), Some(Format::Yaml));
         assert_eq!(Format::of(Path::new("b.txt")), None);
     }
+
+    /// Each would end a process that recurses, or multiplies, without a bound.
+    #[test]
+    fn deep_and_multiplying_texts_are_refused() {
+        const DEPTH: usize = 100_000;
+        let wrap = |open: &str, close: &str| format!("{}1{}", open.repeat(DEPTH), close.repeat(DEPTH));
+        let stairs = (0..2000).map(|level| format!("{}a:\n", " ".repeat(level))).collect::<Vec<_>>().concat();
+        let laugh = |level: usize| {
+            format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(","))
+        };
+        let laughs = (1..10).map(laugh).collect::<Vec<_>>().concat();
+        for (text, format) in [
+            (wrap("[", "]"), Format::Json),
+            (wrap("{\"observers\":", "}"), Format::Json),
+            (wrap("[", "]"), Format::Yaml),
+            (wrap("{a: ", "}"), Format::Yaml),
+            (wrap("- ", ""), Format::Yaml),
+            (stairs, Format::Yaml),
+            (format!("a0: &a0 [x]\n{laughs}"), Format::Yaml),
+            (format!("a: &a \"{}\"\nb: [{}]", "x".repeat(DEPTH), vec!["*a"; DEPTH].join(",")), Format::Yaml),
+            (format!("a = {}", wrap("[", "]")), Format::Toml),
+            (format!("a = {}", wrap("{a=", "}")), Format::Toml),
+            (format!("{} = 1", vec!["a"; DEPTH].join(".")), Format::Toml),
+            (format!("[{}]\nb = 1", vec!["a"; DEPTH].join(".")), Format::Toml),
+        ] {
+            let begin: String = text.chars().take(20).collect();
+            let report = Document::parse("f", text, format).err().unwrap_or_else(|| panic!("{begin}"));
+            assert!(report.to_string().contains("this is not "), "{begin}");
+            assert!(report.to_json()[0]["message"].is_string());
+        }
+    }
 }

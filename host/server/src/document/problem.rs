@@ -1,8 +1,13 @@
 //! What is wrong with a file, and how that is shown.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
+use aftercommit_core::{
+    Masked, mask,
+    plain::{plain, plain_bytes},
+};
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use serde_json::{Value, json};
 
 use super::{Place, place::line_and_column};
 
@@ -75,14 +80,17 @@ impl Problem {
         self
     }
 
-    fn title(&self) -> String {
-        let Self { path, message, .. } = self;
-        if path.is_empty() { message.clone() } else { format!("{path}: {message}") }
+    fn title(&self, masked: &Masked) -> String {
+        let message = masked.scrub(&self.message);
+        // A key may be a URL.
+        if self.path.is_empty() { message } else { format!("{}: {message}", masked.scrub(&self.path)) }
     }
 
-    fn render(&self, origin: &str, text: &str, renderer: &Renderer) -> String {
+    fn render(&self, origin: &str, masked: &Masked, renderer: &Renderer) -> String {
+        let shown = |text: &str| plain(&masked.scrub(text)).into_owned();
+        let (text, origin, hint) = (masked.text.as_str(), plain(origin), shown(&self.hint));
         let level = if self.is_warning { Level::WARNING } else { Level::ERROR };
-        let title = level.primary_title(self.title());
+        let title = level.primary_title(plain(&self.title(masked)).into_owned());
         let mut group = match &self.place {
             Place::Span(span) => {
                 let span = span.start.min(text.len())..span.end.min(text.len());
@@ -90,9 +98,9 @@ impl Problem {
                 let first_line =
                     text.get(span.clone()).and_then(|part| part.lines().next()).map_or(0, str::len);
                 let span = span.start..span.start + first_line;
-                let label = (!self.hint.is_empty()).then_some(self.hint.as_str());
+                let label = (!hint.is_empty()).then_some(hint.as_str());
                 title.element(
-                    Snippet::source(text)
+                    Snippet::source(plain_bytes(text))
                         .path(origin)
                         .annotation(AnnotationKind::Primary.span(span).label(label)),
                 )
@@ -101,21 +109,45 @@ impl Problem {
                 let (line, column) = line_and_column(text, *offset);
                 title.element(Origin::path(origin).line(line).char_column(column))
             }
-            Place::Environment(name) => title.element(Origin::path(format!("environment variable {name}"))),
-            Place::Unknown => title.element(Origin::path(origin.to_owned())),
+            Place::Environment(name) => {
+                title.element(Origin::path(format!("environment variable {}", plain(name))))
+            }
+            Place::Unknown => title.element(Origin::path(origin)),
         };
-        if !matches!(self.place, Place::Span(_)) && !self.hint.is_empty() {
-            group = group.element(Level::HELP.message(self.hint.clone()));
+        if !matches!(self.place, Place::Span(_)) && !hint.is_empty() {
+            group = group.element(Level::HELP.message(hint.clone()));
         }
         if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.clone()));
+            group = group.element(Level::HELP.message(shown(help)));
         }
-        let mut shown = renderer.render(&[group]);
+        let mut drawn = renderer.render(&[group]);
         if let Some(picture) = &self.picture {
-            shown.push('\n');
-            shown.push_str(picture.trim_end());
+            drawn.push('\n');
+            drawn.push_str(&shown(picture.trim_end()));
         }
-        shown
+        drawn
+    }
+
+    /// The same for a program; without the picture.
+    fn to_json(&self, origin: &str, masked: &Masked) -> Value {
+        let mut item = json!({ "path": masked.scrub(&self.path), "message": masked.scrub(&self.message) });
+        match &self.place {
+            Place::Span(Range { start, .. }) | Place::Hidden(start) => {
+                let (line, column) = line_and_column(&masked.text, *start);
+                item["file"] = origin.into();
+                item["line"] = line.into();
+                item["column"] = column.into();
+            }
+            Place::Environment(name) => item["environment"] = name.as_str().into(),
+            Place::Unknown => item["file"] = origin.into(),
+        }
+        if !self.hint.is_empty() {
+            item["hint"] = masked.scrub(&self.hint).into();
+        }
+        if let Some(help) = &self.help {
+            item["help"] = masked.scrub(help).into();
+        }
+        item
     }
 }
 
@@ -137,10 +169,24 @@ impl Report {
         Self { origin: origin.into(), text: String::new(), problems: vec![Problem::new("", message)] }
     }
 
-    /// The report for people, the problems in the order of the text.
+    /// The report for people, the problems in the order of the text. Secrets of the text are hidden, whatever is wrong with it.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let masked = mask(&self.text);
+        let drawn: Vec<String> =
+            self.in_order().iter().map(|problem| problem.render(&self.origin, &masked, &renderer)).collect();
+        drawn.join("\n\n")
+    }
+
+    /// The problems for a program, in the order of the text: `path`, `message`, `file`, `line`, `column`, `hint`, `help`.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<Value> {
+        let masked = mask(&self.text);
+        self.in_order().iter().map(|problem| problem.to_json(&self.origin, &masked)).collect()
+    }
+
+    fn in_order(&self) -> Vec<&Problem> {
         let mut problems: Vec<&Problem> = self.problems.iter().collect();
         problems.sort_by_key(|problem| match &problem.place {
             Place::Span(span) => span.start,
@@ -148,10 +194,6 @@ impl Report {
             Place::Environment(_) | Place::Unknown => usize::MAX,
         });
         problems
-            .iter()
-            .map(|problem| problem.render(&self.origin, &self.text, &renderer))
-            .collect::<Vec<_>>()
-            .join("\n\n")
     }
 }
 

@@ -11,8 +11,12 @@ use serde_saphyr::{Location, Spanned};
 
 use super::{Content, Entry, Node, Place, Problem, place::span_at};
 
+/// An observer's action has seven levels. The parser recurses, and threads have stacks of 2 MiB.
+const MAX_DEPTH: usize = 24;
+
 pub(super) fn parse(text: &str) -> Result<Node, Box<Problem>> {
-    match serde_saphyr::from_str::<Spanned<Loose>>(text) {
+    let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: MAX_DEPTH } };
+    match serde_saphyr::from_str_with_options::<Spanned<Loose>>(text, options) {
         Ok(root) => node(text, root),
         Err(error) => {
             let error = error.without_snippet();

@@ -42,6 +42,9 @@ impl<'a> Reader<'a> {
             actions: self.actions(&mut section),
             ..ObserverDefinition::new(default.name)
         };
+        if section.node("enabled").is_none() {
+            self.unsaid.insert(observer.name.clone());
+        }
         section.finish();
         observer
     }

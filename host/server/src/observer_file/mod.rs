@@ -10,14 +10,22 @@ mod definition;
 mod plugins;
 mod retry;
 
-use std::{fs, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use aftercommit_core::ObserverDefinition;
+use aftercommit_runtime::files::read_text;
+use aftercommit_store::ObserverTable;
 
 use crate::document::{Content, Document, Findings, Format, Node, Problem, Report, Section};
 
 /// A small commented file: what `aftercommit init` writes.
 pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// Some ten thousand observers.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// A file of observers that was read without a problem.
 #[derive(Clone, Debug)]
@@ -29,6 +37,8 @@ pub struct ObserverFile {
     pub observers: Vec<ObserverDefinition>,
     /// What is not wrong but probably not meant, rendered.
     pub warnings: Vec<String>,
+    /// Those of which the file does not say whether they are enabled.
+    unsaid: HashSet<String>,
 }
 
 impl ObserverFile {
@@ -41,21 +51,39 @@ impl ObserverFile {
                 "a file of observers ends in .toml, .yaml, .yml or .json: its name says its format",
             ));
         };
-        match fs::read_to_string(path) {
+        match read_text(path, MAX_BYTES) {
             Ok(text) => Self::parse(origin, text, format),
             Err(error) => Err(Report::whole(origin, format!("cannot read the file of observers: {error}"))),
         }
+    }
+
+    /// Leaves observers enabled or disabled as they are in the table, where the file does not say: what a person disabled stays disabled when
+    /// the host starts again.
+    pub fn leave_enabled_as_in(&mut self, table: &ObserverTable) {
+        for observer in self.observers.iter_mut().filter(|observer| self.unsaid.contains(&observer.name)) {
+            if let Some(row) = table.rows.iter().find(|row| row.name == observer.name) {
+                observer.enabled = row.enabled;
+            }
+        }
+    }
+
+    /// The observers of the table that are not in the file.
+    #[must_use]
+    pub fn lacks<'t>(&self, table: &'t ObserverTable) -> Vec<&'t str> {
+        let is_here = |name: &str| self.observers.iter().any(|observer| observer.name == name);
+        table.rows.iter().map(|row| row.name.as_str()).filter(|name| !is_here(name)).collect()
     }
 
     /// Reads a text. All that is wrong is in the one report.
     pub fn parse(origin: impl Into<String>, text: impl Into<String>, format: Format) -> Result<Self, Report> {
         let document = Document::parse(origin, text, format)?;
         let findings = Findings::default();
-        let mut reader = Reader { document: &document, findings: &findings, warnings: Vec::new() };
+        let mut reader =
+            Reader { document: &document, findings: &findings, warnings: Vec::new(), unsaid: HashSet::new() };
         let observers = reader.observers();
-        let warnings = reader.warnings;
+        let Reader { warnings, unsaid, .. } = reader;
         if findings.is_empty() {
-            Ok(Self { document, observers, warnings })
+            Ok(Self { document, observers, warnings, unsaid })
         } else {
             Err(document.report(findings.into_problems()))
         }
@@ -102,6 +130,7 @@ struct Reader<'a> {
     document: &'a Document,
     findings: &'a Findings,
     warnings: Vec<String>,
+    unsaid: HashSet<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -126,9 +155,10 @@ impl<'a> Reader<'a> {
     }
 
     fn report_twins(&self, observers: &[(&Node, ObserverDefinition)]) {
+        let mut firsts = HashMap::new();
         for (position, (node, observer)) in observers.iter().enumerate() {
-            let first = observers[..position].iter().position(|(_, other)| other.name == observer.name);
-            if let Some(first) = first.filter(|_| !observer.name.is_empty()) {
+            let first = *firsts.entry(observer.name.as_str()).or_insert(position);
+            if first < position && !observer.name.is_empty() {
                 let message = format!("the name `{}` is taken by observers[{first}]", observer.name);
                 let place = node.at_pointer("/name").place.clone();
                 self.findings.add(Problem::new(format!("observers[{position}].name"), message).at(place));

@@ -7,6 +7,7 @@ mod action;
 mod matcher;
 mod preview;
 mod snapshot;
+pub mod uncaptured;
 mod watcher;
 
 pub use action::{Action, Policy};

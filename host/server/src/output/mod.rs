@@ -1,11 +1,13 @@
 //! What commands print: JSON for machines, tables for people, both of the same rows.
 //!
-//! Rows are serialised once; a table shows some of the keys that the JSON has, under the same names.
+//! Rows are serialised once; a table shows some of the keys that the JSON has, under the same names. Whatever a row holds, nothing is printed
+//! that a terminal would obey: see [`plain`].
 
 mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use aftercommit_core::plain::{plain, plain_json};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -35,28 +37,17 @@ impl Output {
 
     /// Prints a list: one JSON array of objects, or a table of `columns`.
     pub fn list<T: Serialize>(self, rows: &[T], columns: &[&str]) -> io::Result<()> {
-        let rows: Vec<Value> = rows.iter().map(to_value).collect::<io::Result<_>>()?;
-        match self.format {
-            Format::Json => self.json(&Value::Array(rows)),
-            Format::Table => print(&table::list(&rows, columns, self.terminal)),
-        }
+        print(&self.list_text(rows, columns)?)
     }
 
     /// Prints one thing: one JSON object, or its keys line by line.
     pub fn show<T: Serialize>(self, item: &T) -> io::Result<()> {
-        let item = to_value(item)?;
-        match self.format {
-            Format::Json => self.json(&item),
-            Format::Table => print(&table::show(&item, self.terminal)),
-        }
+        print(&self.show_text(item)?)
     }
 
     /// Prints what a command did: `text` for people, `item` for machines.
     pub fn done<T: Serialize>(self, item: &T, text: &str) -> io::Result<()> {
-        match self.format {
-            Format::Json => self.json(&to_value(item)?),
-            Format::Table => print(text),
-        }
+        print(&self.done_text(item, text)?)
     }
 
     /// Whether results are for machines.
@@ -65,23 +56,57 @@ impl Output {
         self.format == Format::Json
     }
 
-    fn json(self, value: &Value) -> io::Result<()> {
+    fn list_text<T: Serialize>(self, rows: &[T], columns: &[&str]) -> io::Result<String> {
+        let rows: Vec<Value> = rows.iter().map(to_value).collect::<io::Result<_>>()?;
+        match self.format {
+            Format::Json => self.json(&Value::Array(rows)),
+            Format::Table => Ok(table::list(&rows, columns, self.terminal)),
+        }
+    }
+
+    fn show_text<T: Serialize>(self, item: &T) -> io::Result<String> {
+        let item = to_value(item)?;
+        match self.format {
+            Format::Json => self.json(&item),
+            Format::Table => Ok(table::show(&item, self.terminal)),
+        }
+    }
+
+    fn done_text<T: Serialize>(self, item: &T, text: &str) -> io::Result<String> {
+        match self.format {
+            Format::Json => self.json(&to_value(item)?),
+            Format::Table => Ok(text.to_owned()),
+        }
+    }
+
+    fn json(self, value: &Value) -> io::Result<String> {
         let text =
             if self.terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-        print(&text.map_err(io::Error::from)?)
+        Ok(plain_json(&text.map_err(io::Error::from)?).into_owned())
     }
 }
 
 /// Prints a text and ends its line. A reader that went away is no error of ours.
 pub fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let text = text.trim_end_matches('\n');
-    let printed =
-        if text.is_empty() { Ok(()) } else { writeln!(stdout, "{text}").and_then(|()| stdout.flush()) };
-    match printed {
+    match write_to(&mut io::stdout().lock(), text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
+}
+
+/// Every text on standard output comes through here.
+fn write_to(out: &mut impl io::Write, text: &str) -> io::Result<()> {
+    let text = plain(text.trim_end_matches('\n'));
+    if text.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// Prints a remark on standard error: progress, a warning.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", plain(text));
 }
 
 /// One object of two: the keys of `more` after those of `item`.
@@ -107,4 +132,41 @@ pub fn to_value(item: &impl Serialize) -> io::Result<Value> {
 pub fn color_on_stderr() -> bool {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stderr().is_terminal() && !no_color
+}
+
+#[cfg(test)]
+mod tests {
+    use aftercommit_core::plain::is_obeyed;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_row_holds_no_output_has_what_a_terminal_obeys(text in any::<String>()) {
+            let row = json!({"id": text, (text.as_str()): text, "list": [text, {"a": text}], "nested": {"a": [text]}});
+            for (format, terminal) in
+                [(Format::Table, false), (Format::Table, true), (Format::Json, false), (Format::Json, true)]
+            {
+                let output = Output { format, terminal };
+                let columns = ["id", text.as_str(), "list", "nested"];
+                let texts = [
+                    output.list_text(&[&row], &columns).unwrap(),
+                    output.show_text(&row).unwrap(),
+                    output.done_text(&row, &text).unwrap(),
+                ];
+                for shown in texts {
+                    let mut written = Vec::new();
+                    write_to(&mut written, &shown).unwrap();
+                    let written = String::from_utf8(written).unwrap();
+                    prop_assert!(!written.chars().any(is_obeyed), "{:?}", written);
+                    if format == Format::Json {
+                        let read: Value = serde_json::from_str(&written).unwrap();
+                        prop_assert!(read == row || read == json!([row]), "nothing is lost: {}", read);
+                    }
+                }
+            }
+        }
+    }
 }

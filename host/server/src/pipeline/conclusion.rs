@@ -36,7 +36,10 @@ pub(super) fn conclude(
     };
     let plugin = action.configured.as_ref().ok().map(ConfiguredAction::plugin);
     let (class, code, message, http_status) = match attempt.result {
-        Ok(outcome) => (None, None, outcome.summary, outcome.status),
+        Ok(outcome) => {
+            let message = AttemptRecord::message_of(&outcome.summary, outcome.details.as_deref());
+            (None, None, message, outcome.status)
+        }
         Err(failure) => {
             let Problem { code, message, status } = failure.problem;
             (Some(failure.class), Some(code), message, status)

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use aftercommit_core::{BreakerSettings, Clock};
 use aftercommit_store::{Backend, HostId, TransactionCount};
 use arc_swap::ArcSwap;
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -113,6 +113,7 @@ pub struct Host {
     counters: Arc<Counters>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     room: Room,
+    asked: Arc<Notify>,
     grace: Duration,
     stop: CancellationToken,
     fatal: Fatal,
@@ -169,6 +170,7 @@ impl Host {
             counters: Arc::clone(&dispatch.counters),
             snapshot: Arc::clone(&dispatch.snapshot),
             room: dispatch.room.clone(),
+            asked: Arc::clone(&dispatch.reload),
             grace: settings.shutdown_grace,
             stop: dispatch.stop.clone(),
             fatal: dispatch.fatal.clone(),
@@ -199,6 +201,11 @@ impl Host {
     #[must_use]
     pub fn observers(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Has it look at `tb_observer` now.
+    pub fn reload(&self) {
+        self.asked.notify_one();
     }
 
     /// Deliveries it owns now.
@@ -237,7 +244,7 @@ impl Host {
         self.store.retire(self.id).await?;
         for count in self.store.transactions() {
             let TransactionCount { name, done, failed, repeated, took, p99, longest } = count;
-            tracing::info!(name, done, failed, repeated, ?took, ?p99, ?longest, "transactions");
+            tracing::debug!(name, done, failed, repeated, ?took, ?p99, ?longest, "transactions");
         }
         tracing::info!("stopped");
         Ok(())

@@ -73,3 +73,69 @@ fn a_wrong_file_of_observers_stops_it_before_it_starts() {
     place.write("aftercommit.toml", "[observers]\nfile = \"mine.toml\"\n");
     insta::assert_snapshot!(place.run(&["run"]));
 }
+
+const OBSERVER: &str =
+    "[[observers]]\nname = \"NAME\"\n[[observers.actions]]\ntype = \"log\"\nmessage = \"x\"\n";
+
+fn observers(names: &[&str]) -> String {
+    names.iter().map(|name| OBSERVER.replace("NAME", name)).collect()
+}
+
+fn enabled(place: &Place) -> Vec<(String, bool)> {
+    let listed: serde_json::Value =
+        serde_json::from_str(&place.run(&["observers", "list", "--output", "json"]).stdout).unwrap();
+    let row = |row: &serde_json::Value| {
+        (row["name"].as_str().unwrap().to_owned(), row["enabled"].as_bool().unwrap())
+    };
+    listed.as_array().unwrap().iter().map(row).collect()
+}
+
+#[test]
+fn what_a_person_disabled_stays_so_and_what_the_file_lacks_is_named() {
+    let place = Place::migrated();
+    place.write("mine.toml", observers(&["a", "b", "other"]));
+    assert_eq!(place.run(&["observers", "apply", "mine.toml"]).code, Some(0));
+    assert_eq!(place.run(&["observers", "disable", "a"]).code, Some(0));
+    place.write("observers.toml", observers(&["a", "b"]));
+    let (code, log) = run_and_stop(&place, "-TERM", &["run"]);
+    assert_eq!(code, Some(0), "{log}");
+    let entry = |name: &str, enabled| (name.to_owned(), enabled);
+    assert_eq!(enabled(&place), [entry("a", false), entry("b", true), entry("other", true)], "{log}");
+    assert!(log.contains("in the database and not in the file") && log.contains("observers=other"), "{log}");
+    assert!(!log.contains("transactions"), "stopping is no time for internals: {log}");
+    assert_eq!(place.run(&["observers", "apply", "mine.toml"]).code, Some(0));
+    assert_eq!(enabled(&place)[0], entry("a", false));
+    place.write("mine.toml", observers(&["a"]).replace("[[observers.", "enabled = true\n[[observers."));
+    assert_eq!(place.run(&["observers", "apply", "mine.toml"]).code, Some(0));
+    assert_eq!(enabled(&place)[0], entry("a", true));
+}
+
+#[test]
+fn sighup_reads_the_observers_again() {
+    let place = Place::migrated();
+    place.write("observers.toml", observers(&["a"]));
+    let run = ["run", "--log-format", "json"];
+    let mut host = place.command(&run).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(host.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let pid = host.id().to_string();
+    let kill = |signal: &str| assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    let mut lines = BufReader::new(host.stderr.take().unwrap())
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let mut until = |message: &str| {
+        let line = lines.find(|line| line["message"].as_str().unwrap().starts_with(message));
+        line.unwrap_or_else(|| panic!("no line `{message}`"))
+    };
+    until("ready");
+    place.write("observers.toml", "[[observers]]\nname = 7\n");
+    kill("-HUP");
+    let wrong = until("nothing was reloaded");
+    assert!(wrong["message"].as_str().unwrap().contains("expected a text"), "{wrong}");
+    place.write("observers.toml", observers(&["a", "b"]));
+    kill("-HUP");
+    assert_eq!(until("observers loaded")["observers"], 2);
+    kill("-TERM");
+    until("stopped");
+    assert_eq!(host.wait().unwrap().code(), Some(0));
+}

@@ -8,6 +8,8 @@ mod captures;
 mod conditions;
 mod destinations;
 mod files;
+mod hidden_passwords;
+mod hostile_rows;
 mod hosting;
 mod pages;
 mod place;

@@ -15,6 +15,7 @@ pub(crate) struct Place {
 }
 
 /// What a run of the program did.
+#[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) line: String,
     pub(crate) code: Option<i32>,

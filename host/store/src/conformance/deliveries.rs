@@ -35,6 +35,28 @@ pub(super) async fn lists_the_live_by_state_and_observer(fixture: Fixture) {
     assert_eq!((limited[0].max_attempts, limited[0].created_at), (3, at(0)));
 }
 
+pub(super) async fn lists_attempts_by_their_code(fixture: Fixture) {
+    fixture.emit(1..=3).await;
+    let owned = fixture.take(3, &[Target::new("a")]).await.owned;
+    let ends = [End::Succeeded, End::Retry { at: at(9) }, dead()];
+    let completions = owned.iter().zip(ends).map(|(delivery, end)| completion(delivery, end)).collect();
+    fixture.store.complete(fixture.host, completions).await.unwrap();
+    let list = async |code: &str, state| -> Vec<_> {
+        let filter =
+            DeliveryFilter { code: Some(code.to_owned()), state, limit: 10, ..DeliveryFilter::default() };
+        let rows = fixture.store.deliveries(filter).await.unwrap();
+        rows.into_iter().map(|row| (row.event_id, row.status)).collect::<Vec<_>>()
+    };
+    let (waiting, dead) = (DeliveryState::Waiting, DeliveryState::Dead);
+    assert_eq!(
+        list("http_503", None).await,
+        [(event_id(3), dead), (event_id(2), waiting)],
+        "the newest first"
+    );
+    assert_eq!(list("http_503", Some(waiting)).await, [(event_id(2), waiting)]);
+    assert_eq!(list("http_denied", None).await, []);
+}
+
 pub(super) async fn lists_the_ended_from_the_log(fixture: Fixture) {
     fixture.emit(1..=4).await;
     let owned = fixture.take(4, &[Target::new("a")]).await.owned;

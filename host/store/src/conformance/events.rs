@@ -1,10 +1,10 @@
 //! Cases of `Events`.
 
-use aftercommit_core::{EntityEvent, EventKind};
+use aftercommit_core::{DeliveryState, EntityEvent, EventKind};
 use serde_json::json;
 
-use super::fixture::{Fixture, Target, at, event, event_id};
-use crate::{End, EventFilter, StoreError};
+use super::fixture::{Fixture, Target, at, completion, event, event_id};
+use crate::{AttemptRecord, End, EventFilter, StoreError};
 
 pub(super) async fn emits_and_shows(fixture: Fixture) {
     let event = EntityEvent::at(event_id(1), at(1), EventKind::Custom, "Order", "7", json!({"n": 1}));
@@ -63,11 +63,36 @@ pub(super) async fn shows_what_became_of_an_event(fixture: Fixture) {
     fixture.complete(&taken.owned[1..], &End::Retry { at: at(9) }).await;
     let history = fixture.store.event(event_id(1)).await.unwrap();
     assert!(!history.in_inbox);
-    assert_eq!(history.deliveries.iter().map(|row| row.observer.as_str()).collect::<Vec<_>>(), ["b"]);
-    assert_eq!(history.deliveries[0].event_id, event_id(1));
+    let deliveries: Vec<_> =
+        history.deliveries.iter().map(|row| (row.observer.as_str(), row.status, row.attempts)).collect();
+    assert_eq!(deliveries, [("b", DeliveryState::Waiting, 1), ("a", DeliveryState::Succeeded, 1)]);
+    assert!(history.deliveries.iter().all(|row| row.event_id == event_id(1)));
+    assert_eq!(history.deliveries[1].id, taken.owned[0].id);
     let attempts: Vec<_> =
         history.attempts.iter().map(|row| (row.observer.as_str(), row.status.as_str())).collect();
     assert_eq!(attempts, [("a", "succeeded"), ("b", "waiting")]);
+}
+
+pub(super) async fn an_end_is_shown_until_its_delivery_is_live_again(fixture: Fixture) {
+    let ids = fixture.bury([1]).await;
+    let statuses = async || -> Vec<_> {
+        let history = fixture.store.event(event_id(1)).await.unwrap();
+        history.deliveries.iter().map(|row| (row.id, row.status, row.last_error.is_some())).collect()
+    };
+    assert_eq!(statuses().await, [(ids[0], DeliveryState::Dead, true)]);
+    fixture.store.replay(Some(ids.clone()), at(7)).await.unwrap();
+    assert_eq!(statuses().await.iter().map(|row| row.1).collect::<Vec<_>>(), [DeliveryState::Ready]);
+}
+
+pub(super) async fn details_of_an_attempt_are_shown(fixture: Fixture) {
+    fixture.emit([1]).await;
+    let owned = fixture.take(1, &[Target::new("a")]).await.owned;
+    let mut completion = completion(&owned[0], End::Succeeded);
+    completion.record.message = AttemptRecord::message_of("indexed", Some(r#"{"task":12.50}"#));
+    fixture.store.complete(fixture.host, vec![completion]).await.unwrap();
+    let attempts = fixture.store.event(event_id(1)).await.unwrap().attempts;
+    let details = serde_json::to_string(&attempts[0].details).unwrap();
+    assert_eq!((attempts[0].message.as_str(), details.as_str()), ("indexed", r#"{"task":12.50}"#));
 }
 
 pub(super) async fn an_unknown_event_is_an_error(fixture: Fixture) {

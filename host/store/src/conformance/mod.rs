@@ -192,10 +192,13 @@ pub const CASES: &[Case] = cases! {
         gives_the_events_since_a_time_page_by_page,
         refuses_an_id_that_is_taken,
         shows_what_became_of_an_event,
+        an_end_is_shown_until_its_delivery_is_live_again,
+        details_of_an_attempt_are_shown,
         an_unknown_event_is_an_error,
     }
     deliveries {
         lists_the_live_by_state_and_observer,
+        lists_attempts_by_their_code,
         lists_the_ended_from_the_log,
     }
     dead_letters {

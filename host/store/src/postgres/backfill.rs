@@ -20,7 +20,7 @@ use super::{
 };
 use sqlx::Row as _;
 
-use crate::{Backfill, BackfillRequest, Backfills, Result, StoreError, row::Row as _};
+use crate::{Backfill, BackfillRequest, Backfills, Result, StoreError, commands, row::Row as _};
 
 /// The time of an event of a backfill.
 const NOW: &str = "pg_catalog.clock_timestamp()";
@@ -222,8 +222,9 @@ async fn statement(
     let image: String = expressions.get("image")?;
     let Some(key) = expressions.get::<Option<String>>("key")? else {
         return Err(StoreError::Refused(format!(
-            "a column of the key of `{0}` is gone; run `aftercommit capture refresh {0}`",
-            capture.table
+            "a column of the key of `{0}` is gone; run `{1}`",
+            capture.table,
+            commands::refresh(&capture.table)
         )));
     };
     let mut wanted = Vec::new();
@@ -278,7 +279,8 @@ SELECT (SELECT count(*) FROM events) AS rows, (SELECT count(*) FROM made) AS eve
 
 fn gone(table: &str) -> StoreError {
     StoreError::Refused(format!(
-        "the table `{table}` is gone; end its capture with `aftercommit capture remove {table}`"
+        "the table `{table}` is gone; end its capture with `{}`",
+        commands::remove(table)
     ))
 }
 

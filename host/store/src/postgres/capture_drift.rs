@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aftercommit_core::shell_command;
+
 use super::{
     capture_making,
     capture_record::Written,
@@ -11,7 +13,7 @@ use super::{
     session::Session,
     statement::statements,
 };
-use crate::{Capture, ChangeLogField, Result};
+use crate::{Capture, ChangeLogField, Result, commands};
 
 statements! {
     PRESENT_FUNCTION = "-- present_function
@@ -24,9 +26,12 @@ fn command(capture: &Capture, table: &str, columns: &[String]) -> String {
     match &capture.change_log {
         None => capture.command(table),
         Some(fields) => {
-            let options = change_log::options(fields, columns);
-            let quiet = if capture.notify { "" } else { " --no-notify" };
-            format!("aftercommit capture add-changelog {table}{options}{quiet}")
+            let mut options = vec![change_log::options(fields, columns)];
+            if !capture.notify {
+                options.push("--no-notify".to_owned());
+            }
+            options.retain(|option| !option.is_empty());
+            shell_command("capture add-changelog", table, &options.join(" "))
         }
     }
 }
@@ -42,11 +47,12 @@ fn without_table(capture: &Capture, present: &[PresentTrigger]) -> String {
     let table = &capture.table;
     match present.first() {
         Some(elsewhere) => format!(
-            "the table is now named `{0}`; run `aftercommit capture remove {table}`, then `{1}`",
+            "the table is now named `{0}`; run `{1}`, then `{2}`",
             elsewhere.shown,
+            commands::remove(table),
             command(capture, &elsewhere.shown, &capture.columns)
         ),
-        None => format!("the table is gone; run `aftercommit capture remove {table}`"),
+        None => format!("the table is gone; run `{}`", commands::remove(table)),
     }
 }
 
@@ -88,7 +94,7 @@ pub(super) async fn drift(
     } else if is_log_without_column {
         format!("{}; run `{}` again", findings.join("; "), command(capture, table, &now.columns))
     } else {
-        format!("{}; run `aftercommit capture refresh {table}`", findings.join("; "))
+        format!("{}; run `{}`", findings.join("; "), commands::refresh(table))
     }))
 }
 

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, Selection, StoreError,
     captures::{EVERY_TYPE, refuse_name},
+    commands,
 };
 
 statements! {
@@ -131,8 +132,9 @@ fn siblings(table: &Table, entity_type: &str, written: Vec<Written>) -> Result<V
     match same.iter().find(|written| bare(&written.capture.table) != table.relation.name) {
         Some(Written { capture, .. }) => Err(StoreError::Refused(format!(
             "the entity type `{entity_type}` is taken by the table `{0}`; choose another name, or end that capture with \
-             `aftercommit capture remove {0}`",
-            capture.table
+             `{1}`",
+            capture.table,
+            commands::remove(&capture.table)
         ))),
         None => Ok(same),
     }
@@ -230,6 +232,7 @@ async fn lock(session: &mut Session<'_>) -> Result<()> {
 
 fn captured_otherwise(table: &str, what: &str) -> StoreError {
     StoreError::Refused(format!(
-        "the table `{table}` is captured already, as {what}; end that with `aftercommit capture remove {table}`"
+        "the table `{table}` is captured already, as {what}; end that with `{}`",
+        commands::remove(table)
     ))
 }

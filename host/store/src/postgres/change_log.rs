@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aftercommit_core::shell_option;
+
 use super::{capture_table::Table, session::Session, statement::statements};
 use crate::{ChangeLogField, Result, StoreError};
 
@@ -100,18 +102,18 @@ async fn refuse_types(
     Ok(())
 }
 
-/// The options that name the same columns again in a table with these columns, with a space before each. Of a column
+/// The options that name the same columns again in a table with these columns. Of a column
 /// that is gone, people know what it is now.
 pub(super) fn options(fields: &BTreeMap<ChangeLogField, String>, present: &[String]) -> String {
-    let mut options = String::new();
+    let mut options = Vec::new();
     for field in ChangeLogField::ALL {
         let usual = field.usual_columns().iter().find(|usual| present.iter().any(|column| column == *usual));
         let named = fields.get(&field).map(String::as_str);
         if named != usual.copied() {
             let is_there = |name: &&str| present.iter().any(|column| column == name);
             let column = named.map_or("", |name| Some(name).filter(is_there).unwrap_or("COLUMN"));
-            options.extend([" --column ", field.as_str(), "=", column]);
+            options.push(shell_option("--column", &format!("{field}={column}")));
         }
     }
-    options
+    options.join(" ")
 }

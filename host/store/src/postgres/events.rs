@@ -142,16 +142,13 @@ impl Events for PostgresStore {
                 return Err(StoreError::NotFound { what: "event", name: id.to_string() });
             };
             let event = event_row::read_change(&record)?.map_err(is_no_event)?;
-            return Ok(EventHistory { event, in_inbox: true, deliveries: Vec::new(), attempts: Vec::new() });
+            return Ok(EventHistory::new(event, true, Vec::new(), Vec::new()));
         };
         let event = event_row::read(&record)?.map_err(is_no_event)?;
         let attempts = ATTEMPTS_OF_EVENT.call().bind(id).all(&mut moment).await?;
-        Ok(EventHistory {
-            event,
-            in_inbox: record.get("in_inbox")?,
-            deliveries: deliveries::of_event(&mut moment, record.get("seq")?).await?,
-            attempts: attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?,
-        })
+        let live = deliveries::of_event(&mut moment, record.get("seq")?).await?;
+        let attempts = attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?;
+        Ok(EventHistory::new(event, record.get("in_inbox")?, live, attempts))
     }
 
     async fn inbox_len(&self) -> Result<u64> {

@@ -10,8 +10,8 @@ use super::{
     surroundings,
 };
 use crate::{
-    AppliedMigration, Result, Schema, StoreError,
-    migration::{Migration, Migrations, migrations},
+    AppliedMigration, Result, Schema, StoreError, commands,
+    migration::{Migration, Migrations, migrations, of_another},
 };
 use async_trait::async_trait;
 
@@ -28,6 +28,11 @@ CREATE TABLE IF NOT EXISTS observer_migrations (
 )";
     HAS_MIGRATIONS = "-- has_migrations
 SELECT to_regclass(quote_ident($1) || '.observer_migrations') IS NOT NULL";
+    ANOTHERS_TABLE = "-- anothers_table
+SELECT relname::text AS name FROM pg_class
+WHERE relnamespace = to_regnamespace(quote_ident($1))
+  AND relname IN ('tb_observer', 'tb_observer_log', 'observer_dlq_items', 'observer_dlq_history')
+ORDER BY relname LIMIT 1";
     SCHEMA_VERSION = "-- schema_version
 SELECT coalesce(max(version), 0) FROM observer_migrations";
     /// Those of earlier versions, once no trigger uses them.
@@ -104,7 +109,8 @@ impl PostgresStore {
                 Err(error) => tracing::warn!(
                     table,
                     %error,
-                    "its triggers are still those of an earlier version; run `aftercommit capture refresh {table}`"
+                    "its triggers are still those of an earlier version; run `{}`",
+                    commands::refresh(table)
                 ),
             }
         }
@@ -132,8 +138,12 @@ async fn apply(
     make(session, CREATE_MIGRATIONS.name(), create_migrations).await?;
     locks::migrations(session).await?;
     // Looked up again under the lock: another process may be migrating as well.
-    if !MIGRATIONS.lacks(migration, version(session, schema).await?)? {
+    let found = version(session, schema).await?;
+    if !MIGRATIONS.lacks(migration, found)? {
         return Ok(None);
+    }
+    if found == 0 {
+        refuse_others(session, schema).await?;
     }
     // Functions name what they use by its schema: they search none but PostgreSQL's own.
     let sql = migration.sql.replace("@schema@", &identifier(schema));
@@ -146,6 +156,18 @@ async fn apply(
 /// quoted.
 async fn make(session: &mut Session<'_>, name: &'static str, sql: &str) -> Result<()> {
     session.send(sql).await.map_err(|error| failure::of_making(name, &error))
+}
+
+/// Refuses a schema in which another program has tables of our names.
+async fn refuse_others(session: &mut Session<'_>, schema: &str) -> Result<()> {
+    match ANOTHERS_TABLE.call().bind(schema).optional(session).await? {
+        None => Ok(()),
+        Some(record) => Err(of_another(
+            record.get::<String>("name")?.as_str(),
+            &format!("the schema `{schema}`"),
+            "name a schema of its own in [database], such as schema = \"aftercommit\"",
+        )),
+    }
 }
 
 /// The version of the schema; 0 when there is none.

@@ -1,5 +1,6 @@
 //! Which server a database URL names, and how to name it in messages: never with its password.
 
+use aftercommit_core::{mask, without_password};
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 
 use crate::{Result, StoreError};
@@ -31,7 +32,10 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn parse(url: &str) -> Result<Self> {
-        let bad = |why: String| StoreError::BadUrl { url: without_password(url), why };
+        // The driver quotes parts of the URL, and a password that is not encoded may be among them.
+        let credentials = url.rsplit_once('@').map_or("", |(credentials, _)| credentials);
+        let masked = mask(&format!("url = {credentials}"));
+        let bad = |why: String| StoreError::BadUrl { url: without_password(url), why: masked.scrub(&why) };
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(bad(FORM.to_owned()));
         }
@@ -72,20 +76,6 @@ fn parameters(url: &str) -> impl Iterator<Item = &str> {
     names.filter(|name| !name.is_empty()).map(|name| name.split_once('[').map_or(name, |(name, _)| name))
 }
 
-/// The URL with what may be a secret left out: what stands between the user's name and the host, and all parameters.
-fn without_password(url: &str) -> String {
-    let url = url.split_once('?').map_or(url, |(before, _)| before);
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let rest = match rest.rsplit_once('@') {
-        Some((credentials, host)) => {
-            let user = credentials.split_once(':').map_or(credentials, |(user, _)| user);
-            format!("{user}@{host}")
-        }
-        None => rest.to_owned(),
-    };
-    if scheme.is_empty() { rest } else { format!("{scheme}://{rest}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +103,12 @@ mod tests {
             ("postgres://me:s3cret@db/shop?sslmod=require", "`sslmod`"),
             ("postgres://db/shop?pasword=s3cret", "`pasword`"),
             ("me:s3cret@db", "write `postgres://"),
+            ("host=db user=me password=s3cret", "write `postgres://"),
+            ("postgres://me:s3cret", "invalid port"),
+            ("postgres://me:p?s3cret@db/shop", "the parameter"),
+            ("postgres://me:p?sslmode=s3cret@db/shop", ""),
+            ("postgres://me:p@s3cret@db:x/shop", ""),
+            ("postgres%3A%2F%2Fme%3As3cret%40db", "write `postgres://"),
         ] {
             let message = Server::parse(url).map(|server| server.name()).unwrap_err().to_string();
             assert!(message.contains(reason), "{url}: {message}");

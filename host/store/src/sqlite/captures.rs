@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Result, Selection, StoreError,
     captures::{Written, refuse_entity_type},
+    commands,
     readable::readable,
     row::Row as _,
 };
@@ -159,7 +160,8 @@ fn refresh(write: &Connection, written: &Written, now: Timestamp) -> Result<Capt
     let present = Table::find(write, table)?;
     let Some(present) = present else {
         return Err(StoreError::Refused(format!(
-            "the table `{table}` is gone or has another name; run `aftercommit capture remove {table}`"
+            "the table `{table}` is gone or has another name; run `{}`",
+            commands::remove(table)
         )));
     };
     // What is gone can not be chosen any more, and need not be left out.
@@ -276,13 +278,14 @@ fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
     });
     if let Some(elsewhere) = elsewhere {
         return Ok(Some(format!(
-            "the table is now named `{0}`; run `aftercommit capture remove {table}`, then `{1}`",
+            "the table is now named `{0}`; run `{1}`, then `{2}`",
             elsewhere.table,
+            commands::remove(table),
             written.capture.command(&elsewhere.table)
         )));
     }
     let Some(now) = Table::find(connection, table)? else {
-        return Ok(Some(format!("the table is gone; run `aftercommit capture remove {table}`")));
+        return Ok(Some(format!("the table is gone; run `{}`", commands::remove(table))));
     };
     let mut findings = Vec::new();
     let is_wanted = |name: &str| match selection {
@@ -333,7 +336,7 @@ fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
     }
     // A key that is gone can not be guessed.
     let remedy = if written.capture.key.iter().all(|name| there(name)) {
-        format!("run `aftercommit capture refresh {table}`")
+        format!("run `{}`", commands::refresh(table))
     } else {
         format!("run `{}`", written.capture.command_for_key(table))
     };

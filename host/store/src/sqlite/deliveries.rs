@@ -25,26 +25,27 @@ SELECT delivery_id AS id, coalesce(event_id, '00000000-0000-0000-0000-0000000000
        action_type, status, attempt AS attempts, max_attempts, iif(status = 'succeeded', NULL, message) AS last_error,
        NULL AS next_attempt_at, started_at AS created_at
 FROM tb_observer_log
-WHERE status = ?1 AND (?2 IS NULL OR observer = ?2) AND delivery_id IS NOT NULL
+WHERE CASE WHEN ?1 IS NULL THEN status IN ('waiting', 'dead', 'failed') ELSE status = ?1 END
+  AND (?2 IS NULL OR observer = ?2) AND (?4 IS NULL OR code = ?4) AND delivery_id IS NOT NULL
 ORDER BY pk_log DESC LIMIT ?3";
 }
 
 #[async_trait]
 impl Deliveries for SqliteStore {
     async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
-        let statement = match filter.state {
-            Some(state) if state.is_final() => ENDED_DELIVERIES,
-            _ => LIVE_DELIVERIES,
-        };
+        // Only the log has codes.
+        let of_log = filter.code.is_some() || filter.state.is_some_and(DeliveryState::is_final);
         self.inner
             .connections
             .read(move |connection| {
-                let records = statement
+                let statement = if of_log { ENDED_DELIVERIES } else { LIVE_DELIVERIES };
+                let call = statement
                     .call()
                     .bind(filter.state.map(DeliveryState::as_str))
                     .bind(filter.observer)
-                    .bind_limit(filter.limit)
-                    .all(connection)?;
+                    .bind_limit(filter.limit);
+                let call = if of_log { call.bind(filter.code) } else { call };
+                let records = call.all(connection)?;
                 records.iter().map(DeliveryRow::read).collect()
             })
             .await

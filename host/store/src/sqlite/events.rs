@@ -195,10 +195,6 @@ fn show(moment: &Connection, id: Uuid) -> Result<EventHistory> {
             (found.event.map_err(|rejected| no_event(&rejected.reason))?, true, Vec::new())
         };
     let attempts = ATTEMPTS_OF_EVENT.call().bind(id.to_string()).all(moment)?;
-    Ok(EventHistory {
-        event,
-        in_inbox,
-        deliveries,
-        attempts: attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?,
-    })
+    let attempts = attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?;
+    Ok(EventHistory::new(event, in_inbox, deliveries, attempts))
 }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::{SqliteStore, captures, connection::Sync, failure, statement::statements};
 use crate::{
     AppliedMigration, Result, Schema,
-    migration::{Migration, Migrations, migrations},
+    migration::{Migration, Migrations, migrations, of_another},
 };
 
 static MIGRATIONS: Migrations = migrations!("sqlite");
@@ -20,6 +20,10 @@ CREATE TABLE IF NOT EXISTS observer_migrations (
 )";
     HAS_MIGRATIONS = "-- has_migrations
 SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'observer_migrations')";
+    ANOTHERS_TABLE = "-- anothers_table
+SELECT name FROM sqlite_schema
+WHERE type IN ('table', 'view') AND lower(name) IN ('tb_observer', 'tb_observer_log', 'observer_dlq_items', 'observer_dlq_history')
+ORDER BY name LIMIT 1";
     SCHEMA_VERSION = "-- schema_version
 SELECT coalesce(max(version), 0) FROM observer_migrations";
     INSERT_MIGRATION = "-- insert_migration
@@ -48,6 +52,7 @@ impl Schema for SqliteStore {
 
 /// Applies a migration, unless it is there.
 fn apply(connection: &Connection, migration: &Migration) -> Result<Option<AppliedMigration>> {
+    refuse_others(connection)?;
     CREATE_MIGRATIONS.call().execute(connection)?;
     // Looked up under the write lock: another process may be migrating as well.
     let found = version(connection)?;
@@ -57,6 +62,21 @@ fn apply(connection: &Connection, migration: &Migration) -> Result<Option<Applie
     connection.execute_batch(migration.sql).map_err(|error| failure::of_step(migration.name, &error))?;
     INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(connection)?;
     Ok(Some(migration.applied()))
+}
+
+/// Refuses a database in which another program has tables of our names.
+fn refuse_others(connection: &Connection) -> Result<()> {
+    if version(connection)? > 0 {
+        return Ok(());
+    }
+    match ANOTHERS_TABLE.call().optional(connection)? {
+        None => Ok(()),
+        Some(record) => Err(of_another(
+            record.get::<String>("name")?.as_str(),
+            "the database file",
+            "name another file in `url` of [database], or rename the table",
+        )),
+    }
 }
 
 /// The version of the schema; 0 when there is none.

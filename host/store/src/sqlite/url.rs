@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aftercommit_core::without_password;
+
 use crate::{Result, StoreError};
 
 /// The first bytes of every database file that is not empty.
@@ -33,7 +35,7 @@ impl DatabaseFile {
 
     /// Reads `sqlite:path` and `sqlite://path`. The path is taken as it is written, without escapes.
     pub(super) fn parse(url: &str) -> Result<Self> {
-        let bad = |why: &str| StoreError::BadUrl { url: url.to_owned(), why: why.to_owned() };
+        let bad = |why: &str| StoreError::BadUrl { url: without_password(url), why: why.to_owned() };
         let rest = url.strip_prefix("sqlite:").ok_or_else(|| bad("write `sqlite:path/to/file.db`"))?;
         let path = rest.strip_prefix("//").unwrap_or(rest);
         if path.contains(":memory:") {
@@ -57,7 +59,8 @@ impl DatabaseFile {
 
     /// As it appears in messages.
     pub(super) fn name(&self) -> String {
-        self.path.display().to_string()
+        // Other programs take a key in the URL; whoever writes one here has it taken for a part of the name.
+        without_password(&self.path.display().to_string())
     }
 
     /// An error that says why this file can not be opened.
@@ -69,6 +72,8 @@ impl DatabaseFile {
     pub(super) fn inspect(&self, create: bool) -> Result<()> {
         match std::fs::metadata(&self.path) {
             Ok(metadata) if metadata.is_dir() => return Err(self.unreachable("it is a directory")),
+            // To open a FIFO or a device may wait for ever.
+            Ok(metadata) if !metadata.is_file() => return Err(self.unreachable("it is not a file")),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return self.inspect_missing(create),
             Err(error) => return Err(self.unreachable(error.to_string())),
@@ -125,5 +130,7 @@ mod tests {
             let message = DatabaseFile::parse(url).unwrap_err().to_string();
             assert!(message.contains(reason), "{url}: {message}");
         }
+        let message = DatabaseFile::parse("sqlite:a.db?cipher_key=s3cret").unwrap_err().to_string();
+        assert!(message.contains("cipher_key=***") && !message.contains("s3cret"), "{message}");
     }
 }

@@ -92,7 +92,8 @@ async fn put_aside(store: &dyn Backend) -> Vec<String> {
 }
 
 async fn deliveries(store: &dyn Backend, state: Option<DeliveryState>) -> Vec<String> {
-    let rows = store.deliveries(DeliveryFilter { state, limit: 100, observer: None }).await.unwrap();
+    let rows =
+        store.deliveries(DeliveryFilter { state, limit: 100, ..DeliveryFilter::default() }).await.unwrap();
     let mut lines: Vec<_> =
         rows.iter().map(|row| format!("{} {} {}", row.observer, row.status, row.attempts)).collect();
     lines.sort();
@@ -176,7 +177,8 @@ pub(crate) async fn what_waited_is_taken_once(database: &dyn TestDatabase, expec
     assert_eq!(put_aside(&*store).await, expected.put_aside);
     assert_eq!(store.inbox_len().await.unwrap(), 0);
     assert_eq!(take_all(database).await, []);
-    let made = DeliveryFilter { observer: Some("upgraded".to_owned()), limit: 100, state: None };
+    let made =
+        DeliveryFilter { observer: Some("upgraded".to_owned()), limit: 100, ..DeliveryFilter::default() };
     let made: Vec<_> =
         store.deliveries(made).await.unwrap().iter().map(|delivery| delivery.event_id).collect();
     assert_eq!(made.len(), taken.len());
