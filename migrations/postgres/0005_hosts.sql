@@ -12,7 +12,7 @@ SET LOCAL lock_timeout = '5s';
 -- transaction ends. Whoever takes several takes them in this order:
 --     observer_migrations     EXCLUSIVE: migrates, or makes partitions.
 --     observer_lock_replays   ROW SHARE: makes dead letters live again. EXCLUSIVE: drops old events.
---     observer_lock_takes     EXCLUSIVE: takes from the inbox, where some deliveries have an ordering key.
+--     observer_lock_takes     EXCLUSIVE: takes from the inbox.
 --     observer_lock_makes     ROW SHARE: makes deliveries. EXCLUSIVE: marks those of an observer as paused or not.
 --     observer_lock_keys      FOR NO KEY UPDATE of a row: decides about the keys with this hash: what is first of an ordering key, or
 --                             whether an event's id is there. Of a bounded number; in ascending order.

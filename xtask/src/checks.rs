@@ -56,7 +56,7 @@ pub(crate) fn run() -> Result<()> {
     step("tests of the plugins", &|| {
         cargo(&["test", "--workspace", "--manifest-path", "plugins/Cargo.toml"])
     })?;
-    step("fuzz targets compile", &|| cargo(&["check", "--manifest-path", "host/condition/fuzz/Cargo.toml"]))?;
+    step("fuzz targets compile", &|| cargo(&["check", "--manifest-path", "host/fuzz/Cargo.toml"]))?;
     report(&timings);
     Ok(())
 }

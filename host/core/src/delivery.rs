@@ -1,7 +1,7 @@
 //! The life of a delivery: one (event, observer, action).
 //!
 //! Cast: intake makes a delivery `ready`, or `running` when its own host has room. A host claims what is ready or due
-//! (`running`), which counts the attempt, and owns it as (host, attempt). It ends the attempt with a completion, hands
+//! (`running`), which numbers the attempt, and owns it as (host, attempt). It ends the attempt with a completion, hands
 //! the delivery back unstarted, or dies; then another host takes it over. A completion by anyone but the present
 //! (host, attempt) is refused by the store. What is not guaranteed: that an action runs once only.
 
@@ -100,7 +100,7 @@ impl fmt::Display for DeliveryState {
 /// What can happen to a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Move {
-    /// A host takes it; the attempt counts from here.
+    /// A host takes it; the attempt has its number from here.
     Claim,
     /// Its action succeeded.
     Succeed,
@@ -112,7 +112,7 @@ pub enum Move {
     Fail,
     /// Its host hands it back unstarted: the attempt does not count.
     Release,
-    /// Its host is gone: others may claim it. The attempt counts.
+    /// Its host is gone, or lost track of it: others may claim it. [`loss`](crate::loss) says whether the attempt counts.
     TakeOver,
     /// A person asked for it again.
     Replay,

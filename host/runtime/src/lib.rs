@@ -22,9 +22,12 @@ mod connections;
 mod cpu;
 mod default_destinations;
 mod descriptor;
+mod dot_segments;
 mod egress;
 mod engine;
 mod event;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guest;
 mod hostapi;
 mod identities;

@@ -9,13 +9,13 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore,
-    capture_function::literal,
+    PostgresStore, capture_making,
+    capture_record::{self, Written},
     capture_table::Table,
-    captures::{self, Written},
     connection::{Sync, identifier},
     failure, predicate,
     session::Session,
+    sql_text::literal,
     statement::{Record, statements},
 };
 use sqlx::Row as _;
@@ -79,7 +79,7 @@ impl Backfills for PostgresStore {
 }
 
 async fn start(session: &mut Session<'_>, request: &BackfillRequest, now: Timestamp) -> Result<Backfill> {
-    let written = captures::written_of(session, &request.table).await?;
+    let written = capture_record::written_of(session, &request.table).await?;
     let name = &written.capture.table;
     if written.capture.change_log.is_some() {
         return Err(StoreError::Refused(format!(
@@ -133,7 +133,7 @@ async fn page(
     rows: usize,
     now: Timestamp,
 ) -> Result<Backfill> {
-    let written = captures::written_of(session, table).await?;
+    let written = capture_record::written_of(session, table).await?;
     let name = &written.capture.table;
     let Some(record) = FIND_BACKFILL.call().bind(name).optional(session).await? else {
         return Err(StoreError::NotFound { what: "backfill of the table", name: name.clone() });
@@ -145,7 +145,7 @@ async fn page(
         return estimated(session, &found, progress).await;
     }
     let progress_estimate = estimated(session, &found, progress.clone()).await?.estimate;
-    run(session, "lock_table", format!("LOCK TABLE {} IN ROW SHARE MODE", found.relation.quoted())).await?;
+    session.run("lock_table", &format!("LOCK TABLE {} IN ROW SHARE MODE", found.relation.quoted())).await?;
     // What is read, and how, is decided now that no column can get another type any more.
     let Some(found) = Table::find(session, name).await? else { return Err(gone(name)) };
     let statement =
@@ -181,12 +181,9 @@ async fn page(
     let (read_rows, events, last) = (count("rows")?, count("events")?, text("last")?);
     let is_last = usize::try_from(read_rows).is_ok_and(|read| read < rows);
     let finished_at = is_last.then_some(now);
-    run(
-        session,
-        "search_again",
-        format!("SET LOCAL search_path TO {}", super::connection::search_path(schema)),
-    )
-    .await?;
+    session
+        .run("search_again", &format!("SET LOCAL search_path TO {}", super::connection::search_path(schema)))
+        .await?;
     ADVANCE_BACKFILL
         .call()
         .bind(name)
@@ -216,7 +213,7 @@ async fn statement(
 ) -> Result<String> {
     let capture = &written.capture;
     // Of chosen columns those that the capture knows: one that is left out may have another name now.
-    let columns: Vec<String> = captures::chosen_now(table, capture)?
+    let columns: Vec<String> = capture_making::chosen_now(table, capture)?
         .into_iter()
         .filter(|name| capture.selection.is_all() || capture.columns.contains(name))
         .collect();
@@ -234,7 +231,7 @@ async fn statement(
     let tenant = written.is_tenant.then_some(table.relation.schema.as_str());
     for condition in capture.condition.iter().chain(&progress.condition) {
         let compiled = predicate::compile(session, table, names, condition, (NOW, tenant)).await?;
-        wanted.push(format!("({})", compiled.0.created));
+        wanted.push(format!("({})", compiled.predicates.created));
     }
     let wanted = if wanted.is_empty() { "true".to_owned() } else { wanted.join(" AND ") };
     let records = KEY_COLUMNS.call().bind(table.oid).bind(&capture.key).all(session).await?;
@@ -304,8 +301,4 @@ async fn estimated(session: &mut Session<'_>, table: &Table, backfill: Backfill)
     let estimate: Option<i64> = ESTIMATE_ROWS.call().bind(table.oid).value(session).await?;
     let estimate = estimate.map(i64::unsigned_abs).filter(|rows| *rows > 0);
     Ok(Backfill { estimate, ..backfill })
-}
-
-async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
-    session.run(&sql).await.map_err(|error| failure::of_step(name, &error))
 }

@@ -1,6 +1,6 @@
 //! What a trigger does last: its commit rings as long as a host sleeps.
 
-use super::{capture_function::literal, connection::identifier};
+use super::{connection::identifier, sql_text::literal};
 
 /// The statements, for a function in PL/pgSQL; nothing for a capture whose commits never ring.
 ///

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
+    capture_making,
+    capture_record::Written,
     capture_table::Table,
     capture_trigger::{self, PresentTrigger},
-    captures::{self, Written},
-    change_log,
+    change_log, predicate,
     session::Session,
     statement::statements,
 };
@@ -62,11 +63,16 @@ pub(super) async fn drift(
     if let Some(other) = capture_trigger::another_installation(session, now.oid).await? {
         findings.push(format!("the aftercommit in the schema {other} captures the table as well"));
     }
+    let misfit = predicate::misfit(session, &now, capture).await?;
+    findings.extend(misfit.as_ref().map(|why| format!("its condition does not fit the table: {why}")));
     if findings.is_empty() {
         return Ok(None);
     }
     let is_log_without_column = capture.change_log.iter().flatten().any(|(_, column)| !now.has(column));
-    Ok(Some(if is_log_without_column {
+    Ok(Some(if misfit.is_some() {
+        let again = command(capture, table, &now.columns);
+        format!("{}; run `{again} --when CONDITION`", findings.join("; "))
+    } else if is_log_without_column {
         format!("{}; run `{}` again", findings.join("; "), command(capture, table, &now.columns))
     } else {
         format!("{}; run `aftercommit capture refresh {table}`", findings.join("; "))
@@ -87,7 +93,7 @@ fn of_columns(captured: &[String], now: &Table, capture: &Capture) -> Result<Vec
     if let Some(key) = capture.key.iter().find(|name| !now.has(name)) {
         findings.push(format!("the column {key} of the key is gone"));
     } else {
-        let chosen = captures::chosen_now(now, capture)?;
+        let chosen = capture_making::chosen_now(now, capture)?;
         let new: Vec<_> = chosen.into_iter().filter(|name| !captured.contains(name)).collect();
         if !new.is_empty() {
             findings.push(format!("new columns: {}", new.join(", ")));
@@ -161,8 +167,10 @@ async fn of_function(
     if written.source != source {
         return Ok(Some(format!("the functions {function}_.. were changed")));
     }
-    let is_whole = written.capture.key.iter().all(|column| now.has(column));
-    if is_whole && captures::has_outgrown(session, schema, function, written, now).await? {
+    // Without them there is no other function to compare with.
+    let is_whole = written.capture.key.iter().all(|column| now.has(column))
+        && predicate::misfit(session, now, &written.capture).await?.is_none();
+    if is_whole && capture_making::has_outgrown(session, schema, function, written, now).await? {
         return Ok(Some("its columns or triggers are not what its function was made for".to_owned()));
     }
     Ok(None)

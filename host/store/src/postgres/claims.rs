@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::{DeliveryId, EntityEvent, Timestamp};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -104,7 +104,7 @@ async fn claim(
     let mut rejected = Vec::new();
     for owned in owned {
         match events.get(&owned.event_seq) {
-            Some(Ok(event)) => claimed.push(owned.into_claimed(event.clone())),
+            Some(Ok(event)) => claimed.push(owned.into_claimed(Arc::clone(event))),
             Some(Err(row)) => rejected.push((owned, row.clone())),
             None => rejected.push((owned, event_row::missing())),
         }
@@ -180,10 +180,10 @@ fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
 }
 
 impl Owned {
-    fn into_claimed(self, event: aftercommit_core::EntityEvent) -> ClaimedDelivery {
+    fn into_claimed(self, event: Arc<EntityEvent>) -> ClaimedDelivery {
         ClaimedDelivery {
             id: DeliveryId(self.id),
-            event: Arc::new(event),
+            event,
             observer: self.observer,
             action: self.action,
             action_type: self.action_type,

@@ -54,11 +54,11 @@ ON CONFLICT DO NOTHING";
     REPLAY_DELIVERIES = "-- replay_deliveries
 INSERT INTO observer_deliveries
     (id, event_seq, event_at, event_id, position, observer, action, action_type, state, paused, priority, attempts,
-     attempts_before, max_attempts, ordering_key, last_error, created_at)
+     attempts_before, max_attempts, ordering_key, last_error, event_bytes, created_at)
 SELECT i.id, i.event_seq, i.occurred_at, i.event_id, i.position, i.observer, i.action, i.action_type, 'ready',
        EXISTS (SELECT 1 FROM tb_observer AS o WHERE o.name = i.observer AND NOT o.enabled),
        i.priority, i.attempts, i.attempts, i.attempts + greatest(i.max_attempts - i.attempts_before, 1),
-       i.ordering_key, i.last_error, $2
+       i.ordering_key, i.last_error, coalesce(octet_length(i.data::text), 0) + coalesce(octet_length(i.old::text), 0), $2
 FROM observer_dlq_items AS i
 WHERE i.id = ANY($1)
 ON CONFLICT (id) DO NOTHING";

@@ -18,11 +18,12 @@ use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, ev
 statements! {
     EVENT_EXISTS = "-- event_exists
 SELECT EXISTS (SELECT 1 FROM observer_events WHERE id = $1) OR EXISTS (SELECT 1 FROM observer_inbox WHERE id = $1)";
+    /// The transaction has a number before the event has: intake relies on it (see `watermark`).
     EMIT_EVENT = "-- emit_event
 WITH emitted AS (
     INSERT INTO observer_inbox
         (place, seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
-    SELECT seq, 0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM (SELECT nextval('observer_events_seq') AS seq) AS next
+    SELECT seq, 0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM (SELECT nextval('observer_events_seq') AS seq WHERE pg_current_xact_id() IS NOT NULL) AS next
 )
 SELECT pg_notify('observer_inbox', '')::text";
     /// What waits in the inbox is newer than what was taken from it.

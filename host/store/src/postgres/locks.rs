@@ -46,8 +46,8 @@ pub(super) async fn purge(session: &mut Session<'_>) -> Result<()> {
     alone(LOCK_PURGE, session).await
 }
 
-/// Before rows are taken from the inbox for deliveries with ordering keys. Others pass over rows that are being taken:
-/// they would take what comes behind those, and be done first.
+/// Before rows are taken from the inbox. Others pass over rows that are being taken: they would take what comes behind
+/// those, and events would be numbered in another order than their changes were made.
 pub(super) async fn takes(session: &mut Session<'_>) -> Result<()> {
     alone(LOCK_TAKES, session).await
 }

@@ -12,6 +12,8 @@ mod backfill;
 mod capture_bell;
 mod capture_drift;
 mod capture_function;
+mod capture_making;
+mod capture_record;
 mod capture_table;
 mod capture_trigger;
 mod captures;
@@ -30,27 +32,31 @@ mod entry;
 mod event_row;
 mod events;
 mod failure;
+mod function_name;
 mod holds;
 mod hosts;
+mod inbox;
 mod intake;
 mod locks;
 mod pool;
 mod predicate;
 mod quarantine;
-mod reach;
 mod retention;
 mod rights;
 mod schema;
 mod server_version;
 mod session;
+mod sql_text;
 mod statement;
+mod surroundings;
 mod time;
 mod url;
 mod watch;
+mod watermark;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{connection::Connections, doorbell::Doorbell, reach::Reach, url::Server, watch::Watch};
+use self::{connection::Connections, doorbell::Doorbell, url::Server, watch::Watch, watermark::Progress};
 use crate::{Result, TransactionCount, Transactions};
 
 /// How to use the database.
@@ -95,7 +101,7 @@ pub struct PostgresStore {
 struct Inner {
     connections: Connections,
     doorbell: Doorbell,
-    reach: Reach,
+    progress: Progress,
     watch: Watch,
 }
 
@@ -114,7 +120,7 @@ impl PostgresStore {
             inner: Arc::new(Inner {
                 connections,
                 doorbell: Doorbell::at(listen),
-                reach: Reach::default(),
+                progress: Progress::default(),
                 watch: Watch::default(),
             }),
         })
@@ -146,6 +152,9 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         backfill::STATEMENTS,
         captures::STATEMENTS,
+        capture_making::STATEMENTS,
+        capture_record::STATEMENTS,
+        surroundings::STATEMENTS,
         capture_drift::STATEMENTS,
         capture_function::STATEMENTS,
         capture_table::STATEMENTS,
@@ -164,6 +173,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         events::STATEMENTS,
         holds::STATEMENTS,
         hosts::STATEMENTS,
+        inbox::STATEMENTS,
         intake::STATEMENTS,
         locks::STATEMENTS,
         predicate::STATEMENTS,

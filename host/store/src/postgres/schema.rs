@@ -1,12 +1,13 @@
 //! The tables' version: each migration is applied in a transaction of its own.
 
 use super::{
-    PostgresStore, captures,
+    PostgresStore, capture_making, capture_record, captures,
     connection::{Sync, identifier},
     encoding::Encoding,
     failure, locks, retention,
     session::Session,
     statement::{Statement, statements},
+    surroundings,
 };
 use crate::{
     AppliedMigration, Result, Schema, StoreError,
@@ -61,7 +62,7 @@ impl Schema for PostgresStore {
         if !applied.is_empty() {
             self.renew_captures().await?;
         }
-        captures::warn_of_schema(&mut connections.read().await?).await?;
+        surroundings::warn_of_schema(&mut connections.read().await?).await?;
         Ok(applied)
     }
 
@@ -84,8 +85,8 @@ impl PostgresStore {
         let mut earlier = Vec::new();
         {
             let mut moment = connections.read_transaction().await?;
-            for written in captures::list(&mut moment).await? {
-                if captures::is_of_earlier_version(&mut moment, schema, &written).await? {
+            for written in capture_record::list(&mut moment).await? {
+                if capture_making::is_of_earlier_version(&mut moment, schema, &written).await? {
                     earlier.push(written);
                 }
             }
@@ -136,7 +137,7 @@ async fn apply(
     }
     // Functions name what they use by its schema: they search none but PostgreSQL's own.
     let sql = migration.sql.replace("@schema@", &identifier(schema));
-    session.run(&sql).await.map_err(|error| failure::of_step(migration.name, &error))?;
+    session.run(migration.name, &sql).await?;
     INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(session).await?;
     Ok(Some(migration.applied()))
 }
@@ -144,7 +145,7 @@ async fn apply(
 /// Makes what another process may be making at this moment; then the transaction runs again, and finds it. Names in it are
 /// quoted.
 async fn make(session: &mut Session<'_>, name: &'static str, sql: &str) -> Result<()> {
-    session.run(sql).await.map_err(|error| failure::of_making(name, &error))
+    session.send(sql).await.map_err(|error| failure::of_making(name, &error))
 }
 
 /// The version of the schema; 0 when there is none.

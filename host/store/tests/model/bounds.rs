@@ -73,11 +73,17 @@ pub(crate) enum Attempt {
 }
 
 impl Bounds {
-    /// Whether effects are counted: only where hosts die of them or their ends are refused, since it multiplies the
-    /// states.
+    /// Whether effects are counted: only where hosts die of them or again and again, or their ends are refused, since it
+    /// multiplies the states.
     pub(crate) fn counts_runs(&self) -> bool {
         let is_deadly = self.results.iter().any(|results| results.contains(&Attempt::KillsItsHost));
-        is_deadly || self.faults.refused_ends > 0
+        is_deadly || self.faults.refused_ends > 0 || self.faults.crashes > 2
+    }
+
+    /// Whether hosts die of nothing but their actions.
+    pub(crate) fn only_actions_kill(&self) -> bool {
+        let Faults { crashes, stalls, server_crashes, stops, refused_ends, .. } = self.faults;
+        crashes + stalls + server_crashes + stops + refused_ends == 0
     }
 
     /// What a host writes of an attempt, `round_attempt` of its round: as the product's own policy judges.

@@ -2,8 +2,10 @@
 
 use crate::{
     bounds::{Attempt, Bounds, Faults},
-    liveness,
-    properties::{BOUNDED_RUNS, IN_ORDER, KEEPS, NEVER_LOST, NEVER_STALE, NOTHING_WAITS, ONE_AT_A_TIME},
+    properties::{
+        BOUNDED_RUNS, IN_ORDER, KEEPS, NEVER_LOST, NEVER_STALE, NEVER_UNTRIED, NOTHING_WAITS, ONE_AT_A_TIME,
+        TAKES_NO_OTHER,
+    },
     protocol::Protocol,
     real::{CALM, DEADLY, ORDERED, WELL},
     rules::Rules,
@@ -22,13 +24,33 @@ fn without_a_fence_a_host_that_stalled_ends_what_another_runs() {
 }
 
 #[test]
-fn counted_only_when_it_fails_a_delivery_kills_hosts_for_ever() {
-    let bounds = Bounds { results: [DEADLY, WELL], ..CALM };
-    let protocol = Protocol::unfolded(Rules { counted_at_claim: false, ..CODE }, bounds);
-    break_down("counted at failure", protocol, BOUNDED_RUNS);
-    let (there, round) = liveness::walk(&protocol).expect_err("it goes on for ever");
-    println!("counted at failure: after {} steps, {} steps again and again", there.len(), round.len());
-    assert!(round.iter().any(|step| matches!(step, Step::Begin { .. })), "the effect too");
+fn numbered_only_when_it_fails_two_claims_of_one_host_are_alike() {
+    let bounds = Bounds { faults: Faults { stalls: 1, ..NONE }, ..CALM };
+    let protocol = Protocol::unfolded(Rules { numbered_at_claim: false, ..CODE }, bounds);
+    break_down("numbered at failure", protocol, NEVER_STALE);
+}
+
+/// Each crash would cost an attempt of everything that the host owned.
+#[test]
+fn charged_for_each_crash_what_was_never_begun_is_given_up() {
+    let bounds =
+        Bounds { max_attempts: 1, results: [WELL, WELL], faults: Faults { crashes: 3, ..NONE }, ..CALM };
+    let protocol = Protocol::unfolded(Rules { charged_if_begun: false, ..CODE }, bounds);
+    break_down("charged for each crash", protocol, NEVER_UNTRIED);
+}
+
+#[test]
+fn without_a_mark_no_attempt_that_kills_its_host_counts() {
+    let bounds = Bounds { max_attempts: 1, results: [DEADLY, WELL], ..CALM };
+    let protocol = Protocol::unfolded(Rules { marked: false, ..CODE }, bounds);
+    break_down("no mark", protocol, BOUNDED_RUNS);
+}
+
+#[test]
+fn tried_with_others_a_delivery_that_kills_its_host_takes_them_with_it() {
+    let bounds = Bounds { max_attempts: 1, results: [DEADLY, WELL], ..CALM };
+    let protocol = Protocol::unfolded(Rules { tried_apart: false, ..CODE }, bounds);
+    break_down("not tried apart", protocol, TAKES_NO_OTHER);
 }
 
 #[test]

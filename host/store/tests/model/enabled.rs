@@ -107,7 +107,9 @@ impl Protocol {
         }
         for (event, row) in state.tables.deliveries.iter().enumerate() {
             let claimable = row.is_some_and(|row| {
-                matches!(row.state, DeliveryState::Ready | DeliveryState::Waiting) && !row.blocked
+                matches!(row.state, DeliveryState::Ready | DeliveryState::Waiting)
+                    && !row.blocked
+                    && (!self.rules.tried_apart || memory.has_care_for(row.losses))
             });
             if claimable {
                 steps.push(Step::Claim { host, event, answer: Answer::Comes });
@@ -127,10 +129,14 @@ impl Protocol {
         for (claim, held) in memory.claims.iter().enumerate() {
             let Some(held) = held else { continue };
             match held.phase {
+                Phase::Marked => steps.push(Step::Begin { host, claim }),
                 Phase::Held => {
-                    steps.push(Step::Begin { host, claim });
-                    let exhausted = self.round_attempt(held) > self.bounds.max_attempts;
-                    if (memory.stopping || state.faults.hand_backs > 0) && !exhausted {
+                    steps.push(if self.is_to_be_marked(held) {
+                        Step::Mark { host, claim }
+                    } else {
+                        Step::Begin { host, claim }
+                    });
+                    if (memory.stopping || state.faults.hand_backs > 0) && !self.is_exhausted(held) {
                         steps.push(Step::HandBack { host, claim });
                     }
                 }

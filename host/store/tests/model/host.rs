@@ -1,5 +1,7 @@
 //! What one run of a host has in memory.
 
+use aftercommit_core::{Care, Losses};
+
 use crate::tables::EVENTS;
 
 /// Deliveries that a host has places for (`channel_capacity`).
@@ -15,6 +17,8 @@ pub(crate) struct Host {
     pub(crate) was_silent: bool,
     pub(crate) intake: Option<Picked>,
     pub(crate) claims: [Option<Claim>; PLACES],
+    /// The attempt of each delivery that it made and whose end it can not write.
+    pub(crate) given_up: [Option<u8>; EVENTS],
     /// A delivery it ended whose dead letter is still to be written: only where that is another transaction.
     pub(crate) to_bury: Option<(usize, u8)>,
 }
@@ -33,6 +37,7 @@ pub(crate) struct Claim {
     pub(crate) event: usize,
     pub(crate) attempt: u8,
     pub(crate) attempts_before: u8,
+    pub(crate) losses: Losses,
     pub(crate) phase: Phase,
     /// For properties only: the delivery belongs to this claim no more.
     pub(crate) stale: bool,
@@ -43,6 +48,8 @@ pub(crate) struct Claim {
 pub(crate) enum Phase {
     /// Not begun.
     Held,
+    /// Marked as begun, and about to begin.
+    Marked,
     /// The effect happens at the receiver about now.
     Running,
     /// Its end is to be written.
@@ -69,6 +76,7 @@ impl Host {
         was_silent: false,
         intake: None,
         claims: [None; PLACES],
+        given_up: [None; EVENTS],
         to_bury: None,
     };
 
@@ -81,6 +89,16 @@ impl Host {
         self.claims.iter().flatten().any(|claim| claim.phase == Phase::Unanswered)
     }
 
+    /// Whether it may claim a delivery with these losses beside what it has.
+    pub(crate) fn has_care_for(&self, losses: Losses) -> bool {
+        let mut lost = self.claims.iter().flatten().filter(|claim| claim.losses.care() != Care::Ordinary);
+        match losses.care() {
+            Care::Ordinary => true,
+            Care::Together => lost.all(|claim| claim.losses.care() == Care::Together),
+            Care::Alone | Care::GivenUp => lost.next().is_none(),
+        }
+    }
+
     pub(crate) fn keep(&mut self, claim: Claim) {
         if let Some(place) = self.claims.iter_mut().find(|place| place.is_none()) {
             *place = Some(claim);
@@ -90,6 +108,6 @@ impl Host {
 
 impl Claim {
     pub(crate) const fn is_under_way(&self) -> bool {
-        matches!(self.phase, Phase::Held | Phase::Running)
+        matches!(self.phase, Phase::Held | Phase::Marked | Phase::Running)
     }
 }

@@ -4,7 +4,7 @@ use aftercommit_core::DeliveryState;
 use stateright::Property;
 
 use crate::{
-    bounds::Bounds,
+    bounds::{Attempt, Bounds},
     host::Phase,
     protocol::Protocol,
     state::State,
@@ -15,7 +15,9 @@ pub(crate) const NEVER_LOST: &str = "what was committed is somewhere";
 pub(crate) const ONE_PLACE: &str = "nothing is in two places, or ends twice";
 pub(crate) const NEVER_STALE: &str = "the end of a stale claim never counts";
 pub(crate) const KEEPS: &str = "a host that was not silent keeps what it runs";
-pub(crate) const BOUNDED_RUNS: &str = "no more effects than attempts";
+pub(crate) const BOUNDED_RUNS: &str = "no more effects than three of an attempt that counts";
+pub(crate) const NEVER_UNTRIED: &str = "what was never begun is not given up";
+pub(crate) const TAKES_NO_OTHER: &str = "a delivery that kills its host takes no other with it";
 pub(crate) const ONE_AT_A_TIME: &str = "one of an entity runs at a time";
 pub(crate) const IN_ORDER: &str = "an entity's events begin in their order";
 pub(crate) const NOTHING_WAITS: &str = "when nothing can happen any more, everything has ended";
@@ -35,6 +37,10 @@ pub(crate) fn all(bounds: &Bounds) -> Vec<Property<Protocol>> {
     }
     if bounds.counts_runs() {
         all.push(Property::always(BOUNDED_RUNS, bounded_runs));
+        all.push(Property::always(NEVER_UNTRIED, never_untried));
+    }
+    if bounds.only_actions_kill() {
+        all.push(Property::always(TAKES_NO_OTHER, takes_no_other));
     }
     if bounds.ordered {
         all.push(Property::always(ONE_AT_A_TIME, one_at_a_time));
@@ -79,11 +85,20 @@ fn bounded_runs(protocol: &Protocol, state: &State) -> bool {
     (0..EVENTS).all(|event| state.seen.runs[event] <= protocol.most_runs(state, event))
 }
 
+fn never_untried(_: &Protocol, state: &State) -> bool {
+    (0..EVENTS).all(|event| state.tables.dead[event].is_none() || state.seen.runs[event] > 0)
+}
+
+fn takes_no_other(protocol: &Protocol, state: &State) -> bool {
+    let is_harmless = |event: usize| protocol.bounds.results[event] == [Attempt::Succeeds];
+    (0..EVENTS).all(|event| state.tables.dead[event].is_none() || !is_harmless(event))
+}
+
 fn one_at_a_time(_: &Protocol, state: &State) -> bool {
     rows(state).filter(|row| row.state == DeliveryState::Running).count() <= 1
 }
 
-/// Only a takeover makes a delivery ready again and leaves the attempt counted.
+/// Only a takeover makes a delivery ready again and leaves it the number of the attempt.
 fn taken_over(_: &Protocol, state: &State) -> bool {
     rows(state).any(|row| row.state == DeliveryState::Ready && row.attempts > row.attempts_before)
 }

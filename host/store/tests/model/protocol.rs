@@ -1,5 +1,6 @@
 //! The protocol as a model: where it starts, what can happen, and what follows.
 
+use aftercommit_core::Care;
 use stateright::{Model, Property};
 
 use crate::{
@@ -82,14 +83,17 @@ impl Protocol {
         steps.is_empty()
     }
 
-    /// How often the effect of an event may be begun.
+    /// How often the effect of an event may be begun. Between two attempts that count, two may be lost with their hosts that
+    /// do not: one as an ordinary delivery, and one together with others.
     pub(crate) fn most_runs(&self, state: &State, event: usize) -> u8 {
-        self.bounds.max_attempts * (1 + state.seen.replays[event])
+        3 * self.bounds.max_attempts * (1 + state.seen.replays[event])
     }
 
     /// What the retry policy counts.
     pub(crate) fn round_attempt(&self, claim: &Claim) -> u8 {
-        claim.attempt - claim.attempts_before + u8::from(!self.rules.counted_at_claim)
+        let uncharged = u8::try_from(claim.losses.uncharged).expect("few");
+        let numbered = claim.attempt - claim.attempts_before + u8::from(!self.rules.numbered_at_claim);
+        numbered.saturating_sub(uncharged)
     }
 
     fn apply(&self, state: &mut State, step: Step) {
@@ -108,6 +112,7 @@ impl Protocol {
             Step::Pick { host, rows } => self.pick(state, host, rows),
             Step::Take { host, own, answer } => self.take(state, host, own, answer),
             Step::Claim { host, event, answer } => self.claim(state, host, event, answer),
+            Step::Mark { host, claim } => self.mark(state, host, claim),
             Step::Begin { host, claim } => self.begin(state, host, claim),
             Step::Finish { host, claim, attempt } => self.finish(state, host, claim, attempt),
             Step::HandBack { host, claim } => state.hand_back(host, claim),
@@ -126,24 +131,53 @@ impl Protocol {
         }
     }
 
+    /// Whether the delivery is to end without an attempt: its attempts are used up, or too many hosts died of it.
+    pub(crate) fn is_exhausted(&self, claim: &Claim) -> bool {
+        self.round_attempt(claim) > self.bounds.max_attempts || claim.losses.care() == Care::GivenUp
+    }
+
+    /// Whether the delivery has to be marked before it begins.
+    pub(crate) fn is_to_be_marked(&self, claim: &Claim) -> bool {
+        self.rules.marked && claim.losses.care() == Care::Alone && !self.is_exhausted(claim)
+    }
+
+    /// `begin`. What belongs to another by now is given up.
+    fn mark(&self, state: &mut State, host: usize, place: usize) {
+        let Some(claim) = state.hosts[host].claims[place] else { return };
+        if !state.owns(host, &claim) {
+            state.hosts[host].claims[place] = None;
+            return;
+        }
+        state.hosts[host].claims[place] = Some(Claim { phase: Phase::Marked, ..claim });
+        if let Some(row) = &mut state.tables.deliveries[claim.event] {
+            row.begun = true;
+        }
+        self.count_run(state, claim.event);
+    }
+
     /// An attempt beyond the last one is not made: its host was lost during the one before.
     fn begin(&self, state: &mut State, host: usize, place: usize) {
         let Some(mut claim) = state.hosts[host].claims[place] else { return };
         let round_attempt = self.round_attempt(&claim);
-        let is_exhausted = round_attempt > self.bounds.max_attempts;
+        let is_exhausted = self.is_exhausted(&claim);
+        let is_counted = claim.phase == Phase::Marked;
         claim.phase = if is_exhausted {
-            Phase::Ended(self.bounds.judge(Attempt::FailsForNow, round_attempt))
+            Phase::Ended(self.bounds.judge(Attempt::FailsForNow, round_attempt.max(self.bounds.max_attempts)))
         } else {
             Phase::Running
         };
         state.hosts[host].claims[place] = Some(claim);
-        if is_exhausted {
-            return;
+        if !is_exhausted && !is_counted {
+            self.count_run(state, claim.event);
         }
+    }
+
+    /// From now on the effect may have begun.
+    fn count_run(&self, state: &mut State, event: usize) {
         if self.bounds.counts_runs() {
             // One beyond the bound is as bad as many.
-            let most = self.most_runs(state, claim.event) + 1;
-            state.seen.runs[claim.event] = (state.seen.runs[claim.event] + 1).min(most);
+            let most = self.most_runs(state, event) + 1;
+            state.seen.runs[event] = (state.seen.runs[event] + 1).min(most);
         }
     }
 
@@ -158,7 +192,7 @@ impl Protocol {
 
     fn retire(&self, state: &mut State, host: usize) {
         if state.tables.hosts[host].take().is_some() {
-            self.free_orphans(state);
+            self.free_owned(state, host);
         }
         state.crash(host);
     }

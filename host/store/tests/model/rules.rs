@@ -6,8 +6,14 @@
 pub(crate) struct Rules {
     /// A completion, and a delivery handed back, count only from the (host, attempt) that owns the delivery.
     pub(crate) fenced: bool,
-    /// The attempt counts when the delivery is claimed, not when it has failed.
-    pub(crate) counted_at_claim: bool,
+    /// The attempt has its number when the delivery is claimed, not when it has failed.
+    pub(crate) numbered_at_claim: bool,
+    /// An attempt that is lost with its host counts only if it was marked as begun.
+    pub(crate) charged_if_begun: bool,
+    /// What was lost twice in a row is marked before it begins.
+    pub(crate) marked: bool,
+    /// What was lost is claimed with care: with others that were lost once, or alone.
+    pub(crate) tried_apart: bool,
     /// Inbox rows are deleted by the transaction that makes their deliveries.
     pub(crate) taken_at_once: bool,
     /// Only hosts whose heartbeat is too old are taken over.
@@ -29,7 +35,10 @@ impl Rules {
     /// What the code does.
     pub(crate) const CODE: Self = Self {
         fenced: true,
-        counted_at_claim: true,
+        numbered_at_claim: true,
+        charged_if_begun: true,
+        marked: true,
+        tried_apart: true,
         taken_at_once: true,
         silent_only: true,
         buried_at_once: true,

@@ -24,7 +24,7 @@ pub(crate) struct Seen {
     pub(crate) stale_applied: bool,
     /// A delivery was claimed before an earlier one of its entity had ended.
     pub(crate) out_of_order: bool,
-    /// How often the effect of each event was begun.
+    /// How often the effect of each event may have begun.
     pub(crate) runs: [u8; EVENTS],
     pub(crate) replays: [u8; EVENTS],
 }

@@ -63,6 +63,11 @@ pub(crate) enum Step {
         event: usize,
         answer: Answer,
     },
+    /// The store is told that a delivery that runs alone begins.
+    Mark {
+        host: usize,
+        claim: usize,
+    },
     /// The action begins.
     Begin {
         host: usize,

@@ -1,6 +1,6 @@
 //! The database, as far as the protocol looks at it. Each function is what one statement does, or a trigger.
 
-use aftercommit_core::{DeliveryState, Move};
+use aftercommit_core::{DeliveryState, Losses, Move};
 
 use crate::rules::Rules;
 
@@ -28,6 +28,9 @@ pub(crate) struct Delivery {
     pub(crate) owner: Option<usize>,
     pub(crate) attempts: u8,
     pub(crate) attempts_before: u8,
+    pub(crate) losses: Losses,
+    /// Marked as begun by its owner, which runs it alone.
+    pub(crate) begun: bool,
     pub(crate) blocked: bool,
 }
 
@@ -80,7 +83,7 @@ impl Tables {
     /// `insert_deliveries`, by intake.
     pub(crate) fn make(&mut self, event: usize, owner: Option<usize>, rules: &Rules) {
         let state = DeliveryState::Ready;
-        let mut row = Delivery { state, owner: None, attempts: 0, attempts_before: 0, blocked: false };
+        let mut row = Delivery::waiting(state, 0);
         if let Some(owner) = owner {
             row.claim(owner, rules);
         }
@@ -121,8 +124,7 @@ impl Tables {
         let Some(letter) = self.dead[event].take() else { return };
         let state = moved(DeliveryState::Dead, Move::Replay);
         let attempts = letter.attempts;
-        self.deliveries[event] =
-            Some(Delivery { state, owner: None, attempts, attempts_before: attempts, blocked: false });
+        self.deliveries[event] = Some(Delivery::waiting(state, attempts));
         if ordered {
             self.came(event);
         }
@@ -153,17 +155,31 @@ impl Tables {
 }
 
 impl Delivery {
+    /// One that nobody owns, at the start of a round of attempts.
+    fn waiting(state: DeliveryState, attempts: u8) -> Self {
+        Self {
+            state,
+            owner: None,
+            attempts,
+            attempts_before: attempts,
+            losses: Losses::default(),
+            begun: false,
+            blocked: false,
+        }
+    }
+
     /// One of the claims, or the claim within intake.
     pub(crate) fn claim(&mut self, owner: usize, rules: &Rules) {
         self.state = moved(self.state, Move::Claim);
         self.owner = Some(owner);
-        self.attempts += u8::from(rules.counted_at_claim);
+        self.attempts += u8::from(rules.numbered_at_claim);
     }
 
     /// It is nobody's any more.
     pub(crate) fn stop(&mut self, step: Move) {
         self.state = moved(self.state, step);
         self.owner = None;
+        self.begun = false;
     }
 }
 

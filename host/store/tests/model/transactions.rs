@@ -76,11 +76,11 @@ impl Protocol {
             .any(|earlier| state.tables.inbox[earlier] || state.tables.deliveries[earlier].is_some());
         state.seen.out_of_order |= self.bounds.ordered && earlier_is_live;
         if answer == Answer::Comes {
-            let (attempt, attempts_before) = (row.attempts, row.attempts_before);
             state.hosts[host].keep(Claim {
                 event,
-                attempt,
-                attempts_before,
+                attempt: row.attempts,
+                attempts_before: row.attempts_before,
+                losses: row.losses,
                 phase: Phase::Held,
                 stale: false,
             });
@@ -103,6 +103,9 @@ impl Protocol {
                 state.tables.next(claim.event);
             }
         }
+        if is_refused && state.owns(host, &claim) {
+            state.hosts[host].given_up[claim.event] = Some(claim.attempt);
+        }
         let is_hand_back = matches!(claim.phase, Phase::HandedBack | Phase::Unanswered);
         state.hosts[host].claims[place] = match answer {
             Answer::Comes | Answer::Refused => None,
@@ -122,7 +125,8 @@ impl Protocol {
             End::Dead => row.stop(Move::Die),
             End::Retry => {
                 row.stop(Move::Retry);
-                row.attempts += u8::from(!self.rules.counted_at_claim);
+                row.losses = row.losses.survived();
+                row.attempts += u8::from(!self.rules.numbered_at_claim);
                 return;
             }
         }
@@ -138,7 +142,7 @@ impl Protocol {
     fn release(&self, state: &mut State, event: usize) {
         let Some(row) = &mut state.tables.deliveries[event] else { return };
         row.stop(Move::Release);
-        row.attempts -= u8::from(self.rules.counted_at_claim);
+        row.attempts -= u8::from(self.rules.numbered_at_claim);
     }
 
     /// `remove_silent_hosts`, `orphans` and `free_deliveries`.
@@ -156,28 +160,53 @@ impl Protocol {
     pub(crate) fn free_orphans(&self, state: &mut State) {
         for event in 0..EVENTS {
             if state.tables.owned(event).is_some_and(|(owner, _)| state.tables.hosts[owner].is_none()) {
-                self.free(state, event);
+                self.free(state, event, Loss::WithHost);
             }
         }
     }
 
-    /// What the answer of a claim would have told.
+    /// What a host that stops in order has abandoned: it ran, so it counts.
+    pub(crate) fn free_owned(&self, state: &mut State, host: usize) {
+        for event in 0..EVENTS {
+            if state.tables.owned(event).is_some_and(|(owner, _)| owner == host) {
+                self.free(state, event, Loss::ByLivingHost { began: true });
+            }
+        }
+    }
+
+    /// What the answer of a claim would have told, and what could not be ended. Only the latter has begun.
     pub(crate) fn free_unknown(&self, state: &mut State, host: usize) {
+        let given_up = std::mem::take(&mut state.hosts[host].given_up);
         for event in 0..EVENTS {
             if state.is_unknown(host, event) {
-                self.free(state, event);
+                let attempt = state.tables.owned(event).map(|(_, attempt)| attempt);
+                self.free(state, event, Loss::ByLivingHost { began: attempt == given_up[event] });
             }
         }
     }
 
-    fn free(&self, state: &mut State, event: usize) {
+    fn free(&self, state: &mut State, event: usize, loss: Loss) {
         if let Some(row) = &mut state.tables.deliveries[event] {
+            let began = row.begun || !self.rules.charged_if_begun;
+            row.losses = match loss {
+                Loss::WithHost => row.losses.with_host(began),
+                Loss::ByLivingHost { began: known } => row.losses.by_living_host(began || known),
+            };
             row.stop(Move::TakeOver);
         }
         if self.bounds.ordered {
             state.tables.next(event);
         }
     }
+}
+
+/// How a delivery lost its owner.
+#[derive(Clone, Copy)]
+enum Loss {
+    /// Its host died, or was taken for dead.
+    WithHost,
+    /// Its host lives, and may know that it began.
+    ByLivingHost { began: bool },
 }
 
 fn count_claim(state: &mut State, host: usize, answer: Answer) {

@@ -17,6 +17,7 @@ mod database;
 mod hardiness;
 mod hosts;
 mod inbox;
+mod late;
 mod locks;
 mod network;
 mod odd_rows;
@@ -26,6 +27,7 @@ mod partitions;
 mod pooled;
 mod rights;
 mod secured;
+mod slow_way;
 mod statements;
 mod upgrade;
 #[path = "../upgraded/mod.rs"]
