@@ -12,6 +12,7 @@ mod destinations;
 mod host_process;
 mod hostile;
 mod lost;
+mod open_files;
 mod postgres;
 mod readme;
 mod secrets;
