@@ -14,6 +14,7 @@ mod host_process;
 mod hostile;
 mod lost;
 mod memory_group;
+mod open_files;
 mod postgres;
 mod readme;
 mod secrets;

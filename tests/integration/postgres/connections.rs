@@ -106,3 +106,23 @@ async fn answers_to_commits_that_are_lost_leave_nothing_behind() {
     println!("{LOST} answers to commits lost: {account:?}");
     assert!(account.duplicates <= LOST * CAPACITY, "{account:?}");
 }
+
+/// The whole program through `PgBouncer`: sessions are its own, and what it sets at their start is passed over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_of_sessions_needs_no_setting() {
+    let database = PostgresDatabase::shared().await;
+    let settings = "pool_mode = session\ndefault_pool_size = 20\nignore_startup_parameters = extra_float_digits,options\n";
+    let is_there = database.cluster.start_pooler(7101, settings);
+    let url = database.cluster.url(&database.name);
+    let way = if is_there { format!("{url}&port=7101") } else { url };
+    let shop = Shop::on(database.reached_by(way), CONFIG).await;
+    shop.observe(&webhook("everything", "", &shop.receiver.url("/")));
+    let oracle = Arc::new(Oracle::default());
+    let host = shop.start_host();
+    let writers = Writers::start(&shop, &oracle, 2, 0..100).await;
+    shop.receiver.wait_for(50).await;
+    writers.stop().await;
+    shop.all_done(SOON).await;
+    assert!(host.stop(), "{}", shop.host_log());
+    println!("{:?}", oracle.check(&shop).await);
+}

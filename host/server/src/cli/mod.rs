@@ -14,6 +14,7 @@ mod ids;
 mod init;
 mod migrate;
 mod observers;
+mod open_files;
 mod plugin;
 mod quarantine;
 mod run;

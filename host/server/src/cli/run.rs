@@ -7,6 +7,7 @@ use aftercommit_store::Backend;
 
 use super::{
     failure::{Failure, Outcome},
+    open_files,
     session::Session,
     signals::{Hangups, Signals},
 };
@@ -30,6 +31,7 @@ pub(super) async fn run(session: &Session, _: &Args) -> Outcome {
     let observers = read_observers(&config)?;
     let mut signals = Signals::listen()?;
     let mut hangups = Hangups::listen()?;
+    open_files::allow();
     let store = session.store_of(&config).await?;
     if let Some(file) = observers {
         apply(&*store, file).await?;

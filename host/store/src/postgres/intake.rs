@@ -95,10 +95,7 @@ impl Intake for PostgresStore {
                     if let Some(watermark) = watermark {
                         self.inner.progress.set(watermark);
                     }
-                    if taken.more {
-                        self.fell_behind(request.host).await;
-                    }
-                    return Ok(taken);
+                    return Ok(self.noted(request.host, taken).await);
                 }
                 // The fault of a row: the batch is taken apart until it is found.
                 Err(StoreError::Row { .. }) => {
@@ -107,7 +104,8 @@ impl Intake for PostgresStore {
                 Err(error) => return Err(error),
             }
         }
-        self.take_one(request, scan, plan).await
+        let taken = self.take_one(request, scan, plan).await?;
+        Ok(self.noted(request.host, taken).await)
     }
 
     async fn doorbell(&self, host: HostId, longest: Duration) {
@@ -119,6 +117,14 @@ impl PostgresStore {
     async fn inbox_has_rows(&self) -> Result<bool> {
         let mut session = self.inner.connections.read().await?;
         inbox::has_rows(&mut session, &self.inner.progress, &self.inner.watch).await
+    }
+
+    /// Whether something was left behind decides whether commits have to ring.
+    async fn noted(&self, host: HostId, taken: Taken) -> Taken {
+        if taken.more {
+            self.fell_behind(host).await;
+        }
+        taken
     }
 
     /// Takes the first row, or puts it aside if the database refuses it.

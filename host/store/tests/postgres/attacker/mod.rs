@@ -134,7 +134,6 @@ fn shadows(schema: &str) -> String {
         ("clock_timestamp", "", "timestamptz", "NULL"),
         ("pg_sequence_last_value", "regclass", "int8", "1"),
         ("date_part", "text, timestamptz", "float8", "1"),
-        ("pg_notify", "text, text", "text", "NULL"),
         ("make_interval", "int4, int4, int4, int4, int4, int4, float8", "interval", "NULL"),
         ("pg_trigger_depth", "", "int4", "1"),
         ("timezone", "interval, timestamptz", "timestamp", "NULL"),
