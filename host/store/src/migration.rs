@@ -20,6 +20,7 @@ macro_rules! migrations {
             $crate::migration::migrations!($folder, 2, "triggers", "0002_triggers.sql"),
             $crate::migration::migrations!($folder, 3, "views", "0003_views.sql"),
             $crate::migration::migrations!($folder, 4, "capture", "0004_capture.sql"),
+            $crate::migration::migrations!($folder, 5, "losses", "0005_losses.sql"),
         ])
     };
     ($folder:literal, $version:literal, $name:literal, $file:literal) => {

@@ -16,3 +16,5 @@ mod receivers;
 mod refusals;
 mod storm;
 mod writers;
+
+pub(crate) use database::PostgresDatabase;

@@ -42,6 +42,7 @@ mod schema;
 mod server_version;
 mod session;
 mod statement;
+mod suspects;
 mod time;
 mod url;
 
@@ -162,6 +163,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         retention::STATEMENTS,
         rights::STATEMENTS,
         schema::STATEMENTS,
+        suspects::STATEMENTS,
     ]
     .into_iter()
     .flatten()

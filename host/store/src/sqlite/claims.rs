@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, intake_batch::Rejected,
-    row::Row as _,
+    row::Row as _, suspects::read_losses,
 };
 
 statements! {
@@ -33,7 +33,8 @@ FROM observer_events WHERE seq IN (SELECT value FROM json_each(?1))";
 DELETE FROM observer_deliveries WHERE id IN (SELECT value FROM json_each(?1))";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries
-SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, owner = NULL, attempts = attempts - 1
+SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, owner = NULL, attempts = attempts - 1,
+    begun = 0
 WHERE state = 'running' AND owner = ?2
   AND (id, attempts) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
 }
@@ -56,22 +57,8 @@ impl Claims for SqliteStore {
         let except = except.to_vec();
         connections
             .write("claim", Sync::Later, move |write| {
-                let mut candidates = claimable::candidates(write, limit, &except, now)?;
-                candidates.truncate(fitting(&candidates, max_bytes)?);
-                let events = events_of(write, &candidates)?;
-                let mut claimed = Vec::with_capacity(candidates.len());
-                let mut rejected = Vec::new();
-                for candidate in &candidates {
-                    match events.get(&candidate.integer("event_seq")?) {
-                        Some(Ok(event)) => claimed.push(read_candidate(candidate, event)?),
-                        Some(Err(reason)) => rejected.push((candidate, reason.clone())),
-                        None => rejected.push((candidate, Rejected::missing())),
-                    }
-                }
-                set_aside(write, rejected, now)?;
-                let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
-                OWN_DELIVERIES.call().bind(rows_as_json(&ids)).bind(host.to_string()).execute(write)?;
-                Ok(claimed)
+                let candidates = claimable::candidates(write, limit, &except, now)?;
+                own(write, host, candidates, max_bytes, now)
             })
             .await
     }
@@ -114,6 +101,31 @@ impl Claims for SqliteStore {
     }
 }
 
+/// Owns the first of the candidates, as far as their events fit in.
+pub(super) fn own(
+    connection: &Connection,
+    host: HostId,
+    mut candidates: Vec<Record>,
+    max_bytes: usize,
+    now: Timestamp,
+) -> Result<Vec<ClaimedDelivery>> {
+    candidates.truncate(fitting(&candidates, max_bytes)?);
+    let events = events_of(connection, &candidates)?;
+    let mut claimed = Vec::with_capacity(candidates.len());
+    let mut rejected = Vec::new();
+    for candidate in &candidates {
+        match events.get(&candidate.integer("event_seq")?) {
+            Some(Ok(event)) => claimed.push(read_candidate(candidate, event)?),
+            Some(Err(reason)) => rejected.push((candidate, reason.clone())),
+            None => rejected.push((candidate, Rejected::missing())),
+        }
+    }
+    set_aside(connection, rejected, now)?;
+    let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
+    OWN_DELIVERIES.call().bind(rows_as_json(&ids)).bind(host.to_string()).execute(connection)?;
+    Ok(claimed)
+}
+
 /// How many of the candidates, in order, have events of so many bytes; the first is claimed however large it is.
 fn fitting(candidates: &[Record], max_bytes: usize) -> Result<usize> {
     let mut left = max_bytes;
@@ -154,6 +166,7 @@ fn read_candidate(record: &Record, event: &Arc<EntityEvent>) -> Result<ClaimedDe
         action_type: record.text("action_type")?.into(),
         attempt: record.count("attempts")? + 1,
         attempts_before: record.count("attempts_before")?,
+        losses: read_losses(record)?,
         event_bytes: event_bytes(record)?,
     })
 }

@@ -33,6 +33,7 @@ mod retention;
 mod row_json;
 mod schema;
 mod statement;
+mod suspects;
 mod url;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -144,6 +145,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         quarantine::STATEMENTS,
         retention::STATEMENTS,
         schema::STATEMENTS,
+        suspects::STATEMENTS,
     ]
     .into_iter()
     .flatten()
