@@ -10,7 +10,7 @@ use crate::{
     parse::parse,
     program::Test,
     row::{Row, Subject, TimeText},
-    syntax::Expression,
+    syntax::{EventField, Expression},
     truth::Truth,
 };
 
@@ -40,7 +40,7 @@ impl Condition {
         let tree = parse(source)?;
         let warnings = check(&tree)?;
         let program = compile(&tree)?;
-        let reads_occurred_at = program.reads_occurred_at();
+        let reads_occurred_at = tree.reads(EventField::OccurredAt);
         Ok(Self { source: source.into(), tree, warnings, program, reads_occurred_at })
     }
 

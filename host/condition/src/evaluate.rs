@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     evaluation_error::{EvalError, Party, Reason},
-    like::Pattern,
+    like::{BadPattern, Pattern},
     program::{Between, ChangedValue, Compare, OneOf, SearchTest, Source, Term, Test},
     row::Subject,
     syntax::{Comparator, Field, Image, Search, Span, Step},
@@ -145,7 +145,8 @@ impl SearchTest {
                 (Search::Like, Some(pattern)) => pattern.matches(text.as_str()),
                 (Search::Like, None) => match Pattern::read(sought.as_str()) {
                     Ok(pattern) => pattern.matches(text.as_str()),
-                    Err(_) => return failed(Reason::BadPattern),
+                    Err(BadPattern::NothingEscaped) => return failed(Reason::BadPattern),
+                    Err(BadPattern::TooLong) => return failed(Reason::LongPattern),
                 },
             },
             (Search::Contains, Datum::Text(_), _) => return failed(Reason::NotText),

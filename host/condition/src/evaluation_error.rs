@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{diagnostic::Diagnostic, syntax::Span, value::Type};
+use crate::{diagnostic::Diagnostic, parse::MAX_BYTES, syntax::Span, value::Type};
 
 /// An evaluation that met values its operators do not fit. The same row always gives the same error.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +43,8 @@ pub enum Reason {
     NotSearchable,
     /// The pattern of LIKE ends in a backslash.
     BadPattern,
+    /// The pattern of LIKE, which the row holds, is longer than a condition may be.
+    LongPattern,
 }
 
 impl fmt::Display for EvalError {
@@ -75,6 +77,9 @@ impl fmt::Display for EvalError {
             }
             Reason::BadPattern => {
                 write!(f, "the pattern in `{right}` ends in a backslash that escapes nothing")
+            }
+            Reason::LongPattern => {
+                write!(f, "the pattern in `{right}` is longer than {MAX_BYTES} bytes")
             }
         }
     }

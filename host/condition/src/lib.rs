@@ -25,6 +25,7 @@ mod parse;
 mod print;
 mod program;
 mod row;
+mod shift_and;
 pub mod sql;
 pub mod syntax;
 mod text;

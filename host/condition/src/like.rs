@@ -1,5 +1,7 @@
 //! The patterns of LIKE. `%` stands for any characters or none, `_` for exactly one, and `\` takes the meaning from
-//! the character after it. It knows texts only.
+//! the character after it. It knows texts only. A match takes time linear in the text, whatever row and pattern hold.
+
+use crate::{parse::MAX_BYTES, shift_and::Needle};
 
 /// A pattern, read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,9 +16,19 @@ pub(crate) struct Pattern {
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Rest {
     /// Found in this order, each as far left as possible.
-    middle: Box<[Segment]>,
+    middle: Box<[Sought]>,
     /// What the text ends with.
     last: Segment,
+}
+
+/// A segment between two `%`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Sought {
+    /// Without a `_`.
+    Text(Box<str>),
+    /// So many characters, whichever.
+    Any(usize),
+    Mixed(Needle),
 }
 
 /// A part of a pattern without `%`.
@@ -30,18 +42,26 @@ enum Piece {
     One,
 }
 
-/// A pattern that ends in `\`.
+/// What makes a text no pattern.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct NothingEscaped;
+pub(crate) enum BadPattern {
+    /// It ends in `\`.
+    NothingEscaped,
+    /// It is longer than a condition may be: one that a row holds.
+    TooLong,
+}
 
 impl Pattern {
-    pub(crate) fn read(pattern: &str) -> Result<Self, NothingEscaped> {
+    pub(crate) fn read(pattern: &str) -> Result<Self, BadPattern> {
+        if pattern.len() > MAX_BYTES {
+            return Err(BadPattern::TooLong);
+        }
         let mut segments = Vec::new();
         let (mut pieces, mut text) = (Vec::new(), String::new());
         let mut characters = pattern.chars();
         while let Some(character) = characters.next() {
             match character {
-                '\\' => text.push(characters.next().ok_or(NothingEscaped)?),
+                '\\' => text.push(characters.next().ok_or(BadPattern::NothingEscaped)?),
                 '%' => {
                     end_text(&mut pieces, &mut text);
                     segments.push(std::mem::take(&mut pieces).into_boxed_slice());
@@ -60,7 +80,8 @@ impl Pattern {
         }
         let first = segments.remove(0);
         segments.retain(|segment| !segment.is_empty());
-        Ok(Self { first, rest: Some(Rest { middle: segments.into_boxed_slice(), last }) })
+        let middle = segments.iter().map(|segment| Sought::new(segment)).collect();
+        Ok(Self { first, rest: Some(Rest { middle, last }) })
     }
 
     /// Whether the whole text has the pattern's shape.
@@ -69,7 +90,7 @@ impl Pattern {
         let Some(rest) = &self.rest else { return remaining.is_empty() };
         let Some(mut remaining) = without_end(&rest.last, remaining) else { return false };
         for segment in &rest.middle {
-            match after_first(segment, remaining) {
+            match segment.after_first(remaining) {
                 Some(after) => remaining = after,
                 None => return false,
             }
@@ -106,18 +127,34 @@ fn without_end<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
     })
 }
 
-/// What follows the leftmost place where the segment stands.
-fn after_first<'t>(segment: &[Piece], mut text: &'t str) -> Option<&'t str> {
-    loop {
-        if let Some(Piece::Text(start)) = segment.first() {
-            text = &text[text.find(&**start)?..];
+impl Sought {
+    fn new(segment: &[Piece]) -> Self {
+        match segment {
+            [Piece::Text(text)] => Self::Text(text.clone()),
+            pieces if pieces.iter().all(|piece| *piece == Piece::One) => Self::Any(pieces.len()),
+            pieces => {
+                let mut characters = Vec::new();
+                for piece in pieces {
+                    match piece {
+                        Piece::Text(text) => characters.extend(text.chars().map(Some)),
+                        Piece::One => characters.push(None),
+                    }
+                }
+                Self::Mixed(Needle::new(&characters))
+            }
         }
-        if let Some(after) = without_start(segment, text) {
-            return Some(after);
+    }
+
+    /// What follows the leftmost place where it stands.
+    fn after_first<'t>(&self, text: &'t str) -> Option<&'t str> {
+        match self {
+            Self::Text(sought) => text.find(&**sought).map(|start| &text[start + sought.len()..]),
+            Self::Any(count) => {
+                let mut characters = text.chars();
+                characters.nth(count - 1).map(|_| characters.as_str())
+            }
+            Self::Mixed(needle) => needle.after_first(text),
         }
-        let mut characters = text.chars();
-        characters.next()?;
-        text = characters.as_str();
     }
 }
 
@@ -148,12 +185,23 @@ mod tests {
             ("ab", "%a%b%"),
             ("aab", "%a_"),
             ("xaxb", "%a_b"),
+            ("xaaxbx", "%a_b%"),
+            ("xäaäbä", "%__ä_%"),
+            ("aXbaYbc", "%a_b%a_b%"),
         ] {
             assert!(like(text, pattern), "{text} LIKE {pattern}");
         }
-        for (text, pattern) in
-            [("a", ""), ("", "_"), ("abc", "ABC"), ("ab", "a_b"), ("ab", "%ab%b"), ("a", "a%a"), ("ab", "_")]
-        {
+        for (text, pattern) in [
+            ("a", ""),
+            ("", "_"),
+            ("abc", "ABC"),
+            ("ab", "a_b"),
+            ("ab", "%ab%b"),
+            ("a", "a%a"),
+            ("ab", "_"),
+            ("aaab", "%a_b%c"),
+            ("ab", "%a_b%"),
+        ] {
             assert!(!like(text, pattern), "{text} NOT LIKE {pattern}");
         }
     }
@@ -166,7 +214,15 @@ mod tests {
         assert!(!like("axb", "a\\_b"));
         assert!(like("a\\b", "a\\\\b"));
         assert!(like("ab", "\\a\\b"));
-        assert_eq!(Pattern::read("a\\"), Err(NothingEscaped));
+        assert_eq!(Pattern::read("a\\"), Err(BadPattern::NothingEscaped));
+    }
+
+    #[test]
+    fn a_pattern_is_bounded() {
+        assert_eq!(Pattern::read(&"a".repeat(MAX_BYTES + 1)), Err(BadPattern::TooLong));
+        let longest = "%".to_owned() + &"a_".repeat(MAX_BYTES / 2 - 1) + "%";
+        assert!(like(&"a".repeat(MAX_BYTES), &longest));
+        assert!(!like(&"a".repeat(MAX_BYTES - 3), &longest));
     }
 
     /// The definition, tried out in every way there is.
@@ -185,7 +241,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn agrees_with_the_definition(text in "[abä]{0,10}", pattern in "([abä%_]|\\\\[ab%_]){0,7}") {
+        fn agrees_with_the_definition(text in "[abä]{0,10}", pattern in "([abä%_]|\\\\[ab%_]){0,9}") {
             let characters = |text: &str| text.chars().collect::<Vec<_>>();
             prop_assert_eq!(like(&text, &pattern), reference(&characters(&text), &characters(&pattern)));
         }

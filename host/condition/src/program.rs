@@ -84,30 +84,6 @@ pub(crate) enum Source {
     Null,
 }
 
-impl Term {
-    /// Whether its value is a time that has to be written as text first.
-    pub(crate) const fn is_occurred_at(&self) -> bool {
-        matches!(self.source, Source::Event(EventField::OccurredAt))
-    }
-}
-
-impl Test {
-    /// Whether a term of it is `EVENT.occurred_at`.
-    pub(crate) fn reads_occurred_at(&self) -> bool {
-        match self {
-            Self::AnyOf(parts) | Self::AllOf(parts) => parts.iter().any(Self::reads_occurred_at),
-            Self::Not(inner) => inner.reads_occurred_at(),
-            Self::Compare(test) => test.left.is_occurred_at() || test.right.is_occurred_at(),
-            Self::OneOf(test) => test.term.is_occurred_at() || test.list.iter().any(Term::is_occurred_at),
-            Self::Between(test) => [&test.term, &test.low, &test.high].into_iter().any(Term::is_occurred_at),
-            Self::Search(test) => test.term.is_occurred_at() || test.sought.is_occurred_at(),
-            Self::IsNull(term) => term.is_occurred_at(),
-            Self::ChangedTo(test) | Self::ChangedFrom(test) => test.value.is_occurred_at(),
-            Self::Changed(_) | Self::HasField(_) => false,
-        }
-    }
-}
-
 impl fmt::Display for Term {
     /// As it is printed in the condition.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

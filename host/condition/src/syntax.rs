@@ -41,6 +41,33 @@ pub struct Expression {
     pub span: Span,
 }
 
+impl Expression {
+    /// All values that it names, in the order of the text.
+    #[must_use]
+    pub fn operands(&self) -> Vec<&Operand> {
+        match &self.kind {
+            ExpressionKind::AnyOf(parts) | ExpressionKind::AllOf(parts) => {
+                parts.iter().flat_map(Self::operands).collect()
+            }
+            ExpressionKind::Not(inner) => inner.operands(),
+            ExpressionKind::Comparison { left, right, .. } => vec![left, right],
+            ExpressionKind::Membership { operand, list, .. } => {
+                std::iter::once(operand).chain(list).collect()
+            }
+            ExpressionKind::Range { operand, low, high, .. } => vec![operand, low, high],
+            ExpressionKind::Search { operand, sought, .. } => vec![operand, sought],
+            ExpressionKind::NullTest { operand, .. } => vec![operand],
+            ExpressionKind::Call { arguments, .. } => arguments.iter().collect(),
+        }
+    }
+
+    /// Whether it reads this field of the event.
+    #[must_use]
+    pub fn reads(&self, field: EventField) -> bool {
+        self.operands().iter().any(|operand| operand.kind == OperandKind::Event(field))
+    }
+}
+
 /// What a condition can say.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ExpressionKind {

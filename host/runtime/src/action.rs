@@ -17,6 +17,7 @@ use crate::{
     event::PreparedEvent,
     limits::Limits,
     plugin::Plugin,
+    problem::ConfigProblem,
     rendering::ConfigText,
     standing::Standing,
     templates::RenderProblem,
@@ -74,6 +75,11 @@ impl ConfiguredAction {
     /// Whether its configuration names its URLs in full, so that all events go to the same ones.
     pub fn is_one_endpoint(&self) -> bool {
         self.is_one_endpoint
+    }
+
+    /// What is not wrong with its configuration but makes no delivery for some events.
+    pub fn hints(&self) -> impl Iterator<Item = ConfigProblem> {
+        self.config.hints()
     }
 
     /// What the action may do: declared by its plugin and granted.

@@ -73,25 +73,28 @@ impl ConfiguredAction {
                 None => warm.adopt(Instance::fresh(linked, call).await?),
             };
             let said = used.instance.ask(linked, &asked).await;
-            let usage = used.instance.usage();
+            let (usage, redirected_to) = (used.instance.usage(), used.instance.redirected_to());
             // A store that trapped is never used again: only what returned is kept.
             if said.is_ok() {
                 warm.give_back(used);
             }
-            Ok((said, usage))
+            Ok((said, usage, redirected_to))
         })
         .await;
         self.permit.end_of_attempt();
-        let (said, used) = match ended {
-            Ok((said, used)) => (said.map_err(Ended::Trapped), used),
-            Err(ended) => (Err(ended), Usage::default()),
+        let (said, used, redirected_to) = match ended {
+            Ok((said, used, redirected_to)) => (said.map_err(Ended::Trapped), used, redirected_to),
+            Err(ended) => (Err(ended), Usage::default(), None),
         };
+        // Which delivery of a batch a request was for is the plugin's to know.
+        let redirected_to = redirected_to.filter(|_| count == 1);
         let (log_lines, log_dropped) = log.counts();
         let cpu_ms = u64::try_from(cpu.used().as_millis()).unwrap_or(u64::MAX);
         let usage = Usage { wall: started.elapsed(), cpu_ms, log_lines, log_dropped, ..used };
         let failure = match said {
             Ok(said) if said.len() == count => {
-                let results = said.into_iter().map(|said| result::read(said, limits.result_bytes));
+                let read = |said| result::read(said, limits.result_bytes, redirected_to.as_deref());
+                let results = said.into_iter().map(read);
                 return results.map(|result| Attempt { result, usage }).collect();
             }
             Ok(said) => miscounted(said.len(), count),

@@ -28,7 +28,10 @@ use crate::{
     reachable::check_reachable,
     rendering::ConfigText,
     schema::Marks,
-    secrets::{Handles, as_written, check_forms, fetch, names_secret, place_handles, resolve_secret_names},
+    secrets::{
+        Handles, as_written, check_forms, check_places, fetch, names_secret, place_handles,
+        resolve_secret_names,
+    },
     templates::Template,
 };
 
@@ -53,6 +56,7 @@ impl Plugin {
         let mut config = resolve_secret_names(&self.loaded.schema, &action.config)?;
         default_destinations::fill(&self.loaded.schema, &mut config, self.builtin)?;
         let marks = self.loaded.schema.marks(&config);
+        check_places(&config, &marks)?;
         let secrets = fetch(self.runtime.secrets.as_ref(), &config)?;
         let literal = literal_origins(&config, &marks, &secrets)?;
         let names: Vec<String> = secrets.keys().cloned().collect();
@@ -244,10 +248,14 @@ fn compile_templates(
             continue;
         };
         if !Template::is_template(text) {
+            if let Err(problem) = Template::check_literal(text, escaping) {
+                problems.push(ConfigProblem::new(pointer, problem.to_string()));
+            }
             continue;
         }
         match Template::compile(text, escaping) {
             Ok(template) => {
+                let template = if marks.name { template.of_name() } else { template };
                 templates.insert(pointer.clone(), template);
             }
             Err(error) => {

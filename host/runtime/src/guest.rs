@@ -33,6 +33,8 @@ pub(crate) struct Call {
     pub(crate) host_calls: u64,
     /// How many deliveries it is for; more than one in a batch.
     pub(crate) deliveries: usize,
+    /// Where redirects led the last request, if it was redirected.
+    pub(crate) redirected_to: Option<Arc<str>>,
 }
 
 /// The host ends a call.

@@ -84,6 +84,11 @@ impl Instance {
         }
     }
 
+    /// Where redirects led the last request of its call.
+    pub(crate) fn redirected_to(&self) -> Option<Arc<str>> {
+        self.store.data().call.redirected_to.clone()
+    }
+
     /// What its call used so far, as far as it knows.
     pub(crate) fn usage(&self) -> Usage {
         let guest = self.store.data();

@@ -22,6 +22,7 @@ mod connections;
 mod cpu;
 mod default_destinations;
 mod descriptor;
+mod dot_segments;
 mod egress;
 mod engine;
 mod event;

@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::{
     capability::Origin,
+    dot_segments::dot_segment,
     problem::{ConfigProblem, ConfigureError},
     schema::Marks,
     secrets::{Part, Secret, names_secret, parts},
@@ -56,6 +57,13 @@ pub(crate) fn literal_origin(
         };
         return Err(ConfigProblem::new("", what).help("write it in full, such as https://example.com/path"));
     };
+    // What stands before the first template is as it is written.
+    let fixed = text.split_once("{{").map_or(text, |(before, _)| &before[..before.rfind('/').unwrap_or(0)]);
+    if dot_segment(fixed).is_some() {
+        return Err(
+            ConfigProblem::new("", "its path has a segment `.` or `..`").help("write the path without it")
+        );
+    }
     // A host that a template or a secret completes is not granted by writing it.
     if start.contains("{{") || names_secret(start) {
         return Ok(None);
@@ -98,6 +106,11 @@ mod tests {
         }
         assert!(of("https://user:{{password}}@a.example/").is_ok_and(|origin| origin.is_none()));
         assert!(of("https://a b.example/").unwrap_err().contains("is not one"));
+        for dots in ["https://a.example/x/../y", "https://a.example/%2e%2E", "https://a.example/../{{../x}}"]
+        {
+            assert!(of(dots).unwrap_err().contains("`..`"), "{dots}");
+        }
+        assert!(of("https://a.example/x/{{../../x}}?y=/../").is_ok());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     cpu::Until,
     event::PreparedEvent,
     limits::Limits,
-    problem::escape,
+    problem::{ConfigProblem, escape},
     templates::{RenderProblem, Template},
 };
 
@@ -38,6 +38,21 @@ impl ConfigText {
         let mut cut = Cut(vec![Piece::Json(String::new())]);
         cut.write(config, &mut String::new(), &mut templates);
         Self::Cut(cut.0)
+    }
+
+    /// What is not wrong with the templates but makes no JSON for some events.
+    pub(crate) fn hints(&self) -> impl Iterator<Item = ConfigProblem> {
+        let pieces = match self {
+            Self::Same(_) => &[][..],
+            Self::Cut(pieces) => pieces,
+        };
+        pieces.iter().flat_map(|piece| {
+            let (pointer, hints) = match piece {
+                Piece::Json(_) => ("", &[][..]),
+                Piece::Template { pointer, template } => (pointer.as_str(), template.hints()),
+            };
+            hints.iter().map(move |hint| ConfigProblem::new(pointer, hint.to_string()))
+        })
     }
 
     /// The text for an event, within the time of an attempt.

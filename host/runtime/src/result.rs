@@ -9,8 +9,13 @@ use crate::{bindings::aftercommit::action::model, plain::plain};
 
 const MAX_CODE_BYTES: usize = 64;
 
-/// Reads a guest's result; one that is larger than `max_bytes` is a permanent failure.
-pub(crate) fn read(said: Result<model::Outcome, model::Failure>, max_bytes: u64) -> AttemptResult {
+/// Reads a guest's result; one that is larger than `max_bytes` is a permanent failure. A guest does not know where redirects led its
+/// request, so it is added here.
+pub(crate) fn read(
+    said: Result<model::Outcome, model::Failure>,
+    max_bytes: u64,
+    redirected_to: Option<&str>,
+) -> AttemptResult {
     let size = match &said {
         Ok(outcome) => outcome.summary.len() + outcome.details.as_ref().map_or(0, String::len),
         Err(failure) => {
@@ -23,13 +28,21 @@ pub(crate) fn read(said: Result<model::Outcome, model::Failure>, max_bytes: u64)
             format!("the result has {size} bytes; at most {max_bytes} are taken (`limits.result_bytes`)");
         return Err(Failure::new(FailureClass::Permanent, Problem::new("result_too_large", message)));
     }
+    let whole = |text: &str| match redirected_to {
+        Some(url) => format!("{} (redirected to {url})", plain(text)),
+        None => plain(text).into_owned(),
+    };
     match said {
         Ok(outcome) => Ok(Outcome {
-            summary: plain(&outcome.summary).into_owned(),
+            summary: whole(&outcome.summary),
             status: outcome.status,
             details: outcome.details.filter(|details| is_object(details)),
         }),
-        Err(failure) => Err(self::failure(failure)),
+        Err(failure) => {
+            let mut failure = self::failure(failure);
+            failure.problem.message = whole(&failure.problem.message);
+            Err(failure)
+        }
     }
 }
 
@@ -73,7 +86,7 @@ fn problem(problem: model::Problem) -> Problem {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     // Codes become labels of metrics and columns of tables.
     let code = if word { problem.code } else { "plugin_error".to_owned() };
-    Problem { code, message: plain(&problem.message).into_owned(), status: problem.status }
+    Problem { code, message: problem.message, status: problem.status }
 }
 
 #[cfg(test)]
@@ -84,7 +97,7 @@ mod tests {
     fn classes_and_codes() {
         let why = model::Problem { code: "Not A Word".into(), message: "m".into(), status: Some(429) };
         let delay = model::Delay { after_ms: 1500, why };
-        let failure = read(Err(model::Failure::Throttled(delay)), 1000).unwrap_err();
+        let failure = read(Err(model::Failure::Throttled(delay)), 1000, None).unwrap_err();
         assert_eq!(failure.class, FailureClass::Throttled);
         assert_eq!(failure.retry_after, Some(Duration::from_millis(1500)));
         assert_eq!(failure.problem.code, "plugin_error");
@@ -96,8 +109,18 @@ mod tests {
         let outcome = |summary: &str, details: &str| {
             Ok(model::Outcome { summary: summary.into(), status: None, details: Some(details.into()) })
         };
-        assert_eq!(read(outcome(&"x".repeat(100), "{}"), 50).unwrap_err().problem.code, "result_too_large");
-        assert_eq!(read(outcome("x", "{not"), 50).unwrap().details, None);
-        assert_eq!(read(outcome("x", r#"{"a":1}"#), 50).unwrap().details.as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!(
+            read(outcome(&"x".repeat(100), "{}"), 50, None).unwrap_err().problem.code,
+            "result_too_large"
+        );
+        assert_eq!(read(outcome("x", "{not"), 50, None).unwrap().details, None);
+        assert_eq!(
+            read(outcome("x", "{}"), 50, Some("http://a/")).unwrap().summary,
+            "x (redirected to http://a/)"
+        );
+        assert_eq!(
+            read(outcome("x", r#"{"a":1}"#), 50, None).unwrap().details.as_deref(),
+            Some(r#"{"a":1}"#)
+        );
     }
 }

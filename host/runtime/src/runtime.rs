@@ -186,6 +186,7 @@ impl Shared {
             )),
             host_calls: 0,
             deliveries: 1,
+            redirected_to: None,
             limits,
             log,
         }

@@ -24,12 +24,14 @@ pub(crate) struct ConfigSchema {
 pub(crate) struct Marks {
     /// `x-template`.
     pub(crate) template: Option<Escaping>,
+    /// `x-name`: the text names something, so that no value in it may be empty.
+    pub(crate) name: bool,
     /// `x-egress`.
     pub(crate) egress: bool,
     /// `x-secret-env`: the field that the named secret goes to.
     pub(crate) secret_env: Option<String>,
-    /// `x-secret-body`.
-    pub(crate) secret_body: bool,
+    /// `x-secret-header` or `x-secret-body`.
+    pub(crate) secret_place: Option<SecretPlace>,
     /// `x-secret-form`.
     pub(crate) secret_form: Option<SecretForm>,
     /// `x-recipient`.
@@ -38,6 +40,15 @@ pub(crate) struct Marks {
     pub(crate) tls_certificate: Option<String>,
     /// `x-tls-client-key`: the same for its key.
     pub(crate) tls_key: Option<String>,
+}
+
+/// Where the host puts a secret that stands in a text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SecretPlace {
+    /// A header's value, a credential, a URL.
+    Header,
+    /// The body of a request too.
+    Body,
 }
 
 /// The marks of a client's certificate and key; their values are names of fields.
@@ -243,8 +254,9 @@ impl ConfigSchema {
 impl Marks {
     fn merge(&mut self, other: Self) {
         self.template = self.template.or(other.template);
+        self.name |= other.name;
         self.egress |= other.egress;
-        self.secret_body |= other.secret_body;
+        self.secret_place = self.secret_place.or(other.secret_place);
         self.secret_form = self.secret_form.or(other.secret_form);
         self.recipient |= other.recipient;
         self.secret_env = self.secret_env.take().or(other.secret_env);
@@ -253,14 +265,30 @@ impl Marks {
     }
 }
 
+impl Marks {
+    /// Whether a secret that stands in the text is put in where it goes. A text that is rendered is content, unless its mark
+    /// says more; what becomes of one that is not rendered, only its plugin knows.
+    pub(crate) fn may_hold_secret(&self) -> bool {
+        match self.template {
+            None | Some(Escaping::Url) => true,
+            Some(_) => self.egress || self.secret_place.is_some() || self.secret_form.is_some(),
+        }
+    }
+}
+
 fn read_marks(keywords: &serde_json::Map<String, Value>) -> Marks {
     let text = |name: &str| keywords.get(name).and_then(Value::as_str);
     let set = |name: &str| keywords.get(name) == Some(&Value::Bool(true));
     Marks {
         template: text("x-template").and_then(Escaping::named),
+        name: set("x-name"),
         egress: set("x-egress"),
         secret_env: text("x-secret-env").map(str::to_owned),
-        secret_body: set("x-secret-body"),
+        secret_place: match (set("x-secret-header"), set("x-secret-body")) {
+            (_, true) => Some(SecretPlace::Body),
+            (true, false) => Some(SecretPlace::Header),
+            (false, false) => None,
+        },
         secret_form: text("x-secret-form").and_then(SecretForm::named),
         recipient: set("x-recipient"),
         tls_certificate: text(TLS_MARKS[0]).map(str::to_owned),

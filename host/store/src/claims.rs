@@ -28,9 +28,9 @@ pub trait Claims: Send + Sync {
     /// passed) or `waiting`. Cheap; may name one that [`claim`](Claims::claim) then passes over.
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>>;
 
-    /// Ends attempts, all in one transaction: each delivery that is still owned as (`host`, attempt) moves on, its
-    /// attempt is logged, and what is dead is copied to the dead letter queue. Others are left as they are and
-    /// reported as stale.
+    /// Ends attempts, each in one transaction, many of them in the same: each delivery that is still owned as (`host`, attempt) moves
+    /// on, its attempt is logged, and what is dead is copied to the dead letter queue. Others are left as they are and
+    /// reported as stale. An error means that nothing was written.
     async fn complete(&self, host: HostId, completions: Vec<Completion>) -> Result<CompletionReport>;
 
     /// Hands back deliveries that `host` claimed and did not start: `ready` again, the attempt uncounted. With
@@ -156,4 +156,6 @@ pub struct CompletionReport {
     pub applied: usize,
     /// Those that were no longer owned as (host, attempt): nothing was changed for them.
     pub stale: Vec<DeliveryId>,
+    /// Those that were not written, since the database refused the first of them for now or for good: to be completed once more.
+    pub unwritten: Vec<Completion>,
 }

@@ -13,8 +13,12 @@ use crate::{Result, claims::ClaimedDelivery, hosts::HostId};
 pub trait Intake: Send + Sync {
     /// Takes up to `request.limit` visible inbox rows in order, no more than `request.max_bytes` of them, asks `plan` what each event sets off, inserts those
     /// deliveries (the first `request.own` of them that are not on hold already `running` and owned by `request.host`,
-    /// attempt 1), writes the condition errors to the attempt log and deletes the inbox rows: all in one transaction,
-    /// or nothing.
+    /// attempt 1), writes the condition errors to the attempt log and deletes the inbox rows: for each row all in one transaction,
+    /// or nothing. PostgreSQL takes all rows in one. SQLite, where the application waits as long as a transaction lasts, asks `plan`
+    /// before it begins one, and takes a few rows in each.
+    ///
+    /// Events are numbered in the order of changes: a row is never taken before an earlier one of its entity, whoever takes
+    /// it, and whenever its transaction commits.
     ///
     /// A row that can not become an event, or that the database can not read or write as one, is moved to quarantine with
     /// its reason; the rest of the batch goes on.
@@ -28,16 +32,11 @@ pub trait Intake: Send + Sync {
     async fn doorbell(&self);
 }
 
-/// What an event sets off. Pure and quick: it is asked inside the intake transaction.
+/// What an event sets off. Pure: on PostgreSQL it is asked inside the intake transaction, and what a transaction that was repeated, or
+/// rows that another host took meanwhile, made it answer is forgotten.
 pub trait Plan: Send + Sync {
     /// The deliveries of one event, in the order in which they should be made.
     fn plan(&self, event: &EntityEvent) -> Planned;
-
-    /// Whether it may give a delivery an `ordering_key`. Then takes of several hosts follow each other: an event must
-    /// not overtake an earlier one that another host is about to make deliveries of.
-    fn is_ordered(&self) -> bool {
-        true
-    }
 }
 
 /// How much to take, and for whom.
@@ -95,6 +94,18 @@ pub struct ConditionError {
     pub observer: Arc<str>,
     /// Why.
     pub message: String,
+}
+
+impl Taken {
+    /// Adds what a later part of the same call took.
+    pub(crate) fn merge(&mut self, part: Self) {
+        self.events += part.events;
+        self.quarantined.extend(part.quarantined);
+        self.condition_errors += part.condition_errors;
+        self.ready += part.ready;
+        self.owned.extend(part.owned);
+        self.more |= part.more;
+    }
 }
 
 /// What one call took.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use aftercommit_core::{EntityEvent, Losses};
 use uuid::Uuid;
 
-use crate::{ClaimedDelivery, NewDelivery, Plan, Taken};
+use crate::{ClaimedDelivery, NewDelivery, Plan, Planned, TakeRequest, Taken};
 
 /// A row that is no event, as far as it can be read.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Rejected {
     }
 
     /// Its id and the reason. An id that is none is named in the reason.
-    fn named(self) -> (Uuid, String) {
+    pub(crate) fn named(self) -> (Uuid, String) {
         let id = self.event_id.as_deref().and_then(|id| id.parse().ok());
         let reason = match (&id, self.event_id) {
             (None, Some(written)) => format!("{} (`{written}`)", self.reason),
@@ -55,7 +55,49 @@ pub(crate) struct TakenEvent {
     pub(crate) bytes: usize,
 }
 
+/// An event and what it sets off.
+pub(crate) struct PlannedEvent {
+    pub(crate) event: Arc<EntityEvent>,
+    /// Bytes of its images as text.
+    pub(crate) bytes: usize,
+    pub(crate) planned: Planned,
+}
+
+impl PlannedEvent {
+    /// Evaluates the conditions, which takes as long as the row is large.
+    pub(crate) fn of(event: Arc<EntityEvent>, bytes: usize, plan: &dyn Plan) -> Self {
+        Self { planned: plan.plan(&event), event, bytes }
+    }
+}
+
+/// How much of what is made may still be owned at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    deliveries: usize,
+    bytes: usize,
+    /// The first that nothing holds up is owned however large it is.
+    first: bool,
+}
+
+impl Allowance {
+    pub(crate) const fn of(request: TakeRequest) -> Self {
+        Self { deliveries: request.own, bytes: request.own_bytes, first: request.own_bytes > 0 }
+    }
+
+    /// Whether a delivery with such an event may be owned; then it is counted.
+    const fn allow(&mut self, bytes: usize) -> bool {
+        let allowed = self.deliveries > 0 && (bytes <= self.bytes || self.first);
+        if allowed {
+            self.deliveries -= 1;
+            self.bytes = self.bytes.saturating_sub(bytes);
+            self.first = false;
+        }
+        allowed
+    }
+}
+
 /// The deliveries and condition errors of one batch of events.
+#[derive(Default)]
 pub(crate) struct Batch {
     events: usize,
     pub(crate) planned: Vec<PlannedDelivery>,
@@ -78,26 +120,30 @@ pub(crate) struct PlannedDelivery {
 impl Batch {
     /// Asks `plan` for each event, in order.
     pub(crate) fn of(events: Vec<TakenEvent>, plan: &dyn Plan) -> Self {
-        let mut batch =
-            Self { events: events.len(), planned: Vec::with_capacity(events.len()), errors: Vec::new() };
-        for TakenEvent { seq: event_seq, event, bytes: event_bytes } in events {
-            let planned = plan.plan(&event);
-            batch
-                .errors
-                .extend(planned.errors.into_iter().map(|error| (event.id, error.observer, error.message)));
-            batch.planned.extend(planned.deliveries.into_iter().enumerate().map(|(position, delivery)| {
-                PlannedDelivery {
-                    delivery,
-                    event: Arc::clone(&event),
-                    event_seq,
-                    event_bytes,
-                    position,
-                    paused: false,
-                    owned: false,
-                }
-            }));
+        let mut batch = Self::default();
+        for TakenEvent { seq, event, bytes } in events {
+            batch.add(seq, &PlannedEvent::of(event, bytes, plan));
         }
         batch
+    }
+
+    /// Adds what an event with this place in the order sets off.
+    pub(crate) fn add(&mut self, event_seq: i64, planned: &PlannedEvent) {
+        let PlannedEvent { event, bytes: event_bytes, planned } = planned;
+        self.events += 1;
+        let errors = planned.errors.iter();
+        self.errors
+            .extend(errors.map(|error| (event.id, Arc::clone(&error.observer), error.message.clone())));
+        let deliveries = planned.deliveries.iter().enumerate();
+        self.planned.extend(deliveries.map(|(position, delivery)| PlannedDelivery {
+            delivery: delivery.clone(),
+            event: Arc::clone(event),
+            event_seq,
+            event_bytes: *event_bytes,
+            position,
+            paused: false,
+            owned: false,
+        }));
     }
 
     /// The ids of its deliveries.
@@ -115,31 +161,29 @@ impl Batch {
         self.planned.retain(|planned| live.insert(planned.delivery.id.0));
     }
 
-    /// Decides which deliveries run at once: the first `own` that nothing holds up, with events of no more than `own_bytes`. `live_keys` are the ordering keys
-    /// that have live deliveries.
+    /// The observers of its deliveries, each once.
+    pub(crate) fn observers(&self) -> HashSet<&str> {
+        self.planned.iter().map(|planned| &*planned.delivery.observer).collect()
+    }
+
+    /// Decides which deliveries run at once: the first that nothing holds up and `allowance` has room for. `live_keys` are
+    /// the ordering keys that have live deliveries.
     pub(crate) fn assign(
         &mut self,
         disabled: &HashSet<String>,
         mut live_keys: HashSet<String>,
-        own: usize,
-        own_bytes: usize,
+        allowance: &mut Allowance,
     ) {
-        let (mut left, mut bytes_left) = (own, own_bytes);
         for planned in &mut self.planned {
             planned.paused = disabled.contains(&*planned.delivery.observer);
             let first =
                 planned.delivery.ordering_key.as_ref().is_none_or(|key| live_keys.insert(key.clone()));
-            // The first that nothing holds up is owned however large it is.
-            let fits = planned.event_bytes <= bytes_left || (left == own && own_bytes > 0);
-            planned.owned = left > 0 && fits && first && !planned.paused && !planned.delivery.hold;
-            if planned.owned {
-                left -= 1;
-                bytes_left = bytes_left.saturating_sub(planned.event_bytes);
-            }
+            planned.owned =
+                first && !planned.paused && !planned.delivery.hold && allowance.allow(planned.event_bytes);
         }
     }
 
-    pub(crate) fn into_taken(self, rejected: Vec<(i64, Rejected)>, more: bool) -> Taken {
+    pub(crate) fn into_taken(self, rejected: Vec<Rejected>, more: bool) -> Taken {
         let made = self.planned.len();
         let owned: Vec<_> = self
             .planned
@@ -149,7 +193,7 @@ impl Batch {
             .collect();
         Taken {
             events: self.events,
-            quarantined: rejected.into_iter().map(|(_, row)| row.named()).collect(),
+            quarantined: rejected.into_iter().map(Rejected::named).collect(),
             condition_errors: self.errors.len(),
             ready: made - owned.len(),
             owned,

@@ -1,4 +1,5 @@
-//! The migrations: numbered files, applied in order. Every backend has the same numbers and names, in its own SQL.
+//! The migrations: numbered files, applied in order. The first four have the same numbers and names on every backend, in its own
+//! SQL; what came later is each backend's own.
 
 use crate::{AppliedMigration, Result, StoreError};
 
@@ -12,18 +13,18 @@ pub(crate) struct Migration {
 /// All migrations of a backend, in order.
 pub(crate) struct Migrations(pub(crate) &'static [Migration]);
 
-/// The migrations in a folder of `migrations/`.
+/// The migrations in a folder of `migrations/`: the common ones, and the backend's own behind them.
 macro_rules! migrations {
-    ($folder:literal) => {
+    ($folder:literal $(, $version:literal $name:literal $file:literal)*) => {
         $crate::migration::Migrations(&[
-            $crate::migration::migrations!($folder, 1, "tables", "0001_tables.sql"),
-            $crate::migration::migrations!($folder, 2, "triggers", "0002_triggers.sql"),
-            $crate::migration::migrations!($folder, 3, "views", "0003_views.sql"),
-            $crate::migration::migrations!($folder, 4, "capture", "0004_capture.sql"),
-            $crate::migration::migrations!($folder, 5, "losses", "0005_losses.sql"),
+            $crate::migration::migrations!(@ $folder, 1, "tables", "0001_tables.sql"),
+            $crate::migration::migrations!(@ $folder, 2, "triggers", "0002_triggers.sql"),
+            $crate::migration::migrations!(@ $folder, 3, "views", "0003_views.sql"),
+            $crate::migration::migrations!(@ $folder, 4, "capture", "0004_capture.sql"),
+            $($crate::migration::migrations!(@ $folder, $version, $name, $file),)*
         ])
     };
-    ($folder:literal, $version:literal, $name:literal, $file:literal) => {
+    (@ $folder:literal, $version:literal, $name:literal, $file:literal) => {
         $crate::migration::Migration {
             version: $version,
             name: $name,

@@ -23,39 +23,99 @@ pub struct TransactionCount {
     pub failed: u64,
     /// Run once more because others were in the way: serialization failures and deadlocks.
     pub repeated: u64,
-    /// From the first statement to the answer of the commit, in sum. Waiting for a connection is not counted.
+    /// From the first statement to the answer of the commit, in sum. Waiting for a connection is not counted. On SQLite the
+    /// write lock was held for so long, and applications waited.
     pub took: Duration,
+    /// 99 of 100 of them were no longer, with an error of a fifth.
+    pub p99: Duration,
     /// The longest of them.
     pub longest: Duration,
 }
 
 /// Counts them.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<BTreeMap<&'static str, TransactionCount>>);
+pub(crate) struct Tally(Mutex<BTreeMap<&'static str, (TransactionCount, Durations)>>);
 
 impl Tally {
-    /// A transaction ended for the first time or again: it took so long, and is done, or failed, or is repeated.
-    pub(crate) fn ended(&self, name: &'static str, took: Duration, how: Ended) {
+    /// A transaction ended for the first time or again: it took so long, and is done, or failed, or is repeated. Whether none of
+    /// its name took as long before.
+    pub(crate) fn ended(&self, name: &'static str, took: Duration, how: Ended) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry(name).or_insert(TransactionCount {
-            name,
-            done: 0,
-            failed: 0,
-            repeated: 0,
-            took: Duration::ZERO,
-            longest: Duration::ZERO,
-        });
+        let (count, durations) =
+            all.entry(name).or_insert_with(|| (TransactionCount::none(name), Durations::default()));
         match how {
             Ended::Done => count.done += 1,
             Ended::Failed => count.failed += 1,
             Ended::Repeated => count.repeated += 1,
         }
         count.took += took;
+        durations.add(took);
+        let is_longest = took > count.longest;
         count.longest = count.longest.max(took);
+        is_longest
     }
 
     pub(crate) fn counts(&self) -> Vec<TransactionCount> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = |(count, durations): &(TransactionCount, Durations)| TransactionCount {
+            p99: durations.percentile(99).min(count.longest),
+            ..*count
+        };
+        all.values().map(counted).collect()
+    }
+}
+
+impl TransactionCount {
+    const fn none(name: &'static str) -> Self {
+        Self {
+            name,
+            done: 0,
+            failed: 0,
+            repeated: 0,
+            took: Duration::ZERO,
+            p99: Duration::ZERO,
+            longest: Duration::ZERO,
+        }
+    }
+}
+
+/// How many were so long, in classes of which each is a fifth longer than the one before.
+#[derive(Debug)]
+struct Durations([u64; Self::CLASSES]);
+
+impl Durations {
+    /// From a microsecond to some minutes.
+    const CLASSES: usize = 112;
+    const FACTOR: f64 = 1.2;
+
+    fn add(&mut self, took: Duration) {
+        let class = (took.as_secs_f64() * 1e6).max(1.0).log(Self::FACTOR).ceil();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is a small number and no less than 0"
+        )]
+        let class = (class as usize).min(Self::CLASSES - 1);
+        self.0[class] += 1;
+    }
+
+    /// The upper bound of the class in which so many of a hundred are reached.
+    fn percentile(&self, percent: u64) -> Duration {
+        let wanted = (self.0.iter().sum::<u64>() * percent).div_ceil(100);
+        let mut seen = 0;
+        for (class, count) in (0_i32..).zip(self.0) {
+            seen += count;
+            if seen >= wanted {
+                return Duration::from_secs_f64(Self::FACTOR.powi(class) / 1e6);
+            }
+        }
+        Duration::ZERO
+    }
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self([0; Self::CLASSES])
     }
 }
 
@@ -84,8 +144,23 @@ mod tests {
             failed,
             repeated,
             took: millis(took),
+            p99: millis(longest),
             longest: millis(longest),
         };
         assert_eq!(tally.counts(), [count("complete", 0, 1, 0, 1, 1), count("take", 1, 0, 1, 7, 5)]);
+    }
+
+    #[test]
+    fn a_few_long_ones_are_seen_beside_many_short_ones() {
+        let tally = Tally::default();
+        let p99 = || tally.counts()[0].p99;
+        for _ in 0..99 {
+            tally.ended("take", Duration::from_micros(900), Ended::Done);
+        }
+        assert!(tally.ended("take", Duration::from_millis(40), Ended::Done), "it is the longest");
+        assert!(!tally.ended("take", Duration::from_millis(1), Ended::Done));
+        assert!(p99() < Duration::from_millis(2), "{:?}", p99());
+        tally.ended("take", Duration::from_millis(40), Ended::Done);
+        assert_eq!(p99(), Duration::from_millis(40));
     }
 }

@@ -43,13 +43,6 @@ impl Attachment {
         })
     }
 
-    /// Its texts, as written.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
-        let text = [Some(&self.filename), self.text_template.as_ref()].into_iter().flatten().map(|it| &**it);
-        let json = self.json_template.iter().map(|it| &**it);
-        text.chain(json).chain(self.html_template.iter().map(|it| &**it))
-    }
-
     /// As the mail carries it, once its templates are rendered.
     pub(crate) fn rendered(self) -> Result<mail::Attachment, Failure> {
         let (content, usual) = match (self.text_template, self.json_template, self.html_template) {

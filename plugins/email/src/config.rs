@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aftercommit_plugin::{
-    FieldProblem, secrets,
+    FieldProblem,
     template::{Html, Text, literal},
 };
 use schemars::JsonSchema;
@@ -72,12 +72,6 @@ impl Config {
             problems
                 .push(FieldProblem::new("/body_template", "write `body_template`, `html_template` or both"));
         }
-        for (field, text) in self.texts() {
-            if secrets::holds_handle(text) {
-                let message = "a secret is put into HTTP requests only, never into a mail";
-                problems.push(FieldProblem::new(format!("/{field}"), message));
-            }
-        }
         problems.extend(self.problems_of_lines());
         problems.extend(
             self.attachments.iter().enumerate().filter_map(|(at, attachment)| attachment.problem(at)),
@@ -109,25 +103,6 @@ impl Config {
         });
         mailboxes.chain(lines.map(|(pointer, _)| FieldProblem::new(pointer, "write one line"))).chain(own)
     }
-
-    /// Every text of the mail, with the name of its field.
-    fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let lists = [("to", &self.to), ("cc", &self.cc), ("bcc", &self.bcc), ("reply_to", &self.reply_to)];
-        let lists = lists.into_iter().flat_map(|(field, list)| list.iter().map(move |text| (field, text)));
-        let from = self.from.iter().map(|text| ("from", &**text));
-        let text = self.body_template.iter().map(|text| ("body_template", &**text));
-        let html = self.html_template.iter().map(|html| ("html_template", &**html));
-        let headers = self.headers.values().map(|value| ("headers", &**value));
-        let attachments =
-            self.attachments.iter().flat_map(Attachment::texts).map(|text| ("attachments", text));
-        lists
-            .chain(from)
-            .chain([("subject", &*self.subject)])
-            .chain(text)
-            .chain(html)
-            .chain(headers)
-            .chain(attachments)
-    }
 }
 
 #[cfg(test)]
@@ -158,16 +133,6 @@ mod tests {
         assert_eq!(with(r#""subject":"a\nb","headers":{"X/A":"a\rb"}"#), ["/headers/X~1A", "/subject"]);
         assert_eq!(with(r#""subject":"s","from":"shop","reply_to":"shop""#), ["/from", "/reply_to"]);
         assert_eq!(with(r#""subject":"s","headers":{"reply-to":"a","X-A":"b"}"#), ["/headers/reply-to"]);
-    }
-
-    #[test]
-    fn a_secret_is_no_part_of_a_mail() {
-        let handle = format!("acsecret{}", "0".repeat(48));
-        let json = format!(
-            r#"{{"to":["a@b.example","{handle}@b.example"],"subject":"{handle}","body_template":"x {handle}",
-                "headers":{{"X-A":"{handle}"}},"attachments":[{{"filename":"a","json_template":"{handle}"}}]}}"#
-        );
-        assert_eq!(pointers(&json), ["/to", "/subject", "/body_template", "/headers", "/attachments"]);
     }
 
     #[test]

@@ -12,10 +12,9 @@ use crate::{
     apns_errors,
     config::{Config, Priority},
     needed,
+    payload::fitting_body,
 };
 
-/// The largest payload of a notification ("Generating a remote notification").
-const MAX_PAYLOAD_BYTES: usize = 4096;
 /// The longest `apns-collapse-id` ("Sending notification requests to APNs").
 pub(crate) const MAX_COLLAPSE_BYTES: usize = 64;
 
@@ -23,11 +22,8 @@ pub(crate) const MAX_COLLAPSE_BYTES: usize = 64;
 pub(crate) fn send(config: &Config, delivery_id: &str) -> Result<Outcome, Failure> {
     let api_url = needed(config.api_url.as_ref(), "api_url")?.trim_end_matches('/');
     let device_token = device_token(config)?;
-    let payload = payload(config);
-    if payload.len() > MAX_PAYLOAD_BYTES {
-        let message = format!("the payload has {} bytes, and APNs takes {MAX_PAYLOAD_BYTES}", payload.len());
-        return Err(Failure::permanent("payload_too_large", message));
-    }
+    let body = fitting_body(config, "APNs", |body| payload(config, body).len())?;
+    let payload = payload(config, body.as_deref());
     let mut request = Request::post(format!("{api_url}/3/device/{device_token}"));
     for (name, value) in headers(config, delivery_id, clock::now_secs())? {
         request = request.header(name, value);
@@ -93,11 +89,11 @@ fn headers(
 }
 
 /// Apple's "Generating a remote notification".
-fn payload(config: &Config) -> String {
+fn payload(config: &Config, body: Option<&str>) -> String {
     let mut aps = JsonObject::new();
     if config.is_shown() {
         let mut alert = JsonObject::new();
-        for (name, text) in [("title", &config.title_template), ("body", &config.body_template)] {
+        for (name, text) in [("title", config.title_template.as_deref()), ("body", body)] {
             if let Some(text) = text {
                 alert.text(name, text);
             }
@@ -136,7 +132,7 @@ mod tests {
             "ttl_secs": 60, "priority": "high",
         }));
         assert_eq!(
-            payload(&shown),
+            payload(&shown, shown.body_template.as_deref()),
             r#"{"aps":{"alert":{"title":"t","body":"b"},"sound":"default"},"order":"7"}"#
         );
         let headers = headers(&shown, "d1", 1000).expect("headers");
@@ -157,7 +153,7 @@ mod tests {
     #[test]
     fn one_that_is_not_shown() {
         let silent = config(json!({"data": {"order": "7"}, "priority": "high", "ttl_secs": 0}));
-        assert_eq!(payload(&silent), r#"{"aps":{"content-available":1},"order":"7"}"#);
+        assert_eq!(payload(&silent, None), r#"{"aps":{"content-available":1},"order":"7"}"#);
         let headers = headers(&silent, "d1", 1000).expect("headers");
         assert_eq!(
             headers[2..],

@@ -58,7 +58,10 @@ const TABLE: &[(&str, FailureClass, &str)] = &[
 
 /// The failure that a refusal means. A reason that is not in the table goes by its status.
 pub(crate) fn failure(response: &Response) -> Failure {
-    let Ok(Refusal { reason }) = response.json() else { return response.failure() };
+    let Refusal { reason } = match response.refusal() {
+        Ok(refusal) => refusal,
+        Err(failure) => return failure,
+    };
     let Some((reason, class, code)) = TABLE.iter().find(|(known, ..)| *known == reason) else {
         return response.failure();
     };

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aftercommit_plugin::{secrets::Secret, template::Text};
+use aftercommit_plugin::{
+    secrets::Secret,
+    template::{Name, Text},
+    too_long::TooLong,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,16 +18,20 @@ use serde_json::{Value, json};
 pub(crate) struct Config {
     /// The device's token: FCM's registration token, or APNs' device token. Either this or `topic`.
     #[schemars(example = &"{{device_token}}")]
-    pub(crate) device_token: Option<Text>,
+    pub(crate) device_token: Option<Name>,
     /// FCM: the topic whose subscribers get it, instead of `device_token`.
     #[schemars(example = &"orders-{{region}}")]
-    pub(crate) topic: Option<Text>,
+    pub(crate) topic: Option<Name>,
     /// The title. Without title and body the notification is not shown: the app gets `data`.
     #[schemars(example = &"Order Update")]
     pub(crate) title_template: Option<Text>,
     /// The text.
     #[schemars(example = &"Order {{entity_id}} status: {{status}}")]
     pub(crate) body_template: Option<Text>,
+    /// What becomes of a notification that is longer than 4096 bytes: `fail`, or `cut`, which shortens the text.
+    #[serde(default)]
+    #[schemars(extend("default" = "fail"))]
+    pub(crate) too_long: TooLong,
     /// What the app gets beside: names and values, which are templates.
     #[serde(default)]
     #[schemars(example = serde_json::json!({"order_id": "{{entity_id}}"}))]
@@ -67,7 +75,7 @@ pub(crate) struct Config {
     pub(crate) bundle_id: Option<String>,
     /// A later notification with the same key takes the place of an earlier one.
     #[schemars(example = &"order-{{entity_id}}")]
-    pub(crate) collapse_key: Option<Text>,
+    pub(crate) collapse_key: Option<Name>,
     /// How urgent it is. The provider decides when left out.
     pub(crate) priority: Option<Priority>,
     /// How long it is kept for a device that can not be reached, in seconds. The provider decides when left out.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::{
     config::{Config, Priority},
     fcm_errors, needed,
+    payload::fitting_body,
 };
 
 /// What a service account needs to send.
@@ -25,12 +26,13 @@ struct Sent {
 pub(crate) fn send(config: &Config) -> Result<Outcome, Failure> {
     let api_url = needed(config.api_url.as_ref(), "api_url")?.trim_end_matches('/');
     let project_id = needed(config.project_id.as_ref(), "project_id")?;
+    let body = fitting_body(config, "FCM", |body| payload_bytes(config, body))?;
     let key_file = needed(config.service_account.as_ref(), "service_account")?.handle().to_owned();
     let account = ServiceAccount { key_file, scope: SCOPE.to_owned() };
     let token = access_token(&TokenRequest::ServiceAccount(account))?;
     let response = Request::post(format!("{api_url}/v1/projects/{project_id}/messages:send"))
         .bearer(token.handle())
-        .json(message(config, clock::now_secs()))
+        .json(message(config, body.as_deref(), clock::now_secs()))
         .send()?;
     if !(200..300).contains(&response.status) {
         return Err(fcm_errors::failure(&response));
@@ -44,7 +46,7 @@ pub(crate) fn send(config: &Config) -> Result<Outcome, Failure> {
 }
 
 /// The request's body. What Android and Apple devices call differently is said to both.
-fn message(config: &Config, now_secs: u64) -> String {
+fn message(config: &Config, body: Option<&str>, now_secs: u64) -> String {
     let mut message = JsonObject::new();
     if let Some(token) = &config.device_token {
         message.text("token", token);
@@ -52,30 +54,42 @@ fn message(config: &Config, now_secs: u64) -> String {
     if let Some(topic) = &config.topic {
         message.text("topic", topic);
     }
-    if config.is_shown() {
-        let mut notification = JsonObject::new();
-        for (name, text) in [("title", &config.title_template), ("body", &config.body_template)] {
-            if let Some(text) = text {
-                notification.text(name, text);
-            }
+    for (name, object) in [("notification", notification(config, body)), ("data", data(config))] {
+        if let Some(object) = object {
+            message.raw(name, &object);
         }
-        message.raw("notification", &notification.finish());
-    }
-    if !config.data.is_empty() {
-        let mut data = JsonObject::new();
-        for (name, value) in &config.data {
-            data.text(name, value);
-        }
-        message.raw("data", &data.finish());
     }
     for (name, object) in [("android", android(config)), ("apns", apple(config, now_secs))] {
         if let Some(object) = object {
             message.raw(name, &object);
         }
     }
-    let mut body = JsonObject::new();
-    body.raw("message", &message.finish());
-    body.finish()
+    let mut request = JsonObject::new();
+    request.raw("message", &message.finish());
+    request.finish()
+}
+
+/// What FCM counts of a message ("About FCM messages": 4096 bytes of notification and data).
+fn payload_bytes(config: &Config, body: Option<&str>) -> usize {
+    notification(config, body).map_or(0, |text| text.len()) + data(config).map_or(0, |text| text.len())
+}
+
+fn notification(config: &Config, body: Option<&str>) -> Option<String> {
+    let mut notification = JsonObject::new();
+    for (name, text) in [("title", config.title_template.as_deref()), ("body", body)] {
+        if let Some(text) = text {
+            notification.text(name, text);
+        }
+    }
+    written(notification)
+}
+
+fn data(config: &Config) -> Option<String> {
+    let mut data = JsonObject::new();
+    for (name, value) in &config.data {
+        data.text(name, value);
+    }
+    written(data)
 }
 
 fn android(config: &Config) -> Option<String> {
@@ -134,7 +148,7 @@ mod tests {
 
     fn made(written: Value) -> Value {
         let config: Config = serde_json::from_value(written).expect("a configuration");
-        serde_json::from_str(&message(&config, 1000)).expect("JSON")
+        serde_json::from_str(&message(&config, config.body_template.as_deref(), 1000)).expect("JSON")
     }
 
     #[test]

@@ -30,7 +30,10 @@ const QUOTA_MS: u64 = 60_000;
 
 /// The failure that a refusal means.
 pub(crate) fn failure(response: &Response) -> Failure {
-    let Ok(Answer { error }) = response.json() else { return response.failure() };
+    let error = match response.refusal() {
+        Ok(Answer { error }) => error,
+        Err(failure) => return failure,
+    };
     let own = error.details.into_iter().find_map(|detail| detail.error_code);
     let code = own.unwrap_or(error.status);
     let said: String = error.message.chars().filter(|letter| !letter.is_control()).take(200).collect();

@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod fcm;
 mod fcm_errors;
+mod payload;
 
 use aftercommit_plugin::prelude::*;
 

@@ -16,6 +16,7 @@ pub mod redis;
 pub mod schema;
 pub mod secrets;
 pub mod template;
+pub mod too_long;
 
 pub use batch::{BatchItem, BatchPlugin};
 pub use bindings::aftercommit::action::model::{Delivery, Event, Failure, FieldProblem, Outcome, Problem};

@@ -25,11 +25,11 @@ pub fn literal(text: &str) -> Option<&str> {
 }
 
 macro_rules! rendered {
-    ($name:ident, $mark:literal, $doc:literal) => {
+    ($name:ident, $mark:literal $(, $more:literal)*; $doc:literal) => {
         #[doc = $doc]
         #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
         #[serde(transparent)]
-        #[schemars(inline, extend("x-template" = $mark))]
+        #[schemars(inline, extend("x-template" = $mark $(, $more = true)*))]
         pub struct $name(pub String);
 
         impl Deref for $name {
@@ -60,14 +60,24 @@ macro_rules! rendered {
     };
 }
 
-rendered!(Json, "json", "A template of a JSON document: values are escaped for the inside of JSON strings.");
-rendered!(Html, "html", "A template of HTML: values are escaped as HTML text.");
-rendered!(Text, "text", "A template of plain text: values stand as they are.");
-rendered!(Url, "url", "A template of a URL: values are percent-encoded.");
+rendered!(Json, "json"; "A template of a JSON document: values are escaped for the inside of JSON strings.");
+rendered!(Html, "html"; "A template of HTML: values are escaped as HTML text.");
+rendered!(Text, "text"; "A template of plain text: values stand as they are.");
+rendered!(
+    Name,
+    "text", "x-name";
+    "A template of a name, such as an index or a channel: values stand as they are, and none may be null or empty."
+);
+rendered!(
+    Header,
+    "text", "x-secret-header";
+    "A template of a header's value or of a credential: values stand as they are, and a secret may be part of it."
+);
+rendered!(Url, "url"; "A template of a URL: values are percent-encoded.");
 rendered!(
     SlackJson,
-    "slack-json",
+    "slack-json";
     "A template of Slack's Block Kit: JSON whose strings are mrkdwn; `&`, `<` and `>` of values are escaped, then as JSON."
 );
-rendered!(Slack, "slack", "A template of Slack's mrkdwn: `&`, `<` and `>` of values are escaped.");
-rendered!(Glob, "glob", "A template of a pattern as Redis has it: values match only themselves.");
+rendered!(Slack, "slack"; "A template of Slack's mrkdwn: `&`, `<` and `>` of values are escaped.");
+rendered!(Glob, "glob"; "A template of a pattern as Redis has it: values match only themselves.");

@@ -202,4 +202,13 @@ mod tests {
         assert_eq!(answered(429, "{}", Some(7)), ["http_status after 7"; 3]);
         assert_eq!(answered(200, "<html>", None), ["unexpected_response"; 3]);
     }
+
+    #[test]
+    fn an_answer_that_was_cut_is_asked_for_again() {
+        let body = Content::Text(r#"{"items":[{"index":{"status":201}},{"ind"#.to_owned());
+        let cut = Response { status: 200, headers: Vec::new(), body, truncated: true, retry_after_ms: None };
+        for result in read(&Config::default(), &[&put("a"), &put("b")], &cut) {
+            assert!(matches!(result, Err(Failure::Transient(why)) if why.code == "response_cut"));
+        }
+    }
 }

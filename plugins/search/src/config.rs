@@ -4,7 +4,7 @@ use aftercommit_plugin::{
     FieldProblem,
     http::base_url_problem,
     secrets::Secret,
-    template::{Text, literal},
+    template::{Name, literal},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,10 +17,10 @@ use crate::operation::check_index;
 pub(crate) struct Config {
     /// The index, or Typesense's collection.
     #[schemars(example = &"orders", example = &"orders-{{tenant_id}}")]
-    pub(crate) index: Text,
+    pub(crate) index: Name,
     /// The document's id. By default the entity's id.
     #[schemars(example = &"order_{{entity_id}}")]
-    pub(crate) id_template: Option<Text>,
+    pub(crate) id_template: Option<Name>,
     /// What runs there.
     #[serde(default)]
     #[schemars(extend("default" = "elasticsearch"))]
@@ -247,6 +247,10 @@ mod tests {
         assert_eq!(
             (&fields["id_template"]["x-template"], &fields["url"]["x-egress"]),
             (&"text".into(), &true.into())
+        );
+        assert_eq!(
+            (&fields["id_template"]["x-name"], &fields["index"]["x-name"]),
+            (&true.into(), &true.into())
         );
         assert_eq!(schema["required"], json!(["index"]));
         assert_eq!(aftercommit_plugin::schema::undocumented::<Config>(include_str!("../README.md")), [""; 0]);

@@ -4,7 +4,7 @@
 
 use aftercommit_plugin::{
     Failure, Outcome,
-    http::{Request, status_failure},
+    http::{Request, Response},
 };
 use serde::Deserialize;
 
@@ -33,11 +33,22 @@ pub(crate) fn run(config: &Config, operation: &Operation) -> Result<Outcome, Fai
     if let Some(document) = &operation.document {
         sent = sent.json(document.as_str());
     }
-    let response = sent.send()?;
-    // The body is needed only to tell why it failed.
-    let error = response.json::<Answer>().ok().and_then(|answer| answer.error);
-    judge(config, operation, response.status, error.as_ref())
-        .unwrap_or_else(|| Err(status_failure(response.status, response.retry_after_ms, &response.text())))
+    read(config, operation, &sent.send()?)
+}
+
+/// The body is needed only to tell why it failed.
+fn read(config: &Config, operation: &Operation, response: &Response) -> Result<Outcome, Failure> {
+    let judged = |error: Option<&Error>| {
+        judge(config, operation, response.status, error).unwrap_or_else(|| Err(response.failure()))
+    };
+    match response.json::<Answer>() {
+        Ok(answer) => judged(answer.error.as_ref()),
+        Err(unread) => match judged(None) {
+            // What was cut may have been a reason that passes.
+            Err(Failure::Permanent(_) | Failure::Misconfigured(_)) if response.truncated => Err(unread),
+            by_status => by_status,
+        },
+    }
 }
 
 fn path(config: &Config, operation: &Operation) -> String {
@@ -106,6 +117,8 @@ pub(crate) fn judge(
 
 #[cfg(test)]
 mod tests {
+    use aftercommit_plugin::http::Content;
+
     use super::*;
 
     fn operation(document: Option<&str>) -> Operation {
@@ -126,6 +139,20 @@ mod tests {
             "/orders/_doc/a%2F7?refresh=wait_for"
         );
         assert_eq!(path(&config(""), &unversioned), "/orders/_doc/a%2F7");
+    }
+
+    #[test]
+    fn a_cut_answer_fails_only_what_it_would_have_explained() {
+        let of = |status| {
+            let (headers, body) = (Vec::new(), Content::Text(r#"{"error":{"ty"#.to_owned()));
+            let response = Response { status, headers, body, truncated: true, retry_after_ms: None };
+            match read(&Config::default(), &operation(Some("{}")), &response) {
+                Ok(outcome) => outcome.summary,
+                Err(failure) => failure.problem().code.clone(),
+            }
+        };
+        assert_eq!([of(201), of(409)], ["orders/a/7 indexed", "orders/a/7 is newer already"]);
+        assert_eq!([of(400), of(403), of(503)], ["response_cut", "response_cut", "http_status"]);
     }
 
     #[test]

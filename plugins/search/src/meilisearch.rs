@@ -1,9 +1,6 @@
 //! Meilisearch: documents are added to a queue, and indexed later ("Documents", "Tasks", "Error codes" of its reference).
 
-use aftercommit_plugin::{
-    Failure, Outcome,
-    http::{Response, status_failure},
-};
+use aftercommit_plugin::{Failure, Outcome, http::Response};
 use serde::Deserialize;
 
 use crate::{
@@ -46,15 +43,14 @@ fn read(config: &Config, operation: &Operation, response: &Response) -> Result<O
         let task_uid = task.map(|task| ("task_uid", task.task_uid.to_string()));
         return Ok(Done::Enqueued.outcome(operation, status, task_uid));
     }
-    let by_status = || status_failure(status, response.retry_after_ms, &response.text());
-    let Ok(Error { message, code }) = response.json() else { return Err(by_status()) };
+    let Error { message, code } = response.refusal()?;
     let said = format!("{code}: {message}");
     Err(match status {
         401 | 403 => refused(config, status, "unauthorized", &said),
         404 if operation.document.is_none() => return Ok(Done::Absent.outcome(operation, status, None)),
         404 => refused(config, status, "index_not_found", &said),
         400 | 413 | 415 => refused(config, status, "document_rejected", &said),
-        _ => by_status(),
+        _ => response.failure(),
     })
 }
 

@@ -4,7 +4,8 @@ use aftercommit_plugin::{
     FieldProblem,
     http::base_url_problem,
     secrets::Secret,
-    template::{Slack, SlackJson, Text, Url, literal},
+    template::{Name, Slack, SlackJson, Text, Url, literal},
+    too_long::TooLong,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -42,7 +43,7 @@ pub(crate) struct Config {
     pub(crate) api_url: Option<String>,
     /// A channel's id or name; needed with `token`. Webhooks of Slack apps post to their own channel whatever it says.
     #[schemars(example = &"#notifications", example = &"C0123456789")]
-    pub(crate) channel: Option<Text>,
+    pub(crate) channel: Option<Name>,
     /// The message, as Slack's mrkdwn. With `blocks_template` it is what notifications show.
     #[schemars(example = &"Order {{entity_id}} created")]
     pub(crate) message_template: Option<Slack>,
@@ -51,6 +52,11 @@ pub(crate) struct Config {
         example = &r#"[{"type":"section","text":{"type":"mrkdwn","text":"*Order {{entity_id}}* {{status}}"}}]"#
     )]
     pub(crate) blocks_template: Option<SlackJson>,
+    /// What becomes of a text that is longer than Slack takes (40000 characters of a message, 3000 of a section): `fail`, or
+    /// `cut`, which ends it with `…`.
+    #[serde(default)]
+    #[schemars(extend("default" = "fail"))]
+    pub(crate) too_long: TooLong,
     /// `ts` of the message to answer to in its thread.
     #[schemars(example = &"{{slack_ts}}")]
     pub(crate) thread_ts: Option<Text>,
@@ -143,6 +149,7 @@ mod tests {
         let schema = serde_json::to_value(schemars::schema_for!(Config)).expect("JSON");
         let fields = &schema["properties"];
         assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(fields["channel"]["x-name"], true);
         assert_eq!(fields["message_template"]["x-template"], "slack");
         assert_eq!(fields["blocks_template"]["x-template"], "slack-json");
         assert_eq!(

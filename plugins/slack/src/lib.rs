@@ -2,6 +2,7 @@
 
 mod config;
 mod errors;
+mod limits;
 mod message;
 mod web_api;
 mod webhook;

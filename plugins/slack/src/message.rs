@@ -4,7 +4,7 @@ use aftercommit_plugin::{Failure, JsonObject};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::config::Config;
+use crate::{config::Config, limits};
 
 /// The most blocks of a message ("Reference: blocks").
 const MAX_BLOCKS: usize = 50;
@@ -16,12 +16,13 @@ pub(crate) fn of(config: &Config) -> Result<JsonObject, Failure> {
         message.text("channel", channel);
     }
     if let Some(text) = &config.message_template {
-        message.text("text", text);
+        let text = limits::fit(text, "message_template", limits::MESSAGE_CHARS, config.too_long)?;
+        message.text("text", &text);
     }
     if let Some(rendered) = &config.blocks_template {
         let blocks = blocks(rendered)
             .map_err(|why| Failure::permanent("invalid_blocks", format!("blocks_template: {why}")))?;
-        message.raw("blocks", blocks);
+        message.raw("blocks", &limits::blocks(blocks, config.too_long)?);
     }
     if let Some(thread_ts) = &config.thread_ts {
         message.text("thread_ts", thread_ts);

@@ -32,12 +32,9 @@ pub(crate) fn post(config: &Config, token: &Secret, message: JsonObject) -> Resu
 
 fn read(response: &Response) -> Result<Outcome, Failure> {
     let (status, after_ms) = (response.status, response.retry_after_ms);
-    let Answer { ok, error, channel, ts } = match response.json() {
-        Ok(answer) => answer,
-        // Something before Slack's API answered, or the rate limit, whose answer may be no JSON.
-        Err(_) if !(200..300).contains(&status) => return Err(response.failure()),
-        Err(failure) => return Err(failure),
-    };
+    // With another status something before Slack's API may have answered, or the rate limit, and that without JSON.
+    let answer = if (200..300).contains(&status) { response.json() } else { response.refusal() };
+    let Answer { ok, error, channel, ts } = answer?;
     if !ok {
         let code = error.unwrap_or_default();
         let known = errors::failure(&code, status, after_ms);
@@ -61,6 +58,18 @@ mod tests {
     fn answered(status: u16, text: &str, retry_after_ms: Option<u64>) -> Result<Outcome, Failure> {
         let body = Content::Text(text.to_owned());
         read(&Response { status, headers: Vec::new(), body, truncated: false, retry_after_ms })
+    }
+
+    #[test]
+    fn a_cut_answer_counts_if_it_says_enough() {
+        let cut = |text: &str| {
+            let (headers, body) = (Vec::new(), Content::Text(text.to_owned()));
+            read(&Response { status: 200, headers, body, truncated: true, retry_after_ms: None })
+        };
+        assert!(cut(r#"{"ok":true,"channel":"C1","ts":"1.2"}"#).is_ok());
+        assert!(
+            matches!(cut(r#"{"ok":true,"chan"#), Err(Failure::Transient(why)) if why.code == "response_cut")
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use aftercommit_plugin::{
     secrets::Secret,
     template::{Text, Url},
+    too_long::TooLong,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,6 +24,11 @@ pub(crate) struct Config {
     /// The text.
     #[schemars(example = &"Order {{entity_id}} shipped")]
     pub(crate) message_template: Text,
+    /// What becomes of a text that is longer than the provider takes (1600 characters of Twilio's, 1000 of Vonage's): `fail`,
+    /// or `cut`, which ends it with `...`.
+    #[serde(default)]
+    #[schemars(extend("default" = "fail"))]
+    pub(crate) too_long: TooLong,
     /// Who sends it.
     #[serde(default)]
     #[schemars(extend("default" = "twilio"))]
@@ -86,6 +92,14 @@ impl Provider {
         match self {
             Self::Twilio => "twilio",
             Self::Vonage => "vonage",
+        }
+    }
+
+    /// The most characters of a text: Twilio's error 21617; Vonage's "Messages API", `text` of an SMS.
+    pub(crate) const fn max_chars(self) -> usize {
+        match self {
+            Self::Twilio => 1600,
+            Self::Vonage => 1000,
         }
     }
 

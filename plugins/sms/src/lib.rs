@@ -10,7 +10,7 @@ mod twilio_errors;
 mod vonage;
 mod vonage_errors;
 
-use aftercommit_plugin::{http::Request, prelude::*};
+use aftercommit_plugin::{http::Request, prelude::*, too_long::TextLimit};
 
 use config::{Config, Provider};
 
@@ -41,10 +41,18 @@ impl Plugin for Sms {
         if config.message_template.trim().is_empty() {
             return Err(Failure::permanent("empty_message", "message_template made no text"));
         }
-        let segments = segments::of(&config.message_template);
+        let limit = TextLimit {
+            what: "message_template",
+            vendor: config.provider.title(),
+            max_chars: config.provider.max_chars(),
+            // An ellipsis is no letter of GSM's alphabet: with it the text would need more than twice the messages.
+            end: "...",
+        };
+        let text = limit.fit(&config.message_template, config.too_long)?;
+        let segments = segments::of(&text);
         let accepted = match config.provider {
-            Provider::Twilio => twilio::send(&config)?,
-            Provider::Vonage => vonage::send(&config, &delivery.id)?,
+            Provider::Twilio => twilio::send(&config, &text)?,
+            Provider::Vonage => vonage::send(&config, &text, &delivery.id)?,
         };
         let mut details = JsonObject::new();
         details

@@ -22,7 +22,7 @@ struct Refusal {
     message: Option<String>,
 }
 
-pub(crate) fn send(config: &Config) -> Result<Accepted, Failure> {
+pub(crate) fn send(config: &Config, text: &str) -> Result<Accepted, Failure> {
     let Some(account) = &config.account_sid else {
         return Err(Failure::misconfigured("config", "`account_sid` is not given"));
     };
@@ -35,7 +35,7 @@ pub(crate) fn send(config: &Config) -> Result<Accepted, Failure> {
         ("To", Some(config.phone.as_ref())),
         ("From", config.from.as_deref()),
         ("MessagingServiceSid", config.messaging_service_sid.as_deref()),
-        ("Body", Some(config.message_template.as_ref())),
+        ("Body", Some(text)),
         ("StatusCallback", config.status_callback.as_deref()),
     ];
     let response = post(config, &format!("/2010-04-01/Accounts/{account}/Messages.json"))?
@@ -48,7 +48,7 @@ pub(crate) fn send(config: &Config) -> Result<Accepted, Failure> {
 fn read(response: &Response) -> Result<Accepted, Failure> {
     let status = response.status;
     if !(200..300).contains(&status) {
-        let Ok(Refusal { code: Some(code), message }) = response.json() else {
+        let Refusal { code: Some(code), message } = response.refusal()? else {
             return Err(response.failure());
         };
         let known = twilio_errors::failure(code, message.as_deref().unwrap_or_default(), response);

@@ -19,7 +19,7 @@ struct Refusal {
 }
 
 /// `delivery_id` comes back in the callbacks as `client_ref`; Vonage does not drop repetitions by it.
-pub(crate) fn send(config: &Config, delivery_id: &str) -> Result<Accepted, Failure> {
+pub(crate) fn send(config: &Config, text: &str, delivery_id: &str) -> Result<Accepted, Failure> {
     let (Some(key), Some(secret), Some(from)) = (&config.api_key, &config.api_secret, &config.from) else {
         return Err(Failure::misconfigured("config", "`api_key`, `api_secret` and `from` are needed"));
     };
@@ -30,7 +30,7 @@ pub(crate) fn send(config: &Config, delivery_id: &str) -> Result<Accepted, Failu
         // Vonage takes numbers without the plus sign.
         .text("to", config.phone.trim_start_matches('+'))
         .text("from", from.trim_start_matches('+'))
-        .text("text", &config.message_template)
+        .text("text", text)
         .text("client_ref", delivery_id);
     if let Some(url) = &config.status_callback {
         message.text("webhook_url", url);
@@ -50,7 +50,10 @@ fn read(response: &Response) -> Result<Accepted, Failure> {
 
 /// The failure that a status means, with what the problem says.
 fn refused(response: &Response) -> Failure {
-    let Ok(refusal) = response.json::<Refusal>() else { return response.failure() };
+    let refusal: Refusal = match response.refusal() {
+        Ok(refusal) => refusal,
+        Err(failure) => return failure,
+    };
     let code = refusal.r#type.as_deref().and_then(|url| url.rsplit_once('#')).map_or("", |(_, code)| code);
     let said = [refusal.title, refusal.detail].into_iter().flatten().collect::<Vec<_>>().join(": ");
     let told = |text: &str| text.chars().filter(|letter| !letter.is_control()).take(200).collect::<String>();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aftercommit_plugin::{
     FieldProblem,
-    template::{Json, Text, Url},
+    template::{Header, Json, Text, Url},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -29,12 +29,12 @@ pub(crate) struct Config {
     /// Further headers.
     #[serde(default)]
     #[schemars(example = BTreeMap::from([("Authorization", "Bearer ${secret:API_TOKEN}")]))]
-    pub(crate) headers: BTreeMap<String, Text>,
+    pub(crate) headers: BTreeMap<String, Header>,
     /// The body. By default `{"type":"order.updated","timestamp":...,"data":<the event>}`.
-    #[schemars(example = &r#"{"id":"{{entity_id}}","status":"{{status}}"}"#)]
+    #[schemars(extend("x-secret-body" = true), example = &r#"{"id":"{{entity_id}}","status":"{{status}}"}"#)]
     pub(crate) body_template: Option<Json>,
     /// The body, of any content type: values stand in it as they are. Instead of `body_template`.
-    #[schemars(example = &"{{entity_id}};{{status}}")]
+    #[schemars(extend("x-secret-body" = true), example = &"{{entity_id}};{{status}}")]
     pub(crate) raw_body_template: Option<Text>,
     /// `Content-Type` of the body. By default `application/json`; with `raw_body_template`
     /// `text/plain; charset=utf-8`.
@@ -66,7 +66,7 @@ pub(crate) struct Config {
     #[serde(default)]
     #[schemars(example = ["200", "202-204"])]
     pub(crate) success_codes: Vec<Codes>,
-    /// How many redirects to follow; a redirect that is not followed is a failure.
+    /// How many redirects to follow, with the same method and body; one that is not followed is a failure.
     #[serde(default)]
     #[schemars(range(max = 10))]
     pub(crate) follow_redirects: u32,

@@ -107,7 +107,7 @@ async fn events_for_another_address_do_not_share_a_request() {
     ];
     let attempts = action.run_batch(&events).await;
     let told: Vec<_> = attempts.iter().map(told).collect();
-    assert_eq!(told, ["done", "permanent: endpoint_gone", "permanent: invalid_body", "done", "done"]);
+    assert_eq!(told, ["done", "permanent: endpoint_gone", "permanent: template", "done", "done"]);
     let sent: Vec<(String, String, Vec<i64>)> = receiver
         .received()
         .iter()

@@ -31,6 +31,12 @@ const IDLE: Duration = Duration::from_mins(1);
 /// Part of the request's own timeout, but no connection is waited for longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Headers of a response; most clients take more than the 100 that are hyper's default. Their bytes are bounded too: by hyper
+/// to some 400 KiB with HTTP/1.1, and by [`MAX_HTTP2_HEADERS_BYTES`] with HTTP/2.
+const MAX_HEADERS: usize = 1000;
+/// As many as other clients take, where h2's default is 16 KiB.
+const MAX_HTTP2_HEADERS_BYTES: u32 = 256 << 10;
+
 /// All clients in use.
 pub(crate) struct Clients {
     tls: Arc<Tls>,
@@ -113,6 +119,12 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
+            // A response whose head other clients understand has a status, and that counts.
+            .http1_max_headers(MAX_HEADERS)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
+            .http2_max_header_list_size(MAX_HTTP2_HEADERS_BYTES)
             .build()
             .map_err(|error| error.without_url().to_string())
     }

@@ -2,22 +2,18 @@
 
 use std::{error::Error as _, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Bounds, Egress, EgressError, Permit, Request, Response,
+    Bounds, Cut, Egress, EgressError, Permit, Request, Response, body,
     decision::private_reason,
     names::{OnlySpecial, Unresolved},
+    redirects::Redirects,
     request::{Hop, method},
     retry_after,
 };
-use crate::secrets::Handles;
-
-/// More are never followed, whatever the plugin asks for.
-const MAX_REDIRECTS: u32 = 10;
-
 impl Egress {
     /// Sends a request for an action.
     pub(crate) async fn send(
@@ -31,7 +27,7 @@ impl Egress {
             Some(own) => budget.min(Instant::now() + Duration::from_millis(own.into())),
             None => budget,
         };
-        timeout_at(deadline, self.exchange(permit, request, bounds))
+        timeout_at(deadline, self.exchange(permit, request, bounds.response_bytes, deadline))
             .await
             .unwrap_or(Err(EgressError::Timeout))
             .map_err(|error| error.without_secrets(permit))
@@ -41,43 +37,26 @@ impl Egress {
         &self,
         permit: &Permit,
         request: &Request,
-        bounds: Bounds,
+        response_bytes: u64,
+        deadline: Instant,
     ) -> Result<Response, EgressError> {
         let first = permit.target(&request.url)?;
-        let mut hop = permit.hop(request, method(&request.method)?, first, true, true)?;
-        let secret = Handles::suspects(&request.url);
-        let (mut with_body, mut with_secrets) = (true, true);
-        let mut left = request.max_redirects.min(MAX_REDIRECTS);
+        let mut hop = permit.hop(request, method(&request.method)?, first, true)?;
+        let mut redirects = Redirects::of(request);
         loop {
             let answer = send_one(permit, &hop).await?;
-            let status = answer.status();
-            let location = answer.headers().get(header::LOCATION).filter(|_| is_redirect(status));
-            let Some(location) = location.filter(|_| left > 0) else {
-                let response = self.read(permit, &hop, answer, bounds.response_bytes).await?;
-                return Ok(if request.verbatim { response } else { response.without_secrets(permit) });
-            };
-            left -= 1;
-            let next =
-                location.to_str().ok().and_then(|location| hop.url.join(location).ok()).ok_or_else(|| {
-                    EgressError::Protocol(format!("{}: redirects to something that is not a URL", hop.shown))
-                })?;
-            let next_method = redirected_method(status, &hop.method);
-            with_body &= next_method == hop.method;
-            let target = permit.redirected(next, secret)?;
-            // Once left, the first origin's credentials do not come back.
-            with_secrets &= target.origin == hop.origin;
-            hop = permit.hop(request, next_method, target, with_body, with_secrets)?;
+            if let Some(target) = redirects.next(permit, &hop, &answer)? {
+                hop = permit.hop(request, hop.method, target, redirects.with_secrets)?;
+                continue;
+            }
+            let mut response = self.read(answer, response_bytes, body::deadline(deadline)).await;
+            response.redirected_to = redirects.followed.then_some(hop.shown);
+            return Ok(if request.verbatim { response } else { response.without_secrets(permit) });
         }
     }
 
-    /// What a destination says beyond the limit is not read: its answer counts, whatever its length.
-    async fn read(
-        &self,
-        permit: &Permit,
-        hop: &Hop,
-        mut answer: reqwest::Response,
-        limit: u64,
-    ) -> Result<Response, EgressError> {
+    /// The status is the answer. What a destination says beyond the limit, or does not say in time, is not read.
+    async fn read(&self, mut answer: reqwest::Response, limit: u64, deadline: Instant) -> Response {
         let status = answer.status().as_u16();
         let headers = std::mem::take(answer.headers_mut());
         let retry_after_ms = headers
@@ -85,11 +64,11 @@ impl Egress {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after::milliseconds(value, self.clock.now()));
         let (headers, room) = fitting(headers, limit);
-        let (body, truncated) = match room {
-            Some(room) => body(&mut answer, room).await.map_err(|error| describe(permit, hop, error))?,
-            None => (Bytes::new(), true),
+        let (body, cut) = match room {
+            Some(room) => body::read(&mut answer, room, deadline).await,
+            None => (Bytes::new(), Some(Cut::TooLong)),
         };
-        Ok(Response { status, headers, body, truncated, retry_after_ms })
+        Response { status, headers, body, cut, retry_after_ms, redirected_to: None }
     }
 }
 
@@ -119,7 +98,7 @@ impl Response {
             }
         }
         self.headers = told;
-        self.body = if self.truncated {
+        self.body = if self.cut.is_some() {
             permit.handles.redact_cut(self.body)
         } else {
             permit.handles.redact(self.body)
@@ -144,54 +123,21 @@ fn fitting(headers: HeaderMap, limit: u64) -> (HeaderMap, Option<u64>) {
     (fitting, None)
 }
 
-/// The body up to `room` bytes, and whether there was more.
-async fn body(answer: &mut reqwest::Response, room: u64) -> Result<(Bytes, bool), reqwest::Error> {
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
-    let Some(mut first) = answer.chunk().await? else { return Ok((Bytes::new(), false)) };
-    if first.len() > room {
-        first.truncate(room);
-        return Ok((first, true));
-    }
-    // Most bodies come in one piece.
-    let Some(mut next) = answer.chunk().await? else { return Ok((first, false)) };
-    let mut all = BytesMut::from(first);
-    loop {
-        let left = room - all.len();
-        if next.len() > left {
-            all.extend_from_slice(&next[..left]);
-            return Ok((all.freeze(), true));
-        }
-        all.extend_from_slice(&next);
-        match answer.chunk().await? {
-            Some(chunk) => next = chunk,
-            None => return Ok((all.freeze(), false)),
-        }
-    }
-}
-
 async fn send_one(permit: &Permit, hop: &Hop) -> Result<reqwest::Response, EgressError> {
     let http = permit.client(&hop.origin).http().map_err(|why| EgressError::Connect(why.to_owned()))?;
     let mut request = reqwest::Request::new(hop.method.clone(), hop.url.clone());
     let mut headers: HeaderMap = hop.headers.clone();
     headers.entry(header::ACCEPT).or_insert(header::HeaderValue::from_static("*/*"));
     *request.headers_mut() = headers;
-    if let Some(body) = &hop.body {
-        *request.body_mut() = Some(body.clone().into());
+    match &hop.body {
+        Some(body) => *request.body_mut() = Some(body.clone().into()),
+        // A length of 0 is written where a body is expected (RFC 9110, 8.6): some servers answer 411 without it.
+        None if matches!(hop.method, Method::POST | Method::PUT | Method::PATCH) => {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        None => {}
     }
     http.execute(request).await.map_err(|error| describe(permit, hop, error))
-}
-
-const fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// The method of the next hop, as the Fetch standard has it (HTTP-redirect fetch, step 12).
-fn redirected_method(status: StatusCode, method: &Method) -> Method {
-    match status.as_u16() {
-        301 | 302 if method == Method::POST => Method::GET,
-        303 if method != Method::HEAD => Method::GET,
-        _ => method.clone(),
-    }
 }
 
 /// How rustls begins to tell of an alert. With TLS 1.3 a client certificate is refused after the handshake, and HTTP/2

@@ -5,6 +5,7 @@
 
 mod address;
 mod audit;
+mod body;
 mod client;
 mod decision;
 mod dial;
@@ -14,6 +15,7 @@ mod mail;
 mod memcached;
 mod names;
 mod pool;
+mod redirects;
 mod redis;
 mod request;
 mod retry_after;
@@ -27,6 +29,7 @@ use aftercommit_core::Clock;
 use bytes::Bytes;
 
 pub(crate) use audit::Audit;
+pub(crate) use body::Cut;
 pub(crate) use client::{Client, Clients};
 pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply, check_mailbox};
@@ -122,16 +125,18 @@ pub(crate) struct Bounds {
     pub(crate) response_bytes: u64,
 }
 
-/// A response, complete unless it was cut at the limit.
+/// A response: its status, and as much of the rest as came within the bounds.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     /// Names in lower case.
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Bytes,
-    /// Headers and body are longer than the limit; what is over it was not read.
-    pub(crate) truncated: bool,
+    /// Why headers or body are not whole, if they are not.
+    pub(crate) cut: Option<Cut>,
     pub(crate) retry_after_ms: Option<u64>,
+    /// What may be told of the URL that was requested last, if redirects led there.
+    pub(crate) redirected_to: Option<Arc<str>>,
 }
 
 /// Why there is no response. Texts never hold a secret.
@@ -147,7 +152,7 @@ pub(crate) enum EgressError {
     Connect(String),
     #[error("{0}")]
     Tls(String),
-    #[error("no complete response in time")]
+    #[error("no response in time")]
     Timeout,
     #[error("{0}")]
     Protocol(String),

@@ -10,6 +10,7 @@ use url::Url;
 use super::{Auth, Body, EgressError, Permit, Request};
 use crate::{
     capability::Origin,
+    dot_segments::dot_segment,
     secrets::{Handles, Refused},
 };
 
@@ -33,6 +34,11 @@ pub(crate) fn forbidden_header(name: &str) -> bool {
     FORBIDDEN.contains(&name) || name.starts_with("proxy-")
 }
 
+/// Whether a header says who sends, whatever its value is.
+pub(super) fn is_credential(name: &str) -> bool {
+    name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("cookie")
+}
+
 /// One hop, ready to be sent.
 pub(super) struct Hop {
     pub(super) method: Method,
@@ -50,6 +56,13 @@ pub(super) struct Target {
     url: Url,
     pub(super) origin: Origin,
     shown: Arc<str>,
+}
+
+impl Target {
+    /// What may be told of the URL.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
 }
 
 /// The URL that an action was sent to last, as it was written, and what was decided. Nearly always the next is the same,
@@ -99,6 +112,11 @@ impl Permit {
         } else {
             format!("`{}`", cut(text.to_owned()))
         };
+        // The parser would take them away, and what stands before them.
+        if dot_segment(&written).is_some() {
+            let why = format!("{unparsed} has a segment `.` or `..`, which leads out of its path");
+            return Err(EgressError::InvalidRequest(why));
+        }
         let url = Url::parse(&written)
             .map_err(|error| EgressError::InvalidRequest(format!("{unparsed} is not a URL: {error}")))?;
         let shown = if secret { unparsed } else { shown(&url) };
@@ -116,7 +134,7 @@ impl Permit {
     /// How many headers a request leaves with, if it may be sent.
     pub(crate) fn prepare(&self, request: &Request) -> Result<usize, EgressError> {
         let target = self.target(&request.url)?;
-        Ok(self.hop(request, Method::GET, target, true, true)?.headers.len())
+        Ok(self.hop(request, Method::GET, target, true)?.headers.len())
     }
 
     /// Decides on where a redirect leads.
@@ -144,7 +162,6 @@ impl Permit {
         request: &Request,
         method: Method,
         target: Target,
-        with_body: bool,
         with_secrets: bool,
     ) -> Result<Hop, EgressError> {
         let Target { url, origin, shown } = target;
@@ -162,10 +179,7 @@ impl Permit {
         if with_secrets && let Some(value) = self.authorization(&request.auth, &origin, &shown)? {
             headers.insert(header::AUTHORIZATION, value);
         }
-        let body = match &request.body {
-            Some(body) if with_body => Some(self.body(body, &origin, &shown, with_secrets)?),
-            _ => None,
-        };
+        let body = request.body.as_ref().map(|body| self.body(body, &origin, &shown)).transpose()?;
         Ok(Hop { method, url, origin, headers, body, shown })
     }
 
@@ -184,7 +198,7 @@ impl Permit {
         if forbidden_header(parsed.as_str()) {
             return Err(invalid("is the host's to set"));
         }
-        let credentials = parsed == header::AUTHORIZATION || parsed == header::COOKIE;
+        let credentials = is_credential(parsed.as_str());
         let suspect = Handles::suspects(value);
         if !with_secrets && (credentials || suspect) {
             return Ok(None);
@@ -229,27 +243,31 @@ impl Permit {
         Ok(Some(value))
     }
 
-    fn body(
-        &self,
-        body: &Body,
-        origin: &Origin,
-        shown: &str,
-        with_secrets: bool,
-    ) -> Result<Bytes, EgressError> {
+    fn body(&self, body: &Body, origin: &Origin, shown: &str) -> Result<Bytes, EgressError> {
         match body {
+            Body::Bytes(bytes) if Handles::suspects_bytes(bytes) => {
+                Err(self.denied(shown, "a secret is put into a body that is text only"))
+            }
             Body::Bytes(bytes) => Ok(bytes.clone()),
-            Body::Text(text) if with_secrets && Handles::suspects(text) => {
-                let (text, _) =
+            Body::Text(text) if Handles::suspects(text) => {
+                let filled =
                     self.handles.body(text, origin).map_err(|refused| self.refused(shown, &refused))?;
-                Ok(Bytes::from(text))
+                Ok(Bytes::from(filled))
             }
             Body::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
         }
     }
 
     fn refused(&self, shown: &str, refused: &Refused) -> EgressError {
-        let Refused::Destination(name) = refused;
-        self.denied(shown, &format!("the secret `{name}` is not granted to this action towards that origin"))
+        let why = match refused {
+            Refused::Destination(name) => {
+                format!("the secret `{name}` is not granted to this action towards that origin")
+            }
+            Refused::Body(name) => format!(
+                "the secret `{name}` is not put into a body: the plugin's schema does not mark its field `x-secret-body`"
+            ),
+        };
+        self.denied(shown, &why)
     }
 }
 

@@ -1,17 +1,55 @@
-//! `Retry-After` (RFC 9110, 10.2.3).
+//! `Retry-After` (RFC 9110, 10.2.3), as the standard writes it and as servers do.
 
 use aftercommit_core::Timestamp;
 
-/// Milliseconds from `now`: from seconds, or from an HTTP date.
+const SECOND_MS: u64 = 1000;
+
+/// Names of units that some servers write behind the number, and their milliseconds.
+const UNITS: [(&str, u64); 12] = [
+    ("", SECOND_MS),
+    ("s", SECOND_MS),
+    ("sec", SECOND_MS),
+    ("secs", SECOND_MS),
+    ("second", SECOND_MS),
+    ("seconds", SECOND_MS),
+    ("ms", 1),
+    ("m", 60 * SECOND_MS),
+    ("min", 60 * SECOND_MS),
+    ("minute", 60 * SECOND_MS),
+    ("minutes", 60 * SECOND_MS),
+    ("h", 3600 * SECOND_MS),
+];
+
+/// Milliseconds from `now`: from a number or from an HTTP date, in whole seconds, rounded up, and at least one. A server
+/// that says 0, or names a time that is past by this host's clock, asks for a pause all the same. What is neither is nothing.
 pub(super) fn milliseconds(value: &str, now: Timestamp) -> Option<u64> {
     let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(value.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1000));
-    }
+    let asked_ms = length_ms(value).or_else(|| until_ms(value, now))?;
+    Some(asked_ms.div_ceil(SECOND_MS).max(1).saturating_mul(SECOND_MS))
+}
+
+/// How long it is until a date: nothing, if it is past.
+fn until_ms(value: &str, now: Timestamp) -> Option<u64> {
     let date = httpdate::parse_http_date(value).ok()?;
-    let at = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
-    let now = u128::try_from(now.as_millis()).unwrap_or(0);
-    Some(u64::try_from(at.saturating_sub(now)).unwrap_or(u64::MAX))
+    let at_ms = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
+    let now_ms = u128::try_from(now.as_millis()).unwrap_or(0);
+    Some(u64::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(u64::MAX))
+}
+
+/// A number, which may have a fraction and a unit. Fractions count as the next whole number: a pause may be longer.
+fn length_ms(value: &str) -> Option<u64> {
+    let is_number = |letter: char| letter.is_ascii_digit() || letter == '.';
+    let (number, unit) = value.split_at(value.find(|letter| !is_number(letter)).unwrap_or(value.len()));
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let &(_, unit_ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    // Digits only: what does not fit is too large.
+    let whole = whole.parse().unwrap_or(u64::MAX);
+    let has_rest = fraction.bytes().any(|digit| digit != b'0');
+    Some(whole.saturating_add(u64::from(has_rest)).saturating_mul(unit_ms))
 }
 
 #[cfg(test)]
@@ -19,13 +57,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_and_dates() {
+    fn numbers_and_dates() {
         let now = Timestamp::from_micros(1_700_000_000_000_000); // Tue, 14 Nov 2023 22:13:20 GMT
-        assert_eq!(milliseconds("120", now), Some(120_000));
-        assert_eq!(milliseconds("Tue, 14 Nov 2023 22:14:20 GMT", now), Some(60_000));
-        assert_eq!(milliseconds("Tue, 14 Nov 2023 22:12:20 GMT", now), Some(0));
-        assert_eq!(milliseconds("99999999999999999999999", now), Some(u64::MAX));
-        assert_eq!(milliseconds("soon", now), None);
-        assert_eq!(milliseconds("-1", now), None);
+        for (written, expected_ms) in [
+            ("120", 120_000),
+            (" 120 ", 120_000),
+            ("1.5", 2000),
+            ("2.0", 2000),
+            ("2s", 2000),
+            ("2 Seconds", 2000),
+            ("0.2s", 1000),
+            ("1500ms", 2000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("0", 1000),
+            ("0.0", 1000),
+            // The three forms of a date (RFC 9110, 5.6.7).
+            ("Tue, 14 Nov 2023 22:14:20 GMT", 60_000),
+            ("Tuesday, 14-Nov-23 22:14:20 GMT", 60_000),
+            ("Tue Nov 14 22:14:20 2023", 60_000),
+            ("Tue, 14 Nov 2023 22:12:20 GMT", 1000),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 1000),
+        ] {
+            assert_eq!(milliseconds(written, now), Some(expected_ms), "{written}");
+        }
+        // Within the second: the clock is finer than the header.
+        let later = Timestamp::from_micros(1_700_000_000_400_000);
+        assert_eq!(milliseconds("Tue, 14 Nov 2023 22:13:22 GMT", later), Some(2000));
+        let endless = milliseconds("99999999999999999999999", now).expect("a number");
+        assert!(endless > u64::MAX / 2, "{endless}");
+        for none in ["", "soon", "-1", "+1", "1.2.3", ".5", "1e3", "2 fortnights", "s", "NaN"] {
+            assert_eq!(milliseconds(none, now), None, "{none}");
+        }
     }
 }

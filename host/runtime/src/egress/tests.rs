@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     Audit, Bounds, Clients, Decided, Egress, EgressError, Permit, Request, Services, Who, names::Names,
+    redirects::Redirects,
 };
 use crate::{
     capability::{Effective, Need, Needs, PrivateNetwork},
@@ -178,4 +179,24 @@ async fn a_name_without_an_address_is_told() {
     let pair = Pair::start().await;
     let (egress, permit, _) = egress(&pair, &[&[]]);
     assert!(matches!(send(&egress, &permit, &pair).await, Err(EgressError::Dns(_))));
+}
+
+/// Both origins are granted, as one that was for something else may be.
+#[tokio::test]
+async fn a_redirect_does_not_leave_tls() {
+    let pair = Pair::start().await;
+    let (_, mut permit, _) = egress(&pair, &[]);
+    permit.effective.origins =
+        ["https://a.example", "http://a.example", "https://b.example"].map(|it| it.parse().unwrap()).into();
+    let next = |url: &str, location: &str| {
+        let request = Request { url: url.to_owned(), max_redirects: 3, ..Request::default() };
+        let hop = permit.hop(&request, http::Method::POST, permit.target(url).unwrap(), true).unwrap();
+        let answer = http::Response::builder().status(308).header("location", location).body("").unwrap();
+        let target = Redirects::of(&request).next(&permit, &hop, &reqwest::Response::from(answer)).unwrap();
+        target.map(|target| target.shown().to_owned())
+    };
+    assert_eq!(next("https://a.example/hook", "http://a.example/hook"), None);
+    assert_eq!(next("https://a.example/hook", "//a.example/other").unwrap(), "https://a.example/other");
+    assert_eq!(next("https://a.example/hook", "https://b.example/").unwrap(), "https://b.example/");
+    assert_eq!(next("http://a.example/hook", "https://a.example/hook?x").unwrap(), "https://a.example/hook");
 }

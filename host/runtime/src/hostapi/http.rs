@@ -22,6 +22,9 @@ impl Host for Guest {
         if let (Auth::Bearer(token), Ok(egress::Response { status: 401, .. })) = (&request.auth, &sent) {
             self.call.permit.tokens.refused(token, self.call.egress.clock.now()).await;
         }
+        if let Ok(response) = &sent {
+            self.call.redirected_to.clone_from(&response.redirected_to);
+        }
         Ok(sent.map(http::Response::from).map_err(HttpError::from))
     }
 }
@@ -60,7 +63,7 @@ impl From<egress::Response> for http::Response {
         let body = match String::from_utf8(response.body.into()) {
             Ok(text) => Content::Text(text),
             // Cut within a letter: the rest is text all the same.
-            Err(error) if response.truncated && error.utf8_error().error_len().is_none() => {
+            Err(error) if response.cut.is_some() && error.utf8_error().error_len().is_none() => {
                 let end = error.utf8_error().valid_up_to();
                 Content::Text(String::from_utf8_lossy(&error.as_bytes()[..end]).into_owned())
             }
@@ -70,7 +73,7 @@ impl From<egress::Response> for http::Response {
             status: response.status,
             headers,
             body,
-            truncated: response.truncated,
+            truncated: response.cut.is_some(),
             retry_after_ms: response.retry_after_ms,
         }
     }

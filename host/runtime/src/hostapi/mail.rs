@@ -7,6 +7,8 @@ use crate::{
     },
     egress::{Enclosure, Letter, MailFault, MailReply},
     guest::{Guest, Phase},
+    hostapi::ONLY_HTTP,
+    secrets::Handles,
 };
 
 impl Host for Guest {
@@ -19,6 +21,9 @@ impl Host for Guest {
         if self.call.deliveries > 1 && letter.message_id.is_none() {
             let why = "in a batch each message has a message id of its own, made from its delivery's id";
             return Ok(Err(MailError::InvalidMessage(why.to_owned())));
+        }
+        if letter.texts().any(Handles::suspects_bytes) {
+            return Ok(Err(MailError::Denied(ONLY_HTTP.to_owned())));
         }
         let call = &self.call;
         let sent = call.egress.mail(&call.permit, &letter, call.log.delivery(), call.bounds()).await;

@@ -7,7 +7,8 @@ use crate::{
     },
     egress::MemcachedFault,
     guest::{Guest, Phase},
-    hostapi::content_bytes,
+    hostapi::{ONLY_HTTP, content_bytes},
+    secrets::Handles,
 };
 
 impl Guest {
@@ -46,6 +47,9 @@ impl Host for Guest {
             return Ok(Err(denied));
         }
         let (call, value) = (&self.call, content_bytes(&value));
+        if Handles::suspects(&key) || Handles::suspects_bytes(value) {
+            return Ok(Err(MemcachedError::Denied(ONLY_HTTP.to_owned())));
+        }
         let set = call
             .egress
             .memcached_set(&call.permit, &connection, &key, value, expiry_secs, call.bounds())

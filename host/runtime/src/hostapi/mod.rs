@@ -28,6 +28,9 @@ use crate::{
 // The interface has types only.
 impl Host for Guest {}
 
+/// Why a handle is not sent to one of the host's own servers.
+const ONLY_HTTP: &str = "a secret is put into HTTP requests only";
+
 /// A content as bytes.
 fn content_bytes(content: &Content) -> &[u8] {
     match content {

@@ -7,7 +7,8 @@ use crate::{
     },
     egress::{RedisFault, RedisReply},
     guest::{Guest, Phase},
-    hostapi::content_bytes,
+    hostapi::{ONLY_HTTP, content_bytes},
+    secrets::Handles,
 };
 
 impl Host for Guest {
@@ -23,6 +24,9 @@ impl Host for Guest {
         }
         let call = &self.call;
         let arguments: Vec<&[u8]> = arguments.iter().map(content_bytes).collect();
+        if Handles::suspects(&command) || arguments.iter().any(|argument| Handles::suspects_bytes(argument)) {
+            return Ok(Err(RedisError::Denied(ONLY_HTTP.to_owned())));
+        }
         let reply = call.egress.redis(&call.permit, &connection, &command, &arguments, call.bounds()).await;
         Ok(reply.map(|nodes| nodes.into_iter().map(Node::from).collect()).map_err(RedisError::from))
     }

@@ -1,6 +1,6 @@
 //! `secrets`: work with secrets that the guest does not see.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     bindings::aftercommit::action::{
@@ -11,7 +11,7 @@ use crate::{
     egress::Permit,
     guest::{Guest, Phase},
     hostapi::{content_bytes, token},
-    secrets::{Entry, KeyError, hmac, sign},
+    secrets::{Entry, Handles, KeyError, hmac, sign},
 };
 
 impl Guest {
@@ -27,6 +27,16 @@ impl Guest {
             )));
         }
         Ok(())
+    }
+
+    /// What a receiver will verify: a body is signed before its secrets are put in.
+    fn as_sent<'m>(&self, message: &'m Content) -> Cow<'m, [u8]> {
+        match message {
+            Content::Text(text) if Handles::suspects(text) => {
+                Cow::Owned(self.call.permit.handles.signed(text).as_bytes().to_vec())
+            }
+            _ => Cow::Borrowed(content_bytes(message)),
+        }
     }
 
     /// The secret behind a handle, if this action may work with it now.
@@ -67,7 +77,7 @@ impl Host for Guest {
         message: Content,
     ) -> wasmtime::Result<Result<Vec<u8>, SecretError>> {
         Ok(self.secret(&secret, Need::Secrets)?.and_then(|entry| {
-            hmac(&entry.secret, algorithm, &key, content_bytes(&message))
+            hmac(&entry.secret, algorithm, &key, &self.as_sent(&message))
                 .map_err(|error| told(&entry, &error))
         }))
     }
@@ -80,7 +90,7 @@ impl Host for Guest {
         message: Content,
     ) -> wasmtime::Result<Result<Vec<u8>, SecretError>> {
         Ok(self.secret(&secret, Need::Secrets)?.and_then(|entry| {
-            sign(&entry.secret, algorithm, &key, content_bytes(&message))
+            sign(&entry.secret, algorithm, &key, &self.as_sent(&message))
                 .map_err(|error| told(&entry, &error))
         }))
     }

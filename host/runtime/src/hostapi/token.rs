@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     bindings::aftercommit::action::secrets::{SecretError, TokenRequest},
-    egress::{Permit, Request},
+    egress::{Cut, Permit, Request},
     guest::Call,
     secrets::{Entry, Secret},
 };
@@ -135,13 +135,14 @@ async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), S
         .send(permit, request, call.bounds())
         .await
         .map_err(|error| SecretError::Token(format!("the token endpoint: {error}")))?;
-    if response.truncated {
-        return Err(SecretError::Token(
-            "the token endpoint's answer is longer than `limits.response_bytes`".into(),
-        ));
-    }
     let answer: Answer = serde_json::from_slice(&response.body).map_err(|_| {
-        SecretError::Token(format!("the token endpoint answered {} without JSON", response.status))
+        let why = match response.cut {
+            None => "without JSON",
+            Some(Cut::TooLong) => "with more than `limits.response_bytes`",
+            Some(Cut::Early) => "and its body ended early",
+            Some(Cut::Late) => "and its body did not end in time",
+        };
+        SecretError::Token(format!("the token endpoint answered {} {why}", response.status))
     })?;
     let Some(token) = answer.access_token.filter(|_| response.status == 200) else {
         // The answer was read as it came.
@@ -259,6 +260,7 @@ mod tests {
             )),
             host_calls: 0,
             deliveries: 1,
+            redirected_to: None,
         };
         (call, handle)
     }

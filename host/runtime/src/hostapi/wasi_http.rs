@@ -10,7 +10,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::held::{Held, Holdings};
 use crate::{
-    egress::{self, Bounds, Egress, EgressError, Permit, forbidden_header},
+    egress::{self, Bounds, Cut, Egress, EgressError, Permit, forbidden_header},
     guest::{Call, Phase},
 };
 
@@ -166,15 +166,17 @@ impl Allowed {
 
 /// The body; one that was cut ends with an error, after the status and what was read of it. It is held until it is dropped.
 fn body_of(response: &egress::Response, limit: u64, held: Held) -> WasiBody {
-    let whole = Full::new(response.body.clone()).map_err(Error::from);
-    if !response.truncated {
+    let Some(cut) = response.cut else {
+        let whole = Full::new(response.body.clone()).map_err(Error::from);
         return whole.map_frame(move |frame| keep(frame, &held)).boxed_unsync();
-    }
-    let cut = futures::stream::iter([
-        Ok(Frame::data(response.body.clone())),
-        Err(Error::HttpResponseBodySize(Some(limit))),
-    ]);
-    StreamBody::new(cut).map_frame(move |frame| keep(frame, &held)).boxed_unsync()
+    };
+    let why = match cut {
+        Cut::TooLong => Error::HttpResponseBodySize(Some(limit)),
+        Cut::Early => Error::HttpResponseIncomplete,
+        Cut::Late => Error::HttpResponseTimeout,
+    };
+    let read = futures::stream::iter([Ok(Frame::data(response.body.clone())), Err(why)]);
+    StreamBody::new(read).map_frame(move |frame| keep(frame, &held)).boxed_unsync()
 }
 
 fn keep(frame: Frame<Bytes>, _held: &Held) -> Frame<Bytes> {

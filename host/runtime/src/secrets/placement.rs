@@ -12,7 +12,7 @@ use super::{
 use crate::{
     capability::{Grants, Origin},
     problem::{ConfigProblem, ConfigureError, escape},
-    schema::{ConfigSchema, Marks},
+    schema::{ConfigSchema, Marks, SecretPlace},
     templates::Escaping,
 };
 
@@ -67,6 +67,20 @@ pub(crate) fn as_written(
     error
 }
 
+/// Refuses secrets in texts into which nobody would put them: they would be sent as their handles.
+pub(crate) fn check_places(config: &Value, marks: &BTreeMap<String, Marks>) -> Result<(), ConfigureError> {
+    let mut problems = Vec::new();
+    each_text(config, "", &mut |pointer, text| {
+        if names_secret(text) && marks.get(pointer).is_some_and(|marks| !marks.may_hold_secret()) {
+            let problem = ConfigProblem::new(pointer, "a secret is not put in here");
+            problems.push(problem.help(
+                "secrets go into URLs, headers, credentials and the bodies of requests, where the plugin's schema says so",
+            ));
+        }
+    });
+    if problems.is_empty() { Ok(()) } else { Err(ConfigureError { problems }) }
+}
+
 /// The secrets that a configuration names.
 pub(crate) fn fetch(
     provider: &dyn SecretProvider,
@@ -115,8 +129,9 @@ pub(crate) fn place_handles(
         if marks.is_some_and(|marks| marks.tls_certificate.is_some() || marks.tls_key.is_some()) {
             return;
         }
-        let body =
-            marks.filter(|marks| marks.secret_body).map(|marks| marks.template.unwrap_or(Escaping::Text));
+        let body = marks
+            .filter(|marks| marks.secret_place == Some(SecretPlace::Body))
+            .map(|marks| marks.template.unwrap_or(Escaping::Text));
         let mut replaced = String::with_capacity(text.len());
         for part in parts(text).unwrap_or_default() {
             match part {

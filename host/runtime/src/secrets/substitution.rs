@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::handle::{Entry, Handles, OWN_CHARS, prefix};
 use crate::capability::Origin;
 
@@ -10,6 +12,8 @@ use crate::capability::Origin;
 pub(crate) enum Refused {
     /// The secret, by name, is not granted towards the destination.
     Destination(String),
+    /// The secret, by name, does not go into a body.
+    Body(String),
 }
 
 /// A piece of a text: as it is, or a secret.
@@ -21,7 +25,12 @@ enum Piece<'t> {
 impl Handles {
     /// Whether a text has a handle's prefix in it. False for almost all texts.
     pub(crate) fn suspects(text: &str) -> bool {
-        text.contains(prefix())
+        Self::suspects_bytes(text.as_bytes())
+    }
+
+    /// The same of bytes.
+    pub(crate) fn suspects_bytes(bytes: &[u8]) -> bool {
+        memchr::memmem::find(bytes, prefix().as_bytes()).is_some()
     }
 
     fn pieces<'t>(&self, text: &'t str) -> Vec<Piece<'t>> {
@@ -89,32 +98,41 @@ impl Handles {
         Ok((out, any))
     }
 
-    /// A body with those of its secrets that may stand in a body, and whether there were any.
-    pub(crate) fn body(&self, text: &str, destination: &Origin) -> Result<(String, bool), Refused> {
+    /// A body with its secrets. None is sent as its handle: a receiver would take that for the secret.
+    pub(crate) fn body(&self, text: &str, destination: &Origin) -> Result<String, Refused> {
         let mut out = String::with_capacity(text.len());
-        let mut any = false;
-        let mut rest = text;
         for piece in self.pieces(text) {
             match piece {
-                Piece::Text(text) => {
-                    out.push_str(text);
-                    rest = &rest[text.len()..];
-                }
+                Piece::Text(text) => out.push_str(text),
                 Piece::Secret(entry) => {
-                    let (handle, after) = rest.split_at(prefix().len() + OWN_CHARS);
-                    rest = after;
-                    match entry.body {
-                        Some(escaping) => {
-                            entry.check(destination)?;
-                            escaping.escape_into(entry.secret.expose(), &mut out);
-                            any = true;
-                        }
-                        None => out.push_str(handle),
-                    }
+                    let escaping = entry.body.ok_or_else(|| Refused::Body(entry.name.clone()))?;
+                    entry.check(destination)?;
+                    escaping.escape_into(entry.secret.expose(), &mut out);
                 }
             }
         }
-        Ok((out, any))
+        Ok(out)
+    }
+
+    /// A body as it will be sent, for a signature over it. Where it goes is decided when it is sent.
+    pub(crate) fn signed(&self, text: &str) -> Zeroizing<String> {
+        let mut out = Zeroizing::new(String::with_capacity(text.len()));
+        let mut rest = text;
+        for piece in self.pieces(text) {
+            let length = match &piece {
+                Piece::Text(text) => text.len(),
+                Piece::Secret(_) => prefix().len() + OWN_CHARS,
+            };
+            let (written, after) = rest.split_at(length);
+            rest = after;
+            match piece {
+                Piece::Secret(entry) if let Some(escaping) = entry.body => {
+                    escaping.escape_into(entry.secret.expose(), &mut out);
+                }
+                _ => out.push_str(written),
+            }
+        }
+        out
     }
 }
 
@@ -191,9 +209,14 @@ mod tests {
         let granted: Origin = "https://a.example".parse().unwrap();
         let (no_body, handle) = handles("x", None);
         let text = format!("{{\"k\":\"{handle}\"}}");
-        assert_eq!(no_body.body(&text, &granted), Ok((text.clone(), false)));
+        assert_eq!(no_body.body(&text, &granted), Err(Refused::Body("TOKEN".to_owned())));
+        assert_eq!(*no_body.signed(&text), text);
+        assert_eq!(no_body.body("plain", &granted).as_deref(), Ok("plain"));
         let (json, handle) = handles("quo\"te", Some(Escaping::Json));
         let text = format!("{{\"k\":\"{handle}\"}}");
-        assert_eq!(json.body(&text, &granted), Ok(("{\"k\":\"quo\\\"te\"}".to_owned(), true)));
+        assert_eq!(json.body(&text, &granted).as_deref(), Ok("{\"k\":\"quo\\\"te\"}"));
+        assert_eq!(*json.signed(&format!("1.{text}")), "1.{\"k\":\"quo\\\"te\"}");
+        let other: Origin = "https://b.example".parse().unwrap();
+        assert_eq!(json.body(&text, &other), Err(Refused::Destination("TOKEN".to_owned())));
     }
 }

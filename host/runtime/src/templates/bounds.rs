@@ -1,13 +1,13 @@
 //! Bounds of rendering: size of the text, steps of loops and blocks, time, nesting of the template.
 
-use std::{collections::HashMap, io};
+use std::{cell::Cell, collections::HashMap, fmt, io, ops::Range};
 
 use handlebars::{
     Output,
     template::{Parameter, TemplateElement},
 };
 
-use super::{RenderProblem, TemplateError};
+use super::{Place, RenderProblem, TemplateError};
 use crate::cpu::Until;
 
 /// Writes and turns of loops of one rendering.
@@ -22,22 +22,47 @@ const MAX_OPENED: usize = 2048;
 /// Tags of a template, times its bytes: 512 tags in the longest text, 4096 in 32 KiB.
 const MAX_TAGS_TIMES_BYTES: usize = 128 << 20;
 
+thread_local! {
+    /// The longest text that a helper of the rendering on this thread may make.
+    static MAX_RESULT_BYTES: Cell<u64> = const { Cell::new(u64::MAX) };
+}
+
+/// Renders, with a bound on each text that a helper makes: quotes of quotes of quotes double each time. The engine gives helpers
+/// nothing of the rendering that they are part of, and a rendering stays on its thread.
+pub(super) fn with_max_result_bytes<T>(max_bytes: u64, render: impl FnOnce() -> T) -> T {
+    let outer = MAX_RESULT_BYTES.replace(max_bytes);
+    let rendered = render();
+    MAX_RESULT_BYTES.set(outer);
+    rendered
+}
+
+/// Refuses a helper's text that is longer than the rendered text may be.
+pub(super) fn check_result_bytes(bytes: usize) -> Result<(), RenderProblem> {
+    let most = MAX_RESULT_BYTES.get();
+    if bytes as u64 > most { Err(RenderProblem::TooLarge(most)) } else { Ok(()) }
+}
+
 /// Collects text up to a size, and counts the steps.
 pub(super) struct BoundedOutput {
     text: String,
     max_bytes: u64,
     steps: u32,
     until: Until,
+    place: Place,
+    /// Where values stand in an address.
+    values: Vec<Range<usize>>,
     problem: Option<RenderProblem>,
 }
 
 impl BoundedOutput {
-    pub(super) fn new(max_bytes: u64, until: Until) -> Self {
-        Self { text: String::new(), max_bytes, steps: 0, until, problem: None }
+    pub(super) fn new(max_bytes: u64, until: Until, place: Place) -> Self {
+        Self { text: String::new(), max_bytes, steps: 0, until, place, values: Vec::new(), problem: None }
     }
 
-    pub(super) fn into_text(self) -> String {
-        self.text
+    /// The text, if its values may stand where they do.
+    pub(super) fn finish(self) -> Result<String, RenderProblem> {
+        self.place.check(&self.text, &self.values)?;
+        Ok(self.text)
     }
 
     pub(super) fn problem(&mut self) -> Option<RenderProblem> {
@@ -60,6 +85,33 @@ impl Output for BoundedOutput {
         };
         self.problem = Some(problem);
         Err(io::Error::other("bound"))
+    }
+
+    /// Takes a value; the template's own text comes through `write`. The engine's trait has no other way to tell them apart.
+    fn write_fmt(&mut self, value: fmt::Arguments<'_>) -> io::Result<()> {
+        let start = self.text.len();
+        fmt::write(&mut Value(self), value).map_err(io::Error::other)?;
+        let end = self.text.len();
+        if start == end && !self.place.allows_empty_after(&self.text) {
+            return Err(io::Error::other(EmptyValue));
+        }
+        if self.place == Place::Address {
+            self.values.push(start..end);
+        }
+        Ok(())
+    }
+}
+
+/// The error of a value that is empty where it may not be.
+#[derive(Debug, thiserror::Error)]
+#[error("empty")]
+pub(super) struct EmptyValue;
+
+struct Value<'o>(&'o mut BoundedOutput);
+
+impl fmt::Write for Value<'_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        self.0.write(piece).map_err(|_| fmt::Error)
     }
 }
 

@@ -5,12 +5,12 @@ use std::{collections::HashMap, num::NonZeroUsize, sync::LazyLock};
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
 
 use super::{
-    Escaping, MAX_TEMPLATE_BYTES, Template, TemplateError,
+    Escaping, MAX_TEMPLATE_BYTES, Place, Template, TemplateError,
     bounds::{MAX_SUBEXPRESSIONS, check_depth, check_text},
-    helpers::{HELPERS, RAW, STEP, WRITE},
+    helpers::{RAW, STEP, WRITE, signature},
+    json,
     syntax::explained,
 };
-use aftercommit_core::nearest;
 
 /// Stack for parsing, enough for as many parentheses within parentheses as [`check_text`] lets through. The parser ends before its
 /// stack does; for a block within a block it needs more of it than dropping what it parsed does. A chain of `{{else if}}` has
@@ -37,13 +37,18 @@ impl Template {
         }
         check_text(text)?;
         // A refused template is dropped on this stack too, because it may be deep.
-        let compiled = stacker::grow(STACK_BYTES, || {
+        stacker::grow(STACK_BYTES, || {
             let mut compiled = parse(text)?;
             check_depth(&compiled)?;
-            rewrite(&mut compiled)?;
-            Ok(compiled)
-        })?;
-        Ok(Self { escaping, compiled })
+            let hints = if escaping.is_json() { json::hints(&compiled) } else { Vec::new() };
+            rewrite(&mut compiled, escaping)?;
+            Ok(Self { escaping, place: Place::of(escaping), compiled, hints })
+        })
+    }
+
+    /// The same template of a name, in which no value may be empty.
+    pub(crate) fn of_name(self) -> Self {
+        Self { place: Place::Name, ..self }
     }
 }
 
@@ -73,8 +78,8 @@ fn first_line(message: &str) -> String {
     said.unwrap_or_else(|| message.lines().next().unwrap_or(message)).to_owned()
 }
 
-fn rewrite(template: &mut handlebars::Template) -> Result<(), TemplateError> {
-    rewrite_elements(template)?;
+fn rewrite(template: &mut handlebars::Template, escaping: Escaping) -> Result<(), TemplateError> {
+    rewrite_elements(template, escaping)?;
     let mut position = 0;
     while position < template.elements.len() {
         if matches!(template.elements[position], TemplateElement::HelperBlock(_)) {
@@ -93,7 +98,7 @@ fn insert_step(template: &mut handlebars::Template, position: usize) {
     }
 }
 
-fn rewrite_elements(template: &mut handlebars::Template) -> Result<(), TemplateError> {
+fn rewrite_elements(template: &mut handlebars::Template, escaping: Escaping) -> Result<(), TemplateError> {
     for position in 0..template.elements.len() {
         let at = template.mapping.get(position).map(|place| (place.0, place.1));
         let wrong = |message: String| TemplateError { at, message };
@@ -101,9 +106,9 @@ fn rewrite_elements(template: &mut handlebars::Template) -> Result<(), TemplateE
         let raw = matches!(element, TemplateElement::HtmlExpression(_));
         match element {
             TemplateElement::Expression(helper) | TemplateElement::HtmlExpression(helper) => {
-                expression(helper, raw).map_err(wrong)?;
+                expression(helper, raw, escaping).map_err(wrong)?;
             }
-            TemplateElement::HelperBlock(helper) => block(helper).map_err(wrong)??,
+            TemplateElement::HelperBlock(helper) => block(helper, escaping).map_err(wrong)??,
             TemplateElement::PartialExpression(_) | TemplateElement::PartialBlock(_) => {
                 return Err(wrong("partials (`{{> name}}`) are not available".to_owned()));
             }
@@ -116,36 +121,43 @@ fn rewrite_elements(template: &mut handlebars::Template) -> Result<(), TemplateE
     Ok(())
 }
 
-fn expression(helper: &mut HelperTemplate, raw: bool) -> Result<(), String> {
+/// What a tag writes becomes the one value of our own helper that writes it.
+fn expression(helper: &mut HelperTemplate, raw: bool, escaping: Escaping) -> Result<(), String> {
     let plain = helper.params.is_empty() && helper.hash.is_empty();
     let name = helper.name.as_name().unwrap_or_default().to_owned();
-    if plain && !HELPERS.contains(&name.as_str()) {
-        let writer = if raw { RAW } else { WRITE };
-        let value = std::mem::replace(&mut helper.name, Parameter::Name(writer.to_owned()));
+    let writer = Parameter::Name(if raw { RAW } else { WRITE }.to_owned());
+    // A name alone is a field, whatever helpers are called.
+    if plain {
+        let value = std::mem::replace(&mut helper.name, writer);
         subexpressions(std::slice::from_ref(&value), &HashMap::new())?;
         helper.params = vec![value];
         return Ok(());
     }
-    known(&name)?;
+    signature(&name)?.check(false, &helper.params, &helper.hash)?;
     subexpressions(&helper.params, &helper.hash)?;
+    // Where a raw value is JSON anyway, `{{{json x}}}` is the value and not a text of it.
+    if raw && escaping.is_json() && name == "json" {
+        helper.name = writer;
+        return Ok(());
+    }
     // The helper's result is written as a value is: `{{default x "none"}}` becomes the value of `(default x "none")`.
     let inner = handlebars::template::Subexpression::new(
         helper.name.clone(),
         std::mem::take(&mut helper.params),
         std::mem::take(&mut helper.hash),
     );
-    helper.name = Parameter::Name(if raw { RAW } else { WRITE }.to_owned());
+    helper.name = writer;
     helper.params = vec![Parameter::Subexpression(inner)];
     Ok(())
 }
 
 /// An error of the block itself, or one within it that has its own place.
-fn block(helper: &mut HelperTemplate) -> Result<Result<(), TemplateError>, String> {
+fn block(helper: &mut HelperTemplate, escaping: Escaping) -> Result<Result<(), TemplateError>, String> {
     let name = helper.name.as_name().unwrap_or_default().to_owned();
-    known(&name)?;
+    signature(&name)?.check(true, &helper.params, &helper.hash)?;
     subexpressions(&helper.params, &helper.hash)?;
     for inner in [&mut helper.template, &mut helper.inverse].into_iter().flatten() {
-        if let Err(error) = rewrite(inner) {
+        if let Err(error) = rewrite(inner, escaping) {
             return Ok(Err(error));
         }
     }
@@ -168,21 +180,11 @@ fn count_subexpressions(params: &[Parameter], hash: &HashMap<String, Parameter>)
     let mut count = 0;
     for parameter in params.iter().chain(hash.values()) {
         if let Parameter::Subexpression(inner) = parameter {
-            known(inner.name())?;
             let (params, none) = (inner.params().map_or(&[][..], Vec::as_slice), HashMap::new());
-            count += 1 + count_subexpressions(params, inner.hash().unwrap_or(&none))?;
+            let named = inner.hash().unwrap_or(&none);
+            signature(inner.name())?.check(false, params, named)?;
+            count += 1 + count_subexpressions(params, named)?;
         }
     }
     Ok(count)
-}
-
-fn known(name: &str) -> Result<(), String> {
-    if HELPERS.contains(&name) {
-        return Ok(());
-    }
-    let known = nearest(name, HELPERS).map_or_else(
-        || format!("there are: {}", HELPERS.join(", ")),
-        |near| format!("did you mean `{near}`?"),
-    );
-    Err(format!("there is no helper `{name}`; {known}"))
 }

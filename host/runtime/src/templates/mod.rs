@@ -6,6 +6,8 @@
 //! - A field that is missing is an error that names it, except in `{{#if}}`, `{{#unless}}` and `{{default x "none"}}`.
 //!   A field that is null is written as nothing (raw JSON: `null`).
 //! - Numbers keep all their digits. Objects and lists are written as JSON.
+//! - What a JSON template makes is parsed: a text that is not JSON is an error with its place.
+//! - Numbers are compared by value, and a field may be called as a helper is.
 //! - There are no partials and no decorators. Nesting, work and size are bounded.
 
 mod bounds;
@@ -13,12 +15,15 @@ mod compile;
 mod context;
 mod escaping;
 mod helpers;
+mod json;
+mod place;
 mod syntax;
 
-use handlebars::{Context, RenderContext, RenderErrorReason, Renderable as _};
+use handlebars::{Context, RenderContext, Renderable as _};
 
 pub(crate) use context::context;
 pub(crate) use escaping::Escaping;
+pub(crate) use place::Place;
 
 use crate::cpu::Until;
 
@@ -28,7 +33,9 @@ pub(crate) const MAX_TEMPLATE_BYTES: usize = 256 << 10;
 /// A compiled template.
 pub(crate) struct Template {
     escaping: Escaping,
+    place: Place,
     compiled: handlebars::Template,
+    hints: Vec<TemplateError>,
 }
 
 /// A text that is no template.
@@ -54,6 +61,28 @@ pub(crate) enum RenderProblem {
     /// There is no time left.
     #[error("the template is not rendered within the attempt's time")]
     TimedOut,
+    /// A JSON template made a text that is not JSON.
+    #[error(
+        "the rendered text is not JSON at line {line}, column {column}: {why} (a value is `{{{{{{x}}}}}}` outside of a string, where null is \
+         `null`, and `{{{{x}}}}` inside)"
+    )]
+    NotJson {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// The parser's words.
+        why: String,
+    },
+    /// A value is null or empty in a place that needs one.
+    #[error("`{0}` is null or empty in an address or a name; `{{{{#if ..}}}}` around it allows for that")]
+    Empty(String),
+    /// A value, with what stands beside it, is a segment `.` or `..`.
+    #[error("a value makes the path segment `{0}`, which leads out of the path")]
+    DotSegment(String),
+    /// A value holds a segment without text.
+    #[error("a value makes an empty path segment")]
+    EmptySegment,
     /// A helper was used wrongly.
     #[error("{0}")]
     Other(String),
@@ -65,6 +94,16 @@ impl Template {
         text.contains("{{")
     }
 
+    /// What is not wrong but makes no JSON for some rows.
+    pub(crate) fn hints(&self) -> &[TemplateError] {
+        &self.hints
+    }
+
+    /// Refuses a text without anything to render that is not what such templates make.
+    pub(crate) fn check_literal(text: &str, escaping: Escaping) -> Result<(), RenderProblem> {
+        if escaping.is_json() { json::check(text) } else { Ok(()) }
+    }
+
     /// Renders over a context, no longer than `until`.
     pub(crate) fn render(
         &self,
@@ -72,17 +111,19 @@ impl Template {
         context: &Context,
         max_bytes: u64,
     ) -> Result<String, RenderProblem> {
-        let mut out = bounds::BoundedOutput::new(max_bytes, until);
+        let mut out = bounds::BoundedOutput::new(max_bytes, until, self.place);
         let mut state = RenderContext::new(None);
-        match self.compiled.render(helpers::registry(self.escaping), context, &mut state, &mut out) {
-            Ok(()) => Ok(out.into_text()),
-            Err(error) => Err(out.problem().unwrap_or_else(|| match error.reason() {
-                RenderErrorReason::MissingVariable(name) => {
-                    RenderProblem::Missing(name.clone().unwrap_or_default())
-                }
-                other => RenderProblem::Other(other.to_string()),
-            })),
+        let rendered = bounds::with_max_result_bytes(max_bytes, || {
+            self.compiled.render(helpers::registry(self.escaping), context, &mut state, &mut out)
+        });
+        if let Err(error) = rendered {
+            return Err(out.problem().unwrap_or_else(|| helpers::problem(error.reason())));
         }
+        let text = out.finish()?;
+        if self.escaping.is_json() {
+            json::check(&text)?;
+        }
+        Ok(text)
     }
 }
 

@@ -115,9 +115,11 @@ async fn a_field_without_value_does_not_delete_everything() {
     let redis = RedisServer::start();
     assert_eq!(redis.ask(&["MSET", "a", "x", "b", "x"]), "OK");
     for (pattern, expected) in [
-        ("{{empty}}*", "pattern_matches_all"),
-        ("{{empty}}", "empty_key"),
-        ("{{{empty}}}?*", "pattern_matches_all"),
+        ("{{empty}}*", "template"),
+        ("order:{{empty}}:*", "template"),
+        ("{{{empty}}}?*", "template"),
+        ("{{#if empty}}x{{/if}}*", "pattern_matches_all"),
+        ("{{#if empty}}x{{/if}}", "empty_key"),
         ("order:{{missing}}", "template"),
     ] {
         let action = action(host(Some(&redis), None), json!({"key_pattern": pattern})).await;

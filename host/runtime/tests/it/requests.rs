@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use aftercommit_core::{Clock, Timestamp};
+use aftercommit_core::{Clock, FailureClass, Timestamp};
 use aftercommit_runtime::{ComponentSource, Runtime};
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{Fixed, component, configure, details, plugin, run, settings},
+    fixture::{Fixed, component, configure, delivery, details, event, plugin, run, settings},
     receiver::{Receiver, answer, ok},
 };
 
@@ -183,6 +183,44 @@ async fn a_webhook_that_is_answered_at_length_is_delivered() {
     let attempt = run(&configure(&plugin, narrow).await).await;
     assert_eq!(attempt.result.unwrap().status, Some(202));
     assert_eq!(long.seen().len(), 2);
+}
+
+/// A row may say what is named, not where.
+#[tokio::test]
+async fn a_value_of_the_row_is_never_a_path() {
+    let receiver = Receiver::start(|_| ok("")).await;
+    let plugin = plugin("webhook").await;
+    let url = format!("{}/tenants/{{{{tenant}}}}", receiver.origin());
+    let written = json!({"url": url, "method": "DELETE", "grants": {"private_network": true}});
+    let action = configure(&plugin, written).await;
+    for (tenant, why) in [
+        (json!(".."), "`..`"),
+        (json!("%2E%2e"), "`%252E%252e`"),
+        (json!("."), "`.`"),
+        (json!(""), "`tenant` is null or empty"),
+        (json!(null), "`tenant` is null or empty"),
+    ] {
+        let attempt = action.run(&event(json!({"tenant": tenant})), delivery()).await;
+        let failure = attempt.result.unwrap_err();
+        assert_eq!((failure.class, failure.problem.code.as_str()), (FailureClass::Permanent, "template"));
+        let message = &failure.problem.message;
+        assert!(message.starts_with("/url: ") && message.contains(why), "{message}");
+    }
+    assert!(receiver.seen().is_empty());
+    action.run(&event(json!({"tenant": "a/b"})), delivery()).await.result.unwrap();
+    assert_eq!(receiver.seen()[0].path, "/tenants/a%2Fb");
+}
+
+/// Whatever made the URL: a guest's own code too.
+#[tokio::test]
+async fn a_dot_segment_is_not_sent() {
+    let receiver = Receiver::start(|_| ok("")).await;
+    for path in ["/a/../b", "/a/%2e%2E", "/a/./b?c", "/..\\a"] {
+        let url = format!("{}{path}", receiver.origin());
+        let got = request(granted(&[receiver.origin()]), json!({"url": url})).await;
+        assert_eq!(got["error"], "invalid-request", "{path}: {got}");
+    }
+    assert!(receiver.seen().is_empty());
 }
 
 struct Noon;

@@ -1,9 +1,19 @@
 //! Secrets: never in the guest, never to a destination that they were not granted towards.
 
+use std::collections::BTreeMap;
+
+use aftercommit_runtime::{
+    ComponentSource, RedisSettings, RuntimeSettings, ServiceSettings, SmtpEncryption, SmtpSettings,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{configure, delivery, details, event, plugin_with, run},
+    fixture::{
+        component, configure, delivery, details, event, plugin_with, run, runtime_with, settings,
+        try_configure,
+    },
     receiver::{Receiver, answer, ok},
 };
 
@@ -44,6 +54,88 @@ async fn event_data_never_becomes_a_secret() {
     assert!(!seen["config"]["list"][0].as_str().unwrap().contains(&handle));
     assert!(!seen["event"].to_string().contains(&handle));
     assert!(!seen.to_string().contains(TOKEN.1));
+}
+
+#[tokio::test]
+async fn a_secret_in_a_body_is_put_in_and_signed() {
+    let receiver = Receiver::start(|_| ok("")).await;
+    let key = ("KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let plugin = plugin_with("webhook", &[("TOKEN", "s3\"cr3t"), key]).await;
+    let grants = json!({"private_network": true});
+    let body = r#"{"token":"${secret:TOKEN}","name":"{{name}}"}"#;
+    let written = json!({
+        "url": receiver.origin(), "body_template": body, "signing_secrets": ["${secret:KEY}"], "grants": grants,
+    });
+    run(&configure(&plugin, written).await).await.result.unwrap();
+    let raw = json!({"url": receiver.origin(), "raw_body_template": "t=${secret:TOKEN}", "grants": grants});
+    run(&configure(&plugin, raw).await).await.result.unwrap();
+    let seen = receiver.seen();
+    assert_eq!(seen[0].body, r#"{"token":"s3\"cr3t","name":"Anna"}"#);
+    assert_eq!(seen[1].body, "t=s3\"cr3t");
+    let header = |name: &str| seen[0].header(name).unwrap().to_owned();
+    let signed = format!("{}.{}.{}", header("webhook-id"), header("webhook-timestamp"), seen[0].body);
+    let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let expected = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), signed.as_bytes());
+    assert_eq!(header("webhook-signature"), format!("v1,{}", STANDARD.encode(expected)));
+}
+
+/// The receiver would take the handle for the secret.
+#[tokio::test]
+async fn a_secret_is_refused_where_nobody_puts_it_in() {
+    for (name, written, pointer) in [
+        ("log", json!({"message": "x ${secret:TOKEN}"}), "/message"),
+        (
+            "slack",
+            json!({"webhook_url": "https://h.example", "message_template": "${secret:TOKEN}"}),
+            "/message_template",
+        ),
+        ("cache", json!({"key_pattern": "a:${secret:TOKEN}", "action": "refresh"}), "/key_pattern"),
+        (
+            "email",
+            json!({"to": "a@b.example", "subject": "s", "html_template": "${secret:TOKEN}"}),
+            "/html_template",
+        ),
+        (
+            "sms",
+            json!({"api_url": "https://s.example", "phone": "+15558675310", "message_template": "${secret:TOKEN}"}),
+            "/message_template",
+        ),
+        (
+            "push",
+            json!({"api_url": "https://s.example", "token_url": "https://s.example", "device_token": "t", "data": {"a/b": "${secret:TOKEN}"}}),
+            "/data/a~1b",
+        ),
+        ("search", json!({"index": "${secret:TOKEN}", "url": "https://s.example"}), "/index"),
+    ] {
+        // The host has servers of its own; nothing is asked of them.
+        let redis = RedisSettings::from_url("redis://127.0.0.1:1").unwrap();
+        let services = ServiceSettings {
+            redis: BTreeMap::from([("default".to_owned(), redis)]),
+            smtp: Some(SmtpSettings::new("localhost", 1, SmtpEncryption::None)),
+            ..ServiceSettings::default()
+        };
+        let runtime = runtime_with(RuntimeSettings { services, ..settings() }, &[TOKEN]);
+        let plugin = runtime.load(name, ComponentSource::File(component(name)), None).await.unwrap();
+        let Err(error) = try_configure(&plugin, written).await else { panic!("{name} takes it") };
+        let refused = error
+            .problems
+            .iter()
+            .any(|it| it.pointer == pointer && it.message.contains("secret is not put in"));
+        assert!(refused, "{name}: {error}");
+    }
+}
+
+/// A field without a mark: only its plugin knows where it goes.
+#[tokio::test]
+async fn no_request_leaves_with_a_handle_in_its_body() {
+    let mine = Receiver::start(|_| ok("")).await;
+    let plugin = plugin_with("test/hostile", &[TOKEN]).await;
+    let grants = json!({"http": [mine.origin()], "private_network": true, "secrets": ["TOKEN"]});
+    let request = json!({"method": "POST", "url": mine.origin(), "body": "x ${secret:TOKEN}"});
+    let written = json!({"do": "http", "grants": grants, "request": request});
+    let got = details(&run(&configure(&plugin, written).await).await);
+    assert_eq!(got["error"], "denied", "{got}");
+    assert!(got["message"].as_str().unwrap().contains("`TOKEN`") && mine.seen().is_empty(), "{got}");
 }
 
 fn sending(url: &str, header: &str, grants: &Value, redirects: u32) -> Value {

@@ -96,7 +96,11 @@ async fn a_secret_is_nowhere_but_on_the_wire() {
 
         let pages: Vec<Received> = collector.seen().into_iter().filter(|it| it.path == "/page").collect();
         assert!(pages.len() >= 16, "{} pages of memory", pages.len());
-        let memory: Vec<u8> = pages.iter().flat_map(|page| page.body.bytes()).collect();
+        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|it| u8::try_from(it).ok()).unwrap();
+        let bytes = |page: &Received| -> Vec<u8> {
+            page.body.as_bytes().chunks(2).map(|it| digit(it[0]) << 4 | digit(it[1])).collect()
+        };
+        let memory: Vec<u8> = pages.iter().flat_map(bytes).collect();
         let holds = |text: &str| memory.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(holds("acsecret") && holds("x-repeat") && holds("[secret]"), "this is the guest's memory");
         assert!(holds("${secret:SECRET}"), "event data is plain text");

@@ -1,8 +1,11 @@
 //! A server that keeps every byte that it was sent, and answers byte for byte as it is told.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -18,9 +21,14 @@ pub(crate) enum Say {
     Once(Vec<u8>),
     /// The first, then the second again and again, until the other side has gone.
     ForEver(Vec<u8>, Vec<u8>),
+    /// The first, then the second every few milliseconds, until the other side has gone.
+    Drip(Vec<u8>, Vec<u8>),
     /// The bytes, then nothing.
     Hang(Vec<u8>),
 }
+
+/// Between two drops.
+const DRIP: Duration = Duration::from_millis(5);
 
 /// The server.
 pub(crate) struct Wire {
@@ -102,6 +110,15 @@ async fn serve(mut stream: TcpStream, say: Say, seen: &Mutex<Vec<u8>>) {
                 return;
             }
             while stream.write_all(&then).await.is_ok() {}
+            return;
+        }
+        Say::Drip(first, then) => {
+            if stream.write_all(&first).await.is_err() {
+                return;
+            }
+            while stream.write_all(&then).await.is_ok() {
+                tokio::time::sleep(DRIP).await;
+            }
             return;
         }
         Say::Hang(bytes) => {

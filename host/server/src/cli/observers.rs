@@ -125,7 +125,10 @@ async fn check(session: &Session, file: &std::path::Path) -> Result<Vec<Observer
     for warning in &file.warnings {
         eprintln!("{warning}");
     }
-    file.check(&session.catalog()?).await?;
+    let warnings = file.check(&session.catalog()?).await?;
+    if !warnings.problems.is_empty() {
+        eprintln!("{warnings}");
+    }
     Ok(file.observers)
 }
 

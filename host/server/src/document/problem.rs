@@ -19,6 +19,8 @@ pub struct Problem {
     pub help: Option<String>,
     /// Where in the text.
     pub place: Place,
+    /// Whether it is only probably wrong.
+    pub is_warning: bool,
     /// A diagnostic of the value's own language, with its own picture; shown below the rest.
     pub picture: Option<String>,
 }
@@ -33,6 +35,7 @@ impl Problem {
             hint: String::new(),
             help: None,
             place: Place::Unknown,
+            is_warning: false,
             picture: None,
         }
     }
@@ -65,13 +68,21 @@ impl Problem {
         self
     }
 
+    /// The same as a warning.
+    #[must_use]
+    pub fn as_warning(mut self) -> Self {
+        self.is_warning = true;
+        self
+    }
+
     fn title(&self) -> String {
         let Self { path, message, .. } = self;
         if path.is_empty() { message.clone() } else { format!("{path}: {message}") }
     }
 
     fn render(&self, origin: &str, text: &str, renderer: &Renderer) -> String {
-        let title = Level::ERROR.primary_title(self.title());
+        let level = if self.is_warning { Level::WARNING } else { Level::ERROR };
+        let title = level.primary_title(self.title());
         let mut group = match &self.place {
             Place::Span(span) => {
                 let span = span.start.min(text.len())..span.end.min(text.len());

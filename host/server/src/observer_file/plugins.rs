@@ -11,21 +11,34 @@ use crate::{
 };
 
 impl ObserverFile {
-    /// Prepares every action as a host would. All that is wrong is in the one report.
-    pub async fn check(&self, catalog: &Catalog) -> Result<(), Report> {
-        let mut problems = Vec::new();
+    /// Prepares every action as a host would. All that is wrong is in the one report; what is not wrong but probably not meant
+    /// is in the other.
+    pub async fn check(&self, catalog: &Catalog) -> Result<Report, Report> {
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         for (position, observer) in self.observers.iter().enumerate() {
+            let mut prepared = Vec::new();
             for action in 0..observer.actions.len() {
-                if let Err(error) = Action::prepare(observer, action, catalog).await.configured {
-                    problems.extend(self.problems_of(position, &format!("/actions/{action}"), &error));
-                }
+                let action_at = format!("/actions/{action}");
+                prepared.push((action_at, Action::prepare(observer, action, catalog).await));
             }
             let alert = Action::prepare_alert(observer, catalog).await;
-            if let Some(Err(error)) = alert.map(|alert| alert.configured) {
-                problems.extend(self.problems_of(position, "/alert", &error));
+            prepared.extend(alert.map(|alert| ("/alert".to_owned(), alert)));
+            for (pointer, action) in prepared {
+                match action.configured {
+                    Ok(configured) => warnings.extend(
+                        configured
+                            .hints()
+                            .map(|hint| self.action_problem(position, &pointer, &hint).as_warning()),
+                    ),
+                    Err(error) => problems.extend(self.problems_of(position, &pointer, &error)),
+                }
             }
         }
-        if problems.is_empty() { Ok(()) } else { Err(self.document.report(problems)) }
+        if problems.is_empty() {
+            Ok(self.document.report(warnings))
+        } else {
+            Err(self.document.report(problems))
+        }
     }
 
     fn problems_of(&self, position: usize, action: &str, error: &Error) -> Vec<Problem> {

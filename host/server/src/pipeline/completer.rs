@@ -146,12 +146,19 @@ async fn tell(dispatch: &Dispatch, alert: EntityEvent, patience: &mut Patience) 
 /// Writes completions; a batch that the database refuses for good is written one by one, so that one bad row can not
 /// hold up the others. What is refused even so is given up: upkeep frees it as a delivery that this host does not know
 /// of. Its attempt counts, so it ends with its attempts at the latest.
-async fn complete(dispatch: &Dispatch, completions: Vec<Completion>, patience: &mut Patience) {
+async fn complete(dispatch: &Dispatch, mut completions: Vec<Completion>, patience: &mut Patience) {
     loop {
         match dispatch.store.complete(dispatch.host, completions.clone()).await {
-            Ok(report) => {
+            Ok(mut report) => {
                 patience.reset();
-                return count(dispatch, &completions, &report);
+                let unwritten = std::mem::take(&mut report.unwritten);
+                // The store writes in order.
+                completions.truncate(completions.len() - unwritten.len());
+                count(dispatch, &completions, &report);
+                if unwritten.is_empty() {
+                    return;
+                }
+                completions = unwritten;
             }
             Err(error) if error.is_transient() => {
                 if pause(dispatch, patience.failed(&error)).await.is_err() {

@@ -97,10 +97,6 @@ impl Plan for IntakePlan {
         }
         planned
     }
-
-    fn is_ordered(&self) -> bool {
-        self.snapshot.is_ordered()
-    }
 }
 
 /// What the deliveries that must not overtake each other share. The parts can hold any text, so their lengths come

@@ -52,6 +52,26 @@ fn a_bad_template_is_pointed_at() {
 }
 
 #[test]
+fn a_body_that_is_no_json_is_refused() {
+    let run = apply(&webhook("url = \"https://example.com\"\nbody_template = '{\"id\": 7,}'"));
+    assert!(run.stderr.contains("not JSON at line 1, column 10"), "{run}");
+}
+
+/// For most rows it is JSON, so it is no error.
+#[test]
+fn a_value_outside_of_a_string_is_warned_of() {
+    let place = Place::new();
+    let keys = "url = \"https://example.com\"\nbody_template = '{\"total\": {{total}}}'";
+    place.write("observers.toml", webhook(keys));
+    let run = place.run(&["observers", "validate", "observers.toml"]);
+    assert_eq!(run.code, Some(0), "{run}");
+    let warned = run.stderr.contains(
+        "warning: observers[0].actions[0].body_template: line 1, column 11: `{{total}}` stands outside",
+    );
+    assert!(warned, "{run}");
+}
+
+#[test]
 fn a_missing_secret_is_named() {
     let keys =
         "url = \"https://example.com\"\nheaders = { Authorization = \"Bearer ${secret:NOT_SET_ANYWHERE}\" }";

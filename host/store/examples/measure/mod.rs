@@ -76,10 +76,6 @@ impl Plan for OneEach {
         };
         Planned { deliveries: vec![delivery], errors: Vec::new() }
     }
-
-    fn is_ordered(&self) -> bool {
-        self.ordered
-    }
 }
 
 /// A delivery that succeeded.

@@ -10,12 +10,12 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore,
-    capture_function::literal,
     capture_table::Table,
     captures::{self, Written},
     connection::{Sync, identifier},
     failure, predicate,
     session::Session,
+    sql_text::literal,
     statement::{Record, statements},
 };
 use sqlx::Row as _;
@@ -145,7 +145,7 @@ async fn page(
         return estimated(session, &found, progress).await;
     }
     let progress_estimate = estimated(session, &found, progress.clone()).await?.estimate;
-    run(session, "lock_table", format!("LOCK TABLE {} IN ROW SHARE MODE", found.relation.quoted())).await?;
+    session.run("lock_table", &format!("LOCK TABLE {} IN ROW SHARE MODE", found.relation.quoted())).await?;
     // What is read, and how, is decided now that no column can get another type any more.
     let Some(found) = Table::find(session, name).await? else { return Err(gone(name)) };
     let statement =
@@ -181,12 +181,9 @@ async fn page(
     let (read_rows, events, last) = (count("rows")?, count("events")?, text("last")?);
     let is_last = usize::try_from(read_rows).is_ok_and(|read| read < rows);
     let finished_at = is_last.then_some(now);
-    run(
-        session,
-        "search_again",
-        format!("SET LOCAL search_path TO {}", super::connection::search_path(schema)),
-    )
-    .await?;
+    session
+        .run("search_again", &format!("SET LOCAL search_path TO {}", super::connection::search_path(schema)))
+        .await?;
     ADVANCE_BACKFILL
         .call()
         .bind(name)
@@ -234,7 +231,7 @@ async fn statement(
     let tenant = written.is_tenant.then_some(table.relation.schema.as_str());
     for condition in capture.condition.iter().chain(&progress.condition) {
         let compiled = predicate::compile(session, table, names, condition, (NOW, tenant)).await?;
-        wanted.push(format!("({})", compiled.0.created));
+        wanted.push(format!("({})", compiled.predicates.created));
     }
     let wanted = if wanted.is_empty() { "true".to_owned() } else { wanted.join(" AND ") };
     let records = KEY_COLUMNS.call().bind(table.oid).bind(&capture.key).all(session).await?;
@@ -304,8 +301,4 @@ async fn estimated(session: &mut Session<'_>, table: &Table, backfill: Backfill)
     let estimate: Option<i64> = ESTIMATE_ROWS.call().bind(table.oid).value(session).await?;
     let estimate = estimate.map(i64::unsigned_abs).filter(|rows| *rows > 0);
     Ok(Backfill { estimate, ..backfill })
-}
-
-async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
-    session.run(&sql).await.map_err(|error| failure::of_step(name, &error))
 }

@@ -6,7 +6,7 @@ use super::{
     capture_table::Table,
     capture_trigger::{self, PresentTrigger},
     captures::{self, Written},
-    change_log,
+    change_log, predicate,
     session::Session,
     statement::statements,
 };
@@ -62,11 +62,16 @@ pub(super) async fn drift(
     if let Some(other) = capture_trigger::another_installation(session, now.oid).await? {
         findings.push(format!("the aftercommit in the schema {other} captures the table as well"));
     }
+    let misfit = predicate::misfit(session, &now, capture).await?;
+    findings.extend(misfit.as_ref().map(|why| format!("its condition does not fit the table: {why}")));
     if findings.is_empty() {
         return Ok(None);
     }
     let is_log_without_column = capture.change_log.iter().flatten().any(|(_, column)| !now.has(column));
-    Ok(Some(if is_log_without_column {
+    Ok(Some(if misfit.is_some() {
+        let again = command(capture, table, &now.columns);
+        format!("{}; run `{again} --when CONDITION`", findings.join("; "))
+    } else if is_log_without_column {
         format!("{}; run `{}` again", findings.join("; "), command(capture, table, &now.columns))
     } else {
         format!("{}; run `aftercommit capture refresh {table}`", findings.join("; "))
@@ -161,7 +166,9 @@ async fn of_function(
     if written.source != source {
         return Ok(Some(format!("the functions {function}_.. were changed")));
     }
-    let is_whole = written.capture.key.iter().all(|column| now.has(column));
+    // Without them there is no other function to compare with.
+    let is_whole = written.capture.key.iter().all(|column| now.has(column))
+        && predicate::misfit(session, now, &written.capture).await?.is_none();
     if is_whole && captures::has_outgrown(session, schema, function, written, now).await? {
         return Ok(Some("its columns or triggers are not what its function was made for".to_owned()));
     }

@@ -1,9 +1,9 @@
 //! The triggers of captured tables and change logs: their texts, and those that are there.
 
 use super::{
-    capture_function::Verb,
     capture_table::Relation,
     connection::identifier,
+    function_name::Verb,
     session::Session,
     statement::{Record, statements},
 };

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore, capture_drift,
-    capture_function::{self, CaptureFunction, Rows, Verb},
+    capture_function::{CaptureFunction, Rows},
     capture_table::Table,
     capture_trigger, change_log,
     change_log_function::ChangeLogFunction,
     connection::{Sync, identifier},
-    failure, predicate, rights,
+    function_name::{self, Verb},
+    predicate, rights,
     session::Session,
     statement::{Record, statements},
 };
@@ -279,7 +280,7 @@ async fn write(
     earlier: Option<&Written>,
     is_tenant: bool,
 ) -> Result<Capture> {
-    let function = capture_function::name_for(&table.relation);
+    let function = function_name::name_for(&table.relation);
     if let Some(name) = capture.key.iter().find(|name| capture.change_log.is_none() && !table.has(name)) {
         return Err(StoreError::Refused(format!(
             "the table `{0}` has no column `{name}` any more, which is part of the key of its events; say which columns name \
@@ -307,13 +308,13 @@ async fn write(
         capture.columns = chosen_now(table, &capture)?;
     }
     for statement in generated(session, schema, &function, table, &capture, (is_ordered, is_tenant)).await? {
-        run(session, "create_function", statement).await?;
+        session.run("create_function", &statement).await?;
     }
     // Whoever could make a trigger with one could make events.
     let verbs = if capture.change_log.is_some() { &Verb::ALL[..1] } else { &Verb::ALL[..] };
     for verb in verbs {
         let name = format!("{}.{}", identifier(schema), identifier(&verb.function(&function)));
-        run(session, "revoke_execute", format!("REVOKE EXECUTE ON FUNCTION {name}() FROM PUBLIC")).await?;
+        session.run("revoke_execute", &format!("REVOKE EXECUTE ON FUNCTION {name}() FROM PUBLIC")).await?;
     }
     let relations = table.relations(session).await?;
     let needed =
@@ -322,7 +323,7 @@ async fn write(
     let present = capture_trigger::present(session, Some(&function), first_argument).await?;
     for trigger in &needed {
         if trigger.problem(&present).is_some() {
-            run(session, "create_trigger", trigger.create()).await?;
+            session.run("create_trigger", &trigger.create()).await?;
         }
     }
     for trigger in &present {
@@ -331,14 +332,14 @@ async fn write(
         });
         if !is_needed {
             rights::to_drop(session, trigger).await?;
-            run(session, "drop_trigger", trigger.drop()).await?;
+            session.run("drop_trigger", &trigger.drop()).await?;
         } else if let Some(enable) = trigger.enable() {
-            run(session, "enable_trigger", enable).await?;
+            session.run("enable_trigger", &enable).await?;
         }
     }
     if let Some(old) = earlier.and_then(|earlier| earlier.function.as_deref()).filter(|old| *old != function)
     {
-        run(session, "drop_functions", drop_functions(schema, old)).await?;
+        session.run("drop_functions", &drop_functions(schema, old)).await?;
     }
     put(session, &capture, &function, is_tenant).await?;
     Ok(capture)
@@ -385,26 +386,18 @@ async fn generated(
         return Ok(log.create());
     }
     let columns = chosen_now(table, capture)?;
-    // A condition can name columns that are not captured: their types are compared as well.
-    let guarded = if capture.condition.is_some() { &table.columns } else { &columns };
     let tenant = is_tenant.then_some(table.relation.schema.as_str());
-    let mut rows = Rows::describe(session, table, (&columns, guarded), &capture.key).await?;
-    let predicates = match &capture.condition {
+    let condition = match &capture.condition {
         None => None,
         Some(condition) => {
             let names = (capture.entity_type.as_str(), &capture.key[..]);
-            let compiled = predicate::compile(
-                session,
-                table,
-                names,
-                condition,
-                ("pg_catalog.clock_timestamp()", tenant),
-            )
-            .await?;
-            rows.set(&compiled.1);
-            Some(compiled.0)
+            let now = (predicate::CHANGED_AT, tenant);
+            Some(predicate::compile(session, table, names, condition, now).await?)
         }
     };
+    let read = condition.as_ref().map_or(&[][..], |condition| &condition.columns);
+    let mut rows = Rows::describe(session, table, (&columns, read), &capture.key).await?;
+    rows.set(condition.as_ref().map_or(&[], |condition| &condition.settings));
     let function = CaptureFunction {
         schema,
         name: function,
@@ -412,7 +405,7 @@ async fn generated(
         key: &capture.key,
         chosen: (!capture.selection.is_all()).then_some(&columns[..]),
         rows: &rows,
-        predicates: predicates.as_ref(),
+        predicates: condition.as_ref().map(|condition| &condition.predicates),
         notify: capture.notify,
         is_ordered,
         tenant,
@@ -426,10 +419,10 @@ async fn remove(session: &mut Session<'_>, schema: &str, table: &str) -> Result<
     let function = written.function.as_deref();
     for trigger in capture_trigger::present(session, function, written.first_argument()).await? {
         rights::to_drop(session, &trigger).await?;
-        run(session, "drop_trigger", trigger.drop()).await?;
+        session.run("drop_trigger", &trigger.drop()).await?;
     }
     if let Some(function) = function {
-        run(session, "drop_functions", drop_functions(schema, function)).await?;
+        session.run("drop_functions", &drop_functions(schema, function)).await?;
     }
     DELETE_CAPTURE.call().bind(&written.capture.table).execute(session).await?;
     Ok(())
@@ -550,9 +543,4 @@ async fn put(session: &mut Session<'_>, capture: &Capture, function: &str, is_te
         .execute(session)
         .await?;
     Ok(())
-}
-
-/// Runs a statement that was put together here: definitions can not take arguments. Names in it are quoted.
-async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
-    session.run(&sql).await.map_err(|error| failure::of_step(name, &error))
 }

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    capture_function::{MAX_ROW_BYTES, TOO_LARGE, Verb, literal, settings},
+    capture_function::{MAX_ROW_BYTES, TOO_LARGE},
     capture_table::Table,
     connection::identifier,
+    function_name::Verb,
     session::Session,
+    sql_text::{literal, settings},
     statement::{Record, statements},
 };
 use crate::{ChangeLogField, Result};

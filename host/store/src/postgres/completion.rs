@@ -93,7 +93,7 @@ pub(super) async fn complete(
     bury(session, host, &first).await?;
     join_by_hash(session).await?;
     let mut applied = apply(session, host, &first, ids).await?;
-    let mut report = CompletionReport { applied: applied.len(), stale: Vec::new() };
+    let mut report = CompletionReport { applied: applied.len(), ..CompletionReport::default() };
     for completion in completions {
         if !applied.remove(&(completion.id, completion.attempt)) {
             report.stale.push(completion.id);

@@ -9,22 +9,21 @@ use super::{
     connection::Sync,
     deliveries,
     event_row::{self, Read},
+    locks,
     session::Session,
     statement::{Record, statements},
 };
 use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, events::AttemptRow};
 
 statements! {
-    /// Ids are unique over all days: whoever emits this one at the same time waits here.
-    LOCK_EVENT_ID = "-- lock_event_id
-SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1634104419))::text";
     EVENT_EXISTS = "-- event_exists
 SELECT EXISTS (SELECT 1 FROM observer_events WHERE id = $1) OR EXISTS (SELECT 1 FROM observer_inbox WHERE id = $1)";
+    /// The transaction has a number before the event has: intake relies on it (see `watermark`).
     EMIT_EVENT = "-- emit_event
 WITH emitted AS (
     INSERT INTO observer_inbox
         (place, seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
-    SELECT seq, 0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM (SELECT nextval('observer_events_seq') AS seq) AS next
+    SELECT seq, 0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM (SELECT nextval('observer_events_seq') AS seq WHERE pg_current_xact_id() IS NOT NULL) AS next
 )
 SELECT pg_notify('observer_inbox', '')::text";
     /// What waits in the inbox is newer than what was taken from it.
@@ -174,7 +173,7 @@ fn spellings(kind: EventKind) -> Vec<&'static str> {
 }
 
 async fn emit(session: &mut Session<'_>, event: &EntityEvent) -> Result<()> {
-    LOCK_EVENT_ID.call().bind(event.id).execute(session).await?;
+    locks::event_id(session, event.id).await?;
     if EVENT_EXISTS.call().bind(event.id).value(session).await? {
         return Err(StoreError::Exists { what: "event", name: event.id.to_string() });
     }

@@ -20,6 +20,9 @@ const UNDEFINED_TABLE: &str = "42P01";
 const DISK_FULL: &str = "53100";
 const TOO_MANY_CONNECTIONS: &str = "53300";
 const READ_ONLY_TRANSACTION: &str = "25006";
+const UNIQUE_VIOLATION: &str = "23505";
+const DUPLICATE_TABLE: &str = "42P07";
+const DUPLICATE_SCHEMA: &str = "42P06";
 
 /// Classes of what passes: connection, resources, operator intervention, system errors of the server.
 const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
@@ -60,6 +63,17 @@ pub(super) fn of_step(name: &'static str, error: &Error) -> StoreError {
             StoreError::Row { statement: name, why: reason(error) }
         }
         _ => StoreError::Statement { statement: name, why: reason(error), transient: is_transient(error) },
+    }
+}
+
+/// The same for a step that makes a schema or a table: that another process made it meanwhile is no failure.
+pub(super) fn of_making(name: &'static str, error: &Error) -> StoreError {
+    match code(error).as_deref() {
+        // The last is that of the catalogs' own indexes, where two make the same at once.
+        Some(DUPLICATE_SCHEMA | DUPLICATE_TABLE | UNIQUE_VIOLATION) => {
+            StoreError::Conflict { statement: name, why: reason(error) }
+        }
+        _ => of_step(name, error),
     }
 }
 

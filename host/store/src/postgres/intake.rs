@@ -1,60 +1,35 @@
 //! From the inbox to deliveries.
 //!
-//! Two hosts never take the same row: each locks what it takes and passes over what another has locked. Where order
-//! matters they take in turn instead. A row is deleted by the transaction that makes its deliveries.
+//! Takes of several hosts follow each other, and each takes the first rows that it can see. So events are numbered in the
+//! order of changes: whoever changed a row after another saw that change committed, and so does a take that sees the
+//! later one. A row is deleted by the transaction that makes its deliveries.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Instant,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use aftercommit_core::{EntityEvent, Timestamp};
+use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
     PostgresStore,
     connection::Sync,
-    event_row, locks,
+    inbox::{self, Inbox},
+    locks,
     quarantine::{self, Aside, Place},
     session::Session,
     statement::{int, statements},
     time::At,
+    watermark::{Scan, Watermark},
 };
 use crate::{
     HostId, Intake, Plan, Result, StoreError, TakeRequest, Taken,
-    intake_batch::{Batch, Rejected, TakenEvent},
+    intake_batch::{Allowance, Batch, Rejected, TakenEvent},
 };
 
 statements! {
-    /// The first row that is there. Also says how many pages of the table and its index that touched.
-    FIRST_IN_INBOX = "-- first_in_inbox
-WITH first AS MATERIALIZED (
-    SELECT (SELECT place FROM observer_inbox WHERE place > $1 ORDER BY place, seq LIMIT 1) AS place
-)
-SELECT place, pg_stat_get_xact_blocks_fetched('observer_inbox'::regclass)
-              + pg_stat_get_xact_blocks_fetched('observer_inbox_pkey'::regclass) AS pages
-FROM first";
-    /// Images are read only as far as there is room for them; what they have in bytes is known without reading them.
-    READ_INBOX = "-- read_inbox
-WITH head AS MATERIALIZED (
-    SELECT ctid AS at, place, seq, coalesce(octet_length(data), 0) + coalesce(octet_length(old), 0) AS bytes
-    FROM observer_inbox WHERE place >= $1 ORDER BY place, seq LIMIT $2 FOR UPDATE SKIP LOCKED
-), fitting AS MATERIALIZED (
-    SELECT at FROM (SELECT at, sum(bytes) OVER (ORDER BY place, seq) AS upto, row_number() OVER (ORDER BY place, seq) AS n
-                    FROM head) AS s
-    WHERE upto <= $3 OR n = 1
-)
-SELECT i.place, i.seq, i.id AS event_id, i.entity_type, i.entity_id, i.event_kind, i.occurred_at, i.data, i.old, i.changed,
-       i.tenant_id, i.actor, i.traceparent, i.problem, CASE WHEN i.event_kind IS NULL AND i.id IS NULL THEN coalesce(i.event_seq, i.seq) END AS points_at,
-       (SELECT count(*) FROM head) AS found
-FROM observer_inbox AS i
-WHERE i.ctid = ANY (ARRAY(SELECT at FROM fitting))
-ORDER BY i.place, i.seq";
-    /// Where the first row is, without reading what it holds.
-    FIRST_ROW = "-- first_row
-SELECT place, seq FROM observer_inbox WHERE place >= $1 ORDER BY place, seq LIMIT 1 FOR UPDATE SKIP LOCKED";
     /// Changes become events, numbered in the order in which they are taken.
     STORE_EVENTS = "-- store_events
 WITH gone AS (
@@ -102,40 +77,33 @@ FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (event_id, observer, messag
 #[async_trait]
 impl Intake for PostgresStore {
     async fn take(&self, request: TakeRequest, plan: Arc<dyn Plan>) -> Result<Taken> {
-        if request.limit == 0 {
+        // Looked at without a transaction first: an idle host leaves the database alone.
+        if request.limit == 0 || !self.inbox_has_rows().await? {
             return Ok(Taken::default());
         }
-        // Looked at without a transaction first: an idle host leaves the database alone.
-        let Some(first) = self.first_in_inbox().await? else { return Ok(Taken::default()) };
-        let plan = &*plan;
+        let (scan, plan) = (self.inner.progress.scan(), &*plan);
+        let scan = &scan;
         let mut request = request;
-        let mut put_aside = Vec::new();
-        loop {
+        while request.limit > 1 {
             let taking = self
                 .inner
                 .connections
-                .write("take", Sync::Later, |session| Box::pin(take(session, request, first, plan)));
+                .write("take", Sync::Later, |session| Box::pin(take(session, request, scan, plan)));
             match taking.await {
-                Ok((mut taken, last)) => {
-                    self.inner.reach.took(last);
-                    taken.more |= !put_aside.is_empty();
-                    taken.quarantined.append(&mut put_aside);
+                Ok((taken, watermark)) => {
+                    if let Some(watermark) = watermark {
+                        self.inner.progress.set(watermark);
+                    }
                     return Ok(taken);
                 }
                 // The fault of a row: the batch is taken apart until it is found.
-                Err(StoreError::Row { .. }) if request.limit > 1 => {
+                Err(StoreError::Row { .. }) => {
                     request.limit = request.limit.div_ceil(2).min(request.limit - 1);
-                }
-                Err(StoreError::Row { statement, why }) => {
-                    let reason = format!("the database refuses it: {statement}: {why}");
-                    let moved = self.inner.connections.write("set_row_aside", Sync::Later, |session| {
-                        Box::pin(set_first_aside(session, first, &reason, request.now))
-                    });
-                    put_aside.extend(moved.await?);
                 }
                 Err(error) => return Err(error),
             }
         }
+        self.take_one(request, scan, plan).await
     }
 
     async fn doorbell(&self) {
@@ -144,111 +112,86 @@ impl Intake for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn first_in_inbox(&self) -> Result<Option<i64>> {
-        let reach = &self.inner.reach;
-        let behind = reach.start(Instant::now());
+    async fn inbox_has_rows(&self) -> Result<bool> {
         let mut session = self.inner.connections.read().await?;
-        let looked = Instant::now();
-        // What points at an event has the place 0.
-        let after = if behind == 0 { -1 } else { behind };
-        let Some(record) = FIRST_IN_INBOX.call().bind(after).optional(&mut session).await? else {
-            return Ok(None);
+        inbox::has_rows(&mut session, &self.inner.progress).await
+    }
+
+    /// Takes the first row, or puts it aside if the database refuses it.
+    async fn take_one(&self, request: TakeRequest, scan: &Scan<'_>, plan: &dyn Plan) -> Result<Taken> {
+        let first = Mutex::new(None);
+        let found = &first;
+        let taking = self
+            .inner
+            .connections
+            .write("take", Sync::Later, |session| Box::pin(take_first(session, request, scan, plan, found)));
+        let refused = match taking.await {
+            Err(StoreError::Row { statement, why }) => {
+                format!("the database refuses it: {statement}: {why}")
+            }
+            taken => return taken,
         };
-        reach.looked(behind, record.get("pages")?, looked.elapsed(), Instant::now());
-        record.get("place")
+        // Known by its place, which is all of it that can be read.
+        let Some(place) = *first.lock().unwrap_or_else(PoisonError::into_inner) else {
+            return Ok(Taken::default());
+        };
+        let row = Rejected { event_id: None, entity_type: None, entity_id: None, reason: refused.clone() };
+        let aside = [(Aside::Inbox(place), row)];
+        let aside = &aside;
+        let moving = self.inner.connections.write("set_row_aside", Sync::Later, |session| {
+            Box::pin(quarantine::set_aside(session, aside, request.now))
+        });
+        moving.await?;
+        Ok(Taken { quarantined: vec![(Uuid::nil(), refused)], more: true, ..Taken::default() })
     }
 }
 
-/// Takes what is there from the place `first` on. Also returns the last place that was taken as a whole.
+/// Takes what is there. Also returns up to where all was taken.
 async fn take(
     session: &mut Session<'_>,
     request: TakeRequest,
-    first: i64,
+    scan: &Scan<'_>,
     plan: &dyn Plan,
-) -> Result<(Taken, i64)> {
-    if plan.is_ordered() {
-        locks::takes(session).await?;
-    }
-    let Some(mut inbox) = read_inbox(session, first, request).await? else {
-        return Ok((Taken::default(), 0));
+) -> Result<(Taken, Option<Watermark>)> {
+    locks::takes(session).await?;
+    let Some(inbox) = inbox::read(session, scan, request).await? else {
+        return Ok((Taken::default(), None));
     };
+    let watermark = inbox.watermark.clone();
+    Ok((deliver(session, inbox, request, plan).await?, Some(watermark)))
+}
+
+/// Takes the first row, and says in `found` which it is before anything of it is read.
+async fn take_first(
+    session: &mut Session<'_>,
+    request: TakeRequest,
+    scan: &Scan<'_>,
+    plan: &dyn Plan,
+    found: &Mutex<Option<Place>>,
+) -> Result<Taken> {
+    locks::takes(session).await?;
+    let first = inbox::first(session, scan).await?;
+    *found.lock().unwrap_or_else(PoisonError::into_inner) = first;
+    let Some(place) = first else { return Ok(Taken::default()) };
+    let Some(inbox) = inbox::read_at(session, place, request).await? else { return Ok(Taken::default()) };
+    deliver(session, inbox, request, plan).await
+}
+
+/// Makes events of what was read, and deliveries of the events.
+async fn deliver(
+    session: &mut Session<'_>,
+    mut inbox: Inbox,
+    request: TakeRequest,
+    plan: &dyn Plan,
+) -> Result<Taken> {
     let events = store(session, &mut inbox).await?;
     let mut batch = Batch::of(events, plan);
     decide(session, &mut batch, request).await?;
     insert_deliveries(session, &mut batch, request.host, request.now).await?;
     insert_errors(session, &batch, request.now).await?;
     quarantine::set_aside(session, &inbox.rejected, request.now).await?;
-    let rejected = inbox.rejected.into_iter().map(|(_, row)| (0, row)).collect();
-    Ok((batch.into_taken(rejected, inbox.more), inbox.last))
-}
-
-/// What was read from the inbox, in order.
-struct Inbox {
-    /// Up to this place nothing is left that could be seen.
-    last: i64,
-    more: bool,
-    changes: Vec<Change>,
-    /// Events that are there already.
-    pointed_at: Vec<TakenEvent>,
-    /// Rows that point at an event, with its seq.
-    pointers: Vec<(Place, i64)>,
-    rejected: Vec<(Aside, Rejected)>,
-}
-
-/// A change that became an event.
-struct Change {
-    place: Place,
-    event: EntityEvent,
-    bytes: usize,
-}
-
-/// `None` when there is nothing.
-async fn read_inbox(session: &mut Session<'_>, first: i64, request: TakeRequest) -> Result<Option<Inbox>> {
-    let call = READ_INBOX.call().bind(first).bind_limit(request.limit).bind_limit(request.max_bytes);
-    let records = call.all(session).await?;
-    let Some(last) = records.last() else { return Ok(None) };
-    let found: i64 = last.get("found")?;
-    let all = records.len() < request.limit && i64::try_from(records.len()).is_ok_and(|read| read == found);
-    let place: i64 = last.get("place")?;
-    let mut inbox = Inbox {
-        // More rows of a statement may have the place of the last one.
-        last: if all { place } else { place - 1 },
-        more: !all,
-        changes: Vec::with_capacity(records.len()),
-        pointed_at: Vec::new(),
-        pointers: Vec::new(),
-        rejected: Vec::new(),
-    };
-    for record in &records {
-        let place = Place { place: record.get("place")?, seq: record.get("seq")? };
-        if let Some(event_seq) = record.get::<Option<i64>>("points_at")? {
-            inbox.pointers.push((place, event_seq));
-            continue;
-        }
-        match event_row::read_change(record)? {
-            Ok(event) => inbox.changes.push(Change { place, event, bytes: event_row::bytes(record) }),
-            Err(rejected) => inbox.rejected.push((Aside::Inbox(place), rejected)),
-        }
-    }
-    drop(records);
-    follow(session, &mut inbox).await?;
-    Ok(Some(inbox))
-}
-
-/// Reads the events that rows of the inbox point at.
-async fn follow(session: &mut Session<'_>, inbox: &mut Inbox) -> Result<()> {
-    let seqs: Vec<i64> = inbox.pointers.iter().map(|(_, event_seq)| *event_seq).collect();
-    let mut found = event_row::read_by_seq(session, &seqs).await?;
-    for seq in seqs {
-        match found.remove(&seq) {
-            Some((Ok(event), bytes)) => {
-                inbox.pointed_at.push(TakenEvent { seq, event: Arc::new(event), bytes });
-            }
-            Some((Err(rejected), _)) => inbox.rejected.push((Aside::Event(seq), rejected)),
-            None => inbox.rejected.push((Aside::Event(seq), event_row::missing())),
-        }
-    }
-    Ok(())
+    let rejected = inbox.rejected.into_iter().map(|(_, row)| row).collect();
+    Ok(batch.into_taken(rejected, inbox.more))
 }
 
 /// Makes events of changes and empties the inbox of what was read. Returns the events in the order of the inbox: what points at
@@ -288,21 +231,6 @@ fn columns(places: &[Place]) -> (Vec<i64>, Vec<i64>) {
     places.iter().map(|place| (place.place, place.seq)).unzip()
 }
 
-/// Puts the first row aside without reading what it holds.
-async fn set_first_aside(
-    session: &mut Session<'_>,
-    first: i64,
-    reason: &str,
-    now: Timestamp,
-) -> Result<Option<(Uuid, String)>> {
-    let Some(record) = FIRST_ROW.call().bind(first).optional(session).await? else { return Ok(None) };
-    let place = Place { place: record.get("place")?, seq: record.get("seq")? };
-    let row = Rejected { event_id: None, entity_type: None, entity_id: None, reason: reason.to_owned() };
-    // A row that only points at an event has nothing to keep.
-    quarantine::set_aside(session, &[(Aside::Inbox(place), row)], now).await?;
-    Ok(Some((Uuid::nil(), reason.to_owned())))
-}
-
 /// Reads what is live, and decides what is made and what runs at once.
 async fn decide(session: &mut Session<'_>, batch: &mut Batch, request: TakeRequest) -> Result<()> {
     if batch.planned.is_empty() {
@@ -319,7 +247,7 @@ async fn decide(session: &mut Session<'_>, batch: &mut Batch, request: TakeReque
             live_keys.insert(record.get("ordering_key")?);
         }
     }
-    batch.assign(&disabled, live_keys, request.own, request.own_bytes);
+    batch.assign(&disabled, live_keys, &mut Allowance::of(request));
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! The PostgreSQL backend: the source of events and the coordination of any number of hosts.
 //!
 //! What several hosts do at once is decided by row locks (`FOR UPDATE SKIP LOCKED`), by what a statement finds when it
-//! comes to change a row (owner, attempt), and, where rows that do not exist yet matter, by the advisory locks that
-//! `migrations/postgres/0002_triggers.sql` lists. Nothing relies on state of a session, so a pooler may stand between,
+//! comes to change a row (owner, attempt), and, where rows that do not exist yet matter, by the locks that
+//! `migrations/postgres/0005_hosts.sql` lists. Nothing relies on state of a session, so a pooler may stand between,
 //! but for the one direct connection that hears notifications.
 //!
 //! [`connection`] has the one function for transactions, [`pool`] and [`session`] the connections that they use, [`statement`] how statements are written down and named,
@@ -28,27 +28,30 @@ mod encoding;
 mod event_row;
 mod events;
 mod failure;
+mod function_name;
 mod holds;
 mod hosts;
+mod inbox;
 mod intake;
 mod locks;
 mod pool;
 mod predicate;
 mod quarantine;
-mod reach;
 mod retention;
 mod rights;
 mod schema;
 mod server_version;
 mod session;
+mod sql_text;
 mod statement;
 mod suspects;
 mod time;
 mod url;
+mod watermark;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{connection::Connections, doorbell::Doorbell, reach::Reach, url::Server};
+use self::{connection::Connections, doorbell::Doorbell, url::Server, watermark::Progress};
 use crate::{Result, TransactionCount, Transactions};
 
 /// How to use the database.
@@ -93,7 +96,7 @@ pub struct PostgresStore {
 struct Inner {
     connections: Connections,
     doorbell: Doorbell,
-    reach: Reach,
+    progress: Progress,
 }
 
 impl PostgresStore {
@@ -108,7 +111,11 @@ impl PostgresStore {
         };
         let connections = Connections::open(server, &options).await?;
         Ok(Self {
-            inner: Arc::new(Inner { connections, doorbell: Doorbell::at(listen), reach: Reach::default() }),
+            inner: Arc::new(Inner {
+                connections,
+                doorbell: Doorbell::at(listen),
+                progress: Progress::default(),
+            }),
         })
     }
 
@@ -156,6 +163,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         events::STATEMENTS,
         holds::STATEMENTS,
         hosts::STATEMENTS,
+        inbox::STATEMENTS,
         intake::STATEMENTS,
         locks::STATEMENTS,
         predicate::STATEMENTS,

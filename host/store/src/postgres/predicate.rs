@@ -1,17 +1,20 @@
 //! The condition of a capture, as SQL inside its trigger.
 
+use std::collections::BTreeSet;
+
 use aftercommit_condition::{
-    Condition,
+    Condition, Diagnostic,
     sql::{self, Column, Columns, EventSql, PostgresKind},
+    syntax::{EventField, Expression, OperandKind},
 };
 
 use super::{
-    capture_function::literal,
     capture_table::Table,
     session::Session,
+    sql_text::literal,
     statement::{Record, statements},
 };
-use crate::{Result, StoreError};
+use crate::{Capture, Result, StoreError};
 
 pub(super) use aftercommit_condition::sql::Predicates;
 
@@ -24,25 +27,60 @@ ORDER BY c.place";
 SELECT observer_key_expression($1, 'NEW', $2) AS new_key, observer_key_expression($1, 'OLD', $2) AS old_key";
 }
 
+/// The time of a change, in a trigger.
+pub(super) const CHANGED_AT: &str = "pg_catalog.clock_timestamp()";
+
 const SETTING: [&str; 3] = ["actor", "tenant_id", "traceparent"];
 
-/// For which changes of the table an event is made, and the settings that the condition relies on. A column that is not captured
-/// can be part of it. `at` is an SQL expression for the time of the change,
-/// `tenant` the tenant of changes that name none.
+/// A condition in SQL.
+pub(super) struct Compiled {
+    /// For which changes of the table an event is made.
+    pub(super) predicates: Predicates,
+    /// The columns that it reads, of the key too. One that is not captured can be among them.
+    pub(super) columns: Vec<String>,
+    /// The settings that it relies on.
+    pub(super) settings: Vec<&'static str>,
+}
+
+/// Makes SQL of a condition. `at` is an SQL expression for the time of the change, `tenant` the tenant of changes that name
+/// none.
 pub(super) async fn compile(
     session: &mut Session<'_>,
     table: &Table,
-    (entity_type, key): (&str, &[String]),
+    (entity_type, key_columns): (&str, &[String]),
     condition: &str,
     (at, tenant): (&str, Option<&str>),
-) -> Result<(Predicates, Vec<&'static str>)> {
-    let refused = |diagnostic: &aftercommit_condition::Diagnostic| {
-        StoreError::Refused(diagnostic.render(condition, "--when", false))
+) -> Result<Compiled> {
+    let compiled = attempt(session, table, (entity_type, key_columns), condition, (at, tenant)).await?;
+    compiled.map_err(|diagnostic| StoreError::Refused(diagnostic.render(condition, "--when", false)))
+}
+
+/// Why no SQL can be made of the condition of a capture for the table as it is now.
+pub(super) async fn misfit(
+    session: &mut Session<'_>,
+    table: &Table,
+    capture: &Capture,
+) -> Result<Option<String>> {
+    let Some(condition) = &capture.condition else { return Ok(None) };
+    let names = (capture.entity_type.as_str(), &capture.key[..]);
+    let compiled = attempt(session, table, names, condition, (CHANGED_AT, None)).await?;
+    Ok(compiled.err().map(|diagnostic| diagnostic.message))
+}
+
+async fn attempt(
+    session: &mut Session<'_>,
+    table: &Table,
+    (entity_type, key_columns): (&str, &[String]),
+    condition: &str,
+    (at, tenant): (&str, Option<&str>),
+) -> Result<std::result::Result<Compiled, Diagnostic>> {
+    let parsed = match Condition::parse(condition) {
+        Ok(parsed) => parsed,
+        Err(diagnostic) => return Ok(Err(diagnostic)),
     };
-    let parsed = Condition::parse(condition).map_err(|diagnostic| refused(&diagnostic))?;
     let records = COLUMN_KINDS.call().bind(table.oid).all(session).await?;
     let columns = records.iter().map(column).collect::<Result<Vec<_>>>()?;
-    let keys = KEYS.call().bind(table.oid).bind(key).optional(session).await?;
+    let keys = KEYS.call().bind(table.oid).bind(key_columns).optional(session).await?;
     let key = |side: &str| match &keys {
         Some(record) => {
             Ok(record.get::<Option<String>>(side)?.unwrap_or_else(|| "NULL::pg_catalog.text".into()))
@@ -72,8 +110,10 @@ pub(super) async fn compile(
         tenant_id: &tenant_id,
         traceparent: &traceparent,
     };
-    let predicates = sql::compile(&parsed, Columns::Postgres(&columns), &event)
-        .map_err(|diagnostic| refused(&diagnostic))?;
+    let predicates = match sql::compile(&parsed, Columns::Postgres(&columns), &event) {
+        Ok(predicates) => predicates,
+        Err(diagnostic) => return Ok(Err(diagnostic)),
+    };
     let has = |kind: PostgresKind| columns.iter().any(|column| column.kind == kind);
     let mut settings = Vec::new();
     if has(PostgresKind::Float) {
@@ -82,7 +122,19 @@ pub(super) async fn compile(
     if has(PostgresKind::TimestampTz) {
         settings.push("timezone");
     }
-    Ok((predicates, settings))
+    Ok(Ok(Compiled { predicates, columns: columns_read(parsed.tree(), key_columns), settings }))
+}
+
+fn columns_read(condition: &Expression, key: &[String]) -> Vec<String> {
+    let mut columns: BTreeSet<&String> = BTreeSet::new();
+    for operand in condition.operands() {
+        match &operand.kind {
+            OperandKind::Field(field) => columns.extend([&field.root.text]),
+            OperandKind::Event(EventField::EntityId) => columns.extend(key),
+            _ => {}
+        }
+    }
+    columns.into_iter().cloned().collect()
 }
 
 fn column(record: &Record) -> Result<Column<PostgresKind>> {

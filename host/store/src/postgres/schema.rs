@@ -6,7 +6,7 @@ use super::{
     encoding::Encoding,
     failure, locks, retention,
     session::Session,
-    statement::statements,
+    statement::{Statement, statements},
 };
 use crate::{
     AppliedMigration, Result, Schema, StoreError,
@@ -14,7 +14,8 @@ use crate::{
 };
 use async_trait::async_trait;
 
-static MIGRATIONS: Migrations = migrations!("postgres");
+static MIGRATIONS: Migrations =
+    migrations!("postgres", 5 "hosts" "0005_hosts.sql", 6 "losses" "0006_losses.sql");
 
 statements! {
     HAS_SCHEMA = "-- has_schema
@@ -112,26 +113,31 @@ async fn apply(
     schema: &str,
     migration: &Migration,
 ) -> Result<Option<AppliedMigration>> {
-    locks::migrations(session).await?;
-    if !HAS_SCHEMA.call().bind(schema).value::<bool>(session).await? {
-        run(session, "create_schema", format!("CREATE SCHEMA {}", identifier(schema))).await?;
-    }
-    // Looked up under the lock: another process may be migrating as well.
-    let found = version(session, schema).await?;
-    if !MIGRATIONS.lacks(migration, found)? {
+    // Looked up without the lock first: whoever only looks needs no right to lock.
+    if !MIGRATIONS.lacks(migration, version(session, schema).await?)? {
         return Ok(None);
     }
-    CREATE_MIGRATIONS.call().execute(session).await?;
+    if !HAS_SCHEMA.call().bind(schema).value::<bool>(session).await? {
+        make(session, "create_schema", &format!("CREATE SCHEMA {}", identifier(schema))).await?;
+    }
+    let Statement(create_migrations) = CREATE_MIGRATIONS;
+    make(session, CREATE_MIGRATIONS.name(), create_migrations).await?;
+    locks::migrations(session).await?;
+    // Looked up again under the lock: another process may be migrating as well.
+    if !MIGRATIONS.lacks(migration, version(session, schema).await?)? {
+        return Ok(None);
+    }
     // Functions name what they use by its schema: they search none but PostgreSQL's own.
     let sql = migration.sql.replace("@schema@", &identifier(schema));
-    run(session, migration.name, sql).await?;
+    session.run(migration.name, &sql).await?;
     INSERT_MIGRATION.call().bind(migration.version).bind(migration.name).execute(session).await?;
     Ok(Some(migration.applied()))
 }
 
-/// Runs statements that can not take arguments. Names in them are quoted.
-async fn run(session: &mut Session<'_>, name: &'static str, sql: String) -> Result<()> {
-    session.run(&sql).await.map_err(|error| failure::of_step(name, &error))
+/// Makes what another process may be making at this moment; then the transaction runs again, and finds it. Names in it are
+/// quoted.
+async fn make(session: &mut Session<'_>, name: &'static str, sql: &str) -> Result<()> {
+    session.send(sql).await.map_err(|error| failure::of_making(name, &error))
 }
 
 /// The version of the schema; 0 when there is none.

@@ -51,7 +51,7 @@ impl Session<'_> {
     /// Opens a transaction, by the statements that do so.
     pub(super) async fn begin(&mut self, statements: &str) -> sqlx::Result<()> {
         self.in_transaction = true;
-        self.run(statements).await
+        self.send(statements).await
     }
 
     /// Whether the connection was used before.
@@ -60,20 +60,25 @@ impl Session<'_> {
     }
 
     pub(super) async fn commit(mut self, name: &'static str) -> Result<()> {
-        self.run("COMMIT").await.map_err(|error| failure::of_step(name, &error))?;
+        self.run(name, "COMMIT").await?;
         self.in_transaction = false;
         Ok(())
     }
 
     /// Undoes what was done in the transaction; the connection stays good for another.
     pub(super) async fn roll_back(mut self) {
-        if !self.waits && self.run("ROLLBACK").await.is_ok() {
+        if !self.waits && self.send("ROLLBACK").await.is_ok() {
             self.in_transaction = false;
         }
     }
 
-    /// Runs statements that take no arguments. Names in them are quoted.
-    pub(super) async fn run(&mut self, statements: &str) -> sqlx::Result<()> {
+    /// Runs statements that can not take arguments. Names in them are quoted; errors carry `name`.
+    pub(super) async fn run(&mut self, name: &'static str, statements: &str) -> Result<()> {
+        self.send(statements).await.map_err(|error| failure::of_step(name, &error))
+    }
+
+    /// Runs such statements; the caller makes an error of it.
+    pub(super) async fn send(&mut self, statements: &str) -> sqlx::Result<()> {
         let patience = self.patience;
         let run = sqlx::raw_sql(AssertSqlSafe(statements));
         let answer = timeout(patience, self.asks().execute(run)).await;

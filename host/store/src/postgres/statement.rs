@@ -155,7 +155,7 @@ macro_rules! statements {
         $($(#[$doc])* const $name: $crate::postgres::statement::Statement =
             $crate::postgres::statement::Statement($sql);)+
         #[cfg(feature = "conformance")]
-        pub(super) const STATEMENTS: &[$crate::postgres::statement::Statement] = &[$($name),+];
+        pub(in crate::postgres) const STATEMENTS: &[$crate::postgres::statement::Statement] = &[$($name),+];
     };
 }
 pub(super) use statements;

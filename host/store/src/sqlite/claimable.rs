@@ -78,10 +78,6 @@ ORDER BY ",
 }
 
 statements! {
-    HAS_WORK = "-- has_work
-SELECT EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND paused = 0 AND losses = 0)
-    OR EXISTS (SELECT 1 FROM observer_deliveries
-               WHERE state = 'waiting' AND blocked = 0 AND paused = 0 AND losses = 0 AND next_attempt_at <= ?1)";
     CLAIM_DUE = candidates!("claim_due",
         "d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.losses = 0 AND d.next_attempt_at <= ?2
 ORDER BY d.next_attempt_at LIMIT ?1");
@@ -127,11 +123,6 @@ SELECT CASE
           FROM waiting
           WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)))
     END AS due");
-}
-
-/// Whether there is anything to claim.
-pub(super) fn is_there(connection: &Connection, now: Timestamp) -> Result<bool> {
-    HAS_WORK.call().bind_time(now).value(connection)
 }
 
 /// When there is something to claim outside these lanes; in the past when it is ready.

@@ -11,26 +11,41 @@ use rusqlite::Connection;
 
 use super::{
     SqliteStore, claimable, completion,
-    connection::Sync,
+    connection::{Connections, Sync},
     event_row, quarantine,
     statement::{Record, rows_as_json, statements},
 };
 use crate::{
-    ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, intake_batch::Rejected,
+    ClaimedDelivery, Claims, Completion, CompletionReport, End, HostId, Lane, Result, intake_batch::Rejected,
     row::Row as _, suspects::read_losses,
 };
 
+/// Of the (id, attempts) that were found those that can be claimed now.
+macro_rules! still_found {
+    () => {
+        "(SELECT d.id FROM json_each(?1) AS c CROSS JOIN observer_deliveries AS d ON d.id = c.value ->> 0
+             WHERE d.attempts = c.value ->> 1 AND d.blocked = 0 AND d.paused = 0
+               AND (d.state = 'ready' OR d.state = 'waiting' AND d.next_attempt_at <= ?2))"
+    };
+}
+
+/// Deliveries that change in one transaction: the lock is held for some two milliseconds.
+const PIECE: usize = 100;
+
 statements! {
-    OWN_DELIVERIES = "-- own_deliveries
+    /// Only those that are still as they were found.
+    OWN_DELIVERIES = concat!("-- own_deliveries
 UPDATE observer_deliveries
-SET state = 'running', owner = ?2, attempts = attempts + 1, next_attempt_at = NULL
-WHERE id IN (SELECT value FROM json_each(?1))";
+SET state = 'running', owner = ?3, attempts = attempts + 1, next_attempt_at = NULL
+WHERE id IN ", still_found!(), "
+RETURNING id");
+    PUT_DELIVERIES_ASIDE = concat!("-- put_deliveries_aside
+DELETE FROM observer_deliveries WHERE id IN ", still_found!(), "
+RETURNING id");
     CLAIMED_EVENTS = "-- claimed_events
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
        traceparent
 FROM observer_events WHERE seq IN (SELECT value FROM json_each(?1))";
-    DELETE_DELIVERIES = "-- delete_deliveries
-DELETE FROM observer_deliveries WHERE id IN (SELECT value FROM json_each(?1))";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries
 SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, owner = NULL, attempts = attempts - 1,
@@ -49,18 +64,12 @@ impl Claims for SqliteStore {
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
-        // Looked at without the write lock.
-        let connections = &self.inner.connections;
-        if limit == 0 || !connections.read(move |connection| claimable::is_there(connection, now)).await? {
+        if limit == 0 {
             return Ok(Vec::new());
         }
         let except = except.to_vec();
-        connections
-            .write("claim", Sync::Later, move |write| {
-                let candidates = claimable::candidates(write, limit, &except, now)?;
-                own(write, host, candidates, max_bytes, now)
-            })
-            .await
+        let find = move |moment: &Connection| claimable::candidates(moment, limit, &except, now);
+        claim("claim", &self.inner.connections, host, max_bytes, now, find).await
     }
 
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
@@ -72,10 +81,41 @@ impl Claims for SqliteStore {
         if completions.is_empty() {
             return Ok(CompletionReport::default());
         }
-        self.inner
-            .connections
-            .write("complete", Sync::Later, move |write| completion::complete(write, host, completions))
-            .await
+        let dead: Vec<_> = completions
+            .iter()
+            .filter(|completion| matches!(completion.end, End::Dead { .. }))
+            .map(|completion| completion.id)
+            .collect();
+        let connections = &self.inner.connections;
+        let bytes = if dead.is_empty() {
+            HashMap::new()
+        } else {
+            connections.read(move |connection| completion::bytes_of(connection, &dead)).await?
+        };
+        let completions: Arc<[Completion]> = completions.into();
+        let mut report = CompletionReport::default();
+        for piece in completion::pieces(&completions, &bytes) {
+            let (all, range) = (Arc::clone(&completions), piece.clone());
+            let work = move |write: &Connection| completion::complete(write, host, &all[range]);
+            let written = if bytes.is_empty() {
+                connections.write("complete", Sync::Later, work).await
+            } else {
+                connections.write_piece("complete", Sync::Later, work).await
+            };
+            match written {
+                Ok(part) => {
+                    report.applied += part.applied;
+                    report.stale.extend(part.stale);
+                }
+                Err(error) if piece.start > 0 => {
+                    tracing::debug!(%error, "a part of a batch of completions was written");
+                    report.unwritten = completions[piece.start..].to_vec();
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(report)
     }
 
     async fn release(
@@ -99,31 +139,6 @@ impl Claims for SqliteStore {
             })
             .await
     }
-}
-
-/// Owns the first of the candidates, as far as their events fit in.
-pub(super) fn own(
-    connection: &Connection,
-    host: HostId,
-    mut candidates: Vec<Record>,
-    max_bytes: usize,
-    now: Timestamp,
-) -> Result<Vec<ClaimedDelivery>> {
-    candidates.truncate(fitting(&candidates, max_bytes)?);
-    let events = events_of(connection, &candidates)?;
-    let mut claimed = Vec::with_capacity(candidates.len());
-    let mut rejected = Vec::new();
-    for candidate in &candidates {
-        match events.get(&candidate.integer("event_seq")?) {
-            Some(Ok(event)) => claimed.push(read_candidate(candidate, event)?),
-            Some(Err(reason)) => rejected.push((candidate, reason.clone())),
-            None => rejected.push((candidate, Rejected::missing())),
-        }
-    }
-    set_aside(connection, rejected, now)?;
-    let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
-    OWN_DELIVERIES.call().bind(rows_as_json(&ids)).bind(host.to_string()).execute(connection)?;
-    Ok(claimed)
 }
 
 /// How many of the candidates, in order, have events of so many bytes; the first is claimed however large it is.
@@ -157,32 +172,109 @@ fn events_of(connection: &Connection, candidates: &[Record]) -> Result<Events> {
         .collect()
 }
 
-fn read_candidate(record: &Record, event: &Arc<EntityEvent>) -> Result<ClaimedDelivery> {
-    Ok(ClaimedDelivery {
-        id: DeliveryId(record.uuid("id")?),
-        event: Arc::clone(event),
-        observer: record.text("observer")?.into(),
-        action: record.text("action")?.into(),
-        action_type: record.text("action_type")?.into(),
-        attempt: record.count("attempts")? + 1,
-        attempts_before: record.count("attempts_before")?,
-        losses: read_losses(record)?,
-        event_bytes: event_bytes(record)?,
-    })
+/// Claims the first of what `find` finds, as far as their events fit in. They are found and read without the write lock: events
+/// may be large.
+pub(super) async fn claim(
+    name: &'static str,
+    connections: &Connections,
+    host: HostId,
+    max_bytes: usize,
+    now: Timestamp,
+    find: impl FnOnce(&Connection) -> Result<Vec<Record>> + Send + 'static,
+) -> Result<Vec<ClaimedDelivery>> {
+    let found = connections
+        .read_moment(move |moment| {
+            let mut candidates = find(moment)?;
+            candidates.truncate(fitting(&candidates, max_bytes)?);
+            let events = events_of(moment, &candidates)?;
+            candidates.iter().map(|candidate| Candidate::read(candidate, &events)).collect::<Result<Vec<_>>>()
+        })
+        .await?;
+    let mut found = found.into_iter().peekable();
+    let mut claimed = Vec::with_capacity(found.len());
+    while found.peek().is_some() {
+        let piece: Vec<_> = found.by_ref().take(PIECE).collect();
+        match connections.write(name, Sync::Later, move |write| own(write, host, piece, now)).await {
+            Ok(owned) => claimed.extend(owned),
+            // What is owned already is returned; the next call meets the error again if it lasts.
+            Err(error) if !claimed.is_empty() => {
+                tracing::debug!(%error, "a part of what can be claimed was");
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(claimed)
 }
 
-/// Someone changed or deleted events that have live deliveries: nothing can deliver them, so they go where a person
-/// looks, and do not stand in the way of others.
-fn set_aside(connection: &Connection, rejected: Vec<(&Record, Rejected)>, now: Timestamp) -> Result<()> {
-    if rejected.is_empty() {
-        return Ok(());
+/// A delivery that can be claimed.
+struct Candidate {
+    id: DeliveryId,
+    attempts: u32,
+    event_seq: i64,
+    /// It as it will be owned, or its event, which can not be read any more.
+    delivery: std::result::Result<ClaimedDelivery, Rejected>,
+}
+
+impl Candidate {
+    fn read(record: &Record, events: &Events) -> Result<Self> {
+        let (id, event_seq) = (DeliveryId(record.uuid("id")?), record.integer("event_seq")?);
+        let observer = record.text("observer")?;
+        let attempts = record.count("attempts")?;
+        let delivery = match events.get(&event_seq) {
+            Some(Ok(event)) => Ok(ClaimedDelivery {
+                id,
+                event: Arc::clone(event),
+                observer: observer.into(),
+                action: record.text("action")?.into(),
+                action_type: record.text("action_type")?.into(),
+                attempt: attempts + 1,
+                attempts_before: record.count("attempts_before")?,
+                losses: read_losses(record)?,
+                event_bytes: event_bytes(record)?,
+            }),
+            Some(Err(reason)) => Err(reason.clone().of_delivery_to(observer)),
+            None => Err(Rejected::missing().of_delivery_to(observer)),
+        };
+        Ok(Self { id, attempts, event_seq, delivery })
     }
-    let mut ids = Vec::new();
-    for (record, row) in rejected {
-        ids.push(record.text("id")?);
-        let row = row.of_delivery_to(record.text("observer")?);
-        quarantine::put_reference(connection, record.integer("event_seq")?, &row, now)?;
+}
+
+/// Owns what still is as it was found. Someone changed or deleted events that have live deliveries: nothing can deliver those, so
+/// they go where a person looks, and do not stand in the way of others.
+fn own(
+    write: &Connection,
+    host: HostId,
+    candidates: Vec<Candidate>,
+    now: Timestamp,
+) -> Result<Vec<ClaimedDelivery>> {
+    let (mut sound, mut broken) = (Vec::new(), Vec::new());
+    for Candidate { id, attempts, event_seq, delivery } in candidates {
+        match delivery {
+            Ok(delivery) => sound.push(((id, attempts), delivery)),
+            Err(row) => broken.push(((id, attempts), event_seq, row)),
+        }
     }
-    DELETE_DELIVERIES.call().bind(rows_as_json(&ids)).execute(connection)?;
-    Ok(())
+    if !broken.is_empty() {
+        let found: Vec<_> = broken.iter().map(|(found, ..)| *found).collect();
+        let call = PUT_DELIVERIES_ASIDE.call().bind(rows_as_json(&found)).bind_time(now);
+        let aside = ids(&call.all(write)?)?;
+        for ((id, _), event_seq, row) in broken {
+            if aside.contains(&id) {
+                quarantine::put_reference(write, event_seq, &row, now)?;
+            }
+        }
+    }
+    if sound.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Vec<_> = sound.iter().map(|(found, _)| *found).collect();
+    let call = OWN_DELIVERIES.call().bind(rows_as_json(&found)).bind_time(now).bind(host.to_string());
+    let owned = ids(&call.all(write)?)?;
+    let deliveries = sound.into_iter().map(|(_, delivery)| delivery);
+    Ok(deliveries.filter(|delivery| owned.contains(&delivery.id)).collect())
+}
+
+fn ids(records: &[Record]) -> Result<HashSet<DeliveryId>> {
+    records.iter().map(|record| Ok(DeliveryId(record.uuid("id")?))).collect()
 }

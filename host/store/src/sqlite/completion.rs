@@ -3,15 +3,25 @@
 //! The first statement also decides which completions are still owned as (host, attempt). The write lock is held, so
 //! what it decided stays true for those that follow.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use aftercommit_core::DeliveryId;
 use rusqlite::Connection;
 
 use super::statement::{rows_as_json, statements};
-use crate::{AttemptRecord, Completion, CompletionReport, End, HostId, Result};
+use crate::{AttemptRecord, Completion, CompletionReport, End, HostId, Result, row::Row as _};
+
+/// The weight of the completions that are written in one transaction: the lock is held for some two milliseconds. A dead letter takes a copy
+/// of its event along; one that is heavier is written alone.
+const PIECE: usize = 100;
+const BYTES_OF_ONE: usize = 8192;
 
 statements! {
+    EVENT_BYTES = "-- event_bytes
+SELECT id, event_bytes FROM observer_deliveries WHERE id IN (SELECT value FROM json_each(?1))";
     /// Those that are owned by nobody, by another, or in another attempt.
     STALE_COMPLETIONS = "-- stale_completions
 SELECT key FROM json_each(?1) AS c
@@ -52,24 +62,54 @@ FROM json_each(?1) AS c
 DELETE FROM observer_deliveries WHERE id IN (SELECT value FROM json_each(?1))";
 }
 
+/// How large the events of these deliveries are.
+pub(super) fn bytes_of(connection: &Connection, ids: &[DeliveryId]) -> Result<HashMap<DeliveryId, usize>> {
+    let records = EVENT_BYTES.call().bind(rows_as_json(ids)).all(connection)?;
+    records
+        .iter()
+        .map(|record| {
+            let bytes = usize::try_from(record.integer("event_bytes")?).unwrap_or(0);
+            Ok((DeliveryId(record.uuid("id")?), bytes))
+        })
+        .collect()
+}
+
+/// Parts completions into those that are written in one transaction each. `bytes` are those of the events that are copied.
+pub(super) fn pieces(completions: &[Completion], bytes: &HashMap<DeliveryId, usize>) -> Vec<Range<usize>> {
+    let mut pieces: Vec<Range<usize>> = Vec::new();
+    let mut weight = 0;
+    for (n, completion) in completions.iter().enumerate() {
+        let added = 1 + bytes.get(&completion.id).map_or(0, |bytes| bytes / BYTES_OF_ONE);
+        weight += added;
+        match pieces.last_mut() {
+            Some(piece) if weight <= PIECE => piece.end = n + 1,
+            _ => {
+                pieces.push(n..n + 1);
+                weight = added;
+            }
+        }
+    }
+    pieces
+}
+
 /// Ends attempts within the caller's transaction.
 pub(super) fn complete(
     connection: &Connection,
     host: HostId,
-    completions: Vec<Completion>,
+    completions: &[Completion],
 ) -> Result<CompletionReport> {
     let (owned, stale) = fence(connection, host, completions)?;
     if owned.is_empty() {
-        return Ok(CompletionReport { applied: 0, stale });
+        return Ok(CompletionReport { stale, ..CompletionReport::default() });
     }
-    let log: Vec<_> = owned.iter().map(log_row).collect();
+    let log: Vec<_> = owned.iter().copied().map(log_row).collect();
     LOG_ATTEMPTS.call().bind(rows_as_json(&log)).execute(connection)?;
 
-    let retries: Vec<_> = owned.iter().filter_map(retry_row).collect();
+    let retries: Vec<_> = owned.iter().copied().filter_map(retry_row).collect();
     if !retries.is_empty() {
         RETRY_DELIVERIES.call().bind(rows_as_json(&retries)).execute(connection)?;
     }
-    let dead: Vec<_> = owned.iter().filter_map(dead_row).collect();
+    let dead: Vec<_> = owned.iter().copied().filter_map(dead_row).collect();
     if !dead.is_empty() {
         BURY_DELIVERIES.call().bind(rows_as_json(&dead)).execute(connection)?;
     }
@@ -81,15 +121,15 @@ pub(super) fn complete(
     if !ended.is_empty() {
         END_DELIVERIES.call().bind(rows_as_json(&ended)).execute(connection)?;
     }
-    Ok(CompletionReport { applied: owned.len(), stale })
+    Ok(CompletionReport { applied: owned.len(), stale, unwritten: Vec::new() })
 }
 
 /// Parts the completions that still count from those that came too late. The second end of one attempt is too late.
-fn fence(
+fn fence<'c>(
     connection: &Connection,
     host: HostId,
-    completions: Vec<Completion>,
-) -> Result<(Vec<Completion>, Vec<DeliveryId>)> {
+    completions: &'c [Completion],
+) -> Result<(Vec<&'c Completion>, Vec<DeliveryId>)> {
     let claims: Vec<_> = completions.iter().map(|completion| (completion.id, completion.attempt)).collect();
     let late: HashSet<usize> = STALE_COMPLETIONS
         .call()
@@ -102,7 +142,7 @@ fn fence(
     let mut seen = HashSet::with_capacity(completions.len());
     let mut stale = Vec::new();
     let mut owned = Vec::with_capacity(completions.len());
-    for (key, completion) in completions.into_iter().enumerate() {
+    for (key, completion) in completions.iter().enumerate() {
         if late.contains(&key) || !seen.insert(completion.id) {
             stale.push(completion.id);
         } else {

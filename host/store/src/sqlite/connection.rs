@@ -13,7 +13,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -37,6 +37,9 @@ const LOG_LIMIT_BYTES: u32 = 64 << 20;
 
 /// More than there are statements: each is prepared once in a connection.
 const PREPARED_STATEMENTS: usize = 128;
+
+/// A transaction that holds the write lock for longer is warned of, if none of its kind took as long before.
+const LONG: Duration = Duration::from_millis(100);
 
 statements! {
     READ_ENCODING = "-- read_encoding
@@ -134,12 +137,39 @@ impl Connections {
         sync: Sync,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.timed_write(name, sync, work).await.0
+    }
+
+    /// One of several writes that come one after the other: when it has ended, the lock is left alone for as long as it was held.
+    /// An application looks for it at long intervals, and would find it taken each time.
+    pub(super) async fn write_piece<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        sync: Sync,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (result, held) = self.timed_write(name, sync, work).await;
+        tokio::time::sleep(held).await;
+        result
+    }
+
+    /// How long the lock was held, too.
+    async fn timed_write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        sync: Sync,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> (Result<T>, Duration) {
         let asked = Instant::now();
         let mut slot = Arc::clone(&self.writer).lock_owned().await;
         let (opening, tally) = (Arc::clone(&self.opening), Arc::clone(&self.tally));
         blocking(move || {
             // Taken out: a panic leaves nothing half done behind.
-            let mut writer = slot.take().map_or_else(|| opening.writer(), Ok)?;
+            let mut writer = match slot.take().map_or_else(|| opening.writer(), Ok) {
+                Ok(writer) => writer,
+                Err(error) => return (Err(error), Duration::ZERO),
+            };
+            let mut held = Duration::ZERO;
             let result = writer.sync(sync).and_then(|()| {
                 let lock = Lock::take(&writer.connection, opening.options.busy_timeout)
                     .map_err(|error| opening.unopened(&error))?;
@@ -148,14 +178,21 @@ impl Connections {
                     lock.commit().map_err(|error| failure::of_step(name, &error))?;
                     Ok(value)
                 });
-                let took = began.elapsed();
+                held = began.elapsed();
                 let ended = if result.is_ok() { Ended::Done } else { Ended::Failed };
-                tally.ended(name, took, ended);
-                tracing::trace!(transaction = name, waited_us, ?took, ?ended, "write");
+                let is_longest = tally.ended(name, held, ended);
+                if is_longest && held > LONG {
+                    tracing::warn!(
+                        transaction = name,
+                        ?held,
+                        "the write lock was held for long: applications waited"
+                    );
+                }
+                tracing::trace!(transaction = name, waited_us, ?held, ?ended, "write");
                 result
             });
             *slot = Some(writer);
-            result
+            (result, held)
         })
         .await
     }
@@ -181,7 +218,7 @@ impl Opening {
             connection.pragma_update(None, "journal_size_limit", LOG_LIMIT_BYTES)?;
             connection.pragma_update(None, "synchronous", Sync::Later.level())?;
             // From here on the lock is waited for in our own way.
-            connection.busy_timeout(std::time::Duration::ZERO)
+            connection.busy_timeout(Duration::ZERO)
         })?;
         Ok(Writer { connection, sync: Sync::Later })
     }
@@ -250,7 +287,7 @@ impl Sync {
 }
 
 /// Runs what may block on a thread for that.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {

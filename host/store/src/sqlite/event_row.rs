@@ -6,8 +6,16 @@ use aftercommit_core::{EntityEvent, EventKind, Timestamp};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::statement::{Call, Record};
+use super::statement::{Call, Record, statements};
 use crate::{Result, intake_batch::Rejected};
+
+statements! {
+    WRITE_EVENT = "-- write_event
+INSERT INTO observer_events
+    (id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
+VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), CAST(?5 AS TEXT), CAST(?6 AS TEXT),
+        CAST(?7 AS TEXT), CAST(?8 AS TEXT), CAST(?9 AS TEXT), CAST(?10 AS TEXT), CAST(?11 AS TEXT))";
+}
 
 /// The columns of an event, as bytes: SQLite lets a text column hold anything.
 #[derive(Clone)]
@@ -50,6 +58,11 @@ pub(super) fn columns(record: &Record) -> Result<Columns<'_>> {
         actor: column("actor")?,
         traceparent: column("traceparent")?,
     })
+}
+
+/// The call that writes an event.
+pub(super) fn write(columns: &Columns<'_>) -> Call {
+    columns.bind(WRITE_EVENT.call())
 }
 
 /// An event that a person asked for by its id, or none when the row is no event.

@@ -76,30 +76,26 @@ SELECT count(*) FROM observer_inbox WHERE pending IS NULL";
 impl Events for SqliteStore {
     async fn emit(&self, event: EntityEvent) -> Result<()> {
         let changed = serde_json::Value::from(event.changed);
-        self.inner
-            .connections
-            .write("emit", Sync::Now, move |write| {
-                let made = EMIT_EVENT
-                    .call()
-                    .bind(event.id.to_string())
-                    .bind(event.entity_type)
-                    .bind(event.entity_id)
-                    .bind(event.event_kind.as_str())
-                    .bind_time(event.occurred_at)
-                    .bind(event.data.to_string())
-                    .bind(event.old.map(|old| old.to_string()))
-                    .bind(changed.to_string())
-                    .bind(event.tenant_id)
-                    .bind(event.actor)
-                    .bind(event.traceparent)
-                    .bind(inbox_row::place_of(event.id).map(|(seq, _)| seq))
-                    .execute(write)?;
-                if made == 0 {
-                    return Err(StoreError::Exists { what: "event", name: event.id.to_string() });
-                }
-                Ok(())
-            })
-            .await
+        let (name, place) = (event.id.to_string(), inbox_row::place_of(event.id).map(|(seq, _)| seq));
+        // Before the lock is taken: an image may be large.
+        let call = EMIT_EVENT
+            .call()
+            .bind(&name)
+            .bind(event.entity_type)
+            .bind(event.entity_id)
+            .bind(event.event_kind.as_str())
+            .bind_time(event.occurred_at)
+            .bind(event.data.to_string())
+            .bind(event.old.map(|old| old.to_string()))
+            .bind(changed.to_string())
+            .bind(event.tenant_id)
+            .bind(event.actor)
+            .bind(event.traceparent)
+            .bind(place);
+        match self.inner.connections.write("emit", Sync::Now, move |write| call.execute(write)).await? {
+            0 => Err(StoreError::Exists { what: "event", name }),
+            _ => Ok(()),
+        }
     }
 
     async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {

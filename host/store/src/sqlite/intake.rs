@@ -1,6 +1,6 @@
 //! From the inbox to deliveries.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
@@ -8,49 +8,28 @@ use rusqlite::Connection;
 
 use super::{
     SqliteStore,
-    connection::Sync,
+    connection::{Sync, blocking},
     event_row,
+    inbox::{self, Content, Image, Inbox, InboxRow},
     inbox_row::{self, InboxEvent},
     quarantine,
-    statement::{Record, Statement, rows_as_json, statements},
+    statement::{Statement, rows_as_json, statements},
 };
 use crate::{
     Intake, NewDelivery, Plan, Result, StoreError, TakeRequest, Taken,
-    intake_batch::{Batch, PlannedDelivery, Rejected, TakenEvent},
+    intake_batch::{Allowance, Batch, PlannedDelivery, Rejected},
     row::Row as _,
 };
+
+/// The weight of the rows that are taken in one transaction: the lock is held for some two milliseconds. One row that is
+/// heavier is taken alone.
+const PIECE: usize = 100;
 
 statements! {
     INBOX_HAS_ROWS = "-- inbox_has_rows
 SELECT EXISTS (SELECT 1 FROM observer_inbox)";
-    /// Read from the row's header: no image is loaded.
-    INBOX_SIZES = "-- inbox_sizes
-SELECT i.seq, coalesce(octet_length(i.data), 0) + coalesce(octet_length(i.old), 0)
-            + coalesce(octet_length(e.data), 0) + coalesce(octet_length(e.old), 0) AS bytes
-FROM observer_inbox AS i LEFT JOIN observer_events AS e ON e.seq = coalesce(i.event_seq, iif(i.entity_type IS NULL, i.seq, NULL))
-ORDER BY i.seq LIMIT ?1";
-    /// Triggers of older programs write the event themselves, and its seq here.
-    TAKE_INBOX = "-- take_inbox
-SELECT i.seq, coalesce(i.event_seq, iif(i.entity_type IS NULL AND i.id IS NULL, i.seq, NULL)) AS event_seq,
-       i.pending IS NOT NULL AS pending, i.old_id,
-       coalesce(e.id, i.id) AS event_id, coalesce(e.entity_type, i.entity_type) AS entity_type,
-       coalesce(e.entity_id, i.entity_id) AS entity_id, coalesce(e.event_kind, i.event_kind) AS event_kind,
-       coalesce(e.occurred_at, i.occurred_at) AS occurred_at, coalesce(e.data, i.data) AS data,
-       coalesce(e.old, i.old) AS old, coalesce(e.changed, i.changed) AS changed,
-       coalesce(e.tenant_id, i.tenant_id) AS tenant_id, coalesce(e.actor, i.actor) AS actor,
-       coalesce(e.traceparent, i.traceparent) AS traceparent
-FROM observer_inbox AS i
-     LEFT JOIN observer_events AS e
-            ON e.seq = coalesce(i.event_seq, iif(i.entity_type IS NULL AND i.id IS NULL, i.seq, NULL))
-WHERE i.seq <= ?1 ORDER BY i.seq";
-    WRITE_EVENT = "-- write_event
-INSERT INTO observer_events
-    (id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
-VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), CAST(?5 AS TEXT), CAST(?6 AS TEXT),
-        CAST(?7 AS TEXT), CAST(?8 AS TEXT), CAST(?9 AS TEXT), CAST(?10 AS TEXT), CAST(?11 AS TEXT))";
-    /// The write lock is held: what is there up to the last row that was read is what was read.
     EMPTY_INBOX = "-- empty_inbox
-DELETE FROM observer_inbox WHERE seq <= ?1";
+DELETE FROM observer_inbox WHERE seq IN (SELECT value FROM json_each(?1))";
     /// A clock that was set back does not pin times to where it was before for more than a minute.
     NOTE_TAKEN = "-- note_taken
 UPDATE observer_taken SET seq = min(max(seq, ?1), (SELECT us FROM observer_now) + 60000000)";
@@ -64,7 +43,7 @@ SELECT id FROM observer_deliveries WHERE id IN (SELECT value FROM json_each(?1))
 SELECT DISTINCT ordering_key FROM observer_deliveries
 WHERE ordering_key IN (SELECT value FROM json_each(?1))";
     DISABLED_OBSERVERS = "-- disabled_observers
-SELECT name FROM tb_observer WHERE enabled = 0";
+SELECT name FROM tb_observer WHERE enabled = 0 AND name IN (SELECT value FROM json_each(?1))";
     INSERT_DELIVERIES = "-- insert_deliveries
 INSERT INTO observer_deliveries
     (id, event_seq, position, observer, action, action_type, priority, max_attempts, ordering_key, paused,
@@ -83,30 +62,44 @@ FROM json_each(?1)";
 #[async_trait]
 impl Intake for SqliteStore {
     async fn take(&self, request: TakeRequest, plan: Arc<dyn Plan>) -> Result<Taken> {
-        // Looked at without the write lock first: an idle host leaves the database alone.
+        // Looked at first: an idle host reads one row.
         if request.limit == 0 || !self.inbox_has_rows().await? {
             return Ok(Taken::default());
         }
-        let mut limit = request.limit;
-        loop {
-            let (part, plan) = (TakeRequest { limit, ..request }, Arc::clone(&plan));
-            let write =
-                self.inner.connections.write("take", Sync::Later, move |write| take(write, part, &*plan));
-            match write.await {
-                // Something in these rows can not be read or written: they are halved until it is alone.
-                Err(error @ StoreError::Statement { transient: false, .. }) if limit > 1 => {
-                    tracing::debug!(%error, limit, "a batch of inbox rows is taken apart");
-                    limit = limit.div_ceil(2);
+        let TakeRequest { limit, max_bytes, .. } = request;
+        let raw = self.inner.connections.read_moment(move |moment| inbox::read(moment, limit, max_bytes));
+        let raw = raw.await?;
+        let inbox = blocking(move || raw.plan(&*plan, request.now)).await?;
+        let (mut taken, mut allowance) = (Taken::default(), Allowance::of(request));
+        let (mut next, mut most) = (0, usize::MAX);
+        while next < inbox.rows.len() {
+            let piece = next..next + piece_of(&inbox.rows[next..]).min(most);
+            match self.take_piece(&inbox, piece.clone(), request, allowance).await {
+                Ok(Some((part, left))) => {
+                    (next, most, allowance) = (piece.end, usize::MAX, left);
+                    taken.merge(part);
+                }
+                // Another host was faster, or somebody changed a row.
+                Ok(None) => return Ok(Taken { more: true, ..taken }),
+                // Something in these rows can not be written: they are halved until it is alone.
+                Err(error @ StoreError::Statement { transient: false, .. }) if piece.len() > 1 => {
+                    tracing::debug!(%error, rows = piece.len(), "a batch of inbox rows is taken apart");
+                    most = piece.len().div_ceil(2);
                 }
                 Err(error @ StoreError::Statement { transient: false, .. }) => {
-                    return self.put_aside_first(error.to_string(), request.now).await;
+                    let seq = inbox.rows[piece.start].mark.seq;
+                    taken.merge(self.put_aside(seq, error.to_string(), request.now).await?);
+                    (next, most) = (piece.end, usize::MAX);
                 }
-                taken => {
-                    let more = limit < request.limit;
-                    return taken.map(|taken| Taken { more: taken.more || more, ..taken });
+                // What was taken is reported; the next call meets the error again if it lasts.
+                Err(error) if next > 0 => {
+                    tracing::debug!(%error, "a part of a batch of inbox rows was taken");
+                    return Ok(Taken { more: true, ..taken });
                 }
+                Err(error) => return Err(error),
             }
         }
+        Ok(Taken { more: inbox.more, ..taken })
     }
 
     async fn doorbell(&self) {
@@ -119,132 +112,131 @@ impl SqliteStore {
         self.inner.connections.read(|connection| INBOX_HAS_ROWS.call().value(connection)).await
     }
 
-    /// The first row of the inbox can not be taken.
-    async fn put_aside_first(&self, reason: String, now: Timestamp) -> Result<Taken> {
-        self.inner
-            .connections
-            .write("put_aside", Sync::Later, move |write| {
-                let mut quarantined = Vec::new();
-                for row in put_aside_first(write, &reason, now)? {
-                    quarantined
-                        .push((row.event_id.and_then(|id| id.parse().ok()).unwrap_or_default(), row.reason));
-                }
-                Ok(Taken { quarantined, more: true, ..Taken::default() })
-            })
-            .await
+    /// Takes these rows in one transaction, and says what may still be owned; `None` when they are not what they were.
+    async fn take_piece(
+        &self,
+        inbox: &Inbox,
+        piece: Range<usize>,
+        request: TakeRequest,
+        allowance: Allowance,
+    ) -> Result<Option<(Taken, Allowance)>> {
+        let rows = Arc::clone(&inbox.rows);
+        // Rows of some size come one after the other, each with a lock of some length.
+        let is_heavy = rows[piece.clone()].iter().map(InboxRow::weight).sum::<usize>() > 2 * piece.len();
+        let work = move |write: &Connection| take(write, &rows[piece], request, allowance);
+        let connections = &self.inner.connections;
+        if is_heavy {
+            connections.write_piece("take", Sync::Later, work).await
+        } else {
+            connections.write("take", Sync::Later, work).await
+        }
+    }
+
+    /// The row can not be taken.
+    async fn put_aside(&self, seq: i64, reason: String, now: Timestamp) -> Result<Taken> {
+        let write = self.inner.connections.write("put_aside", Sync::Later, move |write| {
+            let rows = put_aside(write, seq, &reason, now)?;
+            Ok(Taken { quarantined: rows.into_iter().map(Rejected::named).collect(), ..Taken::default() })
+        });
+        write.await
     }
 }
 
+/// How many of the rows, from the first on, are taken in one transaction.
+fn piece_of(rows: &[InboxRow]) -> usize {
+    let mut left = PIECE;
+    let fitting = rows.iter().enumerate().take_while(|(n, row)| {
+        let fits = *n == 0 || row.weight() <= left;
+        left = left.saturating_sub(row.weight());
+        fits
+    });
+    fitting.count()
+}
+
 /// Takes rows within the caller's transaction.
-fn take(write: &Connection, request: TakeRequest, plan: &dyn Plan) -> Result<Taken> {
-    let Some(inbox) = read_inbox(write, request.limit, request.max_bytes)? else {
-        return Ok(Taken::default());
-    };
-    let mut events = Vec::with_capacity(inbox.records.len());
-    let mut rejected = Vec::new();
-    for record in &inbox.records {
-        // The place of a change that was not made.
-        if !record.flag("pending")? {
-            take_row(write, record, request.now, &mut events, &mut rejected)?;
-        }
+fn take(
+    write: &Connection,
+    rows: &[InboxRow],
+    request: TakeRequest,
+    mut allowance: Allowance,
+) -> Result<Option<(Taken, Allowance)>> {
+    if !inbox::is_unchanged(write, rows)? {
+        return Ok(None);
     }
-    let mut batch = Batch::of(events, plan);
-    decide(write, &mut batch, request)?;
+    let mut batch = Batch::default();
+    let mut rejected = Vec::new();
+    for row in rows {
+        take_row(write, row, request.now, &mut batch, &mut rejected)?;
+    }
+    decide(write, &mut batch, &mut allowance)?;
     insert(write, &batch, request)?;
-    EMPTY_INBOX.call().bind(inbox.last_seq).execute(write)?;
-    NOTE_TAKEN.call().bind(inbox.last_seq).execute(write)?;
+    let seqs: Vec<_> = rows.iter().map(|row| row.mark.seq).collect();
+    empty(write, &seqs)?;
     if CLEAR_CONTEXT.call().execute(write)? > 0 {
         tracing::warn!(
             "a transaction left its values in observer_context; it must clear them before it commits"
         );
     }
-    Ok(batch.into_taken(rejected, inbox.more))
-}
-
-/// What was read from the inbox.
-struct Inbox {
-    records: Vec<Record>,
-    last_seq: i64,
-    more: bool,
-}
-
-/// The first rows, of no more than so many bytes; a larger one alone. `None` when there is nothing.
-fn read_inbox(connection: &Connection, limit: usize, max_bytes: usize) -> Result<Option<Inbox>> {
-    let sizes = INBOX_SIZES.call().bind_limit(limit).all(connection)?;
-    let (mut left, mut last_seq, mut rows) = (max_bytes, None, 0);
-    for size in &sizes {
-        let bytes = usize::try_from(size.integer("bytes")?).unwrap_or(usize::MAX);
-        if rows > 0 && bytes > left {
-            break;
-        }
-        left = left.saturating_sub(bytes);
-        last_seq = Some(size.integer("seq")?);
-        rows += 1;
-    }
-    let Some(last_seq) = last_seq else { return Ok(None) };
-    let records = TAKE_INBOX.call().bind(last_seq).all(connection)?;
-    Ok(Some(Inbox { records, last_seq, more: rows == limit || rows < sizes.len() }))
+    Ok(Some((batch.into_taken(rejected, false), allowance)))
 }
 
 /// Writes the events of a row, or puts them aside.
 fn take_row(
     write: &Connection,
-    record: &Record,
+    row: &InboxRow,
     now: Timestamp,
-    events: &mut Vec<TakenEvent>,
-    rejected: &mut Vec<(i64, Rejected)>,
+    batch: &mut Batch,
+    rejected: &mut Vec<Rejected>,
 ) -> Result<()> {
-    if let Some(seq) = record.optional_integer("event_seq")? {
-        let columns = event_row::columns(record)?;
-        match columns.assemble() {
-            Ok(event) => events.push(TakenEvent { seq, event: Arc::new(event), bytes: columns.bytes() }),
+    match &row.content {
+        Content::Nothing => {}
+        Content::Pointer { event_seq, event } => match &**event {
+            Ok(event) => batch.add(*event_seq, event),
             Err(reason) => {
-                let row = columns.rejected(reason);
-                quarantine::put_reference(write, seq, &row, now)?;
-                rejected.push((seq, row));
+                quarantine::put_reference(write, *event_seq, reason, now)?;
+                rejected.push(reason.clone());
             }
-        }
-        return Ok(());
-    }
-    for InboxEvent { columns, event } in inbox_row::events(record)? {
-        match event {
-            Ok(event) => {
-                columns.bind(WRITE_EVENT.call()).execute(write)?;
-                let (seq, bytes) = (write.last_insert_rowid(), columns.bytes());
-                events.push(TakenEvent { seq, event: Arc::new(event), bytes });
-            }
-            Err(row) => {
-                quarantine::put_image(write, &columns, &row.reason, now)?;
-                rejected.push((record.integer("seq")?, row));
+        },
+        Content::Images(images) => {
+            for Image { write: call, event } in images {
+                call.execute(write)?;
+                match event {
+                    Ok(event) => batch.add(write.last_insert_rowid(), event),
+                    Err(reason) => rejected.push(reason.clone()),
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Puts the first row of the inbox aside, with the events that it would be.
-fn put_aside_first(write: &Connection, reason: &str, now: Timestamp) -> Result<Vec<Rejected>> {
+/// Removes rows that were taken.
+fn empty(write: &Connection, seqs: &[i64]) -> Result<()> {
+    EMPTY_INBOX.call().bind(rows_as_json(seqs)).execute(write)?;
+    NOTE_TAKEN.call().bind(seqs.iter().max()).execute(write)?;
+    Ok(())
+}
+
+/// Puts a row of the inbox aside, with the events that it would be.
+fn put_aside(write: &Connection, seq: i64, reason: &str, now: Timestamp) -> Result<Vec<Rejected>> {
     let mut aside = Vec::new();
-    let Some(Inbox { records, last_seq, .. }) = read_inbox(write, 1, 0)? else { return Ok(aside) };
-    for record in &records {
-        if let Some(seq) = record.optional_integer("event_seq")? {
-            let row = event_row::columns(record)?.rejected(reason.to_owned());
-            quarantine::put_reference(write, seq, &row, now)?;
-            aside.push(row);
-        } else {
-            for InboxEvent { columns, .. } in inbox_row::events(record)? {
-                quarantine::put_image(write, &columns, reason, now)?;
-                aside.push(columns.rejected(reason.to_owned()));
-            }
+    let Some((mark, record)) = inbox::read_one(write, seq)? else { return Ok(aside) };
+    if let Some(event_seq) = mark.event_seq {
+        let row = event_row::columns(&record)?.rejected(reason.to_owned());
+        quarantine::put_reference(write, event_seq, &row, now)?;
+        aside.push(row);
+    } else {
+        for InboxEvent { columns, .. } in inbox_row::events(&record)? {
+            quarantine::image(&columns, reason, now).execute(write)?;
+            aside.push(columns.rejected(reason.to_owned()));
         }
     }
-    EMPTY_INBOX.call().bind(last_seq).execute(write)?;
-    NOTE_TAKEN.call().bind(last_seq).execute(write)?;
+    empty(write, &[seq])?;
     Ok(aside)
 }
 
 /// Reads what is live, and decides what is made and what runs at once.
-fn decide(connection: &Connection, batch: &mut Batch, request: TakeRequest) -> Result<()> {
+fn decide(connection: &Connection, batch: &mut Batch, allowance: &mut Allowance) -> Result<()> {
     if batch.planned.is_empty() {
         return Ok(());
     }
@@ -253,30 +245,26 @@ fn decide(connection: &Connection, batch: &mut Batch, request: TakeRequest) -> R
         live.insert(record.uuid("id")?);
     }
     batch.drop_live(live);
-    let disabled = names(DISABLED_OBSERVERS, None, "name", connection)?;
+    let observers: Vec<_> = batch.observers().into_iter().collect();
+    let disabled = names(DISABLED_OBSERVERS, rows_as_json(&observers), "name", connection)?;
     let keys = batch.ordering_keys();
     let live_keys = if keys.is_empty() {
         HashSet::new()
     } else {
-        names(LIVE_KEYS, Some(rows_as_json(&keys)), "ordering_key", connection)?
+        names(LIVE_KEYS, rows_as_json(&keys), "ordering_key", connection)?
     };
-    batch.assign(&disabled, live_keys, request.own, request.own_bytes);
+    batch.assign(&disabled, live_keys, allowance);
     Ok(())
 }
 
 /// One column of all rows.
 fn names(
     statement: Statement,
-    argument: Option<String>,
+    argument: String,
     column: &str,
     connection: &Connection,
 ) -> Result<HashSet<String>> {
-    let call = statement.call();
-    let call = match argument {
-        Some(argument) => call.bind(argument),
-        None => call,
-    };
-    call.all(connection)?.iter().map(|record| record.get(column)).collect()
+    statement.call().bind(argument).all(connection)?.iter().map(|record| record.get(column)).collect()
 }
 
 fn insert(connection: &Connection, batch: &Batch, request: TakeRequest) -> Result<()> {

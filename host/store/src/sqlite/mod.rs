@@ -23,6 +23,7 @@ mod failure;
 mod holds;
 mod hosts;
 mod image;
+mod inbox;
 mod inbox_row;
 mod intake;
 mod liveness;
@@ -138,9 +139,11 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         dead_letters::STATEMENTS,
         definitions::STATEMENTS,
         deliveries::STATEMENTS,
+        event_row::STATEMENTS,
         events::STATEMENTS,
         holds::STATEMENTS,
         hosts::STATEMENTS,
+        inbox::STATEMENTS,
         intake::STATEMENTS,
         quarantine::STATEMENTS,
         retention::STATEMENTS,

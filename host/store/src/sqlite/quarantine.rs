@@ -11,7 +11,7 @@ use super::{
     SqliteStore,
     connection::Sync,
     event_row::Columns,
-    statement::{Record, rows_as_json, statements},
+    statement::{Call, Record, rows_as_json, statements},
 };
 use crate::{
     Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected,
@@ -107,15 +107,9 @@ impl Quarantine for SqliteStore {
     }
 }
 
-/// Puts aside what is no event, with its images.
-pub(super) fn put_image(
-    write: &Connection,
-    columns: &Columns<'_>,
-    reason: &str,
-    now: Timestamp,
-) -> Result<()> {
-    columns.bind(QUARANTINE_IMAGE.call()).bind(reason).bind_time(now).execute(write)?;
-    Ok(())
+/// The call that puts aside what is no event, with its images.
+pub(super) fn image(columns: &Columns<'_>, reason: &str, now: Timestamp) -> Call {
+    columns.bind(QUARANTINE_IMAGE.call()).bind(reason).bind_time(now)
 }
 
 /// Puts aside a row of `observer_events`.

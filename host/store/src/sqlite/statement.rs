@@ -65,9 +65,9 @@ impl Call {
     }
 
     /// Runs it; how many rows it wrote.
-    pub(super) fn execute(self, connection: &Connection) -> Result<usize> {
+    pub(super) fn execute(&self, connection: &Connection) -> Result<usize> {
         let mut prepared = self.statement.prepare(connection)?;
-        prepared.execute(params_from_iter(self.arguments)).map_err(failure::of_statement(self.statement))
+        prepared.execute(params_from_iter(&self.arguments)).map_err(failure::of_statement(self.statement))
     }
 
     /// Runs it and reads all rows.

@@ -2,6 +2,7 @@
 
 use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
+use rusqlite::Connection;
 
 use super::{SqliteStore, claimable, claims, connection::Sync, statement::statements};
 use crate::{ClaimedDelivery, HostId, Lane, Result, Suspects, Trial};
@@ -26,13 +27,8 @@ impl Suspects for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
         let except = except.to_vec();
-        self.inner
-            .connections
-            .write("claim_suspects", Sync::Later, move |write| {
-                let candidates = claimable::suspects(write, which, &except, now)?;
-                claims::own(write, host, candidates, max_bytes, now)
-            })
-            .await
+        let find = move |moment: &Connection| claimable::suspects(moment, which, &except, now);
+        claims::claim("claim_suspects", &self.inner.connections, host, max_bytes, now, find).await
     }
 
     async fn begin(&self, host: HostId, id: DeliveryId, attempt: u32) -> Result<bool> {

@@ -129,10 +129,6 @@ impl Plan for Nobody {
     fn plan(&self, _: &EntityEvent) -> Planned {
         Planned::default()
     }
-
-    fn is_ordered(&self) -> bool {
-        false
-    }
 }
 
 impl Drop for Database {

@@ -52,7 +52,7 @@ impl Plan for Slow {
     }
 }
 
-async fn take(
+pub(crate) async fn take(
     store: &aftercommit_store::PostgresStore,
     host: HostId,
     own: usize,
@@ -67,7 +67,7 @@ fn ids(taken: &Taken) -> Vec<&str> {
     taken.owned.iter().map(|delivery| delivery.event.entity_id.as_str()).collect()
 }
 
-fn end(id: DeliveryId, attempt: u32, end: End) -> Completion {
+pub(crate) fn end(id: DeliveryId, attempt: u32, end: End) -> Completion {
     let record = AttemptRecord {
         max_attempts: 3,
         class: None,
@@ -160,7 +160,7 @@ async fn the_turn_is_not_lost_between_two_transactions() {
     database.settle().await;
     let mut making = database.connect().await;
     // As intake does it, up to the moment before it commits.
-    let copy = "BEGIN; SELECT observer_lock_keys('{key}');
+    let copy = "BEGIN; SELECT observer_hold_keys('{key}');
         INSERT INTO observer_deliveries (id, event_seq, event_at, event_id, position, observer, action, action_type,
             state, priority, attempts, max_attempts, ordering_key, created_at)
         SELECT gen_random_uuid(), seq, occurred_at, id, 0, 'watcher', 'hook', 'webhook', 'ready', 100, 0, 3, 'key', now()
@@ -185,7 +185,7 @@ async fn a_delivery_does_not_miss_that_its_observer_is_enabled() {
     database.sql("INSERT INTO t VALUES (1, 1)").await;
     database.settle().await;
     let mut making = database.connect().await;
-    let copy = "BEGIN; SELECT pg_advisory_xact_lock_shared(1634104419, 0);
+    let copy = "BEGIN; SELECT observer_hold_makes('{}');
         INSERT INTO observer_deliveries (id, event_seq, event_at, event_id, position, observer, action, action_type,
             state, paused, priority, attempts, max_attempts, created_at)
         SELECT gen_random_uuid(), seq, occurred_at, id, 0, 'watcher', 'hook', 'webhook', 'ready', TRUE, 100, 0, 3, now()

@@ -30,10 +30,6 @@ impl Plan for OneEach {
         };
         Planned { deliveries: vec![delivery], errors: Vec::new() }
     }
-
-    fn is_ordered(&self) -> bool {
-        true
-    }
 }
 
 fn request(limit: usize, max_bytes: usize) -> TakeRequest {

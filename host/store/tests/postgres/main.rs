@@ -16,6 +16,8 @@ mod database;
 mod hardiness;
 mod hosts;
 mod inbox;
+mod late;
+mod locks;
 mod network;
 mod odd_rows;
 mod opening;
@@ -24,6 +26,7 @@ mod partitions;
 mod pooled;
 mod rights;
 mod secured;
+mod slow_way;
 mod statements;
 mod upgrade;
 #[path = "../upgraded/mod.rs"]

@@ -53,16 +53,21 @@ async fn the_schemas_version_is_checked() {
     assert!(matches!(store.migrate().await, Err(StoreError::SchemaNewer { found: 999, .. })));
 }
 
+/// The schema too is made by one of them.
 #[tokio::test]
-async fn two_can_migrate_at_once() {
-    let database = Database::empty(PostgresOptions::default()).await;
-    let both = [database.store.clone(), database.another().await]
-        .map(|store| tokio::spawn(async move { store.migrate().await.map(|applied| applied.len()) }));
+async fn several_can_migrate_at_once() {
+    let options = PostgresOptions { schema: "at once".to_owned(), ..PostgresOptions::default() };
+    let database = Database::empty(options).await;
+    let mut migrating = Vec::new();
+    for _ in 0..4 {
+        let store = database.another().await;
+        migrating.push(tokio::spawn(async move { store.migrate().await.map(|applied| applied.len()) }));
+    }
     let mut applied = 0;
-    for migration in both {
+    for migration in migrating {
         applied += migration.await.unwrap().unwrap();
     }
-    let versions = database.ask("SELECT max(version) FROM observer_migrations").await;
+    let versions = database.ask("SELECT max(version) FROM \"at once\".observer_migrations").await;
     assert_eq!(versions, Some(applied.to_string()), "each once");
     database.store.check_schema().await.unwrap();
 }

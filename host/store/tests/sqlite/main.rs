@@ -22,6 +22,7 @@ mod upgrade;
 #[path = "../upgraded/mod.rs"]
 mod upgraded;
 mod values;
+mod write_lock;
 
 use std::sync::Arc;
 

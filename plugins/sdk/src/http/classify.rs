@@ -1,6 +1,6 @@
 //! The one place that says what an HTTP result means for a delivery.
 
-use super::HttpError;
+use super::{HttpError, display::origin};
 use crate::{Failure, FailureClass};
 
 /// Code of every failure that a status code caused; the status tells more.
@@ -31,6 +31,17 @@ pub fn status_failure(status: u16, retry_after_ms: Option<u64>, text: &str) -> F
         _ => FailureClass::Permanent,
     };
     class.failure(HTTP_STATUS, message, retry_after_ms).with_status(status)
+}
+
+/// The failure of a redirect that was not followed. Of where it leads only the origin is named: the rest may carry a secret.
+pub(super) fn redirect_failure(status: u16, location: &str) -> Failure {
+    let Failure::Permanent(mut problem) = status_failure(status, None, "") else {
+        unreachable!("a redirect is a permanent failure")
+    };
+    problem.message.push_str("; it leads to ");
+    problem.message.push_str(origin(location).unwrap_or("another path of the same origin"));
+    problem.message.push_str(": configure the URL at its end");
+    Failure::Permanent(problem)
 }
 
 /// What the common status codes mean to the operator who reads the failure.
@@ -86,7 +97,7 @@ impl From<HttpError> for Failure {
             HttpError::Dns(why) => Self::transient("dns", why),
             HttpError::Connect(why) => Self::transient("connect", why),
             HttpError::Tls(why) => Self::transient("tls", why),
-            HttpError::Timeout => Self::transient("timeout", "no complete response in time"),
+            HttpError::Timeout => Self::transient("timeout", "no response in time"),
             HttpError::Protocol(why) => Self::transient("protocol", why),
         }
     }

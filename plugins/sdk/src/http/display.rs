@@ -16,6 +16,14 @@ pub fn origin_and_path(url: &str) -> Option<String> {
     Some(format!("{scheme}://{host}{path}"))
 }
 
+/// The origin of an absolute URL, or of one that begins with `//`.
+pub(super) fn origin(url: &str) -> Option<&str> {
+    let start = url.find("//").filter(|&at| matches!(&url[..at], "" | "http:" | "https:"))? + 2;
+    let end = url[start..].find(['/', '?', '#', '\\']).map_or(url.len(), |end| start + end);
+    // A name and a password before the host would be credentials.
+    Some(&url[..end]).filter(|origin| !origin.contains('@') && end > start)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +34,16 @@ mod tests {
         assert_eq!(named("https://example.com/hook?token=1#x"), "https://example.com/hook");
         assert_eq!(named("https://user:pass@example.com:8443?q=/a"), "https://example.com:8443");
         assert_eq!(named("http://[::1]:80/a@b"), "http://[::1]:80/a@b");
+    }
+
+    #[test]
+    fn an_origin_is_named_without_what_may_be_secret() {
+        assert_eq!(origin("https://b.example:8443/a?b#c"), Some("https://b.example:8443"));
+        assert_eq!(origin("//b.example?x"), Some("//b.example"));
+        assert_eq!(origin("http://[::1]"), Some("http://[::1]"));
+        for none in ["/hook//x", "hook", "https://user:pw@b.example/", "ftp://b.example/", "https:///x", ""] {
+            assert_eq!(origin(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ struct Fields {
     #[schemars(extend("x-secret-env" = "url"))]
     url_env: Option<String>,
     list: Option<Vec<template::Text>>,
-    map: Option<BTreeMap<String, template::Text>>,
+    map: Option<BTreeMap<String, template::Header>>,
     secret: Option<Secret>,
     secrets: Option<Vec<Secret>>,
     /// Names a secret for `secrets`.

@@ -99,7 +99,7 @@ fn tokens(config: &Config, told: &mut Vec<String>) {
             token_url: format!("{}{path}", config.service),
             client_id: "client".to_owned(),
             client_secret: secret(),
-            scope: Some(secret()),
+            scope: None,
             audience: None,
         });
         match access_token(&asked) {

