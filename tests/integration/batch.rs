@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
 use crate::{
-    crash::{IMPATIENT, PATIENT, assert_all_told, kill_hosts_under_load},
+    crash::{IMPATIENT, assert_all_told, kill_hosts_under_load},
     shop::{Database, SECRET, Shop, webhook},
 };
 
@@ -192,7 +192,7 @@ async fn a_host_that_is_killed_in_the_middle_of_batches_loses_nothing() {
     const ROWS: u32 = 2000;
     let shop = Shop::open(IMPATIENT).await;
     let batch = "batch = { max_items = 40, max_wait_ms = 30 }\n";
-    shop.observe(&(webhook("batched", PATIENT, &shop.receiver.url("/hook")) + batch));
+    shop.observe(&(webhook("batched", "", &shop.receiver.url("/hook")) + batch));
     kill_hosts_under_load(&shop, ROWS, 8).await;
     let told = shop.receiver.received();
     let told = told.iter().flat_map(elements);

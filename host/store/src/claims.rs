@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{DeliveryId, EntityEvent, FailureClass, Timestamp};
+use aftercommit_core::{DeliveryId, EntityEvent, FailureClass, Losses, Timestamp};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
@@ -12,9 +12,9 @@ use crate::{Result, hosts::HostId};
 #[async_trait]
 pub trait Claims: Send + Sync {
     /// Claims up to `limit` deliveries that are `ready`, or `waiting` and due, for `host`: due retries first, then by
-    /// priority and age. Counts the attempt. Passes over those of disabled observers, those in a lane of `except`
-    /// (their destination is busy, or their action can not run now), and those whose `ordering_key` has an earlier
-    /// live delivery. The events of what it claims have at most `max_bytes` of text; the first is claimed however
+    /// priority and age. Numbers the attempt. Passes over those of disabled observers, those in a lane of `except`
+    /// (their destination is busy, or their action can not run now), those whose `ordering_key` has an earlier
+    /// live delivery, and [`Suspects`](crate::Suspects). The events of what it claims have at most `max_bytes` of text; the first is claimed however
     /// large it is.
     async fn claim(
         &self,
@@ -90,15 +90,28 @@ pub struct ClaimedDelivery {
     pub attempt: u32,
     /// Attempts that were made before the last replay; 0 without one.
     pub attempts_before: u32,
+    /// What is on record of its losses.
+    pub losses: Losses,
     /// Bytes of the event's images as text.
     pub event_bytes: usize,
 }
 
 impl ClaimedDelivery {
-    /// This attempt, counted from 1 since the delivery was made or last replayed: what the retry policy counts.
+    /// This attempt, counted from 1 since the delivery was made or last replayed, without those that do not count: what the
+    /// retry policy counts.
     #[must_use]
     pub const fn round_attempt(&self) -> u32 {
-        self.attempt.saturating_sub(self.attempts_before)
+        self.attempt.saturating_sub(self.uncounted())
+    }
+
+    /// The number of the last attempt of this round, by a policy that allows so many.
+    #[must_use]
+    pub const fn last_attempt(&self, max_attempts: u32) -> u32 {
+        self.uncounted().saturating_add(max_attempts)
+    }
+
+    const fn uncounted(&self) -> u32 {
+        self.attempts_before.saturating_add(self.losses.uncharged)
     }
 }
 

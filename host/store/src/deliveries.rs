@@ -47,6 +47,8 @@ pub struct DeliveryRow {
     pub attempts: u32,
     /// Attempts before it is given up.
     pub max_attempts: u32,
+    /// How many hosts in a row died while they owned it.
+    pub losses: u32,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// When it is due, if it waits.
@@ -66,6 +68,7 @@ impl DeliveryRow {
             status: row.word("status")?,
             attempts: row.count("attempts")?,
             max_attempts: row.count("max_attempts")?,
+            losses: row.count("losses")?,
             last_error: row.optional_string("last_error")?,
             next_attempt_at: row.optional_time("next_attempt_at")?,
             created_at: row.time("created_at")?,

@@ -143,6 +143,7 @@ impl AttemptRow {
             status,
             attempts: self.attempt,
             max_attempts: self.max_attempts,
+            losses: 0,
             last_error: (status != DeliveryState::Succeeded).then(|| self.message.clone()),
             next_attempt_at: None,
             created_at: self.started_at,

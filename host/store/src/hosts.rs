@@ -2,12 +2,12 @@
 
 use std::{collections::HashSet, fmt, time::Duration};
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::{DeliveryId, Losses, Timestamp};
 use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Result, row::Row};
+use crate::{Result, row::Row, suspects::read_losses};
 
 /// Names one run of one host process: a restarted host has a new one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
@@ -44,46 +44,106 @@ pub trait Hosts: Send + Sync {
     async fn heartbeat(&self, host: HostId, now: Timestamp) -> Result<bool>;
 
     /// Frees the deliveries of hosts whose heartbeat is older than `lease_timeout` (or that are known to be gone) for
-    /// others to claim, their attempt counted and logged as `lost`, and removes those hosts. Deliveries whose owner is
-    /// not entered (it was removed while it claimed them) are freed too.
+    /// others to claim as [`Suspects`](crate::Suspects), their attempt logged as `lost`, and removes those hosts. An attempt
+    /// counts only if it was marked as begun. Deliveries whose owner is not entered (it was removed while it claimed
+    /// them) are freed too.
     async fn take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<TakenOver>;
 
-    /// Frees the running deliveries that `host` owns and does not know of, like a takeover: those that are not among
-    /// `known`, as (delivery, attempt). It knows of none whose claim was committed and not answered, or whose end the
-    /// server has lost. Only reads when there are none. The host must claim nothing between the moment of which `known`
+    /// Frees the running deliveries that `host` owns and does not know of: those that are not among `known`, as (delivery,
+    /// attempt). It knows of none whose claim was committed and not answered, or whose end the server has lost: those
+    /// attempts do not count. Of `given_up` it knows that they began and could not be ended; they count. Since the host
+    /// lives, none of them becomes a suspect. Only reads when there are none. The host must claim nothing between the moment of which `known`
     /// tells and the return of this.
     async fn free_unknown(
         &self,
         host: HostId,
         known: HashSet<(DeliveryId, u32)>,
+        given_up: HashSet<(DeliveryId, u32)>,
         now: Timestamp,
     ) -> Result<usize>;
 
-    /// Removes a host that stops. It owns nothing any more: what it still owned is freed.
+    /// Removes a host that stops. It owns nothing any more: what it still owned had begun, counts, and is freed.
     async fn retire(&self, host: HostId) -> Result<()>;
 
     /// The hosts that are entered.
     async fn hosts(&self) -> Result<Vec<HostRow>>;
 }
 
-/// Why an attempt that began has no end: for the attempt log, and for whoever looks at the delivery.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Loss {
-    /// A short stable word.
-    pub(crate) code: &'static str,
-    /// What happened.
-    pub(crate) message: &'static str,
+/// Why an attempt has no end: for the attempt log, and for whoever looks at the delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Loss {
+    /// Nobody that is entered owns the delivery.
+    HostGone,
+    /// Its owner does not know of it.
+    LostTrack,
+    /// Its owner stopped, and did not wait for it.
+    HostStopped,
+}
+
+/// A running delivery that is to be freed, as it was found.
+pub(crate) struct Running {
+    pub(crate) id: DeliveryId,
+    pub(crate) owner: Uuid,
+    pub(crate) attempt: u32,
+    /// Whether the row is marked as begun.
+    pub(crate) is_marked: bool,
+    losses: Losses,
+}
+
+impl Running {
+    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        Ok(Self {
+            id: DeliveryId(row.uuid("id")?),
+            owner: row.uuid("owner")?,
+            attempt: row.count("attempts")?,
+            is_marked: row.flag("begun")?,
+            losses: read_losses(row)?,
+        })
+    }
+
+    /// Its losses after this one, and what a person reads of it. `given_up` are attempts that are known to have begun.
+    pub(crate) fn lost(&self, loss: Loss, given_up: &HashSet<(DeliveryId, u32)>) -> (Losses, String) {
+        let has_begun = match loss {
+            Loss::HostGone => self.is_marked,
+            Loss::LostTrack => self.is_marked || given_up.contains(&(self.id, self.attempt)),
+            Loss::HostStopped => true,
+        };
+        let losses = match loss {
+            Loss::HostGone => self.losses.with_host(has_begun),
+            Loss::LostTrack | Loss::HostStopped => self.losses.by_living_host(has_begun),
+        };
+        let counts = if has_begun {
+            "it had begun, so it counts"
+        } else {
+            "nobody knows whether it had begun, so it does not count"
+        };
+        let in_a_row = match losses.in_a_row {
+            0 | 1 => String::new(),
+            hosts => format!(" ({hosts} hosts in a row died while they owned this delivery)"),
+        };
+        (losses, format!("{}; {counts}{in_a_row}", loss.message()))
+    }
 }
 
 impl Loss {
-    /// Nobody that is entered owns the delivery.
-    pub(crate) const HOST_GONE: Self =
-        Self { code: "host_gone", message: "its host ended before the attempt did" };
-    /// Its owner does not know of it.
-    pub(crate) const UNKNOWN: Self = Self {
-        code: "lost_track",
-        message: "its host lost track of it: an answer of the database did not come, or the end could not be written",
-    };
+    /// A short stable word.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::HostGone => "host_gone",
+            Self::LostTrack => "lost_track",
+            Self::HostStopped => "host_stopped",
+        }
+    }
+
+    const fn message(self) -> &'static str {
+        match self {
+            Self::HostGone => "its host ended before the attempt did",
+            Self::LostTrack => {
+                "its host lost track of it: an answer of the database did not come, or the end could not be written"
+            }
+            Self::HostStopped => "its host stopped before the attempt ended",
+        }
+    }
 }
 
 /// What a takeover freed.

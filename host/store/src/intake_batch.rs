@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use aftercommit_core::EntityEvent;
+use aftercommit_core::{EntityEvent, Losses};
 use uuid::Uuid;
 
 use crate::{ClaimedDelivery, NewDelivery, Plan, Planned, TakeRequest, Taken};
@@ -213,6 +213,7 @@ impl PlannedDelivery {
             action_type,
             attempt: 1,
             attempts_before: 0,
+            losses: Losses::default(),
             event_bytes: self.event_bytes,
         }
     }

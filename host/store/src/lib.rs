@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`Intake`] | intake: takes inbox rows, makes deliveries |
 //! | [`Claims`] | dispatch: claims, completes, hands back |
+//! | [`Suspects`] | recovery: claims with care what was lost with its host |
 //! | [`Hosts`] | upkeep: heartbeat, takeover |
 //! | [`Holds`] | dispatch: what is held back; `destinations`: shows, lifts |
 //! | [`Retention`] | upkeep: drops what is old |
@@ -47,6 +48,7 @@ pub mod retention;
 mod row;
 pub mod schema;
 pub mod sqlite;
+pub mod suspects;
 mod transactions;
 
 pub use backfill::{Backfill, BackfillRequest, Backfills};
@@ -66,12 +68,14 @@ pub use quarantine::{Quarantine, QuarantinedImage, QuarantinedRow};
 pub use retention::{Purged, Retention, RetentionLimits};
 pub use schema::{AppliedMigration, Schema};
 pub use sqlite::{SqliteOptions, SqliteStore};
+pub use suspects::{Suspects, Trial};
 pub use transactions::{TransactionCount, Transactions};
 
 /// All that a backend does.
 pub trait Backend:
     Intake
     + Claims
+    + Suspects
     + Hosts
     + Holds
     + Retention
@@ -90,6 +94,7 @@ pub trait Backend:
 impl<T> Backend for T where
     T: Intake
         + Claims
+        + Suspects
         + Hosts
         + Holds
         + Retention

@@ -43,8 +43,6 @@ const TAKEN_BACK: Duration = Duration::from_secs(1);
 const CONFIG: &str = "[intake]\nbatch_size = 16\n[dispatch]\nchannel_capacity = 16\nmax_concurrency = 8\nper_destination = 8\n\
                       lease_timeout_ms = 2000\n";
 
-const PATIENT: &str = "retry = { max_attempts = 100, initial_delay_ms = 20, max_delay_ms = 500 }";
-
 /// Some rows are refused for good, some requests fail once.
 fn answer(request: &Received) -> Answer {
     let change = of_body(&request.body);
@@ -60,7 +58,7 @@ fn answer(request: &Received) -> Answer {
 async fn nothing_is_lost_while_hosts_and_the_server_are_killed_and_connections_cut() {
     let cluster = Arc::new(Cluster::start());
     let shop = Shop::on(PostgresDatabase::create(&cluster).await, CONFIG).await;
-    shop.observe(&webhook("everything", PATIENT, &shop.receiver.url("/hook")));
+    shop.observe(&webhook("everything", "", &shop.receiver.url("/hook")));
     shop.receiver.respond(answer);
     let oracle = Arc::new(Oracle::default());
     let writers = Writers::start(&shop, &oracle, 8, 0..300).await;
@@ -101,7 +99,7 @@ async fn nothing_is_lost_while_hosts_and_the_server_are_killed_and_connections_c
 async fn a_host_outlives_its_server() {
     let cluster = Arc::new(Cluster::start());
     let shop = Shop::on(PostgresDatabase::create(&cluster).await, CONFIG).await;
-    shop.observe(&webhook("everything", PATIENT, &shop.receiver.url("/hook")));
+    shop.observe(&webhook("everything", "", &shop.receiver.url("/hook")));
     let oracle = Arc::new(Oracle::default());
     // Few commits of the application, which would keep the host's last ones safe.
     let writers = Writers::start(&shop, &oracle, 2, 0..300).await;

@@ -16,3 +16,5 @@ mod proxy;
 mod receivers;
 mod refusals;
 pub(crate) mod writers;
+
+pub(crate) use database::PostgresDatabase;

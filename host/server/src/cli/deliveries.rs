@@ -50,6 +50,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
         "status",
         "attempts",
         "max_attempts",
+        "losses",
         "created_at",
         "next_attempt_at",
         "last_error",

@@ -6,7 +6,7 @@
 //! definition is another action, and starts another batch.
 //!
 //! Each delivery keeps its own task, place, visit and end. What is never gathered is the last attempt of a delivery that
-//! has several, and a large event: each runs alone, so that its end is its own doing.
+//! has several, a large event, and a delivery whose host died: each runs alone, so that its end is its own doing.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use aftercommit_core::{Clock as _, DestinationEvidence, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_core::{Care, Clock as _, DestinationEvidence, Failure, FailureClass, Problem, Timestamp};
 use aftercommit_runtime::{Attempt, BatchItem, DeliveryInfo, PreparedEvent, Usage};
 use aftercommit_store::ClaimedDelivery;
 use tokio::sync::{Notify, oneshot};
@@ -62,7 +62,7 @@ enum Told {
 pub(super) fn is_gathered(delivery: &ClaimedDelivery, action: &Action) -> bool {
     let max_attempts = action.policy.retry.max_attempts;
     let is_last = max_attempts > 1 && delivery.round_attempt() >= max_attempts;
-    action.written.batch.is_some() && !is_last
+    action.written.batch.is_some() && !is_last && delivery.losses.care() == Care::Ordinary
 }
 
 impl Batches {
@@ -192,7 +192,7 @@ pub(super) fn info(delivery: &ClaimedDelivery, action: &Action) -> DeliveryInfo 
     DeliveryInfo {
         id: delivery.id,
         attempt: delivery.attempt,
-        max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
+        max_attempts: delivery.last_attempt(action.policy.retry.max_attempts),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Claims what waits in the store: due retries, deliveries that found no room, and what other hosts left.
+//! Claims what waits in the store: due retries, deliveries that found no room, and what other hosts handed back.
 
 use std::{sync::Arc, time::Duration};
 

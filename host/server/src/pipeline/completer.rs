@@ -23,6 +23,15 @@ pub(super) struct Finished {
     pub(super) place: Place,
 }
 
+impl Finished {
+    fn parts(mut self) -> (Done, Place) {
+        if matches!(self.done, Done::HandedBack { .. }) {
+            self.place.was_handed_back();
+        }
+        (self.done, self.place)
+    }
+}
+
 /// How this host is done with a delivery.
 pub(super) enum Done {
     /// Its attempt ended.
@@ -71,8 +80,7 @@ pub(super) async fn run(
                 () = &mut linger => break,
             }
         }
-        let (done, places): (Vec<Done>, Vec<Place>) =
-            batch.drain(..).map(|finished| (finished.done, finished.place)).unzip();
+        let (done, places): (Vec<Done>, Vec<Place>) = batch.drain(..).map(Finished::parts).unzip();
         write(&dispatch, done, &mut alerts, &mut patience).await;
         // Only now: the batch is durable. What could not be written is not known any more, and is freed as such.
         dispatch.room.free(places);
@@ -159,6 +167,7 @@ async fn complete(dispatch: &Dispatch, mut completions: Vec<Completion>, patienc
             }
             Err(error) if completions.len() == 1 => {
                 let Completion { id, attempt, .. } = completions[0];
+                dispatch.room.give_up((id, attempt));
                 tracing::error!(delivery_id = %id, attempt, %error, "the end of an attempt can not be written; another will be made if one is left");
                 return;
             }

@@ -10,16 +10,16 @@ use serde_json::Value;
 use super::completer::Done;
 use crate::{alerts::Untold, observers::Action};
 
-/// What follows from an attempt. `unit` is a random number in `[0, 1)` for the jitter.
+/// What follows from an attempt, the `round_attempt`th that counts. `unit` is a random number in `[0, 1)` for the jitter.
 pub(super) fn conclude(
     delivery: &ClaimedDelivery,
+    round_attempt: u32,
     action: &Action,
     attempt: Attempt,
-    started_at: Timestamp,
-    now: Timestamp,
+    (started_at, now): (Timestamp, Timestamp),
     unit: f64,
 ) -> Done {
-    let verdict = action.policy.rules().judge(&attempt.result, delivery.round_attempt(), now, unit);
+    let verdict = action.policy.rules().judge(&attempt.result, round_attempt, now, unit);
     let end = match verdict {
         Verdict::Succeeded => End::Succeeded,
         Verdict::Retry(at) => End::Retry { at },
@@ -46,7 +46,7 @@ pub(super) fn conclude(
         }
     };
     let record = AttemptRecord {
-        max_attempts: delivery.attempts_before + action.policy.retry.max_attempts,
+        max_attempts: delivery.last_attempt(action.policy.retry.max_attempts),
         class,
         code,
         message,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
 use aftercommit_runtime::{Attempt, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
@@ -21,6 +21,7 @@ use super::{
     fatal::Fatal,
     host::HostSettings,
     lookup::{Lookup, look_up},
+    recovery::Recovery,
     room::{Place, Reservation, Room},
 };
 use crate::observers::{Action, Snapshot};
@@ -38,6 +39,7 @@ pub(super) struct Dispatch {
     pub(super) destinations: Arc<Destinations>,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) batches: Batches,
+    pub(super) recovery: Arc<Recovery>,
     /// What is held back has changed, and is to be written down.
     pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
@@ -83,6 +85,7 @@ impl Dispatch {
             destinations: Arc::new(destinations),
             endpoints: Arc::new(endpoints),
             batches: Batches::default(),
+            recovery: Arc::default(),
             holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
@@ -103,7 +106,8 @@ impl Dispatch {
         let places = reservation.places(&deliveries);
         drop(reservation);
         let mut last: Option<Arc<PreparedEvent>> = None;
-        for (delivery, place) in deliveries.into_iter().zip(places) {
+        for (delivery, mut place) in deliveries.into_iter().zip(places) {
+            place.follow(self.recovery.follow(&delivery));
             if place.is_refused() {
                 self.refuse(&delivery, place);
                 continue;
@@ -159,7 +163,8 @@ impl Dispatch {
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
-                self.conclude(&delivery, &action, attempt, self.clock.now())
+                let (now, last) = (self.clock.now(), action.policy.retry.max_attempts);
+                conclude(&delivery, delivery.round_attempt().max(last), &action, attempt, (now, now), 0.0)
             }
             Lookup::Gone(problem) => self.gone(&delivery, problem, snapshot.revision).await,
             Lookup::Wait => self.hand_back(&delivery, Some(WAIT)),
@@ -200,10 +205,27 @@ impl Dispatch {
         turn: &Turn<'_, '_>,
     ) -> Done {
         let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
+        if delivery.losses.care() == Care::Alone && !self.mark(delivery).await {
+            return self.hand_back(delivery, Some(WAIT));
+        }
         let started_at = self.clock.now();
         let attempt = configured.run(event, batching::info(delivery, action)).await;
         self.heed(action, &attempt, turn, delivery.round_attempt() > 1);
         self.conclude(delivery, action, attempt, started_at)
+    }
+
+    /// Marks a delivery that runs alone, before it begins: should this host die, the attempt counts. `false` if it must not
+    /// begin.
+    async fn mark(&self, delivery: &ClaimedDelivery) -> bool {
+        let losses = delivery.losses.in_a_row;
+        tracing::warn!(losses, "runs alone: so many hosts in a row died while they owned this delivery");
+        match self.store.begin(self.host, delivery.id, delivery.attempt).await {
+            Ok(is_owned) => is_owned,
+            Err(error) => {
+                tracing::warn!(%error, "can not be marked as begun; it is handed back");
+                false
+            }
+        }
     }
 
     pub(super) fn conclude(
@@ -213,7 +235,8 @@ impl Dispatch {
         attempt: Attempt,
         started_at: Timestamp,
     ) -> Done {
-        conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64())
+        let times = (started_at, self.clock.now());
+        conclude(delivery, delivery.round_attempt(), action, attempt, times, fastrand::f64())
     }
 
     /// Learns from an attempt how its destination and its endpoint are. `is_retry` when its delivery had failed before.

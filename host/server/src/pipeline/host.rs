@@ -16,7 +16,7 @@ use super::{
     destinations,
     dispatch::Dispatch,
     fatal::Fatal,
-    intake,
+    intake, recovery,
     room::Room,
     upkeep,
 };
@@ -122,7 +122,7 @@ pub struct Host {
     last: CancellationToken,
     retired: CancellationToken,
     deliveries: TaskTracker,
-    /// Intake, claimer, reload, takeover, captures, retention: they end when the host is told to stop.
+    /// Intake, claimer, recovery, reload, takeover, captures, retention: they end when the host is told to stop.
     duties: TaskTracker,
     completer: JoinHandle<()>,
     holds: JoinHandle<()>,
@@ -259,6 +259,7 @@ fn start_duties(dispatch: &Arc<Dispatch>, reload: upkeep::Reload, settings: &Hos
     let (lease, interval) = (settings.lease_timeout, settings.lease_timeout / 3);
     duties.spawn(intake::run(Arc::clone(dispatch), intake, stop.clone()));
     duties.spawn(claimer::run(Arc::clone(dispatch), settings.batch_size, stop.clone()));
+    duties.spawn(recovery::run(Arc::clone(dispatch), interval, stop.clone()));
     duties.spawn(upkeep::takeover(Arc::clone(dispatch), lease, interval, stop.clone()));
     duties.spawn(upkeep::reload(reload, settings.reload_interval, stop.clone()));
     duties.spawn(upkeep::captures(Arc::clone(dispatch), stop.clone()));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aftercommit_core::Problem;
+use aftercommit_core::{Care, Problem};
 use aftercommit_store::ClaimedDelivery;
 
 use crate::observers::{Action, Snapshot};
@@ -11,7 +11,7 @@ use crate::observers::{Action, Snapshot};
 pub(super) enum Lookup {
     /// Run its action.
     Run(Arc<Action>),
-    /// Its attempts are used up: nobody knows how the last one ended.
+    /// Its attempts are used up, or too many hosts died of it: nobody knows how the last one ended.
     Exhausted(Arc<Action>, Problem),
     /// Its observer or its action is not in the snapshot.
     Gone(Problem),
@@ -36,12 +36,24 @@ pub(super) fn look_up(delivery: &ClaimedDelivery, snapshot: &Snapshot) -> Lookup
             format!("observer `{}` has no action `{}` any more", delivery.observer, delivery.action);
         return Lookup::Gone(Problem::new("action_removed", message));
     };
-    if delivery.round_attempt() > action.policy.retry.max_attempts {
-        let last = delivery.attempt.saturating_sub(1);
-        let message = format!(
-            "attempt {last}, the last one, was lost: its host ended before it did, or could not write its end"
-        );
-        return Lookup::Exhausted(Arc::clone(action), Problem::new("host_lost", message));
+    if let Some(problem) = exhausted(delivery, action) {
+        return Lookup::Exhausted(Arc::clone(action), problem);
     }
     if action.configured.is_err() { Lookup::Wait } else { Lookup::Run(Arc::clone(action)) }
+}
+
+/// Why the delivery is to end without another attempt.
+fn exhausted(delivery: &ClaimedDelivery, action: &Action) -> Option<Problem> {
+    let message = if delivery.losses.care() == Care::GivenUp {
+        let (hosts, alone) = (delivery.losses.in_a_row, delivery.losses.alone);
+        format!("{hosts} hosts in a row died while they owned it, {alone} of them while it ran alone")
+    } else if delivery.round_attempt() > action.policy.retry.max_attempts {
+        let last = delivery.attempt.saturating_sub(1);
+        format!(
+            "attempt {last}, the last one, was lost: its host ended before it did, or could not write its end"
+        )
+    } else {
+        return None;
+    };
+    Some(Problem::new("host_lost", message))
 }

@@ -1,8 +1,8 @@
 //! A running host: from the inbox to the outcome, and the duties beside it.
 //!
 //! The cast. `intake` takes what was committed and makes deliveries; the first of them it owns at once. `claimer`
-//! claims what waits in the store: retries that are due, deliveries that had no room, those of hosts that died. Both
-//! hand what they own to `dispatch`, which runs each delivery in a task of its own, bounded in all and by destination;
+//! claims what waits in the store: retries that are due, deliveries that had no room. `recovery` claims, with care, those of
+//! hosts that died. All hand what they own to `dispatch`, which runs each delivery in a task of its own, bounded in all and by destination;
 //! `batching` gathers those that run in one call.
 //! `completer` writes what became of them, in batches. `upkeep` keeps the host alive in the eyes of the others, takes
 //! over from those that are not, reloads observers and drops what is old.
@@ -28,6 +28,7 @@ mod intake;
 mod lookup;
 mod patience;
 mod plan;
+mod recovery;
 mod room;
 mod upkeep;
 

@@ -12,7 +12,10 @@ use aftercommit_core::DeliveryId;
 use aftercommit_store::ClaimedDelivery;
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, RwLockWriteGuard, Semaphore};
 
-use super::event_memory::{Charge, EventMemory, SetAside};
+use super::{
+    event_memory::{Charge, EventMemory, SetAside},
+    recovery::Suspect,
+};
 
 /// The places of this host, and the memory for events. Each delivery it owns holds a place, and what its event is charged,
 /// until its end is durable.
@@ -25,6 +28,7 @@ pub(super) struct Room {
     places: Arc<Semaphore>,
     memory: EventMemory,
     known: Arc<Known>,
+    given_up: Arc<Mutex<HashSet<Attempt>>>,
     claiming: Arc<RwLock<()>>,
     waiting: Arc<Waiting>,
     capacity: usize,
@@ -49,6 +53,7 @@ pub(super) struct Place {
     attempt: Option<Attempt>,
     known: Arc<Known>,
     charge: Charge,
+    suspect: Option<Suspect>,
     #[expect(dead_code, reason = "held, not read")]
     permit: OwnedSemaphorePermit,
 }
@@ -75,6 +80,7 @@ impl Room {
             places: Arc::new(Semaphore::new(capacity)),
             memory,
             known: Arc::default(),
+            given_up: Arc::default(),
             claiming: Arc::default(),
             waiting: Arc::default(),
             capacity,
@@ -109,6 +115,15 @@ impl Room {
         if self.waiting.count.load(SeqCst) == 0 {
             begun.await;
         }
+    }
+
+    /// This host made the attempt, and can not write its end.
+    pub(super) fn give_up(&self, attempt: Attempt) {
+        self.given_up().insert(attempt);
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, HashSet<Attempt>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many deliveries are owned or about to be.
@@ -169,6 +184,16 @@ impl Still<'_> {
     pub(super) fn known(&self) -> HashSet<Attempt> {
         self.room.known.lock().keys().copied().collect()
     }
+
+    /// What was made and has no end in the store, nor a place.
+    pub(super) fn given_up(&self) -> HashSet<Attempt> {
+        self.room.given_up().clone()
+    }
+
+    /// The store does not ascribe these to this host any more.
+    pub(super) fn settle(&self, given_up: &HashSet<Attempt>) {
+        self.room.given_up().retain(|attempt| !given_up.contains(attempt));
+    }
 }
 
 impl Reservation {
@@ -195,7 +220,13 @@ impl Reservation {
                 let charge = self.memory.charge(delivery);
                 let attempt = (delivery.id, delivery.attempt);
                 *known.entry(attempt).or_default() += 1;
-                Place { attempt: Some(attempt), known: Arc::clone(&self.known), charge, permit }
+                Place {
+                    attempt: Some(attempt),
+                    known: Arc::clone(&self.known),
+                    charge,
+                    suspect: None,
+                    permit,
+                }
             })
             .collect()
     }
@@ -211,6 +242,18 @@ impl Place {
     /// Whether there is no memory for its event: the delivery has to be handed back.
     pub(super) const fn is_refused(&self) -> bool {
         matches!(self.charge, Charge::Refused)
+    }
+
+    /// Its delivery is a suspect.
+    pub(super) fn follow(&mut self, suspect: Option<Suspect>) {
+        self.suspect = suspect;
+    }
+
+    /// Its delivery did not start.
+    pub(super) fn was_handed_back(&mut self) {
+        if let Some(suspect) = &mut self.suspect {
+            suspect.was_handed_back();
+        }
     }
 
     /// Whether its event is large.
@@ -244,7 +287,7 @@ fn count(places: usize) -> u32 {
 mod tests {
     use std::pin::pin;
 
-    use aftercommit_core::{EntityEvent, EventKind};
+    use aftercommit_core::{EntityEvent, EventKind, Losses};
     use futures::poll;
     use serde_json::json;
 
@@ -266,6 +309,7 @@ mod tests {
             action_type: "webhook".into(),
             attempt: 1,
             attempts_before: 0,
+            losses: Losses::default(),
             event_bytes: 0,
         };
         (0..count).map(delivery).collect()

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::TestDatabase;
 use crate::{
     AttemptRecord, Backend, CaptureRequest, ClaimedDelivery, Completion, ConditionError, DeliveryFilter,
-    DeliveryRow, End, HostId, NewDelivery, Plan, Planned, TakeRequest, Taken,
+    DeliveryRow, End, HostId, NewDelivery, Plan, Planned, TakeRequest, Taken, Trial,
 };
 
 /// So many seconds into the test.
@@ -73,6 +73,11 @@ impl Fixture {
 
     pub(super) async fn claim(&self, limit: usize, now: Timestamp) -> Vec<ClaimedDelivery> {
         self.store.claim(self.host, limit, usize::MAX, &[], now).await.unwrap()
+    }
+
+    /// Claims what was lost once with its host.
+    pub(super) async fn claim_lost(&self, host: HostId, now: Timestamp) -> Vec<ClaimedDelivery> {
+        self.store.claim_suspects(host, Trial::Together(10), usize::MAX, &[], now).await.unwrap()
     }
 
     /// Ends attempts as the owner; all of them must count.
@@ -166,7 +171,7 @@ pub(super) fn action_as_written() -> Value {
 pub(super) fn completion(delivery: &ClaimedDelivery, end: End) -> Completion {
     let succeeded = matches!(end, End::Succeeded);
     let record = AttemptRecord {
-        max_attempts: delivery.attempts_before + 3,
+        max_attempts: delivery.last_attempt(3),
         class: (!succeeded).then_some(FailureClass::Transient),
         code: (!succeeded).then(|| "http_503".to_owned()),
         message: if succeeded { "delivered".to_owned() } else { "the receiver is \"busy\"".to_owned() },

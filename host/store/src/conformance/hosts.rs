@@ -37,7 +37,7 @@ pub(super) async fn takes_over_after_the_lease_and_not_before(fixture: Fixture) 
         !fixture.store.heartbeat(fixture.host, at(32)).await.unwrap(),
         "it learns that it was taken for dead"
     );
-    let claimed = fixture.store.claim(fixture.other, 10, usize::MAX, &[], at(32)).await.unwrap();
+    let claimed = fixture.claim_lost(fixture.other, at(32)).await;
     assert_eq!(numbers(&claimed), [1, 2, 3]);
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn refuses_completions_of_a_host_that_was_taken_over(fixture: F
     fixture.store.take_over(at(60), LEASE).await.unwrap();
     let late = |index: usize| vec![completion(&owned[index], End::Succeeded)];
     assert_eq!(fixture.store.complete(fixture.host, late(0)).await.unwrap().stale, [owned[0].id], "freed");
-    fixture.store.claim(fixture.other, 10, usize::MAX, &[], at(60)).await.unwrap();
+    assert_eq!(fixture.claim_lost(fixture.other, at(60)).await.len(), 3);
     assert_eq!(
         fixture.store.complete(fixture.host, late(1)).await.unwrap().stale,
         [owned[1].id],
@@ -61,7 +61,7 @@ pub(super) async fn refuses_completions_of_a_host_that_was_taken_over(fixture: F
     assert_eq!(fixture.live().await.len(), 3);
 }
 
-pub(super) async fn a_lost_attempt_counts_and_is_logged(fixture: Fixture) {
+pub(super) async fn a_lost_attempt_is_logged(fixture: Fixture) {
     running(&fixture).await;
     fixture.store.take_over(at(60), LEASE).await.unwrap();
     let live = fixture.live().await;
@@ -72,7 +72,7 @@ pub(super) async fn a_lost_attempt_counts_and_is_logged(fixture: Fixture) {
         attempts.iter().map(|row| (row.attempt, row.status.as_str())).collect::<Vec<_>>(),
         [(1, "lost")]
     );
-    assert_eq!(fixture.store.claim(fixture.other, 1, usize::MAX, &[], at(60)).await.unwrap()[0].attempt, 2);
+    assert_eq!(fixture.claim_lost(fixture.other, at(60)).await[0].attempt, 2);
 }
 
 pub(super) async fn a_host_that_retires_owns_nothing(fixture: Fixture) {
@@ -87,7 +87,7 @@ pub(super) async fn frees_deliveries_of_hosts_that_are_not_entered(fixture: Fixt
     let owned = running(&fixture).await;
     fixture.store.take_over(at(60), LEASE).await.unwrap();
     // It does not know yet, goes on claiming, and then dies.
-    assert_eq!(fixture.claim(10, at(60)).await.len(), owned.len());
+    assert_eq!(fixture.claim_lost(fixture.host, at(60)).await.len(), owned.len());
     let taken = fixture.store.take_over(at(61), LEASE).await.unwrap();
     assert_eq!(taken, TakenOver { hosts: vec![], deliveries: 3 });
 }
@@ -97,7 +97,7 @@ pub(super) async fn a_host_can_enter_again(fixture: Fixture) {
     fixture.store.take_over(at(60), LEASE).await.unwrap();
     fixture.store.register(fixture.host, "box:1", at(61)).await.unwrap();
     assert!(fixture.store.heartbeat(fixture.host, at(62)).await.unwrap());
-    assert_eq!(fixture.claim(10, at(62)).await.len(), 3);
+    assert_eq!(fixture.claim_lost(fixture.host, at(62)).await.len(), 3);
     assert_eq!(fixture.store.take_over(at(63), LEASE).await.unwrap(), TakenOver::default());
 }
 
@@ -110,10 +110,17 @@ pub(super) async fn frees_what_its_host_does_not_know_of(fixture: Fixture) {
     fixture.emit([4]).await;
     fixture.take(0, &[Target::new("watcher")]).await;
     let others = fixture.store.claim(fixture.other, 1, usize::MAX, &[], at(1)).await.unwrap();
-    assert_eq!(fixture.store.free_unknown(fixture.host, known(&owned[1..]), at(2)).await.unwrap(), 1);
+    assert_eq!(
+        fixture.store.free_unknown(fixture.host, known(&owned[1..]), HashSet::new(), at(2)).await.unwrap(),
+        1
+    );
     let live = fixture.live().await;
     let freed = live.iter().find(|row| row.id == owned[0].id).unwrap();
-    assert_eq!((freed.status, freed.attempts), (DeliveryState::Ready, 1), "the attempt counts");
+    assert_eq!(
+        (freed.status, freed.attempts),
+        (DeliveryState::Ready, 1),
+        "it keeps the number of the attempt"
+    );
     assert!(freed.last_error.as_deref().is_some_and(|error| error.contains("lost track")), "{freed:?}");
     assert_eq!(live.iter().filter(|row| row.status == DeliveryState::Running).count(), 3);
     let attempts = fixture.store.event(event_id(1)).await.unwrap().attempts;
@@ -131,19 +138,38 @@ pub(super) async fn an_earlier_attempt_is_not_the_present_one(fixture: Fixture) 
     let first = running(&fixture).await;
     fixture.store.take_over(at(60), LEASE).await.unwrap();
     fixture.store.register(fixture.host, "box:1", at(61)).await.unwrap();
-    let second = fixture.claim(10, at(61)).await;
-    assert_eq!(fixture.store.free_unknown(fixture.host, known(&second), at(62)).await.unwrap(), 0);
-    assert_eq!(fixture.store.free_unknown(fixture.host, known(&first), at(62)).await.unwrap(), 3);
+    let second = fixture.claim_lost(fixture.host, at(61)).await;
+    assert_eq!(
+        fixture.store.free_unknown(fixture.host, known(&second), HashSet::new(), at(62)).await.unwrap(),
+        0
+    );
+    assert_eq!(
+        fixture.store.free_unknown(fixture.host, known(&first), HashSet::new(), at(62)).await.unwrap(),
+        3
+    );
 }
 
 pub(super) async fn what_is_known_stays(fixture: Fixture) {
     let owned = running(&fixture).await;
     let mut all = known(&owned);
-    assert_eq!(fixture.store.free_unknown(fixture.host, all.clone(), at(1)).await.unwrap(), 0);
+    assert_eq!(
+        fixture.store.free_unknown(fixture.host, all.clone(), HashSet::new(), at(1)).await.unwrap(),
+        0
+    );
     fixture.complete(&owned[..1], &End::Succeeded).await;
     all.insert((DeliveryId(event_id(9)), 1));
-    assert_eq!(fixture.store.free_unknown(fixture.host, all, at(2)).await.unwrap(), 0, "more is known");
-    assert_eq!(fixture.store.free_unknown(fixture.other, HashSet::new(), at(2)).await.unwrap(), 0);
+    assert_eq!(
+        fixture.store.free_unknown(fixture.host, all, HashSet::new(), at(2)).await.unwrap(),
+        0,
+        "more is known"
+    );
+    assert_eq!(
+        fixture.store.free_unknown(fixture.other, HashSet::new(), HashSet::new(), at(2)).await.unwrap(),
+        0
+    );
     fixture.complete(&owned[1..], &End::Succeeded).await;
-    assert_eq!(fixture.store.free_unknown(fixture.host, HashSet::new(), at(3)).await.unwrap(), 0);
+    assert_eq!(
+        fixture.store.free_unknown(fixture.host, HashSet::new(), HashSet::new(), at(3)).await.unwrap(),
+        0
+    );
 }

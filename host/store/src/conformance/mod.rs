@@ -18,6 +18,7 @@ mod model;
 mod ordering;
 mod retention;
 mod schema;
+mod suspects;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -142,13 +143,23 @@ pub const CASES: &[Case] = cases! {
         enters_renews_and_lists,
         takes_over_after_the_lease_and_not_before,
         refuses_completions_of_a_host_that_was_taken_over,
-        a_lost_attempt_counts_and_is_logged,
+        a_lost_attempt_is_logged,
         a_host_that_retires_owns_nothing,
         frees_deliveries_of_hosts_that_are_not_entered,
         a_host_can_enter_again,
         frees_what_its_host_does_not_know_of,
         an_earlier_attempt_is_not_the_present_one,
         what_is_known_stays,
+    }
+    suspects {
+        what_is_lost_does_not_count_and_is_claimed_with_care,
+        what_is_lost_again_is_claimed_alone,
+        a_marked_attempt_counts_when_its_host_dies,
+        only_its_owner_marks_an_attempt,
+        an_attempt_that_ends_ends_the_suspicion,
+        a_suspect_that_is_handed_back_stays_one,
+        suspects_keep_lanes_order_and_pauses,
+        a_living_host_raises_no_suspicion,
     }
     holds {
         holds_are_listed_as_they_were_written,

@@ -6,10 +6,10 @@ use std::{
 };
 
 use aftercommit_core::delivery::Move;
-use aftercommit_core::{DeliveryId, DeliveryState, Timestamp};
+use aftercommit_core::{Care, DeliveryId, DeliveryState, Losses, Timestamp};
 
 use super::fixture::{Fixture, Target, at, completion, dead};
-use crate::{ClaimedDelivery, DeliveryFilter, End, HostId, Lane};
+use crate::{ClaimedDelivery, DeliveryFilter, End, HostId, Lane, Trial};
 
 const RUNS: u64 = 10;
 const STEPS: usize = 150;
@@ -45,6 +45,7 @@ struct Known {
     priority: u16,
     attempts: u32,
     attempts_before: u32,
+    losses: Losses,
     due: Option<Timestamp>,
     owner: Option<HostId>,
 }
@@ -77,7 +78,7 @@ impl Model {
         let mut due: Vec<_> = Vec::new();
         let mut ready: Vec<_> = Vec::new();
         for (&id, known) in self.live.iter().filter(|(id, known)| !self.blocked(**id, known)) {
-            if except == Some(known.observer) {
+            if except == Some(known.observer) || known.losses.care() != Care::Ordinary {
                 continue;
             }
             match known.state {
@@ -92,6 +93,20 @@ impl Model {
         due.chain(ready.into_iter().map(|(.., id)| id)).take(limit).collect()
     }
 
+    /// Which suspects a claim must return, in order.
+    fn suspects(&self, which: Trial, now: Timestamp) -> Vec<DeliveryId> {
+        let care = if which == Trial::Alone { Care::Alone } else { Care::Together };
+        let mut suspects: Vec<_> = self
+            .live
+            .iter()
+            .filter(|(id, known)| !self.blocked(**id, known) && known.losses.care() == care)
+            .filter(|(_, known)| known.state != DeliveryState::Running && known.due <= Some(now))
+            .map(|(&id, known)| (known.losses.in_a_row, std::cmp::Reverse(known.priority), known.place, id))
+            .collect();
+        suspects.sort_unstable();
+        suspects.into_iter().map(|(.., id)| id).take(which.limit()).collect()
+    }
+
     fn own(&mut self, host: HostId, claimed: &[ClaimedDelivery]) {
         for delivery in claimed {
             let known = self.live.get_mut(&delivery.id).expect("the model knows what was claimed");
@@ -99,7 +114,8 @@ impl Model {
             known.attempts += 1;
             known.owner = Some(host);
             known.due = None;
-            assert_eq!((delivery.attempt, delivery.attempts_before), (known.attempts, known.attempts_before));
+            let seen = (delivery.attempt, delivery.attempts_before, delivery.losses);
+            assert_eq!(seen, (known.attempts, known.attempts_before, known.losses));
         }
     }
 
@@ -117,6 +133,7 @@ impl Model {
             End::Retry { at } => {
                 known.step(Move::Retry);
                 known.due = Some(*at);
+                known.losses = known.losses.survived();
             }
             End::Succeeded | End::Failed => {
                 self.live.remove(&delivery.id);
@@ -130,12 +147,14 @@ impl Model {
         true
     }
 
-    fn free(&mut self, host: HostId) -> usize {
+    /// Frees what the host owns; `lost` says what is on record of the losses of each from then on.
+    fn free(&mut self, host: HostId, lost: impl Fn(Losses) -> Losses) -> usize {
         let owned = self.live.values_mut().filter(|known| known.owner == Some(host));
         owned
             .map(|known| {
                 known.step(Move::TakeOver);
                 known.owner = None;
+                known.losses = lost(known.losses);
             })
             .count()
     }
@@ -144,6 +163,7 @@ impl Model {
         let mut known = self.dead.remove(&id).unwrap();
         known.step(Move::Replay);
         known.attempts_before = known.attempts;
+        known.losses = Losses::default();
         self.live.insert(id, known);
     }
 }
@@ -193,7 +213,8 @@ impl Run {
         // More is ended than made: in a backlog nothing would happen twice.
         match self.random.below(17) {
             0 | 1 => self.take().await,
-            2..=6 => self.claim().await,
+            2..=5 => self.claim().await,
+            6 => self.claim_suspects().await,
             7..=11 => self.complete().await,
             12 => self.release().await,
             13 => self.take_over().await,
@@ -222,6 +243,7 @@ impl Run {
                     priority,
                     attempts: 0,
                     attempts_before: 0,
+                    losses: Losses::default(),
                     due: None,
                     owner: None,
                 };
@@ -251,6 +273,19 @@ impl Run {
         self.model.own(host, &claimed);
         self.believed.extend(claimed.into_iter().map(|delivery| (host, delivery)));
         "claim"
+    }
+
+    async fn claim_suspects(&mut self) -> &'static str {
+        let host = self.host();
+        let which =
+            if self.random.below(2) == 0 { Trial::Together(1 + self.random.below(3)) } else { Trial::Alone };
+        let claimed =
+            self.fixture.store.claim_suspects(host, which, usize::MAX, &[], at(self.now)).await.unwrap();
+        let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
+        assert_eq!(ids, self.model.suspects(which, at(self.now)), "which suspects are claimed, in order");
+        self.model.own(host, &claimed);
+        self.believed.extend(claimed.into_iter().map(|delivery| (host, delivery)));
+        "claim suspects"
     }
 
     /// Some of what one host believes to own; now and then it keeps its belief, and will be late the next time.
@@ -330,7 +365,10 @@ impl Run {
         self.now += 100;
         assert!(self.fixture.store.heartbeat(lively, at(self.now)).await.unwrap());
         let taken = self.fixture.store.take_over(at(self.now), Duration::from_secs(50)).await.unwrap();
-        assert_eq!((taken.hosts, taken.deliveries), (vec![silent], self.model.free(silent)));
+        assert_eq!(
+            (taken.hosts, taken.deliveries),
+            (vec![silent], self.model.free(silent, |losses| losses.with_host(false)))
+        );
         self.fixture.store.register(silent, "model", at(self.now)).await.unwrap();
         "take_over"
     }
@@ -346,10 +384,14 @@ impl Run {
             } else {
                 delivery.step(Move::TakeOver);
                 delivery.owner = None;
+                delivery.losses = delivery.losses.by_living_host(false);
                 freed += 1;
             }
         }
-        assert_eq!(self.fixture.store.free_unknown(host, known, at(self.now)).await.unwrap(), freed);
+        assert_eq!(
+            self.fixture.store.free_unknown(host, known, HashSet::new(), at(self.now)).await.unwrap(),
+            freed
+        );
         "free_unknown"
     }
 
@@ -384,11 +426,15 @@ impl Run {
     async fn finish(&mut self) {
         for host in [self.fixture.host, self.fixture.other] {
             self.fixture.store.retire(host).await.unwrap();
-            self.model.free(host);
+            self.model.free(host, |losses| losses.by_living_host(true));
         }
         let late = at(self.now + 1_000_000);
         loop {
-            let claimed = self.fixture.claim(1000, late).await;
+            let mut claimed = self.fixture.claim(1000, late).await;
+            for which in [Trial::Together(1000), Trial::Alone] {
+                let (store, host) = (&self.fixture.store, self.fixture.host);
+                claimed.extend(store.claim_suspects(host, which, usize::MAX, &[], late).await.unwrap());
+            }
             if claimed.is_empty() {
                 break;
             }

@@ -120,14 +120,16 @@ pub(super) async fn a_takeover_keeps_the_order(fixture: Fixture) {
     fixture.take(10, &[Target::ordered("watcher")]).await;
     let taken = fixture.store.take_over(at(100), Duration::from_secs(30)).await.unwrap();
     assert_eq!(taken.deliveries, 1);
-    let claimed = fixture.store.claim(fixture.other, 10, usize::MAX, &[], at(100)).await.unwrap();
-    assert_eq!(numbers(&claimed), [1]);
+    assert_eq!(numbers(&fixture.claim_lost(fixture.other, at(100)).await), [1]);
 }
 
 pub(super) async fn one_that_its_host_lost_keeps_its_turn(fixture: Fixture) {
     fixture.emit([1, 11]).await;
     fixture.take(10, &[Target::ordered("watcher")]).await;
-    assert_eq!(fixture.store.free_unknown(fixture.host, HashSet::new(), at(1)).await.unwrap(), 1);
+    assert_eq!(
+        fixture.store.free_unknown(fixture.host, HashSet::new(), HashSet::new(), at(1)).await.unwrap(),
+        1
+    );
     let claimed = runnable(&fixture).await;
     assert_eq!(numbers(&claimed), [1]);
     fixture.complete(&claimed, &End::Succeeded).await;

@@ -9,7 +9,7 @@ use super::{
     statement::{Call, Record, Statement, statements},
     time::At,
 };
-use crate::{HostId, Lane, Result};
+use crate::{HostId, Lane, Result, Trial};
 
 /// Owns what was picked. The rows are updated by an array of their ids, so that the planner, which does not know the limit,
 /// never reads the whole table.
@@ -20,7 +20,8 @@ macro_rules! owned {
     WHERE id = ANY (ARRAY(SELECT id FROM picked))
     RETURNING *
 )
-SELECT id, event_seq, event_at, event_bytes, position, priority, due, observer, action, action_type, attempts, attempts_before
+SELECT id, event_seq, event_at, event_bytes, position, priority, due, observer, action, action_type, attempts, attempts_before,
+       uncharged, losses, lone_losses
 FROM owned JOIN picked USING (id)"
     };
 }
@@ -125,35 +126,47 @@ WITH RECURSIVE ",
 
 statements! {
     HAS_WORK = "-- has_work
-SELECT EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND NOT blocked AND NOT paused)
+SELECT EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND NOT blocked AND NOT paused AND losses = 0)
     OR EXISTS (SELECT 1 FROM observer_deliveries
-               WHERE state = 'waiting' AND NOT blocked AND NOT paused AND next_attempt_at <= $1)";
+               WHERE state = 'waiting' AND NOT blocked AND NOT paused AND losses = 0 AND next_attempt_at <= $1)";
     CLAIM_DUE = claim!("claim_due",
-        "state = 'waiting' AND NOT blocked AND NOT paused", " AND next_attempt_at <= $5", "next_attempt_at");
+        "state = 'waiting' AND NOT blocked AND NOT paused AND losses = 0", " AND next_attempt_at <= $5", "next_attempt_at");
     CLAIM_READY = claim!("claim_ready",
-        "state = 'ready' AND NOT blocked AND NOT paused", "", "priority DESC, event_seq, position");
+        "state = 'ready' AND NOT blocked AND NOT paused AND losses = 0", "", "priority DESC, event_seq, position");
     CLAIM_DUE_BY_LANE = claim_by_lane!("claim_due_by_lane",
-        "state = 'waiting' AND NOT blocked AND NOT paused", " AND next_attempt_at <= $7", "next_attempt_at");
+        "state = 'waiting' AND NOT blocked AND NOT paused AND losses = 0", " AND next_attempt_at <= $7", "next_attempt_at");
     CLAIM_READY_BY_LANE = claim_by_lane!("claim_ready_by_lane",
-        "state = 'ready' AND NOT blocked AND NOT paused", "", "priority DESC, event_seq, position");
+        "state = 'ready' AND NOT blocked AND NOT paused AND losses = 0", "", "priority DESC, event_seq, position");
+    /// With care: those that were lost this often in a row, at least and at most.
+    CLAIM_SUSPECTS = concat!("-- claim_suspects
+WITH locked AS MATERIALIZED (
+    SELECT id, next_attempt_at AS due, event_bytes FROM observer_deliveries
+    WHERE losses > 0 AND state <> 'running' AND NOT blocked AND NOT paused
+      AND losses BETWEEN $5 AND $6 AND (next_attempt_at IS NULL OR next_attempt_at <= $7)
+      AND (observer, action) NOT IN (SELECT * FROM unnest($8::text[], $9::text[]))
+    ORDER BY losses, priority DESC, event_seq, position LIMIT $1 FOR UPDATE SKIP LOCKED
+)", fitting!("$3", "$4"), owned!());
+    HAS_SUSPECTS = "-- has_suspects
+SELECT EXISTS (SELECT 1 FROM observer_deliveries
+               WHERE losses > 0 AND state <> 'running' AND NOT blocked AND NOT paused)";
     NEXT_DUE = "-- next_due
 SELECT CASE
-    WHEN EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND NOT blocked AND NOT paused)
+    WHEN EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND NOT blocked AND NOT paused AND losses = 0)
     THEN to_timestamp(0)
     ELSE (SELECT next_attempt_at FROM observer_deliveries
-          WHERE state = 'waiting' AND NOT blocked AND NOT paused ORDER BY next_attempt_at LIMIT 1)
+          WHERE state = 'waiting' AND NOT blocked AND NOT paused AND losses = 0 ORDER BY next_attempt_at LIMIT 1)
     END AS due";
     /// Of each lane it reads the first.
     NEXT_DUE_BY_LANE = concat!("-- next_due_by_lane
-WITH RECURSIVE ", lanes!("ready", "state = 'ready' AND NOT blocked AND NOT paused"), ", ",
-        lanes!("waiting", "state = 'waiting' AND NOT blocked AND NOT paused"), "
+WITH RECURSIVE ", lanes!("ready", "state = 'ready' AND NOT blocked AND NOT paused AND losses = 0"), ", ",
+        lanes!("waiting", "state = 'waiting' AND NOT blocked AND NOT paused AND losses = 0"), "
 SELECT CASE
     WHEN EXISTS (SELECT 1 FROM ready WHERE (observer, action) NOT IN (SELECT * FROM unnest($1::text[], $2::text[])))
     THEN to_timestamp(0)
     ELSE (SELECT min(first.next_attempt_at)
           FROM waiting CROSS JOIN LATERAL (
               SELECT next_attempt_at FROM observer_deliveries
-              WHERE state = 'waiting' AND NOT blocked AND NOT paused AND observer = waiting.observer
+              WHERE state = 'waiting' AND NOT blocked AND NOT paused AND losses = 0 AND observer = waiting.observer
                 AND action = waiting.action
               ORDER BY next_attempt_at LIMIT 1) AS first
           WHERE (observer, action) NOT IN (SELECT * FROM unnest($1::text[], $2::text[])))
@@ -220,6 +233,26 @@ pub(super) async fn claim_ready(
 ) -> Result<Vec<Record>> {
     let statement = if except.is_empty() { CLAIM_READY } else { CLAIM_READY_BY_LANE };
     room.call(statement, host, except).all(session).await
+}
+
+/// Claims suspects; in any order.
+pub(super) async fn claim_suspects(
+    session: &mut Session<'_>,
+    host: HostId,
+    which: Trial,
+    max_bytes: usize,
+    except: &[Lane],
+    now: Timestamp,
+) -> Result<Vec<Record>> {
+    let room = Room { rows: which.limit(), bytes: max_bytes, has_first: true };
+    let ((least, most), (observers, actions)) = (which.losses(), names(except));
+    let call = room.call(CLAIM_SUSPECTS, host, &[]).bind(least).bind(most).bind_time(now);
+    call.bind(observers).bind(actions).all(session).await
+}
+
+/// Whether any suspect can be claimed, now or later.
+pub(super) async fn has_suspects(session: &mut Session<'_>) -> Result<bool> {
+    HAS_SUSPECTS.call().value(session).await
 }
 
 /// As the statements take lanes: their observers, and their actions.

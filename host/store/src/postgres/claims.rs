@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aftercommit_core::{DeliveryId, EntityEvent, Timestamp};
+use aftercommit_core::{DeliveryId, EntityEvent, Losses, Timestamp};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, claims::ClaimFirst,
-    intake_batch::Rejected, row::Row as _,
+    intake_batch::Rejected, row::Row as _, suspects::read_losses,
 };
 
 statements! {
@@ -28,7 +28,7 @@ DELETE FROM observer_deliveries WHERE id = ANY($1)";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries AS d
 SET state = CASE WHEN $4::timestamptz IS NULL THEN 'ready' ELSE 'waiting' END, next_attempt_at = $4, owner = NULL,
-    attempts = d.attempts - 1
+    attempts = d.attempts - 1, begun = false
 FROM unnest($1::uuid[], $2::integer[]) AS claim (id, attempts)
 WHERE d.id = ANY ($1) AND d.id = claim.id AND d.attempts = claim.attempts AND d.state = 'running' AND d.owner = $3";
 }
@@ -123,6 +123,15 @@ async fn claim(
     now: Timestamp,
 ) -> Result<Vec<ClaimedDelivery>> {
     let owned = own(session, first, host, limits, except, now).await?;
+    with_events(session, owned, now).await
+}
+
+/// Reads the events of deliveries that were claimed.
+pub(super) async fn with_events(
+    session: &mut Session<'_>,
+    owned: Vec<Owned>,
+    now: Timestamp,
+) -> Result<Vec<ClaimedDelivery>> {
     let places: Vec<_> = owned.iter().map(|owned| (owned.event_seq, owned.event_at)).collect();
     let events = event_row::read_all(session, &places).await?;
     let mut claimed = Vec::with_capacity(owned.len());
@@ -139,7 +148,7 @@ async fn claim(
 }
 
 /// A delivery that was claimed; its event is not read yet.
-struct Owned {
+pub(super) struct Owned {
     id: Uuid,
     event_seq: i64,
     event_at: Timestamp,
@@ -151,6 +160,7 @@ struct Owned {
     action_type: Arc<str>,
     attempt: u32,
     attempts_before: u32,
+    losses: Losses,
     event_bytes: usize,
 }
 
@@ -196,13 +206,13 @@ async fn own_some(
     match which {
         ClaimFirst::Due => owned.sort_by_key(|owned| owned.due),
         ClaimFirst::Ready => {
-            owned.sort_by_key(|owned| (std::cmp::Reverse(owned.priority), owned.event_seq, owned.position));
+            owned.sort_by_key(Owned::order);
         }
     }
     Ok(owned)
 }
 
-fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
+pub(super) fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
     let name = |record: &Record, column: &str| record.get::<&str>(column).map(Arc::from);
     records
         .iter()
@@ -219,6 +229,7 @@ fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
                 action_type: name(record, "action_type")?,
                 attempt: record.count("attempts")?,
                 attempts_before: record.count("attempts_before")?,
+                losses: read_losses(record)?,
                 event_bytes: usize::try_from(record.count("event_bytes")?).unwrap_or(usize::MAX),
             })
         })
@@ -226,6 +237,16 @@ fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
 }
 
 impl Owned {
+    /// Its place among those that are ready.
+    pub(super) const fn order(&self) -> (std::cmp::Reverse<i32>, i64, i32) {
+        (std::cmp::Reverse(self.priority), self.event_seq, self.position)
+    }
+
+    /// How many of its hosts died in a row.
+    pub(super) const fn losses(&self) -> u32 {
+        self.losses.in_a_row
+    }
+
     fn into_claimed(self, event: Arc<EntityEvent>) -> ClaimedDelivery {
         ClaimedDelivery {
             id: DeliveryId(self.id),
@@ -235,6 +256,7 @@ impl Owned {
             action_type: self.action_type,
             attempt: self.attempt,
             attempts_before: self.attempts_before,
+            losses: self.losses,
             event_bytes: self.event_bytes,
         }
     }

@@ -36,7 +36,7 @@ INSERT INTO observer_dlq_items
      attempts_before, max_attempts, class, code, last_error, http_status, died_at)
 SELECT d.id, d.event_seq, d.event_id, e.entity_type, e.entity_id, e.event_kind, d.event_at, e.data, e.old, e.changed,
        e.tenant_id, e.actor, e.traceparent, d.position, d.observer, d.action, d.action_type, c.action_config::json,
-       d.priority, d.ordering_key, d.attempts, d.attempts_before, c.max_attempts, c.class, c.code, c.message,
+       d.priority, d.ordering_key, d.attempts, d.attempts_before + d.uncharged, c.max_attempts, c.class, c.code, c.message,
        c.http_status, c.died_at
 FROM d JOIN c ON c.id = d.id AND c.attempt = d.attempts
      LEFT JOIN observer_events AS e ON e.seq = d.event_seq AND e.occurred_at = d.event_at
@@ -60,7 +60,7 @@ WITH c AS MATERIALIZED (
 ), retried AS (
     UPDATE observer_deliveries AS d
     SET state = 'waiting', owner = NULL, next_attempt_at = c.retry_at, last_error = c.message,
-        max_attempts = c.max_attempts
+        max_attempts = c.max_attempts, losses = 0, lone_losses = 0, begun = false
     FROM c
     WHERE d.id = ANY ($1) AND d.id = c.id AND d.attempts = c.attempt AND d.state = 'running' COLLATE \"C\" AND d.owner = $14 AND c.status = 'waiting'
     RETURNING d.*

@@ -8,21 +8,21 @@ use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result};
 
 statements! {
     LIVE_DELIVERIES = "-- live_deliveries
-SELECT id, event_id, observer, action, action_type, state AS status, attempts, max_attempts, last_error,
+SELECT id, event_id, observer, action, action_type, state AS status, attempts, max_attempts, losses, last_error,
        next_attempt_at, created_at
 FROM observer_deliveries
 WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR observer = $2)
 ORDER BY event_seq, position, id LIMIT $3";
     /// Reads what is live, which is little: an index for it would cost every delivery.
     DELIVERIES_OF_EVENT = "-- deliveries_of_event
-SELECT id, event_id, observer, action, action_type, state AS status, attempts, max_attempts, last_error,
+SELECT id, event_id, observer, action, action_type, state AS status, attempts, max_attempts, losses, last_error,
        next_attempt_at, created_at
 FROM observer_deliveries
 WHERE event_seq = $1
 ORDER BY position, id";
     ENDED_DELIVERIES = "-- ended_deliveries
 SELECT delivery_id AS id, coalesce(event_id, '00000000-0000-0000-0000-000000000000') AS event_id, observer, action,
-       action_type, status, attempt AS attempts, max_attempts,
+       action_type, status, attempt AS attempts, max_attempts, 0 AS losses,
        CASE WHEN status <> 'succeeded' THEN message END AS last_error,
        NULL::timestamptz AS next_attempt_at, started_at AS created_at
 FROM tb_observer_log

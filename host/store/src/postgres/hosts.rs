@@ -4,18 +4,20 @@ use std::{collections::HashSet, time::Duration};
 
 use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
-use uuid::Uuid;
 
 use super::{
     PostgresStore, completion,
     connection::Sync,
     locks,
     session::Session,
-    statement::{Record, statements},
+    statement::{int, statements},
     time::At,
     watch,
 };
-use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss, row::Row as _};
+use crate::{
+    HostId, HostRow, Hosts, Result, TakenOver,
+    hosts::{Loss, Running},
+};
 
 statements! {
     DATABASE_TIME = "-- database_time
@@ -49,25 +51,29 @@ DELETE FROM observer_hosts WHERE id = $1";
     DELETE_LOAD_ERRORS = "-- delete_load_errors_of_hosts
 DELETE FROM observer_load_errors WHERE host NOT IN (SELECT id FROM observer_hosts)";
     ORPHANS = "-- orphans
-SELECT id, owner, attempts FROM observer_deliveries AS d
+SELECT id, owner, attempts, begun, uncharged, losses, lone_losses FROM observer_deliveries AS d
 WHERE d.state = 'running' AND NOT EXISTS (SELECT 1 FROM observer_hosts AS h WHERE h.id = d.owner)";
     OWNED_DELIVERIES = "-- owned_deliveries
-SELECT id, owner, attempts FROM observer_deliveries WHERE state = 'running' AND owner = $1";
+SELECT id, owner, attempts, begun, uncharged, losses, lone_losses FROM observer_deliveries
+WHERE state = 'running' AND owner = $1";
     /// Only those that are still as they were found: meanwhile another host may have freed one, and a third, which
     /// entered after this statement began, may run it. The attempt that is lost may have done its work or not: that
     /// is on record, like every other attempt.
     FREE_DELIVERIES = "-- free_deliveries
 WITH freed AS (
     UPDATE observer_deliveries AS d
-    SET state = 'ready', owner = NULL, last_error = $6
-    FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) AS o (id, owner, attempts)
+    SET state = 'ready', owner = NULL, begun = false, uncharged = o.uncharged, losses = o.losses,
+        lone_losses = o.lone_losses, last_error = o.message
+    FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::boolean[], $5::integer[], $6::integer[], $7::integer[], $8::text[])
+        AS o (id, owner, attempts, begun, uncharged, losses, lone_losses, message)
     WHERE d.id = ANY ($1) AND d.id = o.id AND d.state = 'running' AND d.owner = o.owner AND d.attempts = o.attempts
+      AND d.begun = o.begun
     RETURNING d.*
 )
 INSERT INTO tb_observer_log
     (delivery_id, event_id, observer, action, action_type, attempt, max_attempts, status, code, message, started_at,
      duration_us)
-SELECT id, event_id, observer, action, action_type, attempts, max_attempts, 'lost', $5, $6, $4, 0
+SELECT id, event_id, observer, action, action_type, attempts, max_attempts, 'lost', $9, last_error, $10, 0
 FROM freed";
 }
 
@@ -107,25 +113,21 @@ impl Hosts for PostgresStore {
         &self,
         host: HostId,
         known: HashSet<(DeliveryId, u32)>,
+        given_up: HashSet<(DeliveryId, u32)>,
         now: Timestamp,
     ) -> Result<usize> {
         let connections = &self.inner.connections;
         let mut session = connections.read().await?;
-        let owned = OWNED_DELIVERIES.call().bind(host.0).all(&mut session).await?;
+        let mut unknown = owned(&mut session, host).await?;
         drop(session);
-        let mut unknown = Vec::new();
-        for record in owned {
-            if !known.contains(&(DeliveryId(record.get("id")?), record.count("attempts")?)) {
-                unknown.push(record);
-            }
-        }
+        unknown.retain(|running| !known.contains(&(running.id, running.attempt)));
         if unknown.is_empty() {
             return Ok(0);
         }
-        let unknown = &unknown;
+        let (unknown, given_up) = (&unknown, &given_up);
         connections
             .write("free_unknown", Sync::Later, |session| {
-                Box::pin(free(session, unknown, Loss::UNKNOWN, now))
+                Box::pin(free(session, unknown, Loss::LostTrack, given_up, now))
             })
             .await
     }
@@ -160,8 +162,10 @@ async fn retire(session: &mut Session<'_>, host: HostId) -> Result<()> {
     let last_seen = list(session).await?.into_iter().find(|row| row.id == host);
     if let Some(row) = last_seen {
         watch::leave(session, host).await?;
+        let abandoned = owned(session, host).await?;
+        free(session, &abandoned, Loss::HostStopped, &HashSet::new(), row.heartbeat_at).await?;
         REMOVE_HOST.call().bind(host.0).execute(session).await?;
-        free_orphans(session, row.heartbeat_at).await?;
+        DELETE_LOAD_ERRORS.call().execute(session).await?;
     }
     Ok(())
 }
@@ -170,21 +174,44 @@ async fn retire(session: &mut Session<'_>, host: HostId) -> Result<()> {
 async fn free_orphans(session: &mut Session<'_>, now: Timestamp) -> Result<usize> {
     DELETE_LOAD_ERRORS.call().execute(session).await?;
     let orphans = ORPHANS.call().all(session).await?;
-    if orphans.is_empty() {
-        return Ok(0);
-    }
-    free(session, &orphans, Loss::HOST_GONE, now).await
+    let orphans = orphans.iter().map(Running::read).collect::<Result<Vec<_>>>()?;
+    free(session, &orphans, Loss::HostGone, &HashSet::new(), now).await
+}
+
+async fn owned(session: &mut Session<'_>, host: HostId) -> Result<Vec<Running>> {
+    OWNED_DELIVERIES.call().bind(host.0).all(session).await?.iter().map(Running::read).collect()
 }
 
 /// Frees these, as far as they are still owned as they were found.
-async fn free(session: &mut Session<'_>, found: &[Record], loss: Loss, now: Timestamp) -> Result<usize> {
-    let ids = found.iter().map(|record| record.get("id")).collect::<Result<Vec<Uuid>>>()?;
-    let owners = found.iter().map(|record| record.get("owner")).collect::<Result<Vec<Uuid>>>()?;
-    let attempts = found.iter().map(|record| record.get("attempts")).collect::<Result<Vec<i32>>>()?;
+async fn free(
+    session: &mut Session<'_>,
+    found: &[Running],
+    loss: Loss,
+    given_up: &HashSet<(DeliveryId, u32)>,
+    now: Timestamp,
+) -> Result<usize> {
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<_> = found.iter().map(|running| running.id.0).collect();
     locks::keys_of(session, &ids).await?;
     completion::join_by_hash(session).await?;
-    let call = FREE_DELIVERIES.call().bind(ids).bind(owners).bind(attempts).bind_time(now);
-    call.bind(loss.code).bind(loss.message).execute(session).await
+    let (losses, messages): (Vec<_>, Vec<_>) =
+        found.iter().map(|running| running.lost(loss, given_up)).unzip();
+    FREE_DELIVERIES
+        .call()
+        .bind(ids)
+        .bind(found.iter().map(|running| running.owner).collect::<Vec<_>>())
+        .bind(found.iter().map(|running| int(running.attempt)).collect::<Vec<_>>())
+        .bind(found.iter().map(|running| running.is_marked).collect::<Vec<_>>())
+        .bind(losses.iter().map(|losses| int(losses.uncharged)).collect::<Vec<_>>())
+        .bind(losses.iter().map(|losses| int(losses.in_a_row)).collect::<Vec<_>>())
+        .bind(losses.iter().map(|losses| int(losses.alone)).collect::<Vec<_>>())
+        .bind(messages)
+        .bind(loss.code())
+        .bind_time(now)
+        .execute(session)
+        .await
 }
 
 async fn list(session: &mut Session<'_>) -> Result<Vec<HostRow>> {

@@ -49,6 +49,7 @@ mod session;
 mod sql_text;
 mod statement;
 mod surroundings;
+mod suspects;
 mod time;
 mod url;
 mod watch;
@@ -182,6 +183,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         rights::STATEMENTS,
         schema::STATEMENTS,
         watch::STATEMENTS,
+        suspects::STATEMENTS,
     ]
     .into_iter()
     .flatten()

@@ -15,7 +15,8 @@ use crate::{
 };
 use async_trait::async_trait;
 
-static MIGRATIONS: Migrations = migrations!("postgres", 5 "hosts" "0005_hosts.sql");
+static MIGRATIONS: Migrations =
+    migrations!("postgres", 5 "hosts" "0005_hosts.sql", 6 "losses" "0006_losses.sql");
 
 statements! {
     HAS_SCHEMA = "-- has_schema

@@ -6,7 +6,7 @@ use aftercommit_core::Timestamp;
 use rusqlite::Connection;
 
 use super::statement::{Record, statements};
-use crate::{Lane, Result, claims::ClaimFirst, holds::lanes_to_json, row::Row as _};
+use crate::{Lane, Result, Trial, claims::ClaimFirst, holds::lanes_to_json, row::Row as _};
 
 /// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
 macro_rules! candidates {
@@ -16,7 +16,7 @@ macro_rules! candidates {
             $name,
             "
 SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       d.event_bytes
+       d.uncharged, d.losses, d.lone_losses, d.event_bytes
 FROM observer_deliveries AS d
 WHERE ",
             $rest
@@ -60,7 +60,7 @@ WITH RECURSIVE ",
             lanes!("lane", $state),
             "
 SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       d.event_bytes
+       d.uncharged, d.losses, d.lone_losses, d.event_bytes
 FROM lane
      CROSS JOIN observer_deliveries AS d ON d.id IN (
          SELECT id FROM observer_deliveries WHERE ",
@@ -79,36 +79,45 @@ ORDER BY ",
 
 statements! {
     CLAIM_DUE = candidates!("claim_due",
-        "d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.next_attempt_at <= ?2
+        "d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.losses = 0 AND d.next_attempt_at <= ?2
 ORDER BY d.next_attempt_at LIMIT ?1");
     CLAIM_READY = candidates!("claim_ready",
-        "d.state = 'ready' AND d.blocked = 0 AND d.paused = 0
+        "d.state = 'ready' AND d.blocked = 0 AND d.paused = 0 AND d.losses = 0
 ORDER BY d.priority DESC, d.event_seq, d.position LIMIT ?1");
     CLAIM_DUE_BY_LANE = candidates_by_lane!("claim_due_by_lane",
-        "state = 'waiting' AND blocked = 0 AND paused = 0",
+        "state = 'waiting' AND blocked = 0 AND paused = 0 AND losses = 0",
         " AND next_attempt_at <= ?3",
         "next_attempt_at");
     CLAIM_READY_BY_LANE = candidates_by_lane!("claim_ready_by_lane",
-        "state = 'ready' AND blocked = 0 AND paused = 0",
+        "state = 'ready' AND blocked = 0 AND paused = 0 AND losses = 0",
         "",
         "priority DESC, event_seq, position");
+    /// With care: those that were lost this often in a row, at least and at most.
+    CLAIM_SUSPECTS = candidates!("claim_suspects",
+        "d.losses > 0 AND d.state <> 'running' AND d.blocked = 0 AND d.paused = 0
+  AND d.losses BETWEEN ?2 AND ?3 AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= ?4)
+  AND (d.observer, d.action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?5))
+ORDER BY d.losses, d.priority DESC, d.event_seq, d.position LIMIT ?1");
+    HAS_SUSPECTS = "-- has_suspects
+SELECT EXISTS (SELECT 1 FROM observer_deliveries
+               WHERE losses > 0 AND state <> 'running' AND blocked = 0 AND paused = 0)";
     NEXT_DUE = "-- next_due
 SELECT CASE
-    WHEN EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND paused = 0)
+    WHEN EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND paused = 0 AND losses = 0)
     THEN '1970-01-01T00:00:00.000000Z'
     ELSE (SELECT min(next_attempt_at) FROM observer_deliveries
-          WHERE state = 'waiting' AND blocked = 0 AND paused = 0)
+          WHERE state = 'waiting' AND blocked = 0 AND paused = 0 AND losses = 0)
     END AS due";
     /// Of each lane it reads the first.
     NEXT_DUE_BY_LANE = concat!("-- next_due_by_lane
-WITH RECURSIVE ", lanes!("ready", "state = 'ready' AND blocked = 0 AND paused = 0"), ", ",
-        lanes!("waiting", "state = 'waiting' AND blocked = 0 AND paused = 0"), "
+WITH RECURSIVE ", lanes!("ready", "state = 'ready' AND blocked = 0 AND paused = 0 AND losses = 0"), ", ",
+        lanes!("waiting", "state = 'waiting' AND blocked = 0 AND paused = 0 AND losses = 0"), "
 SELECT CASE
     WHEN EXISTS (SELECT 1 FROM ready
                  WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)))
     THEN '1970-01-01T00:00:00.000000Z'
     ELSE (SELECT min((SELECT next_attempt_at FROM observer_deliveries AS d
-                      WHERE d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.observer = waiting.observer
+                      WHERE d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.losses = 0 AND d.observer = waiting.observer
                         AND d.action = waiting.action
                       ORDER BY d.next_attempt_at LIMIT 1))
           FROM waiting
@@ -156,6 +165,23 @@ pub(super) fn candidates(
     Ok(candidates)
 }
 
+/// Which suspects are to be claimed, in order.
+pub(super) fn suspects(
+    connection: &Connection,
+    which: Trial,
+    except: &[Lane],
+    now: Timestamp,
+) -> Result<Vec<Record>> {
+    let (least, most) = which.losses();
+    let call = CLAIM_SUSPECTS.call().bind_limit(which.limit()).bind(least).bind(most).bind_time(now);
+    call.bind(lanes_to_json(except)).all(connection)
+}
+
+/// Whether any suspect can be claimed, now or later.
+pub(super) fn has_suspects(connection: &Connection) -> Result<bool> {
+    HAS_SUSPECTS.call().value(connection)
+}
+
 #[cfg(test)]
 mod tests {
     use rusqlite::{params_from_iter, types::Null};
@@ -190,6 +216,8 @@ mod tests {
                     "USING INDEX observer_deliveries_ready_by_lane (observer=? AND action=?)",
                 ],
             ),
+            (CLAIM_SUSPECTS, &["USING INDEX observer_deliveries_lost (losses>? AND losses<?)"]),
+            (HAS_SUSPECTS, &["USING INDEX observer_deliveries_lost"]),
             (
                 NEXT_DUE_BY_LANE,
                 &[

@@ -11,13 +11,13 @@ use rusqlite::Connection;
 
 use super::{
     SqliteStore, claimable, completion,
-    connection::Sync,
+    connection::{Connections, Sync},
     event_row, piece, quarantine,
     statement::{Record, rows_as_json, statements},
 };
 use crate::{
     ClaimedDelivery, Claims, Completion, CompletionReport, End, HostId, Lane, Result, claims::ClaimFirst,
-    intake_batch::Rejected, row::Row as _,
+    intake_batch::Rejected, row::Row as _, suspects::read_losses,
 };
 
 /// Of the (id, attempts) that were found those that can be claimed now.
@@ -45,7 +45,8 @@ SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, dat
 FROM observer_events WHERE seq IN (SELECT value FROM json_each(?1))";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries
-SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, owner = NULL, attempts = attempts - 1
+SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, owner = NULL, attempts = attempts - 1,
+    begun = 0
 WHERE state = 'running' AND owner = ?2
   AND (id, attempts) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
 }
@@ -158,34 +159,8 @@ impl SqliteStore {
             return Ok(Vec::new());
         }
         let except = except.to_vec();
-        let connections = &self.inner.connections;
-        // Found and read without the write lock: events may be large.
-        let found = connections
-            .read_moment(move |moment| {
-                let mut candidates = claimable::candidates(moment, first, limit, &except, now)?;
-                candidates.truncate(fitting(&candidates, max_bytes)?);
-                let events = events_of(moment, &candidates)?;
-                candidates
-                    .iter()
-                    .map(|candidate| Candidate::read(candidate, &events))
-                    .collect::<Result<Vec<_>>>()
-            })
-            .await?;
-        let mut found = found.into_iter().peekable();
-        let mut claimed = Vec::with_capacity(found.len());
-        while found.peek().is_some() {
-            let piece: Vec<_> = found.by_ref().take(piece::MOST).collect();
-            match connections.write("claim", Sync::Later, move |write| own(write, host, piece, now)).await {
-                Ok(owned) => claimed.extend(owned),
-                // What is owned already is returned; the next call meets the error again if it lasts.
-                Err(error) if !claimed.is_empty() => {
-                    tracing::debug!(%error, "a part of what can be claimed was");
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(claimed)
+        let find = move |moment: &Connection| claimable::candidates(moment, first, limit, &except, now);
+        claim("claim", &self.inner.connections, host, max_bytes, now, find).await
     }
 }
 
@@ -220,6 +195,41 @@ fn events_of(connection: &Connection, candidates: &[Record]) -> Result<Events> {
         .collect()
 }
 
+/// Claims the first of what `find` finds, as far as their events fit in. They are found and read without the write lock: events
+/// may be large.
+pub(super) async fn claim(
+    name: &'static str,
+    connections: &Connections,
+    host: HostId,
+    max_bytes: usize,
+    now: Timestamp,
+    find: impl FnOnce(&Connection) -> Result<Vec<Record>> + Send + 'static,
+) -> Result<Vec<ClaimedDelivery>> {
+    let found = connections
+        .read_moment(move |moment| {
+            let mut candidates = find(moment)?;
+            candidates.truncate(fitting(&candidates, max_bytes)?);
+            let events = events_of(moment, &candidates)?;
+            candidates.iter().map(|candidate| Candidate::read(candidate, &events)).collect::<Result<Vec<_>>>()
+        })
+        .await?;
+    let mut found = found.into_iter().peekable();
+    let mut claimed = Vec::with_capacity(found.len());
+    while found.peek().is_some() {
+        let piece: Vec<_> = found.by_ref().take(piece::MOST).collect();
+        match connections.write(name, Sync::Later, move |write| own(write, host, piece, now)).await {
+            Ok(owned) => claimed.extend(owned),
+            // What is owned already is returned; the next call meets the error again if it lasts.
+            Err(error) if !claimed.is_empty() => {
+                tracing::debug!(%error, "a part of what can be claimed was");
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(claimed)
+}
+
 /// A delivery that can be claimed.
 struct Candidate {
     id: DeliveryId,
@@ -243,6 +253,7 @@ impl Candidate {
                 action_type: record.text("action_type")?.into(),
                 attempt: attempts + 1,
                 attempts_before: record.count("attempts_before")?,
+                losses: read_losses(record)?,
                 event_bytes: event_bytes(record)?,
             }),
             Some(Err(reason)) => Err(reason.clone().of_delivery_to(observer)),

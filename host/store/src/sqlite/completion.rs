@@ -32,7 +32,8 @@ FROM json_each(?1) AS c
      LEFT JOIN observer_events AS e ON e.seq = d.event_seq";
     RETRY_DELIVERIES = "-- retry_deliveries
 UPDATE observer_deliveries
-SET state = 'waiting', owner = NULL, next_attempt_at = c.at, last_error = c.last_error, max_attempts = c.max_attempts
+SET state = 'waiting', owner = NULL, next_attempt_at = c.at, last_error = c.last_error, max_attempts = c.max_attempts,
+    losses = 0, lone_losses = 0, begun = 0
 FROM (SELECT value ->> 0 AS id, value ->> 1 AS at, value ->> 2 AS last_error, value ->> 3 AS max_attempts
       FROM json_each(?1)) AS c
 WHERE observer_deliveries.id = c.id";
@@ -44,7 +45,7 @@ INSERT OR REPLACE INTO observer_dlq_items
      attempts_before, max_attempts, class, code, last_error, http_status, died_at)
 SELECT d.id, d.event_seq, coalesce(e.id, ''), e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old,
        e.changed, e.tenant_id, e.actor, e.traceparent, d.position, d.observer, d.action, d.action_type,
-       c.value ->> 1, d.priority, d.ordering_key, d.attempts, d.attempts_before, c.value ->> 2, c.value ->> 3,
+       c.value ->> 1, d.priority, d.ordering_key, d.attempts, d.attempts_before + d.uncharged, c.value ->> 2, c.value ->> 3,
        c.value ->> 4, c.value ->> 5, c.value ->> 6, c.value ->> 7
 FROM json_each(?1) AS c
      CROSS JOIN observer_deliveries AS d ON d.id = c.value ->> 0

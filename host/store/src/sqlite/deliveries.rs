@@ -10,19 +10,20 @@ use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result};
 statements! {
     LIVE_DELIVERIES = "-- live_deliveries
 SELECT d.id, coalesce(e.id, '00000000-0000-0000-0000-000000000000') AS event_id, d.observer, d.action, d.action_type,
-       d.state AS status, d.attempts, d.max_attempts, d.last_error, d.next_attempt_at, d.created_at
+       d.state AS status, d.attempts, d.max_attempts, d.losses, d.last_error, d.next_attempt_at, d.created_at
 FROM observer_deliveries AS d LEFT JOIN observer_events AS e ON e.seq = d.event_seq
 WHERE (?1 IS NULL OR d.state = ?1) AND (?2 IS NULL OR d.observer = ?2)
 ORDER BY d.event_seq, d.position, d.id LIMIT ?3";
     DELIVERIES_OF_EVENT = "-- deliveries_of_event
 SELECT d.id, e.id AS event_id, d.observer, d.action, d.action_type,
-       d.state AS status, d.attempts, d.max_attempts, d.last_error, d.next_attempt_at, d.created_at
+       d.state AS status, d.attempts, d.max_attempts, d.losses, d.last_error, d.next_attempt_at, d.created_at
 FROM observer_deliveries AS d JOIN observer_events AS e ON e.seq = d.event_seq
 WHERE d.event_seq = ?1
 ORDER BY d.position, d.id";
     ENDED_DELIVERIES = "-- ended_deliveries
 SELECT delivery_id AS id, coalesce(event_id, '00000000-0000-0000-0000-000000000000') AS event_id, observer, action,
-       action_type, status, attempt AS attempts, max_attempts, iif(status = 'succeeded', NULL, message) AS last_error,
+       action_type, status, attempt AS attempts, max_attempts, 0 AS losses,
+       iif(status = 'succeeded', NULL, message) AS last_error,
        NULL AS next_attempt_at, started_at AS created_at
 FROM tb_observer_log
 WHERE CASE WHEN ?1 IS NULL THEN status IN ('waiting', 'dead', 'failed') ELSE status = ?1 END

@@ -2,17 +2,19 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::{DeliveryId, Losses, Timestamp};
 use async_trait::async_trait;
 use rusqlite::Connection;
-use serde::Serialize;
 
 use super::{
     Inner, SqliteStore,
     connection::Sync,
-    statement::{Record, rows_as_json, statements},
+    statement::{rows_as_json, statements},
 };
-use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss, row::Row as _};
+use crate::{
+    HostId, HostRow, Hosts, Result, TakenOver,
+    hosts::{Loss, Running},
+};
 
 statements! {
     REGISTER_HOST = "-- register_host
@@ -28,26 +30,32 @@ DELETE FROM observer_hosts WHERE id IN (SELECT value FROM json_each(?1))";
 DELETE FROM observer_load_errors WHERE host IN (SELECT value FROM json_each(?1))";
     /// A delivery whose owner is not entered is nobody's either: its host was removed while it took the delivery.
     ORPHANS = "-- orphans
-SELECT id, owner, attempts FROM observer_deliveries
+SELECT id, owner, attempts, begun, uncharged, losses, lone_losses FROM observer_deliveries
 WHERE state = 'running' AND owner NOT IN (SELECT id FROM observer_hosts)";
     OWNED_DELIVERIES = "-- owned_deliveries
-SELECT id, owner, attempts FROM observer_deliveries WHERE state = 'running' AND owner = ?1";
+SELECT id, owner, attempts, begun, uncharged, losses, lone_losses FROM observer_deliveries
+WHERE state = 'running' AND owner = ?1";
     /// The attempt may have done its work or not: that is on record, like every other attempt.
     LOG_LOST = "-- log_lost
 INSERT INTO tb_observer_log
     (delivery_id, event_id, observer, action, action_type, attempt, max_attempts, status, class, code, message,
      started_at, duration_us)
 SELECT d.id, e.id, d.observer, d.action, d.action_type, d.attempts, d.max_attempts, 'lost', NULL, ?3,
-       ?4, ?2, 0
+       o.value ->> 7, ?2, 0
 FROM json_each(?1) AS o
      CROSS JOIN observer_deliveries AS d ON d.id = o.value ->> 0
      LEFT JOIN observer_events AS e ON e.seq = d.event_seq
-WHERE d.state = 'running' AND d.owner = o.value ->> 1 AND d.attempts = o.value ->> 2";
+WHERE d.state = 'running' AND d.owner = o.value ->> 1 AND d.attempts = o.value ->> 2 AND d.begun = o.value ->> 3";
     /// Only those that are still as they were found, as for the log.
     FREE_DELIVERIES = "-- free_deliveries
-UPDATE observer_deliveries SET state = 'ready', owner = NULL, last_error = ?2
-WHERE state = 'running'
-  AND (id, owner, attempts) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))";
+UPDATE observer_deliveries
+SET state = 'ready', owner = NULL, begun = 0, uncharged = o.uncharged, losses = o.losses,
+    lone_losses = o.lone_losses, last_error = o.message
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS owner, value ->> 2 AS attempts, value ->> 3 AS begun,
+             value ->> 4 AS uncharged, value ->> 5 AS losses, value ->> 6 AS lone_losses, value ->> 7 AS message
+      FROM json_each(?1)) AS o
+WHERE observer_deliveries.id = o.id AND observer_deliveries.state = 'running' AND observer_deliveries.owner = o.owner
+  AND observer_deliveries.attempts = o.attempts AND observer_deliveries.begun = o.begun";
 }
 
 #[async_trait]
@@ -108,12 +116,12 @@ impl Hosts for SqliteStore {
         &self,
         host: HostId,
         known: HashSet<(DeliveryId, u32)>,
+        given_up: HashSet<(DeliveryId, u32)>,
         now: Timestamp,
     ) -> Result<usize> {
         let read = move |connection: &Connection| {
-            let owned = OWNED_DELIVERIES.call().bind(host.to_string()).all(connection)?;
-            let mut owned = owned.iter().map(Running::read).collect::<Result<Vec<_>>>()?;
-            owned.retain(|Running(id, _, attempt)| !known.contains(&(*id, *attempt)));
+            let mut owned = owned(connection, host)?;
+            owned.retain(|running| !known.contains(&(running.id, running.attempt)));
             Ok(owned)
         };
         let unknown = self.inner.connections.read(read).await?;
@@ -122,7 +130,9 @@ impl Hosts for SqliteStore {
         }
         self.inner
             .connections
-            .write("free_unknown", Sync::Later, move |write| free(write, &unknown, Loss::UNKNOWN, now))
+            .write("free_unknown", Sync::Later, move |write| {
+                free(write, &unknown, Loss::LostTrack, &given_up, now)
+            })
             .await
     }
 
@@ -133,7 +143,9 @@ impl Hosts for SqliteStore {
             .write("retire", Sync::Later, move |write| {
                 let last_seen = list(write)?.into_iter().find(|row| row.id == host);
                 if let Some(row) = last_seen {
-                    remove(write, &[host], row.heartbeat_at)?;
+                    let abandoned = owned(write, host)?;
+                    free(write, &abandoned, Loss::HostStopped, &HashSet::new(), row.heartbeat_at)?;
+                    forget(write, &[host])?;
                 }
                 inner.liveness.end(host);
                 Ok(())
@@ -173,30 +185,43 @@ fn list(connection: &Connection) -> Result<Vec<HostRow>> {
 
 /// Removes hosts, and frees what is owned by none that is entered.
 fn remove(connection: &Connection, gone: &[HostId], now: Timestamp) -> Result<usize> {
-    DELETE_HOSTS.call().bind(rows_as_json(gone)).execute(connection)?;
-    DELETE_LOAD_ERRORS.call().bind(rows_as_json(gone)).execute(connection)?;
+    forget(connection, gone)?;
     let orphans = ORPHANS.call().all(connection)?;
     let orphans = orphans.iter().map(Running::read).collect::<Result<Vec<_>>>()?;
-    free(connection, &orphans, Loss::HOST_GONE, now)
+    free(connection, &orphans, Loss::HostGone, &HashSet::new(), now)
 }
 
-/// A delivery that runs, its owner and its attempt.
-#[derive(Serialize)]
-struct Running(DeliveryId, String, u32);
+/// Removes hosts.
+fn forget(connection: &Connection, gone: &[HostId]) -> Result<()> {
+    DELETE_HOSTS.call().bind(rows_as_json(gone)).execute(connection)?;
+    DELETE_LOAD_ERRORS.call().bind(rows_as_json(gone)).execute(connection)?;
+    Ok(())
+}
 
-impl Running {
-    fn read(record: &Record) -> Result<Self> {
-        Ok(Self(DeliveryId(record.uuid("id")?), record.string("owner")?, record.count("attempts")?))
-    }
+fn owned(connection: &Connection, host: HostId) -> Result<Vec<Running>> {
+    OWNED_DELIVERIES.call().bind(host.to_string()).all(connection)?.iter().map(Running::read).collect()
 }
 
 /// Frees these, as far as they are still owned as they were found.
-fn free(connection: &Connection, found: &[Running], loss: Loss, now: Timestamp) -> Result<usize> {
+fn free(
+    connection: &Connection,
+    found: &[Running],
+    loss: Loss,
+    given_up: &HashSet<(DeliveryId, u32)>,
+    now: Timestamp,
+) -> Result<usize> {
     if found.is_empty() {
         return Ok(0);
     }
-    let found = rows_as_json(found);
-    let log = LOG_LOST.call().bind(&found).bind_time(now).bind(loss.code).bind(loss.message);
-    log.execute(connection)?;
-    FREE_DELIVERIES.call().bind(found).bind(loss.message).execute(connection)
+    let rows: Vec<_> = found
+        .iter()
+        .map(|running| {
+            let (Losses { uncharged, in_a_row, alone }, message) = running.lost(loss, given_up);
+            let Running { id, owner, attempt, is_marked, .. } = running;
+            (id, owner, attempt, is_marked, uncharged, in_a_row, alone, message)
+        })
+        .collect();
+    let rows = rows_as_json(&rows);
+    LOG_LOST.call().bind(&rows).bind_time(now).bind(loss.code()).execute(connection)?;
+    FREE_DELIVERIES.call().bind(rows).execute(connection)
 }

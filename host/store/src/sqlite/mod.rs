@@ -37,6 +37,7 @@ mod schema;
 mod statement;
 #[cfg(test)]
 mod steps;
+mod suspects;
 mod url;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -152,6 +153,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         quarantine::STATEMENTS,
         retention::STATEMENTS,
         schema::STATEMENTS,
+        suspects::STATEMENTS,
     ]
     .into_iter()
     .flatten()

@@ -9,7 +9,7 @@ use crate::{
     migration::{Migration, Migrations, migrations, of_another},
 };
 
-static MIGRATIONS: Migrations = migrations!("sqlite");
+static MIGRATIONS: Migrations = migrations!("sqlite", 5 "losses" "0005_losses.sql");
 
 statements! {
     CREATE_MIGRATIONS = "-- create_migrations

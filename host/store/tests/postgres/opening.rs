@@ -67,7 +67,8 @@ async fn several_can_migrate_at_once() {
     for migration in migrating {
         applied += migration.await.unwrap().unwrap();
     }
-    assert_eq!(applied, 5);
+    let versions = database.ask("SELECT max(version) FROM \"at once\".observer_migrations").await;
+    assert_eq!(versions, Some(applied.to_string()), "each once");
     database.store.check_schema().await.unwrap();
 }
 

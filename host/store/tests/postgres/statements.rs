@@ -42,11 +42,13 @@ async fn claims_read_their_own_indexes() {
     database
         .sql(
             "INSERT INTO observer_deliveries (id, event_seq, event_at, event_id, position, observer, action, action_type,
-                 state, priority, attempts, max_attempts, next_attempt_at, owner, ordering_key, created_at)
+                 state, priority, attempts, max_attempts, next_attempt_at, owner, ordering_key, created_at,
+                 losses)
              SELECT gen_random_uuid(), n, now(), gen_random_uuid(), 0, 'o' || n % 50, 'a', 'webhook',
                     (ARRAY['ready', 'waiting', 'running'])[1 + n % 3], 100, 1, 3,
                     CASE n % 3 WHEN 1 THEN now() + n * interval '1 s' END,
-                    CASE n % 3 WHEN 2 THEN gen_random_uuid() END, CASE n % 10 WHEN 0 THEN 'k' || n END, now()
+                    CASE n % 3 WHEN 2 THEN gen_random_uuid() END, CASE n % 10 WHEN 0 THEN 'k' || n END, now(),
+                    CASE n % 20 WHEN 0 THEN 1 + n % 3 ELSE 0 END
              FROM generate_series(1, 20000) AS n;
              ANALYZE observer_deliveries",
         )
@@ -77,6 +79,13 @@ async fn claims_read_their_own_indexes() {
             format!("10, {uuid}, 9, true, '{{o1}}', '{{a}}'"),
             &["deliveries_ready_by_lane ", "ROW(observer, action) > ROW("],
         ),
+        (
+            "claim_suspects",
+            "bigint, uuid, bigint, boolean, integer, integer, timestamptz, text[], text[]",
+            format!("10, {uuid}, 9, true, 1, 1, now(), '{{o1}}', '{{a}}'"),
+            &["deliveries_lost "],
+        ),
+        ("has_suspects", "text", "NULL".to_owned(), &["deliveries_lost "]),
         ("next_due", "text", "NULL".to_owned(), &[]),
         (
             "next_due_by_lane",

@@ -1,6 +1,8 @@
 //! Who runs with whom.
 
-use aftercommit_core::{ActionConfig, DeliveryId, EntityEvent, EventKind, ObserverDefinition, SystemClock};
+use aftercommit_core::{
+    ActionConfig, DeliveryId, EntityEvent, EventKind, Losses, ObserverDefinition, SystemClock,
+};
 use aftercommit_runtime::{EnvSecrets, Runtime, RuntimeSettings};
 use serde_json::json;
 
@@ -58,7 +60,7 @@ async fn a_batch_of_one_is_full_at_once() {
 }
 
 #[tokio::test]
-async fn the_last_of_several_attempts_runs_alone() {
+async fn the_last_of_several_attempts_and_a_suspect_run_alone() {
     let action = action().await;
     let event = Arc::new(EntityEvent::new(EventKind::Created, "Order", 1, json!({})));
     let delivery = |attempt, attempts_before| ClaimedDelivery {
@@ -69,6 +71,7 @@ async fn the_last_of_several_attempts_runs_alone() {
         action_type: "none".into(),
         attempt,
         attempts_before,
+        losses: Losses::default(),
         event_bytes: 0,
     };
     let gathered = |action: &Action| [1, 2, 3].map(|attempt| is_gathered(&delivery(attempt, 0), action));
@@ -76,6 +79,9 @@ async fn the_last_of_several_attempts_runs_alone() {
     action.policy.retry.max_attempts = 3;
     assert_eq!(gathered(&action), [true, true, false]);
     assert!(is_gathered(&delivery(4, 3), &action), "a replay begins anew");
+    let mut suspect = delivery(2, 0);
+    suspect.losses = suspect.losses.with_host(false);
+    assert!(!is_gathered(&suspect, &action), "its host died: nobody else is to be in its call");
     action.policy.retry.max_attempts = 1;
     assert!(gathered(&action)[0], "the only attempt has no other");
     action.policy.retry.max_attempts = 3;

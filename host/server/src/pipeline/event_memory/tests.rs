@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use aftercommit_core::{DeliveryId, EventKind};
+use aftercommit_core::{DeliveryId, EventKind, Losses};
 use futures::poll;
 use serde_json::json;
 
@@ -49,6 +49,7 @@ fn delivery(observer: &str, event_bytes: usize) -> ClaimedDelivery {
         action_type: "webhook".into(),
         attempt: 1,
         attempts_before: 0,
+        losses: Losses::default(),
         event_bytes,
     }
 }

@@ -47,7 +47,7 @@ pub(in crate::pipeline) async fn take_over(dispatch: &Dispatch, lease_timeout: D
     if taken.deliveries > 0 {
         tracing::warn!(deliveries = taken.deliveries, "taken over from hosts that are gone");
         add(&dispatch.counters.taken_over, taken.deliveries);
-        dispatch.wake_claimer();
+        dispatch.recovery.wake();
     }
     Ok(())
 }
@@ -55,7 +55,9 @@ pub(in crate::pipeline) async fn take_over(dispatch: &Dispatch, lease_timeout: D
 /// Frees what this host owns and has no place for: the answer of a claim was lost, the server lost an end, or refused it.
 pub(in crate::pipeline) async fn free_unknown(dispatch: &Dispatch, still: &Still<'_>) -> Result<()> {
     let now = dispatch.clock.now();
-    let freed = dispatch.store.free_unknown(dispatch.host, still.known(), now).await?;
+    let given_up = still.given_up();
+    let freed = dispatch.store.free_unknown(dispatch.host, still.known(), given_up.clone(), now).await?;
+    still.settle(&given_up);
     if freed > 0 {
         tracing::warn!(deliveries = freed, "freed what this host owned and lost track of");
         add(&dispatch.counters.lost_track, freed);

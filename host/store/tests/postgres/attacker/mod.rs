@@ -120,6 +120,7 @@ fn shadows(schema: &str) -> String {
         ("to_json", "text", "json", "'1'"),
         ("to_json", "evil.mood", "json", "'1'"),
         ("to_json", "timestamp", "json", "'1'"),
+        ("pg_notify", "text, text", "text", "NULL"),
         ("pg_typeof", "evil.mood", "regtype", "NULL"),
         ("pg_typeof", "int4", "regtype", "NULL"),
         ("num_nulls", "evil.mood", "int4", "0"),
