@@ -40,7 +40,7 @@ enum Chore {
         #[arg(long)]
         postgres: bool,
     },
-    /// Fuzz the condition language with cargo-fuzz and a nightly compiler
+    /// Fuzz what strangers write and servers answer, with cargo-fuzz and a nightly compiler
     Fuzz {
         /// How long, in seconds
         #[arg(long, default_value_t = 60)]
@@ -90,7 +90,17 @@ fn bench(filter: Option<&str>, postgres: bool) -> Result<()> {
 
 /// Each target for its part of the time. The nightly compiler and cargo-fuzz are the person's to install.
 fn fuzz(seconds: u64) -> Result<()> {
-    const TARGETS: [&str; 3] = ["parse", "evaluate", "number"];
+    const TARGETS: [&str; 9] = [
+        "parse",
+        "evaluate",
+        "number",
+        "template",
+        "observer_file",
+        "http_head",
+        "smtp_reply",
+        "redis_reply",
+        "memcached_reply",
+    ];
     let limit = format!("-max_total_time={}", seconds.div_ceil(TARGETS.len() as u64));
     for target in TARGETS {
         let mut fuzz = Command::new("rustup");
@@ -101,7 +111,7 @@ fn fuzz(seconds: u64) -> Result<()> {
             "fuzz",
             "run",
             "--fuzz-dir",
-            "host/condition/fuzz",
+            "host/fuzz",
             target,
             "--",
             &limit,

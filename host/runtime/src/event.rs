@@ -1,6 +1,9 @@
 //! An event as guests receive it: its JSON texts are made once, however many actions it runs.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use aftercommit_core::EntityEvent;
 use handlebars::Context;
@@ -8,7 +11,7 @@ use handlebars::Context;
 use crate::{
     bindings::aftercommit::action::model::Event,
     secrets::{Handles, neutralise},
-    templates,
+    templates::{self, Roots},
 };
 
 /// An event for any number of actions. What they need of it is made when the first of them runs.
@@ -40,9 +43,12 @@ impl PreparedEvent {
         &self.seen().record
     }
 
-    /// What templates see.
-    pub(crate) fn context(&self) -> &Context {
-        self.context.get_or_init(|| templates::context(&self.seen().event))
+    /// What templates see that read these names of it. What may read all is made once for all actions.
+    pub(crate) fn context(&self, roots: &Roots) -> Cow<'_, Context> {
+        if *roots == Roots::All {
+            return Cow::Borrowed(self.context.get_or_init(|| templates::context(&self.seen().event, roots)));
+        }
+        Cow::Owned(templates::context(&self.seen().event, roots))
     }
 
     fn seen(&self) -> &Seen {
@@ -119,7 +125,7 @@ mod tests {
         let data = json!({"a": handle, "n": 1, handle.as_str(): {"b": [format!("x{handle}y")]}});
         let event = EntityEvent::new(EventKind::Created, "T", 1, data).with_old(json!({"a": handle}));
         let prepared = PreparedEvent::new(event);
-        let seen = format!("{:?}{:?}", prepared.record(), prepared.context().data());
+        let seen = format!("{:?}{:?}", prepared.record(), prepared.context(&Roots::All).data());
         assert!(!Handles::suspects(&seen));
         assert!(prepared.record().data.contains("not-a-secret"));
     }
@@ -129,7 +135,8 @@ mod tests {
         let event =
             EntityEvent::new(EventKind::Created, "Order", 7, json!({"entity_type": "row", "old": 1, "x": 2}));
         let prepared = PreparedEvent::new(event);
-        let data = prepared.context().data();
+        let context = prepared.context(&Roots::All);
+        let data = context.data();
         assert_eq!(data["entity_type"], "Order");
         assert_eq!(data["data"]["entity_type"], "row");
         assert_eq!(data["x"], 2);

@@ -26,6 +26,8 @@ mod dot_segments;
 mod egress;
 mod engine;
 mod event;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guest;
 mod hostapi;
 mod identities;

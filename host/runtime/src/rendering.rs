@@ -13,15 +13,15 @@ use crate::{
     event::PreparedEvent,
     limits::Limits,
     problem::{ConfigProblem, escape},
-    templates::{RenderProblem, Template},
+    templates::{RenderProblem, Roots, Template},
 };
 
 /// The configuration's text.
 pub(crate) enum ConfigText {
     /// Without templates: the same for all events.
     Same(Arc<String>),
-    /// Cut where templates stand.
-    Cut(Vec<Piece>),
+    /// Cut where templates stand, which read these names of an event.
+    Cut { pieces: Vec<Piece>, roots: Roots },
 }
 
 pub(crate) enum Piece {
@@ -37,14 +37,15 @@ impl ConfigText {
         }
         let mut cut = Cut(vec![Piece::Json(String::new())]);
         cut.write(config, &mut String::new(), &mut templates);
-        Self::Cut(cut.0)
+        let roots = Roots::of(cut.0.iter().filter_map(Piece::template));
+        Self::Cut { pieces: cut.0, roots }
     }
 
     /// What is not wrong with the templates but makes no JSON for some events.
     pub(crate) fn hints(&self) -> impl Iterator<Item = ConfigProblem> {
         let pieces = match self {
             Self::Same(_) => &[][..],
-            Self::Cut(pieces) => pieces,
+            Self::Cut { pieces, .. } => pieces,
         };
         pieces.iter().flat_map(|piece| {
             let (pointer, hints) = match piece {
@@ -61,25 +62,37 @@ impl ConfigText {
         event: &PreparedEvent,
         limits: &Limits,
     ) -> Result<Arc<String>, (&str, RenderProblem)> {
-        let pieces = match self {
+        let (pieces, roots) = match self {
             Self::Same(text) => return Ok(Arc::clone(text)),
-            Self::Cut(pieces) => pieces,
+            Self::Cut { pieces, roots } => (pieces, roots),
         };
         let deadline = Instant::now() + Duration::from_millis(limits.timeout_ms);
         let until = Until::on_this_thread(deadline, Duration::from_millis(limits.cpu_ms));
-        let mut out = String::new();
+        let context = event.context(roots);
+        let mut out = Vec::new();
         for piece in pieces {
             match piece {
-                Piece::Json(json) => out.push_str(json),
+                Piece::Json(json) => out.extend_from_slice(json.as_bytes()),
                 Piece::Template { pointer, template } => {
                     let rendered = template
-                        .render(until, event.context(), limits.rendered_bytes)
+                        .render(until, &context, limits.rendered_bytes)
                         .map_err(|problem| (pointer.as_str(), problem))?;
-                    out.push_str(&Value::String(rendered).to_string());
+                    // At least as much follows, and a large text is not copied while it grows.
+                    out.reserve(rendered.len() + 2);
+                    serde_json::to_writer(&mut out, &rendered).expect("a text is JSON, and memory takes it");
                 }
             }
         }
-        Ok(Arc::new(out))
+        Ok(Arc::new(String::from_utf8(out).expect("JSON is UTF-8")))
+    }
+}
+
+impl Piece {
+    const fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Json(_) => None,
+            Self::Template { template, .. } => Some(template),
+        }
     }
 }
 

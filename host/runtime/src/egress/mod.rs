@@ -10,6 +10,8 @@ mod client;
 mod decision;
 mod dial;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod identity;
 mod mail;
 mod memcached;

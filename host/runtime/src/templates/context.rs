@@ -4,26 +4,30 @@ use aftercommit_core::{EntityEvent, alert_of};
 use handlebars::Context;
 use serde_json::{Map, Value, json};
 
-/// The row's fields, and the event's own names over them. A field of the row that has such a name is in `data`.
-pub(crate) fn context(event: &EntityEvent) -> Context {
-    let mut names = match &event.data {
-        Value::Object(row) => row.clone(),
-        _ => Map::new(),
+use super::Roots;
+
+/// The row's fields, and the event's own names over them. A field of the row that has such a name is in `data`. A row can be large:
+/// only what `roots` name is copied.
+pub(crate) fn context(event: &EntityEvent, roots: &Roots) -> Context {
+    let row = event.data.as_object().into_iter().flatten();
+    let mut names: Map<String, Value> =
+        row.filter(|(name, _)| roots.has(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut set = |name: &str, value: &dyn Fn() -> Value| {
+        if roots.has(name) {
+            names.insert(name.to_owned(), value());
+        }
     };
-    let mut set = |name: &str, value: Value| {
-        names.insert(name.to_owned(), value);
-    };
-    set("event_id", event.id.to_string().into());
-    set("entity_type", event.entity_type.clone().into());
-    set("entity_id", event.entity_id.clone().into());
-    set("event_kind", event.event_kind.as_str().into());
-    set("occurred_at", event.occurred_at.to_string().into());
-    set("changed", event.changed.clone().into());
-    set("data", event.data.clone());
+    set("event_id", &|| event.id.to_string().into());
+    set("entity_type", &|| event.entity_type.clone().into());
+    set("entity_id", &|| event.entity_id.clone().into());
+    set("event_kind", &|| event.event_kind.as_str().into());
+    set("occurred_at", &|| event.occurred_at.to_string().into());
+    set("changed", &|| event.changed.clone().into());
+    set("data", &|| event.data.clone());
     // An alert tells of another event, under this name.
-    set("event", if alert_of(event).is_some() { told(event) } else { about(event) });
+    set("event", &|| if alert_of(event).is_some() { told(event) } else { about(event) });
     match &event.old {
-        Some(old) => set("old", old.clone()),
+        Some(old) => set("old", &|| old.clone()),
         // A field of the row that is called so must not be taken for the row before.
         None => {
             names.remove("old");
@@ -69,7 +73,7 @@ mod tests {
         let data = json!({"event": {"actor": "row"}, "entity_type": "column"});
         let mut event = EntityEvent::new(EventKind::Updated, "Order", 7, data.clone());
         event.actor = Some("ada".to_owned());
-        let context = context(&event);
+        let context = context(&event, &Roots::All);
         let seen = context.data();
         let occurred_at = event.occurred_at.to_string();
         let about = json!({
@@ -84,9 +88,17 @@ mod tests {
     fn an_alert_shows_the_event_that_it_tells_of() {
         let data = json!({"event": {"entity_type": "Order", "data": {"total": 7.25}}});
         let alert = EntityEvent::new(EventKind::Custom, "observer_alert", "watcher", data);
-        let context = context(&alert);
+        let context = context(&alert, &Roots::All);
         let event = &context.data()["event"];
         assert_eq!((&event["entity_type"], &event["data"]["total"]), (&json!("Order"), &json!(7.25)));
         assert_eq!(event["actor"], Value::Null);
+    }
+    #[test]
+    fn only_what_is_named_is_copied() {
+        let data = json!({"total": 7.25, "body": "large", "old": 1});
+        let event = EntityEvent::new(EventKind::Created, "Order", 7, data);
+        let names = ["total", "entity_id", "old", "missing"].map(str::to_owned);
+        let context = context(&event, &Roots::Named(names.into()));
+        assert_eq!(context.data(), &json!({"total": 7.25, "entity_id": "7"}));
     }
 }

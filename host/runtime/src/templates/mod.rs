@@ -17,6 +17,7 @@ mod escaping;
 mod helpers;
 mod json;
 mod place;
+mod roots;
 mod syntax;
 
 use handlebars::{Context, RenderContext, Renderable as _};
@@ -24,6 +25,7 @@ use handlebars::{Context, RenderContext, Renderable as _};
 pub(crate) use context::context;
 pub(crate) use escaping::Escaping;
 pub(crate) use place::Place;
+pub(crate) use roots::Roots;
 
 use crate::cpu::Until;
 

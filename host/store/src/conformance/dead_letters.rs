@@ -38,6 +38,7 @@ pub(super) async fn replays_with_a_new_round_of_attempts(fixture: Fixture) {
     let claimed = fixture.claim(10, at(20)).await;
     assert_eq!((claimed[0].attempt, claimed[0].attempts_before, claimed[0].round_attempt()), (2, 1, 1));
     assert_eq!(*claimed[0].event, event(1));
+    assert!(claimed[0].event_bytes >= event(1).data.to_string().len(), "{}", claimed[0].event_bytes);
     let history = fixture.store.history(ids[0]).await.unwrap();
     let [entry] = &history[..] else { panic!("one entry: {history:?}") };
     assert_eq!((entry.id, entry.what.as_str(), entry.attempts, entry.at), (ids[0], "replayed", 1, at(20)));

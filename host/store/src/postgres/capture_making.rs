@@ -124,6 +124,24 @@ pub(super) async fn has_outgrown(
     Ok(!ARE_FUNCTIONS.call().bind(function).bind(statements).value::<bool>(session).await?)
 }
 
+/// Whether an earlier version made it, and nothing else has changed since: to have it written again changes no event.
+pub(super) async fn is_of_earlier_version(
+    session: &mut Session<'_>,
+    schema: &str,
+    written: &Written,
+) -> Result<bool> {
+    let Some(function) = &written.function else { return Ok(true) };
+    let Some(table) = Table::find(session, &written.capture.table).await? else { return Ok(false) };
+    let capture = &written.capture;
+    let is_log = capture.change_log.is_some();
+    let is_same = if is_log {
+        capture.columns.iter().all(|column| table.has(column))
+    } else {
+        capture.key.iter().all(|column| table.has(column)) && chosen_now(&table, capture)? == capture.columns
+    };
+    Ok(is_same && has_outgrown(session, schema, function, written, &table).await?)
+}
+
 /// The statement that makes the function that a capture needs for the table as it is now.
 async fn generated(
     session: &mut Session<'_>,

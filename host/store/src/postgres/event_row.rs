@@ -1,6 +1,6 @@
 //! Reads events from rows that triggers, people and other programs wrote: nothing in them is taken for granted.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use aftercommit_core::{EntityEvent, EventKind, Timestamp, event::captured_id};
 use serde_json::Value;
@@ -71,11 +71,11 @@ pub(super) async fn read_by_seq(
     records.iter().map(|record| Ok((record.get("seq")?, (read(record)?, bytes(record))))).collect()
 }
 
-/// Reads the events with these (seq, time), by seq. What is not there is missing.
+/// Reads the events with these (seq, time), by seq, each once. What is not there is missing.
 pub(super) async fn read_all(
     session: &mut Session<'_>,
     places: &[(i64, Timestamp)],
-) -> Result<HashMap<i64, Read>> {
+) -> Result<HashMap<i64, std::result::Result<Arc<EntityEvent>, Rejected>>> {
     let (Some(first), Some(last)) =
         (places.iter().map(|place| place.1).min(), places.iter().map(|place| place.1).max())
     else {
@@ -83,7 +83,7 @@ pub(super) async fn read_all(
     };
     let seqs: Vec<i64> = places.iter().map(|place| place.0).collect();
     let records = READ_EVENTS.call().bind(seqs).bind_time(first).bind_time(last).all(session).await?;
-    records.iter().map(|record| Ok((record.get("seq")?, read(record)?))).collect()
+    records.iter().map(|record| Ok((record.get("seq")?, read(record)?.map(Arc::new)))).collect()
 }
 
 /// A row that points at no event.

@@ -274,6 +274,7 @@ async fn a_commit_rings_unless_it_was_asked_not_to() {
     database.store.add_capture(request, at(0)).await.unwrap();
     let mut listener = sqlx::postgres::PgListener::connect(&database.url()).await.unwrap();
     listener.listen("observer_inbox").await.unwrap();
+    database.falls_asleep().await;
     database.sql("INSERT INTO t VALUES (1)").await;
     database.capture("t", "T").await;
     database.sql("UPDATE t SET id = 1; INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)").await;

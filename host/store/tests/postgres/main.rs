@@ -6,6 +6,8 @@
 
 mod attacker;
 mod backfill;
+mod bell;
+mod bulk;
 mod capture;
 mod change_log;
 mod compiled;
