@@ -4,7 +4,7 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore, capture_drift, capture_making,
+    PostgresStore, capture_drift, capture_making, capture_order,
     capture_record::{self, Written},
     capture_table::Table,
     capture_trigger, change_log,
@@ -103,6 +103,7 @@ async fn add(
     let siblings = siblings(&table, &request.entity_type, written)?;
     let key = table.key(&request.key)?;
     table.chosen(&request.selection, &key)?;
+    capture_order::warn(session, &table, &key).await?;
     surroundings::warn_of_all(session, &name, request.notify).await?;
     let capture = Capture {
         table: name,

@@ -13,6 +13,7 @@ mod capture_bell;
 mod capture_drift;
 mod capture_function;
 mod capture_making;
+mod capture_order;
 mod capture_record;
 mod capture_table;
 mod capture_trigger;
@@ -154,6 +155,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         backfill::STATEMENTS,
         captures::STATEMENTS,
         capture_making::STATEMENTS,
+        capture_order::STATEMENTS,
         capture_record::STATEMENTS,
         surroundings::STATEMENTS,
         capture_drift::STATEMENTS,

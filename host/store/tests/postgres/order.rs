@@ -57,6 +57,16 @@ async fn assert_events_make_the_table(database: &Database, first_limit: usize) {
     assert_eq!(made, there.unwrap_or_default());
 }
 
+/// A database in which these were run, with `t` captured.
+async fn captured(statements: &[&str]) -> Database {
+    let database = Database::fresh().await;
+    for statement in statements.iter().filter(|statement| !statement.is_empty()) {
+        database.sql(statement).await;
+    }
+    database.capture("t", "T").await;
+    database
+}
+
 const TABLE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY DEFERRABLE, n INTEGER);
     CREATE TABLE other (id INTEGER);";
 
@@ -71,6 +81,10 @@ const MEDDLER: &str = "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql
         END IF;
         RETURN NULL;
     END $$;";
+
+/// Does nothing but be there.
+const IDLER: &str =
+    "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$";
 
 const MEDDLES: &str = "CREATE TRIGGER a AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION meddle()";
 
@@ -126,14 +140,7 @@ async fn rows_that_a_trigger_of_the_table_changes() {
 #[tokio::test]
 async fn keys_that_are_swapped() {
     for triggers in ["", MEDDLES] {
-        let database = Database::fresh().await;
-        database.sql(TABLE).await;
-        // With a trigger that does nothing but be there.
-        database
-            .sql("CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
-            .await;
-        database.sql(&format!("SELECT 1; {triggers}")).await;
-        database.capture("t", "T").await;
+        let database = captured(&[TABLE, IDLER, triggers]).await;
         for change in [
             "INSERT INTO t SELECT n, n FROM generate_series(1, 4) AS n",
             "UPDATE t SET id = 3 - id WHERE id IN (1, 2)",
@@ -177,14 +184,11 @@ async fn keys_that_are_swapped_between_partitions() {
 
 #[tokio::test]
 async fn cascades_to_the_same_table() {
-    let database = Database::fresh().await;
-    database
-        .sql(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE,
-                 other INTEGER REFERENCES t ON DELETE SET NULL ON UPDATE CASCADE)",
-        )
-        .await;
-    database.capture("t", "T").await;
+    let database = captured(&[
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE,
+             other INTEGER REFERENCES t ON DELETE SET NULL ON UPDATE CASCADE)",
+    ])
+    .await;
     for change in [
         "INSERT INTO t VALUES (1, NULL, NULL), (2, 1, NULL), (3, 2, NULL), (4, 3, 1), (5, NULL, 2), (6, NULL, 6)",
         "UPDATE t SET id = 20 WHERE id = 2",
@@ -200,15 +204,11 @@ async fn cascades_to_the_same_table() {
 
 #[tokio::test]
 async fn cascades_to_children_that_the_same_statement_makes() {
-    let database = Database::fresh().await;
-    database
-        .sql(
-            "CREATE TABLE parent (id INTEGER PRIMARY KEY, n INTEGER);
-             CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER REFERENCES parent ON DELETE CASCADE ON UPDATE CASCADE);
-             INSERT INTO parent VALUES (1), (2), (3)",
-        )
-        .await;
-    database.capture("t", "T").await;
+    let database = captured(&[
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY, n INTEGER);
+         CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER REFERENCES parent ON DELETE CASCADE ON UPDATE CASCADE);
+         INSERT INTO parent VALUES (1), (2), (3)",
+    ]).await;
     for change in [
         "INSERT INTO t VALUES (1, 1), (2, 1), (3, 2)",
         "UPDATE parent SET id = id + 10",
@@ -259,13 +259,7 @@ async fn upserts_merges_and_deferred_triggers() {
 #[tokio::test]
 async fn transactions_that_wait_for_each_other() {
     for triggers in ["", MEDDLES] {
-        let database = Database::fresh().await;
-        database.sql(TABLE).await;
-        database
-            .sql("CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
-            .await;
-        database.sql(&format!("SELECT 1; {triggers}")).await;
-        database.capture("t", "T").await;
+        let database = captured(&[TABLE, IDLER, triggers]).await;
         database.sql("INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)").await;
         let (mut first, mut second) = (database.connect().await, database.connect().await);
         execute(&mut first, "BEGIN; UPDATE t SET n = 10 WHERE id = 2").await.unwrap();
@@ -314,11 +308,7 @@ impl Dice {
 
 #[tokio::test]
 async fn events_of_random_statements_make_the_table() {
-    let database = Database::fresh().await;
-    database.sql("CREATE TABLE t (id INTEGER, n INTEGER, CONSTRAINT k PRIMARY KEY (id) DEFERRABLE)").await;
-    database.sql(MEDDLER).await;
-    database.sql(MEDDLES).await;
-    database.capture("t", "T").await;
+    let database = captured(&[TABLE, MEDDLER, MEDDLES]).await;
     let mut dice = Dice(7);
     for round in 0..40 {
         for _ in 0..6 {
@@ -333,4 +323,76 @@ async fn events_of_random_statements_make_the_table() {
         assert_events_make_the_table(&database, 1 + round % 7).await;
     }
     assert!(database.events().await.len() > 500, "{}", database.events().await.len());
+}
+
+/// As logical replication applies changes: one row with each statement, and no trigger for statements.
+#[tokio::test]
+async fn changes_that_replication_applies() {
+    let database = Database::fresh().await;
+    database.sql(TABLE).await;
+    database
+        .sql(
+            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN UPDATE t SET n = n + 100 WHERE id = NEW.id + 1; RETURN NULL; END $$;
+             CREATE TRIGGER a AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION meddle()",
+        )
+        .await;
+    database.capture("t", "T").await;
+    for trigger in ["a", "!aftercommit_insert", "!aftercommit_update", "!aftercommit_delete"] {
+        database.sql(&format!("ALTER TABLE t ENABLE ALWAYS TRIGGER \"{trigger}\"")).await;
+    }
+    database.sql("SET session_replication_role = replica").await;
+    for change in [
+        "BEGIN; INSERT INTO t VALUES (12, 1); INSERT INTO t VALUES (11, 1); UPDATE t SET n = 5 WHERE id = 12; COMMIT",
+        "BEGIN; DELETE FROM t WHERE id = 12; INSERT INTO t VALUES (12, 7); INSERT INTO t VALUES (10, 1); DELETE FROM t WHERE id = 11; COMMIT",
+        "BEGIN; UPDATE t SET id = 9 WHERE id = 10; INSERT INTO t VALUES (8, 1); UPDATE t SET id = 10 WHERE id = 9; COMMIT",
+    ] {
+        database.sql(change).await;
+        assert_events_make_the_table(&database, 2).await;
+    }
+}
+
+/// What `docs/postgresql.md` says of changes whose events come in another order.
+#[tokio::test]
+async fn what_comes_in_another_order() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE TABLE a (id INTEGER PRIMARY KEY, n INTEGER); CREATE TABLE b (id INTEGER PRIMARY KEY, n INTEGER);
+             CREATE TABLE d (id INTEGER PRIMARY KEY DEFERRABLE, n INTEGER);
+             CREATE FUNCTION early() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN IF pg_trigger_depth() = 1 THEN UPDATE a SET n = n + 100 WHERE id = NEW.id - 1; END IF; RETURN NEW; END $$;
+             CREATE TRIGGER early BEFORE INSERT OR UPDATE ON a FOR EACH ROW EXECUTE FUNCTION early();
+             CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN UPDATE b SET n = n + 100 WHERE id = NEW.id; RETURN NULL; END $$;
+             CREATE TRIGGER other AFTER UPDATE ON a FOR EACH ROW EXECUTE FUNCTION other()",
+        )
+        .await;
+    for table in ["a", "b", "d"] {
+        database.capture(table, table).await;
+    }
+    let shown = "SELECT string_agg(concat_ws(' ', entity_type, event_kind, data::json ->> 'id', data::json ->> 'n'), ', ' ORDER BY place, seq) FROM observer_inbox";
+    for (change, expected) in [
+        ("INSERT INTO a VALUES (10, 1), (11, 1)", "a updated 10 101, a created 10 1, a created 11 1"),
+        ("DELETE FROM a WHERE id = 11; INSERT INTO b VALUES (10, 1)", "a deleted 11 1, b created 10 1"),
+        (
+            "WITH x AS (UPDATE b SET n = n + 1) UPDATE a SET n = 2 WHERE id = 10",
+            "a updated 10 2, b updated 10 102, b updated 10 2",
+        ),
+        (
+            "BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO d VALUES (1, 1); INSERT INTO d VALUES (1, 2); DELETE FROM d WHERE n = 1; COMMIT",
+            "d created 1 1, d created 1 2, d deleted 1 1",
+        ),
+    ] {
+        database.sql(change).await;
+        assert_eq!(database.ask(shown).await.as_deref(), Some(expected), "{change}");
+        database.sql("DELETE FROM observer_inbox").await;
+    }
+    // The statement has that row still before it.
+    database.sql("DELETE FROM a; INSERT INTO a VALUES (2, 1); INSERT INTO a VALUES (1, 1)").await;
+    let refused = database.try_sql("UPDATE a SET n = n + 1").await.unwrap_err();
+    assert!(
+        refused.contains("already modified by an operation triggered by the current command"),
+        "{refused}"
+    );
 }

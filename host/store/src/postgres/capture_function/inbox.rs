@@ -35,6 +35,8 @@ pub(super) struct Inbox<'a> {
     pub(super) tenant: Option<&'a str>,
     /// Whether all rows of a statement have its place.
     pub(super) is_ordered: bool,
+    /// The number of the command that changed the row.
+    pub(super) command: &'a str,
     /// Whether hosts are notified.
     pub(super) notify: bool,
 }
@@ -48,9 +50,10 @@ impl Inbox<'_> {
         if is_placed {
             if self.is_ordered {
                 begin = format!(
-                    "began := {schema}.observer_statement(pg_catalog.concat('aftercommit.statement_', pg_catalog.pg_trigger_depth()), ''::pg_catalog.text,
+                    "began := {schema}.observer_statement(pg_catalog.concat('aftercommit.statement_', pg_catalog.pg_trigger_depth()), {statement},
                 {place}, pg_catalog.clock_timestamp());
-            "
+            ",
+                    statement = self.statement(),
                 );
             }
             seq = std::mem::replace(&mut place, "began.place".to_owned());
@@ -80,6 +83,15 @@ impl Inbox<'_> {
             kind = row.kind,
             image = row.image,
             tenant = self.tenant(),
+        )
+    }
+
+    /// What tells statements apart at one depth beside the trigger before each of them. Logical replication runs none for
+    /// statements, and changes one row with each command.
+    fn statement(&self) -> String {
+        format!(
+            "CASE WHEN pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.=) 'replica' THEN pg_catalog.concat({}) ELSE ''::pg_catalog.text END",
+            self.command
         )
     }
 

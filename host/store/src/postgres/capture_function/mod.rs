@@ -69,6 +69,7 @@ impl CaptureFunction<'_> {
             entity_type: self.entity_type,
             tenant: self.tenant,
             is_ordered: self.is_ordered,
+            command: if verb == Verb::Delete { "OLD.cmax" } else { "NEW.cmin" },
             notify: self.notify,
         };
         let slow_way = SlowWay { key: self.key, chosen: self.chosen, predicates };
