@@ -1,6 +1,6 @@
-//! Commands that messages suggest. Names of tables and entity types are anybody's: each is one word for the shell it is copied into.
+//! Commands that messages suggest, beside that of `capture_command`. Names of tables are anybody's: each is one word for the shell it is copied into.
 
-use aftercommit_core::{shell_command, shell_option};
+use aftercommit_core::shell_command;
 
 /// Ends the capture of a table.
 pub(crate) fn remove(table: &str) -> String {
@@ -12,11 +12,6 @@ pub(crate) fn refresh(table: &str) -> String {
     shell_command("capture refresh", table, "")
 }
 
-/// Captures a table; `more` are further options, with a space before them.
-pub(crate) fn add(table: &str, entity_type: &str, more: &str) -> String {
-    shell_command("capture add", table, &format!("{}{more}", shell_option("--entity", entity_type)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,9 +20,5 @@ mod tests {
     fn names_are_words() {
         assert_eq!(remove("orders; reboot"), "aftercommit capture remove 'orders; reboot'");
         assert_eq!(refresh("-a"), "aftercommit capture refresh -- -a");
-        assert_eq!(
-            add("my orders", "O'Order", " --key COLUMN,.."),
-            r"aftercommit capture add 'my orders' --entity 'O'\''Order' --key COLUMN,.."
-        );
     }
 }

@@ -12,7 +12,7 @@ use super::{
     session::Session,
     statement::statements,
 };
-use crate::{Capture, Result, Selection, StoreError, commands};
+use crate::{Capture, Result, Selection, StoreError};
 
 statements! {
     /// Whether the functions have these texts. A statement that makes one has its text as a literal at its end.
@@ -38,7 +38,7 @@ pub(super) async fn make(
             "the table `{0}` has no column `{name}` any more, which is part of the key of its events; say which columns name \
              a row: `{1}`",
             capture.table,
-            commands::add(&capture.table, &capture.entity_type, " --key COLUMN,..")
+            capture.command_for_key(&capture.table)
         )));
     }
     if !table.virtual_columns.is_empty() {
@@ -122,6 +122,24 @@ pub(super) async fn has_outgrown(
     let statements =
         generated(session, schema, function, table, capture, (is_ordered, written.is_tenant)).await?;
     Ok(!ARE_FUNCTIONS.call().bind(function).bind(statements).value::<bool>(session).await?)
+}
+
+/// Whether an earlier version made it, and nothing else has changed since: to have it written again changes no event.
+pub(super) async fn is_of_earlier_version(
+    session: &mut Session<'_>,
+    schema: &str,
+    written: &Written,
+) -> Result<bool> {
+    let Some(function) = &written.function else { return Ok(true) };
+    let Some(table) = Table::find(session, &written.capture.table).await? else { return Ok(false) };
+    let capture = &written.capture;
+    let is_log = capture.change_log.is_some();
+    let is_same = if is_log {
+        capture.columns.iter().all(|column| table.has(column))
+    } else {
+        capture.key.iter().all(|column| table.has(column)) && chosen_now(&table, capture)? == capture.columns
+    };
+    Ok(is_same && has_outgrown(session, schema, function, written, &table).await?)
 }
 
 /// The statement that makes the function that a capture needs for the table as it is now.

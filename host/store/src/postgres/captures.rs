@@ -183,11 +183,8 @@ pub(super) async fn refresh(
     lock(session).await?;
     let written = capture_record::written_of(session, table).await?;
     let Some(table) = Table::find(session, &written.capture.table).await? else {
-        return Err(StoreError::Refused(format!(
-            "the table `{0}` is gone; end its capture with `{1}`",
-            written.capture.table,
-            commands::remove(&written.capture.table)
-        )));
+        let why = capture_drift::of_missing(session, &written).await?;
+        return Err(StoreError::Refused(format!("`{}`: {why}", written.capture.table)));
     };
     rights::to_capture(session, &table, schema).await?;
     refuse_renamed(&table, &written.capture)?;
@@ -207,7 +204,7 @@ fn refuse_renamed(table: &Table, capture: &Capture) -> Result<()> {
              leave out: `{2}`",
             capture.table,
             new.join(", "),
-            commands::add(&capture.table, &capture.entity_type, " --exclude COLUMN,..")
+            capture.command_for_exclusion(&capture.table)
         ))),
         _ => Ok(()),
     }

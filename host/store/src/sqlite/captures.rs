@@ -269,7 +269,7 @@ fn run(connection: &Connection, name: &'static str, sql: &str) -> Result<()> {
 
 /// What no longer fits, and what to do.
 fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
-    let Capture { table, entity_type, columns, selection, .. } = &written.capture;
+    let Capture { table, columns, selection, .. } = &written.capture;
     let names: Vec<_> = written.triggers.keys().collect();
     let present = present_triggers(connection, &rows_as_json(&names))?;
     let view = capture_trigger::view_of(table);
@@ -281,7 +281,7 @@ fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
             "the table is now named `{0}`; run `{1}`, then `{2}`",
             elsewhere.table,
             commands::remove(table),
-            commands::add(&elsewhere.table, entity_type, "")
+            written.capture.command(&elsewhere.table)
         )));
     }
     let Some(now) = Table::find(connection, table)? else {
@@ -338,7 +338,7 @@ fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
     let remedy = if written.capture.key.iter().all(|name| there(name)) {
         format!("run `{}`", commands::refresh(table))
     } else {
-        format!("run `{}`", commands::add(table, entity_type, " --key COLUMN,.."))
+        format!("run `{}`", written.capture.command_for_key(table))
     };
     Ok(Some(format!("{}; {remedy}", findings.join("; "))))
 }
