@@ -8,17 +8,16 @@ impl Capture {
     /// The command that captures this table in the same way.
     pub(crate) fn command(&self, table: &str) -> String {
         let mut options = vec![shell_option("--entity", &self.entity_type)];
-        let mut add = |option: &str, value: &str| options.push(shell_option(option, value));
         if !self.key.is_empty() {
-            add("--key", &self.key.join(","));
+            options.push(shell_option("--key", &self.key.join(",")));
         }
         match &self.selection {
             Selection::All => {}
-            Selection::Only(names) => add("--only", &names.join(",")),
-            Selection::Exclude(names) => add("--exclude", &names.join(",")),
+            Selection::Only(names) => options.push(shell_option("--only", &names.join(","))),
+            Selection::Exclude(names) => options.push(shell_option("--exclude", &names.join(","))),
         }
         if let Some(condition) = &self.condition {
-            add("--when", condition);
+            options.push(shell_option("--when", condition));
         }
         if !self.notify {
             options.push("--no-notify".to_owned());

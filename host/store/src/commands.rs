@@ -1,4 +1,4 @@
-//! Commands that messages suggest. Names of tables and entity types are anybody's: each is one word for the shell it is copied into.
+//! Commands that messages suggest, beside that of `capture_command`. Names of tables are anybody's: each is one word for the shell it is copied into.
 
 use aftercommit_core::shell_command;
 

@@ -26,12 +26,9 @@ fn command(capture: &Capture, table: &str, columns: &[String]) -> String {
     match &capture.change_log {
         None => capture.command(table),
         Some(fields) => {
-            let mut options = vec![change_log::options(fields, columns)];
-            if !capture.notify {
-                options.push("--no-notify".to_owned());
-            }
-            options.retain(|option| !option.is_empty());
-            shell_command("capture add-changelog", table, &options.join(" "))
+            let options = change_log::options(fields, columns);
+            let quiet = if capture.notify { "" } else { " --no-notify" };
+            shell_command("capture add-changelog", table, format!("{options}{quiet}").trim_start())
         }
     }
 }
