@@ -49,14 +49,21 @@ impl Egress {
                 hop = permit.hop(request, hop.method, target, redirects.with_secrets)?;
                 continue;
             }
-            let mut response = self.read(answer, response_bytes, body::deadline(deadline)).await;
+            let withhold = hop.may_repeat && body::is_packed(answer.headers());
+            let mut response = self.read(answer, response_bytes, body::deadline(deadline), withhold).await;
             response.redirected_to = redirects.followed.then_some(hop.shown);
             return Ok(if request.verbatim { response } else { response.without_secrets(permit) });
         }
     }
 
     /// The status is the answer. What a destination says beyond the limit, or does not say in time, is not read.
-    async fn read(&self, mut answer: reqwest::Response, limit: u64, deadline: Instant) -> Response {
+    async fn read(
+        &self,
+        mut answer: reqwest::Response,
+        limit: u64,
+        deadline: Instant,
+        withhold: bool,
+    ) -> Response {
         let status = answer.status().as_u16();
         let headers = std::mem::take(answer.headers_mut());
         let retry_after_ms = headers
@@ -65,6 +72,7 @@ impl Egress {
             .and_then(|value| retry_after::milliseconds(value, self.clock.now()));
         let (headers, room) = fitting(headers, limit);
         let (body, cut) = match room {
+            _ if withhold => (Bytes::new(), Some(Cut::Packed)),
             Some(room) => body::read(&mut answer, room, deadline).await,
             None => (Bytes::new(), Some(Cut::TooLong)),
         };
@@ -93,6 +101,10 @@ impl Response {
         let mut told = HeaderMap::with_capacity(self.headers.len());
         for (name, value) in &self.headers {
             let value = permit.handles.redact(Bytes::copy_from_slice(value.as_bytes()));
+            // Who repeats a secret as a name has said nothing else.
+            if !permit.handles.found_in(name.as_str().as_bytes()).is_empty() {
+                continue;
+            }
             if let Ok(value) = HeaderValue::from_maybe_shared(value) {
                 told.append(name, value);
             }
