@@ -29,9 +29,9 @@ while read -r order; do
         "$@" -D "$FOLDER/data" -k "$FOLDER" >>"$FOLDER/log" 2>&1 </dev/null &
         server=$!
         ;;
-    pooler)
-        $POOLER "$FOLDER/pooler.ini" >/dev/null 2>&1 </dev/null &
-        pooler=$!
+    pooler*)
+        $POOLER "$FOLDER/$order.ini" >/dev/null 2>&1 </dev/null &
+        poolers="$poolers $!"
         ;;
     kill)
         # Stopped first, it has no more children than those that are counted.
@@ -47,24 +47,28 @@ while read -r order; do
     echo done
 done
 # The signals that end it at once differ between its versions, but for this one; it has nothing to lose.
-[ -z "$pooler" ] || kill -KILL $pooler
+[ -z "$poolers" ] || kill -KILL $poolers
 [ -z "$server" ] || kill -QUIT "$server" 2>/dev/null
 wait
 rm -rf "$FOLDER"
 "#;
 
-/// A pooler that gives each transaction to any of three sessions, which makes them mix.
+/// A pooler before the server.
 const POOLER_SETTINGS: &str = "[databases]
 * = host=FOLDER user=postgres
 [pgbouncer]
 listen_addr =
-listen_port = 6432
+listen_port = PORT
 unix_socket_dir = FOLDER
 auth_type = any
-pool_mode = transaction
-default_pool_size = 3
 max_client_conn = 1000
 ";
+
+/// Gives each transaction to any of three sessions, which makes them mix.
+const SHARING: &str = "pool_mode = transaction
+default_pool_size = 3
+";
+const SHARING_PORT: u16 = 6432;
 
 /// The user that runs the server when the tests run as root, which PostgreSQL refuses.
 const USER: &str = "postgres";
@@ -130,14 +134,10 @@ impl Cluster {
             run(Command::new("chown").args(["-R", USER]).arg(&data));
         }
         let pooler = find("pgbouncer").map(|program| command_line(&as_user(&program)));
-        let pooler_settings = POOLER_SETTINGS.replace("FOLDER", &folder.display().to_string());
-        fs::write(folder.join("pooler.ini"), pooler_settings).expect("the folder is ours");
         let guard = Mutex::new(guard(&folder, &programs, settings, pooler.as_deref().unwrap_or_default()));
         let cluster = Self { folder, programs, has_pooler: pooler.is_some(), guard };
         cluster.start_again();
-        if cluster.has_pooler {
-            cluster.order("pooler");
-        }
+        cluster.start_pooler(SHARING_PORT, SHARING);
         cluster
     }
 
@@ -156,7 +156,21 @@ impl Cluster {
     /// The URL of a database through `PgBouncer`, if this machine has it.
     #[must_use]
     pub fn pooled_url(&self, database: &str) -> Option<String> {
-        self.has_pooler.then(|| format!("{}&port=6432", self.url(database)))
+        self.has_pooler.then(|| format!("{}&port={SHARING_PORT}", self.url(database)))
+    }
+
+    /// Starts another `PgBouncer` with these settings at a port of its own; `false` where this machine has none.
+    pub fn start_pooler(&self, port: u16, settings: &str) -> bool {
+        if self.has_pooler {
+            let common = POOLER_SETTINGS.replace("FOLDER", &self.folder.display().to_string());
+            let all = format!("{}{settings}", common.replace("PORT", &port.to_string()));
+            fs::write(self.folder.join(format!("pooler{port}.ini")), all).expect("the folder is ours");
+            self.order(&format!("pooler{port}"));
+            let mut ready = self.program("pg_isready");
+            ready.args(["-q", "-t", "1", "-p", &port.to_string()]);
+            await_success(&mut ready, "the pooler");
+        }
+        self.has_pooler
     }
 
     /// Where its socket is, and its folder `data`.
@@ -185,14 +199,7 @@ impl Cluster {
         self.order("start");
         let mut ready = self.program("pg_isready");
         ready.args(["-q", "-t", "1"]);
-        for _ in 0..600 {
-            if ready.status().is_ok_and(|status| status.success()) {
-                return;
-            }
-            #[expect(clippy::disallowed_methods, reason = "nothing tells that a server is ready")]
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("the PostgreSQL server of the tests did not start:\n{}", self.log());
+        await_success(&mut ready, "the PostgreSQL server");
     }
 
     /// Has the server write no file beyond this size, or any again. What crosses it is written up to it: with a size in
@@ -233,6 +240,18 @@ impl Cluster {
         guard.answers.read_line(&mut answer).expect("the guard answers");
         assert_eq!(answer.trim(), "done", "{order}");
     }
+}
+
+/// Runs a command until it says that something is ready.
+fn await_success(ready: &mut Command, what: &str) {
+    for _ in 0..600 {
+        if ready.status().is_ok_and(|status| status.success()) {
+            return;
+        }
+        #[expect(clippy::disallowed_methods, reason = "nothing tells that a server is ready")]
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what} of the tests did not start");
 }
 
 fn guard(folder: &Path, programs: &Path, settings: &[&str], pooler: &str) -> Guard {

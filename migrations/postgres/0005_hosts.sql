@@ -16,6 +16,7 @@ SET LOCAL lock_timeout = '5s';
 --     observer_lock_makes     ROW SHARE: makes deliveries. EXCLUSIVE: marks those of an observer as paused or not.
 --     observer_lock_keys      FOR NO KEY UPDATE of a row: decides about the keys with this hash: what is first of an ordering key, or
 --                             whether an event's id is there. Of a bounded number; in ascending order.
+--     observer_lock_bell      EXCLUSIVE: says whether a host sleeps.
 
 CREATE TABLE observer_lock_replays (id integer NOT NULL PRIMARY KEY);
 CREATE TABLE observer_lock_takes (id integer NOT NULL PRIMARY KEY);
@@ -99,18 +100,60 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- ---------------------------------------------------------------------------------------------------------------------
+-- The doorbell
+--
+-- NOTIFY takes a lock of the whole server at the end of each commit: commits follow each other, and no longer share the syncs of their
+-- log. So a host that has work looks into the inbox by itself, and only one that sleeps has to be rung.
+
+-- Until when commits have to ring, in seconds since 1970 by the server's clock: as long as any host sleeps. A trigger reads it without
+-- waiting for anybody. It ends by itself, so a host that dies in its sleep is rung for half a minute and no longer; a host that
+-- dies awake leaves nothing behind. 0: nobody sleeps.
+CREATE SEQUENCE observer_bell MINVALUE 0 NO CYCLE;
+SELECT setval('observer_bell', 0);
+
+ALTER TABLE observer_hosts ADD COLUMN rung_until timestamptz; -- it sleeps until then, or until it is rung; null: it looks by itself
+
+-- One host at a time says whether it sleeps: each sets the latest time of all.
+CREATE TABLE observer_lock_bell (id integer NOT NULL PRIMARY KEY);
+
+-- Has commits ring for a host for so many seconds from now; 0: not for this one.
+CREATE FUNCTION observer_ring(host uuid, seconds integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    now     CONSTANT timestamptz := clock_timestamp();
+    own     CONSTANT timestamptz := CASE WHEN seconds > 0 THEN now + make_interval(secs => seconds) END;
+    others  timestamptz;
+BEGIN
+    LOCK TABLE @schema@.observer_lock_bell IN EXCLUSIVE MODE;
+    UPDATE @schema@.observer_hosts SET rung_until = own WHERE id = host;
+    SELECT max(rung_until) INTO others FROM @schema@.observer_hosts WHERE rung_until > now;
+    PERFORM setval($schema$@schema@.observer_bell$schema$::regclass, coalesce(ceil(extract(epoch FROM greatest(own, others)))::bigint, 0));
+END $$;
+REVOKE EXECUTE ON FUNCTION observer_ring(uuid, integer) FROM PUBLIC;
+
 -- Default privileges may have given others rights on what was just made.
 DO $$
 DECLARE
     given record;
 BEGIN
     FOR given IN
-        SELECT c.oid::regclass AS relation, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(a.grantee::regrole::text) END AS role
+        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, c.oid::regclass AS relation,
+               CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role
         FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
         WHERE c.oid IN ('observer_lock_replays'::regclass, 'observer_lock_takes'::regclass, 'observer_lock_makes'::regclass,
-                        'observer_lock_keys'::regclass)
+                        'observer_lock_keys'::regclass, 'observer_lock_bell'::regclass, 'observer_bell'::regclass)
           AND a.grantee <> c.relowner
     LOOP
-        EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', given.relation, given.role);
+        EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', given.kind, given.relation, given.role);
     END LOOP;
 END $$;
+
+-- Triggers read it with the rights of the role that captured a table. To read is not to set.
+GRANT SELECT ON SEQUENCE observer_bell TO PUBLIC;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Captures
+
+-- Of triggers that no version makes any more.
+ALTER TABLE observer_captures DROP COLUMN triggers;

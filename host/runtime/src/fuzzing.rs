@@ -19,7 +19,8 @@ pub fn template(text: &str, row: &str) {
     let context = Context::wraps(row).expect("a JSON value can be written");
     for escaping in Escaping::ALL {
         let Ok(template) = Template::compile(text, escaping) else { continue };
-        let until = Until::on_this_thread(Instant::now() + Duration::from_secs(5), Duration::from_millis(500));
+        let until =
+            Until::on_this_thread(Instant::now() + Duration::from_secs(5), Duration::from_millis(500));
         if let Ok(rendered) = template.render(until, &context, MAX_BYTES) {
             assert!(rendered.len() as u64 <= MAX_BYTES);
         }

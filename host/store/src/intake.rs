@@ -1,6 +1,6 @@
 //! From the inbox to deliveries.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{DeliveryId, EntityEvent, Timestamp};
 use async_trait::async_trait;
@@ -27,9 +27,9 @@ pub trait Intake: Send + Sync {
     /// A delivery that exists already is left alone.
     async fn take(&self, request: TakeRequest, plan: Arc<dyn Plan>) -> Result<Taken>;
 
-    /// Returns when something may have been committed since the last call, by whatever the backend hears; may return
-    /// for nothing, and may miss one: the caller polls behind it.
-    async fn doorbell(&self);
+    /// Returns when it is time for `host` to look whether something was committed, by whatever the backend hears: after `longest` at
+    /// the latest, and often for nothing. May miss a commit, which the look after `longest` then finds.
+    async fn doorbell(&self, host: HostId, longest: Duration);
 }
 
 /// What an event sets off. Pure: on PostgreSQL it is asked inside the intake transaction, and what a transaction that was repeated, or

@@ -71,15 +71,17 @@ async fn rate(server: &Postgres, peers: &Peers, way: Way, run: Pgbench<'_>) -> O
 }
 
 fn print(statement: &Statement, synced: bool, figures: &[Figure; Way::ALL.len()]) {
-    let [plain, by_hand, silent, ringing, graphile] = figures;
+    let [plain, by_hand, silent, listening, ringing, graphile] = figures;
     let name = format!("{}, {}", statement.name, if synced { "synced" } else { "not synced" });
     let beside_plain = Some(("plain", plain));
     let beside_by_hand = Some(("trigger by hand", by_hand));
     figure::print(&format!("{name}: trigger by hand"), by_hand, beside_plain, None);
-    for (way, captured, target) in
-        [("no doorbell", silent, statement.targets[0]), ("doorbell", ringing, statement.targets[1])]
-    {
-        figure::print(&format!("{name}: captured, {way}"), captured, beside_by_hand, Some(target));
+    for (way, captured, target) in [
+        ("no doorbell", silent, Some(statement.targets[0])),
+        ("doorbell", listening, Some(statement.targets[1])),
+        ("a host sleeps", ringing, None),
+    ] {
+        figure::print(&format!("{name}: captured, {way}"), captured, beside_by_hand, target);
         figure::print("the same", captured, beside_plain, None);
     }
     if !graphile.is_empty() {

@@ -28,6 +28,10 @@ const GRAPHILE: &str = "
     END $$;
     CREATE TRIGGER add_job AFTER INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION add_job()";
 
+/// A host sleeps for an hour.
+const ASLEEP: &str =
+    "SELECT setval('observer_bell', extract(epoch FROM clock_timestamp() + interval '1 hour')::bigint)";
+
 /// How changes are recorded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -37,15 +41,17 @@ pub(crate) enum Way {
     ByHand,
     /// Captured without the doorbell.
     Silent,
-    /// Captured with it.
+    /// Captured with it, while no host sleeps.
+    Listening,
+    /// The same while one sleeps: each commit rings.
     Ringing,
     /// By a trigger for each row that adds a job of Graphile Worker.
     Graphile,
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Plain, Self::ByHand, Self::Silent, Self::Ringing, Self::Graphile];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Plain, Self::ByHand, Self::Silent, Self::Listening, Self::Ringing, Self::Graphile];
 
     /// Begins to record; `false` if this way is not installed.
     pub(crate) async fn begin(self, shop: &Shop, peers: &Peers) -> bool {
@@ -54,7 +60,11 @@ impl Way {
             Self::Plain => {}
             Self::ByHand => postgres::run(&url, BY_HAND),
             Self::Silent => shop.capture(false).await,
-            Self::Ringing => shop.capture(true).await,
+            Self::Listening => shop.capture(true).await,
+            Self::Ringing => {
+                shop.capture(true).await;
+                postgres::run(&url, ASLEEP);
+            }
             Self::Graphile if peers.graphile_schema(&url) => postgres::run(&url, GRAPHILE),
             Self::Graphile => return false,
         }
@@ -65,7 +75,7 @@ impl Way {
     pub(crate) async fn check(self, shop: &Shop) {
         let recorded = match self {
             Self::Plain => return,
-            Self::Silent | Self::Ringing => shop.waiting().await,
+            Self::Silent | Self::Listening | Self::Ringing => shop.waiting().await,
             Self::ByHand => count(shop, "SELECT count(*) FROM change_log").await,
             Self::Graphile => count(shop, "SELECT count(*) FROM graphile_worker.jobs").await,
         };

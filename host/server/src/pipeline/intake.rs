@@ -38,7 +38,7 @@ pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: Cance
         let wait = async {
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => drop(tokio::time::timeout(settings.poll_interval, dispatch.store.doorbell()).await),
+                None => dispatch.store.doorbell(dispatch.host, settings.poll_interval).await,
             }
         };
         if stop.run_until_cancelled(wait).await.is_none() {

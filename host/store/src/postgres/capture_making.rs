@@ -36,8 +36,9 @@ pub(super) async fn make(
     if let Some(name) = capture.key.iter().find(|name| capture.change_log.is_none() && !table.has(name)) {
         return Err(StoreError::Refused(format!(
             "the table `{0}` has no column `{name}` any more, which is part of the key of its events; say which columns name \
-             a row: `aftercommit capture add {0} --entity {1} --key COLUMN,..`",
-            capture.table, capture.entity_type
+             a row: `{1}`",
+            capture.table,
+            capture.command_for_key(&capture.table)
         )));
     }
     if !table.virtual_columns.is_empty() {
@@ -121,6 +122,24 @@ pub(super) async fn has_outgrown(
     let statements =
         generated(session, schema, function, table, capture, (is_ordered, written.is_tenant)).await?;
     Ok(!ARE_FUNCTIONS.call().bind(function).bind(statements).value::<bool>(session).await?)
+}
+
+/// Whether an earlier version made it, and nothing else has changed since: to have it written again changes no event.
+pub(super) async fn is_of_earlier_version(
+    session: &mut Session<'_>,
+    schema: &str,
+    written: &Written,
+) -> Result<bool> {
+    let Some(function) = &written.function else { return Ok(true) };
+    let Some(table) = Table::find(session, &written.capture.table).await? else { return Ok(false) };
+    let capture = &written.capture;
+    let is_log = capture.change_log.is_some();
+    let is_same = if is_log {
+        capture.columns.iter().all(|column| table.has(column))
+    } else {
+        capture.key.iter().all(|column| table.has(column)) && chosen_now(&table, capture)? == capture.columns
+    };
+    Ok(is_same && has_outgrown(session, schema, function, written, &table).await?)
 }
 
 /// The statement that makes the function that a capture needs for the table as it is now.

@@ -18,17 +18,16 @@ FROM observer_captures
 ORDER BY table_name COLLATE \"C\"";
     PUT_CAPTURE = "-- put_capture
 INSERT INTO observer_captures (table_name, entity_type, key, columns, selection, condition, change_log, notify, function,
-                               source, is_tenant, triggers, created_at)
+                               source, is_tenant, created_at)
 VALUES ($1, $2, $3, $4, $5::text::json, $6, $7::text::json, $8, $9::text, (
             SELECT string_agg(pg_get_functiondef(oid), '' ORDER BY proname) FROM pg_proc
             WHERE proname IN ($9::text || '_insert', $9::text || '_update', $9::text || '_delete')
               AND pronamespace = to_regnamespace(quote_ident(current_schema()))
-        ), $10, '{}', $11)
+        ), $10, $11)
 ON CONFLICT (table_name) DO UPDATE
 SET entity_type = excluded.entity_type, key = excluded.key, columns = excluded.columns, selection = excluded.selection,
     condition = excluded.condition, change_log = excluded.change_log, notify = excluded.notify,
-    function = excluded.function, source = excluded.source, is_tenant = excluded.is_tenant,
-    triggers = excluded.triggers, created_at = excluded.created_at";
+    function = excluded.function, source = excluded.source, is_tenant = excluded.is_tenant, created_at = excluded.created_at";
     DELETE_CAPTURE = "-- delete_capture
 DELETE FROM observer_captures WHERE table_name = $1";
 }

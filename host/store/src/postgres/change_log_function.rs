@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    capture_bell::bell,
     capture_function::{MAX_ROW_BYTES, TOO_LARGE},
     capture_table::Table,
     connection::identifier,
@@ -136,7 +137,7 @@ impl<'a> ChangeLogFunction<'a> {
     fn body(&self) -> String {
         let schema = identifier(self.schema);
         let envelope = if self.fields.contains_key(&ChangeLogField::Before) { "" } else { ENVELOPE };
-        let bell = if self.notify { BELL } else { "" };
+        let bell = bell(self.schema, self.notify);
         format!(
             "{DECLARED}{fast}{slow}{envelope}{IMAGES}
     seq := pg_catalog.nextval({sequence}::pg_catalog.regclass);
@@ -278,11 +279,6 @@ const IMAGES: &str = "
     -- Nobody did anything in the future: a time ahead would stand in the way of that day's partition.
     IF logged OPERATOR(pg_catalog.<) at AND logged OPERATOR(pg_catalog.>=) '0001-01-01 00:00:00+00'::pg_catalog.timestamptz THEN
         at := logged;
-    END IF;";
-
-const BELL: &str = "
-    IF pg_catalog.pg_notify('observer_inbox', '') IS NULL THEN
-        RETURN NULL;
     END IF;";
 
 /// Takes apart what Debezium writes: both images in one.

@@ -12,8 +12,15 @@ use std::{
 };
 
 use super::{
-    PostgresOptions, encoding::Encoding, failure, pool::Pool, server_version, session::Session,
-    statement::statements, url::Server,
+    PostgresOptions,
+    encoding::Encoding,
+    entry::{self, Entry},
+    failure,
+    pool::Pool,
+    server_version,
+    session::Session,
+    statement::statements,
+    url::Server,
 };
 use crate::{
     Result, StoreError, TransactionCount,
@@ -88,21 +95,15 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) async fn open(server: Server, options: &PostgresOptions) -> Result<Self> {
         let settings = settings(options);
-        let connect = if options.pooled {
-            // A pooler knows no options at the start of a session, and gives each transaction to any session.
-            server.options.clone().extra_float_digits(None)
-        } else {
-            server.options.clone().options(settings.clone())
-        };
         let database = server.name();
-        let pool = Arc::new(Pool::new(connect, options.max_connections, options.connect_timeout));
+        let entry = Entry::new(&server, &settings, options.pooled);
+        let pool = Arc::new(Pool::new(entry, options.max_connections, options.connect_timeout));
         pool.stores(first_look(&database, &pool, options).await?);
-        let mut each = String::new();
-        if options.pooled {
-            for (name, value) in &settings {
-                each.extend(["; SET LOCAL ", name, " TO ", &pooled_value(name, value)]);
-            }
-        }
+        let each = if options.pooled {
+            format!("; {}", entry::statements("SET LOCAL", &settings))
+        } else {
+            String::new()
+        };
         Ok(Self {
             database,
             schema: options.schema.clone(),
@@ -232,11 +233,6 @@ fn settings(options: &PostgresOptions) -> Vec<(&'static str, String)> {
     own.into_iter()
         .chain(PLANS.into_iter().chain(SEMANTICS).map(|(name, value)| (name, value.to_owned())))
         .collect()
-}
-
-/// A value as `SET` takes it. The search path is a list of names; other values are texts.
-fn pooled_value(name: &str, value: &str) -> String {
-    if name == "search_path" { value.to_owned() } else { format!("'{value}'") }
 }
 
 /// Where our own names are found, and nobody else's before them: functions and operators come first from PostgreSQL

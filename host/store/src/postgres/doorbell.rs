@@ -74,6 +74,11 @@ impl Doorbell {
         Self { server, bells: Arc::default(), listening: Mutex::default() }
     }
 
+    /// Whether anything rings.
+    pub(super) const fn is_heard(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// Returns when something may have come into the inbox since the last call.
     pub(super) async fn inbox(&self) {
         self.listen();

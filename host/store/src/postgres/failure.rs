@@ -20,6 +20,9 @@ const UNDEFINED_TABLE: &str = "42P01";
 const DISK_FULL: &str = "53100";
 const TOO_MANY_CONNECTIONS: &str = "53300";
 const READ_ONLY_TRANSACTION: &str = "25006";
+const PROTOCOL_VIOLATION: &str = "08P01";
+const DUPLICATE_PREPARED: &str = "42P05";
+const INVALID_STATEMENT_NAME: &str = "26000";
 const UNIQUE_VIOLATION: &str = "23505";
 const DUPLICATE_TABLE: &str = "42P07";
 const DUPLICATE_SCHEMA: &str = "42P06";
@@ -77,6 +80,11 @@ pub(super) fn of_making(name: &'static str, error: &Error) -> StoreError {
     }
 }
 
+/// Whether a pooler refuses settings at the start of a session. It says so before there is any.
+pub(super) fn is_refusal_of_parameters(error: &Error) -> bool {
+    code(error).is_some_and(|code| code == PROTOCOL_VIOLATION) && message(error).contains("startup parameter")
+}
+
 /// Why it failed, in words for people.
 pub(super) fn reason(error: &Error) -> String {
     let driver = message(error);
@@ -87,6 +95,9 @@ pub(super) fn reason(error: &Error) -> String {
             "the role of the URL needs the rights that docs/postgresql.md lists under \"Roles and rights\""
         }
         Some(UNDEFINED_TABLE) => "run `aftercommit migrate`, or look at the configured schema",
+        Some(DUPLICATE_PREPARED | INVALID_STATEMENT_NAME) => {
+            "a pooler that gives each transaction to any session stands between: write `pooled = true` in `[database]`"
+        }
         Some(DISK_FULL) => "the server's disk is full",
         Some(TOO_MANY_CONNECTIONS) => "raise the server's max_connections, or put a pooler before it",
         Some(READ_ONLY_TRANSACTION) => "this server is a standby; use the URL of the primary",
@@ -107,6 +118,7 @@ fn message(error: &Error) -> String {
             format!("{why}; look at `host` and, if there is one, at `sslrootcert` in the URL")
         }
         Error::Io(why) => format!("the connection failed: {why}"),
+        Error::Configuration(why) => why.to_string(),
         Error::Tls(why) => format!("TLS failed: {why}; look at `sslmode` and `sslrootcert` in the URL"),
         _ => error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()),
     }

@@ -13,6 +13,7 @@ use super::{
     session::Session,
     statement::{Record, statements},
     time::At,
+    watch,
 };
 use crate::{HostId, HostRow, Hosts, Result, TakenOver, hosts::Loss, row::Row as _};
 
@@ -158,6 +159,7 @@ async fn take_over(session: &mut Session<'_>, oldest: Timestamp, now: Timestamp)
 async fn retire(session: &mut Session<'_>, host: HostId) -> Result<()> {
     let last_seen = list(session).await?.into_iter().find(|row| row.id == host);
     if let Some(row) = last_seen {
+        watch::leave(session, host).await?;
         REMOVE_HOST.call().bind(host.0).execute(session).await?;
         free_orphans(session, row.heartbeat_at).await?;
     }

@@ -9,6 +9,7 @@ use super::{
     quarantine::{Aside, Place},
     session::Session,
     statement::{Call, Record, Statement, statements},
+    watch::Watch,
     watermark::{Progress, Scan, Watermark},
 };
 use crate::{
@@ -39,12 +40,14 @@ macro_rules! seen {
 }
 
 statements! {
-    /// The first row that is there. Also says how many pages of the table and its index that touched.
+    /// The first row that is there. Also says how many pages of the table and its index that touched, and the number that was given
+    /// to a change last.
     FIRST_IN_INBOX = concat!("-- first_in_inbox
 ", start!(), ", first AS MATERIALIZED (
     SELECT (SELECT place FROM observer_inbox WHERE place > (SELECT place FROM start) ORDER BY place, seq LIMIT 1) AS place
 )
-SELECT place, pg_stat_get_xact_blocks_fetched('observer_inbox'::regclass)
+SELECT place, coalesce(pg_sequence_last_value('observer_events_seq'::regclass), 0) AS number,
+       pg_stat_get_xact_blocks_fetched('observer_inbox'::regclass)
               + pg_stat_get_xact_blocks_fetched('observer_inbox_pkey'::regclass) AS pages,
        ", seen!(), "
 FROM first");
@@ -92,12 +95,13 @@ pub(super) struct Change {
 }
 
 /// Whether there is a row.
-pub(super) async fn has_rows(session: &mut Session<'_>, progress: &Progress) -> Result<bool> {
+pub(super) async fn has_rows(session: &mut Session<'_>, progress: &Progress, watch: &Watch) -> Result<bool> {
     let began = Instant::now();
     let scan = progress.look(began);
     let Some(record) = call(FIRST_IN_INBOX, &scan.from, Some(scan.mark)).optional(session).await? else {
         return Ok(false);
     };
+    watch.looked(record.get("number")?);
     progress.looked(&scan, record.get("pages")?, began.elapsed(), Instant::now());
     let Some(place) = record.get::<Option<i64>>("place")? else { return Ok(false) };
     progress.set(raised(&scan, &record, place - 1)?);

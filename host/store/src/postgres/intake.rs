@@ -7,6 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use aftercommit_core::Timestamp;
@@ -94,6 +95,9 @@ impl Intake for PostgresStore {
                     if let Some(watermark) = watermark {
                         self.inner.progress.set(watermark);
                     }
+                    if taken.more {
+                        self.fell_behind(request.host).await;
+                    }
                     return Ok(taken);
                 }
                 // The fault of a row: the batch is taken apart until it is found.
@@ -106,15 +110,15 @@ impl Intake for PostgresStore {
         self.take_one(request, scan, plan).await
     }
 
-    async fn doorbell(&self) {
-        self.inner.doorbell.inbox().await;
+    async fn doorbell(&self, host: HostId, longest: Duration) {
+        self.watch(host, longest).await;
     }
 }
 
 impl PostgresStore {
     async fn inbox_has_rows(&self) -> Result<bool> {
         let mut session = self.inner.connections.read().await?;
-        inbox::has_rows(&mut session, &self.inner.progress).await
+        inbox::has_rows(&mut session, &self.inner.progress, &self.inner.watch).await
     }
 
     /// Takes the first row, or puts it aside if the database refuses it.

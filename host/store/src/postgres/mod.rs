@@ -9,6 +9,7 @@
 //! [`failure`] what their errors mean. Every other file holds one trait and its statements.
 
 mod backfill;
+mod capture_bell;
 mod capture_drift;
 mod capture_function;
 mod capture_making;
@@ -27,6 +28,7 @@ mod definitions;
 mod deliveries;
 mod doorbell;
 mod encoding;
+mod entry;
 mod event_row;
 mod events;
 mod failure;
@@ -49,11 +51,12 @@ mod statement;
 mod surroundings;
 mod time;
 mod url;
+mod watch;
 mod watermark;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{connection::Connections, doorbell::Doorbell, url::Server, watermark::Progress};
+use self::{connection::Connections, doorbell::Doorbell, url::Server, watch::Watch, watermark::Progress};
 use crate::{Result, TransactionCount, Transactions};
 
 /// How to use the database.
@@ -99,6 +102,7 @@ struct Inner {
     connections: Connections,
     doorbell: Doorbell,
     progress: Progress,
+    watch: Watch,
 }
 
 impl PostgresStore {
@@ -117,6 +121,7 @@ impl PostgresStore {
                 connections,
                 doorbell: Doorbell::at(listen),
                 progress: Progress::default(),
+                watch: Watch::default(),
             }),
         })
     }
@@ -176,6 +181,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         retention::STATEMENTS,
         rights::STATEMENTS,
         schema::STATEMENTS,
+        watch::STATEMENTS,
     ]
     .into_iter()
     .flatten()

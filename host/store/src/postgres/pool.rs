@@ -10,20 +10,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use super::encoding::Encoding;
+use super::{encoding::Encoding, entry::Entry};
 
 /// A connection that was not used for so long is closed: it is not needed, and may not stand any more.
 const IDLE: Duration = Duration::from_mins(5);
 
 /// The connections of one process to one server.
 pub(super) struct Pool {
-    connect: PgConnectOptions,
+    entry: Entry,
     /// How long to wait for a place, and then for a connection.
     patience: Duration,
     /// As many permits as there may be connections.
@@ -42,9 +42,9 @@ pub(super) struct Taken {
 }
 
 impl Pool {
-    pub(super) fn new(connect: PgConnectOptions, connections: u32, patience: Duration) -> Self {
+    pub(super) fn new(entry: Entry, connections: u32, patience: Duration) -> Self {
         let places = Arc::new(Semaphore::new(usize::try_from(connections.max(1)).unwrap_or(usize::MAX)));
-        Self { connect, patience, places, idle: Mutex::default(), encoding: OnceLock::new() }
+        Self { entry, patience, places, idle: Mutex::default(), encoding: OnceLock::new() }
     }
 
     /// How the database stores texts.
@@ -65,7 +65,7 @@ impl Pool {
         if let Some(connection) = self.kept() {
             return Ok(Taken { connection, used: true, place });
         }
-        let connection = timeout(self.patience, PgConnection::connect_with(&self.connect)).await;
+        let connection = timeout(self.patience, self.entry.connect()).await;
         let connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)??;
         Ok(Taken { connection, used: false, place })
     }

@@ -1,7 +1,7 @@
 //! The tables' version: each migration is applied in a transaction of its own.
 
 use super::{
-    PostgresStore, capture_record, captures,
+    PostgresStore, capture_making, capture_record, captures,
     connection::{Sync, identifier},
     encoding::Encoding,
     failure, locks, retention,
@@ -82,8 +82,16 @@ impl PostgresStore {
     async fn renew_captures(&self) -> Result<()> {
         let connections = &self.inner.connections;
         let schema = connections.schema();
-        let written = capture_record::list(&mut connections.read().await?).await?;
-        for written in written.iter().filter(|written| written.function.is_none()) {
+        let mut earlier = Vec::new();
+        {
+            let mut moment = connections.read_transaction().await?;
+            for written in capture_record::list(&mut moment).await? {
+                if capture_making::is_of_earlier_version(&mut moment, schema, &written).await? {
+                    earlier.push(written);
+                }
+            }
+        }
+        for written in &earlier {
             let table = written.capture.table.as_str();
             let now = written.capture.created_at;
             let renewed = connections

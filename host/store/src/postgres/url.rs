@@ -44,7 +44,8 @@ impl Server {
             other => bad(format!("{other}; {FORM}")),
         })?;
         // Captured rows are the application's data: they do not belong in our logs.
-        let mut options = options.disable_statement_logging();
+        // Poolers refuse a setting at the start of a session that the driver would make by itself.
+        let mut options = options.disable_statement_logging().extra_float_digits(None);
         if options.get_application_name().is_none() {
             options = options.application_name("aftercommit");
         }

@@ -177,10 +177,10 @@ impl Protocol {
     /// What the answer of a claim would have told, and what could not be ended. Only the latter has begun.
     pub(crate) fn free_unknown(&self, state: &mut State, host: usize) {
         let given_up = std::mem::take(&mut state.hosts[host].given_up);
-        for event in 0..EVENTS {
+        for (event, given_up) in given_up.into_iter().enumerate() {
             if state.is_unknown(host, event) {
                 let attempt = state.tables.owned(event).map(|(_, attempt)| attempt);
-                self.free(state, event, Loss::ByLivingHost { began: attempt == given_up[event] });
+                self.free(state, event, Loss::ByLivingHost { began: attempt == given_up });
             }
         }
     }

@@ -431,6 +431,7 @@ async fn a_log_and_a_table_are_captured_side_by_side() {
     database.store.remove_capture("orders").await.unwrap();
     let mut listener = sqlx::postgres::PgListener::connect(&database.url()).await.unwrap();
     listener.listen("observer_inbox").await.unwrap();
+    database.falls_asleep().await;
     let insert = "INSERT INTO tb_entity_change_log (object_type, object_id, modification_type, object_data)
         VALUES ('Order', '1', 'INSERT', '{}')";
     database.sql(insert).await;

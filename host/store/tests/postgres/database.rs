@@ -110,6 +110,11 @@ impl Database {
         while self.store.take(request, Arc::new(Nobody)).await.unwrap().more {}
     }
 
+    /// Has commits ring, as if a host slept for an hour.
+    pub(crate) async fn falls_asleep(&self) {
+        self.sql("SELECT setval('observer_bell', extract(epoch FROM now())::bigint + 3600)").await;
+    }
+
     /// The events so far as texts, the oldest first: `created 7`.
     pub(crate) async fn kinds(&self) -> Vec<String> {
         let events = self.events().await;

@@ -6,6 +6,8 @@
 
 mod attacker;
 mod backfill;
+mod bell;
+mod bulk;
 mod capture;
 mod change_log;
 mod compiled;
@@ -24,6 +26,7 @@ mod opening;
 mod order;
 mod partitions;
 mod pooled;
+mod restored;
 mod rights;
 mod secured;
 mod slow_way;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aftercommit_core::ObserverDefinition;
 use aftercommit_store::{
-    Definitions as _, Events as _, Hold, HoldState, Holds as _, HostId, Hosts as _, Intake as _, Lift,
-    PostgresOptions, PostgresStore, Schema as _, StoreError, Target, conformance::TestDatabase as _,
+    Definitions as _, Events as _, Hold, HoldState, Holds as _, HostId, Hosts as _, Lift, PostgresOptions,
+    PostgresStore, Schema as _, StoreError, Target, conformance::TestDatabase as _,
 };
 
 use crate::database::{CLUSTER, Database, at, execute, server};
@@ -103,14 +103,15 @@ async fn cut_connections_are_replaced() {
 #[tokio::test]
 async fn the_bell_rings_again_after_its_connection_was_cut() {
     let database = Database::fresh().await;
-    let ring = async || tokio::time::timeout(GUARD, database.store.doorbell()).await.expect("the bell rings");
+    let ring =
+        async || tokio::time::timeout(GUARD, database.store.holds_bell()).await.expect("the bell rings");
     ring().await;
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND query LIKE 'LISTEN%'";
     database.sql(cut).await;
     // The new connection rings by itself: something may have been missed.
     ring().await;
-    database.sql("NOTIFY observer_inbox").await;
+    database.sql("NOTIFY observer_destinations").await;
     ring().await;
 }
 

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use aftercommit_store::{
-    Events as _, Intake as _, PostgresOptions, PostgresStore, StoreError, conformance::TestDatabase as _,
+    Events as _, Holds as _, PostgresOptions, PostgresStore, StoreError, conformance::TestDatabase as _,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -49,7 +49,7 @@ async fn every_connection_uses_the_tls_that_the_url_asks_for() {
     let database = Database::fresh().await;
     let url = url(&database.name, network::address(), "verify-full", &network::authority());
     let store = PostgresStore::open(&url, PostgresOptions::default()).await.unwrap();
-    tokio::time::timeout(GUARD, store.doorbell()).await.expect("the bell rings");
+    tokio::time::timeout(GUARD, store.holds_bell()).await.expect("the bell rings");
     store.inbox_len().await.unwrap();
     let of_host = "FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
         WHERE application_name = 'aftercommit' AND client_addr IS NOT NULL AND datname = current_database()";

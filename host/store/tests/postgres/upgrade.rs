@@ -1,6 +1,6 @@
-//! A database that a program of schema version 3 made, used and left.
+//! Databases that programs of earlier schema versions made, used and left.
 
-use aftercommit_store::{PostgresOptions, Schema as _};
+use aftercommit_store::{Captures as _, PostgresOptions, Schema as _, conformance::TestDatabase as _};
 
 use crate::{
     database::{Database, execute},
@@ -8,6 +8,7 @@ use crate::{
 };
 
 const LEFT: &str = include_str!("../../../../tests/fixtures/upgrade/postgres.sql");
+const LEFT_BY_VERSION_4: &str = include_str!("../../../../tests/fixtures/upgrade/postgres-4.sql");
 
 const EXPECTED: Expected = Expected {
     handled: &[
@@ -91,10 +92,15 @@ const CHANGED: &[&str] = &[
 
 /// Restored by the superuser, who also migrates.
 async fn upgraded() -> Database {
-    let database = Database::empty(PostgresOptions::default()).await;
-    execute(&mut database.connect().await, LEFT).await.unwrap();
+    let database = restored(LEFT).await;
     database.store.migrate().await.unwrap();
     database.store.check_schema().await.unwrap();
+    database
+}
+
+async fn restored(left: &str) -> Database {
+    let database = Database::empty(PostgresOptions::default()).await;
+    execute(&mut database.connect().await, left).await.unwrap();
     database
 }
 
@@ -116,4 +122,22 @@ async fn changes_are_events() {
 #[tokio::test]
 async fn deliveries_go_on() {
     upgraded::deliveries_go_on(&upgraded().await).await;
+}
+
+/// All that it captured waits. Its functions go on until they are written again, which `migrate` does.
+#[tokio::test]
+async fn captures_of_version_4_lose_nothing() {
+    let database = restored(LEFT_BY_VERSION_4).await;
+    database.store.migrate().await.unwrap();
+    let captures = database.store.captures().await.unwrap();
+    assert_eq!((captures.len(), captures.iter().find_map(|status| status.drift.as_deref())), (5, None));
+    // All but those of `order_lines`, which never rings.
+    let reading = "SELECT count(*)::text FROM pg_proc
+        WHERE proname LIKE 'observer\\_capture\\_%' AND prosrc LIKE '%observer\\_bell%'";
+    assert_eq!(database.ask(reading).await.as_deref(), Some("10"));
+    let taken: Vec<_> = upgraded::take_all(&database).await.iter().map(upgraded::line).collect();
+    assert_eq!(taken, [EXPECTED.handled, &EXPECTED.waiting[1..]].concat());
+    database.sql("INSERT INTO orders (customer, total) VALUES ('last', 1)").await;
+    let taken: Vec<_> = upgraded::take_all(&database).await.iter().map(upgraded::line).collect();
+    assert_eq!(taken, [r#"created Order 8 {"id":8,"customer":"last","status":null,"total":1,"note":null}"#]);
 }

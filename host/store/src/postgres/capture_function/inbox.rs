@@ -1,6 +1,6 @@
 //! The rows of the inbox that the functions of one captured table write.
 
-use super::super::{connection::identifier, sql_text::literal};
+use super::super::{capture_bell::bell, connection::identifier, sql_text::literal};
 
 /// `created` events of an update that changed keys come behind everything else of their statement.
 const LAST_IN_STATEMENT: i64 = 1 << 62;
@@ -100,15 +100,8 @@ impl Inbox<'_> {
         format!("pg_catalog.nextval({}::pg_catalog.regclass)", literal(&sequence))
     }
 
-    pub(super) fn bell(&self) -> &'static str {
-        if self.notify {
-            "
-        IF pg_catalog.pg_notify('observer_inbox', '') IS NULL THEN
-            RETURN NULL;
-        END IF;"
-        } else {
-            ""
-        }
+    pub(super) fn bell(&self) -> String {
+        bell(self.schema, self.notify)
     }
 
     /// An update that changes the key: the old entity is deleted, the new one created. What one statement deletes comes
