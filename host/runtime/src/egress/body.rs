@@ -2,6 +2,7 @@
 //! is cut and is no error: who only needs the status has it.
 
 use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
 use tokio::time::{Instant, timeout_at};
 
 /// Why a body is not whole.
@@ -13,6 +14,20 @@ pub(crate) enum Cut {
     Early,
     /// It had not ended when its time was over.
     Late,
+    /// It came in a coding that nobody asked for, and may hold a secret that is not found in it: it is withheld.
+    Packed,
+}
+
+/// Whether a body is coded so that what it holds cannot be looked for (RFC 9110, 8.4; RFC 9112, 7).
+pub(super) fn is_packed(headers: &HeaderMap) -> bool {
+    let codings =
+        |name| headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let is_plain = |coding: &[u8]| {
+        let coding = coding.trim_ascii();
+        coding.is_empty()
+            || [&b"identity"[..], b"chunked"].iter().any(|plain| coding.eq_ignore_ascii_case(plain))
+    };
+    !codings(header::CONTENT_ENCODING).chain(codings(header::TRANSFER_ENCODING)).all(is_plain)
 }
 
 /// When the body of a response whose head arrived now must have ended, in an exchange that ends at `deadline`. Half of the time is

@@ -15,6 +15,7 @@ use rustls::{
 use rustls_platform_verifier::Verifier;
 
 use super::{
+    certificates::NamesSelfSigned,
     identity::{Fingerprint, Identity},
     names::{GuardedResolver, Names, SystemNames},
 };
@@ -153,7 +154,7 @@ impl Tls {
             match Verifier::new_with_extra_roots(self.extra.iter().cloned(), provider) {
                 Ok(verifier) => builder
                     .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(verifier))
+                    .with_custom_certificate_verifier(Arc::new(NamesSelfSigned(verifier)))
                     .with_no_client_auth(),
                 Err(error) => {
                     tracing::error!(%error, "this system has no certificate authorities: every https request will fail");

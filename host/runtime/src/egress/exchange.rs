@@ -1,18 +1,14 @@
 //! One exchange: the request, its redirects, and the response read up to its limit.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, header};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Bounds, Cut, Egress, EgressError, Permit, Request, Response, body,
-    decision::private_reason,
-    names::{OnlySpecial, Unresolved},
-    redirects::Redirects,
-    request::{Hop, method},
-    retry_after,
+    Bounds, Cut, Egress, EgressError, Permit, Request, Response, body, redirects::Redirects, request::method,
+    retry_after, sending,
 };
 impl Egress {
     /// Sends a request for an action.
@@ -44,19 +40,26 @@ impl Egress {
         let mut hop = permit.hop(request, method(&request.method)?, first, true)?;
         let mut redirects = Redirects::of(request);
         loop {
-            let answer = send_one(permit, &hop).await?;
+            let answer = sending::send(permit, &hop).await?;
             if let Some(target) = redirects.next(permit, &hop, &answer)? {
                 hop = permit.hop(request, hop.method, target, redirects.with_secrets)?;
                 continue;
             }
-            let mut response = self.read(answer, response_bytes, body::deadline(deadline)).await;
+            let withhold = hop.may_repeat && body::is_packed(answer.headers());
+            let mut response = self.read(answer, response_bytes, body::deadline(deadline), withhold).await;
             response.redirected_to = redirects.followed.then_some(hop.shown);
             return Ok(if request.verbatim { response } else { response.without_secrets(permit) });
         }
     }
 
     /// The status is the answer. What a destination says beyond the limit, or does not say in time, is not read.
-    async fn read(&self, mut answer: reqwest::Response, limit: u64, deadline: Instant) -> Response {
+    async fn read(
+        &self,
+        mut answer: reqwest::Response,
+        limit: u64,
+        deadline: Instant,
+        withhold: bool,
+    ) -> Response {
         let status = answer.status().as_u16();
         let headers = std::mem::take(answer.headers_mut());
         let retry_after_ms = headers
@@ -65,6 +68,7 @@ impl Egress {
             .and_then(|value| retry_after::milliseconds(value, self.clock.now()));
         let (headers, room) = fitting(headers, limit);
         let (body, cut) = match room {
+            _ if withhold => (Bytes::new(), Some(Cut::Packed)),
             Some(room) => body::read(&mut answer, room, deadline).await,
             None => (Bytes::new(), Some(Cut::TooLong)),
         };
@@ -93,6 +97,10 @@ impl Response {
         let mut told = HeaderMap::with_capacity(self.headers.len());
         for (name, value) in &self.headers {
             let value = permit.handles.redact(Bytes::copy_from_slice(value.as_bytes()));
+            // Who repeats a secret as a name has said nothing else.
+            if !permit.handles.found_in(name.as_str().as_bytes()).is_empty() {
+                continue;
+            }
             if let Ok(value) = HeaderValue::from_maybe_shared(value) {
                 told.append(name, value);
             }
@@ -121,86 +129,4 @@ fn fitting(headers: HeaderMap, limit: u64) -> (HeaderMap, Option<u64>) {
         fitting.append(name, value.clone());
     }
     (fitting, None)
-}
-
-async fn send_one(permit: &Permit, hop: &Hop) -> Result<reqwest::Response, EgressError> {
-    let http = permit.client(&hop.origin).http().map_err(|why| EgressError::Connect(why.to_owned()))?;
-    let mut request = reqwest::Request::new(hop.method.clone(), hop.url.clone());
-    let mut headers: HeaderMap = hop.headers.clone();
-    headers.entry(header::ACCEPT).or_insert(header::HeaderValue::from_static("*/*"));
-    *request.headers_mut() = headers;
-    match &hop.body {
-        Some(body) => *request.body_mut() = Some(body.clone().into()),
-        // A length of 0 is written where a body is expected (RFC 9110, 8.6): some servers answer 411 without it.
-        None if matches!(hop.method, Method::POST | Method::PUT | Method::PATCH) => {
-            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        None => {}
-    }
-    http.execute(request).await.map_err(|error| describe(permit, hop, error))
-}
-
-/// How rustls begins to tell of an alert. With TLS 1.3 a client certificate is refused after the handshake, and HTTP/2
-/// hands on only the text of such an error.
-const ALERT: &str = "received fatal alert: ";
-
-/// What HTTP/2 says where HTTP/1.1 has an error of its own: a request came to a connection that was gone.
-const GONE: &str = "stream closed because of a broken pipe";
-
-/// A new connection was gone before the request was. Whoever reads it had no request to tell why: with TLS 1.3 it is a refusal,
-/// for example of a client certificate, which comes after the handshake.
-fn closed(hop: &Hop) -> EgressError {
-    if hop.origin.is_https() {
-        let why = "the receiver closed the connection right after the handshake: it may want another client certificate";
-        EgressError::Tls(format!("{}: {why}", hop.shown))
-    } else {
-        EgressError::Protocol(format!(
-            "{}: the receiver closed the connection before it took the request",
-            hop.shown
-        ))
-    }
-}
-
-/// What went wrong, without the URL, which may hold a secret.
-fn describe(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
-    let error = error.without_url();
-    let (timeout, connect) = (error.is_timeout(), error.is_connect());
-    let mut deepest = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(special) = inner.downcast_ref::<OnlySpecial>() {
-            return permit.denied(&hop.shown, &private_reason(special.range));
-        }
-        if inner.is::<Unresolved>() {
-            return EgressError::Dns(format!("{}: {inner}", hop.shown));
-        }
-        if let Some(tls) = tls_error(inner) {
-            return EgressError::Tls(format!("{}: {tls}", hop.shown));
-        }
-        if inner.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_canceled() || error.is_closed())
-        {
-            return closed(hop);
-        }
-        deepest = inner.to_string();
-        cause = inner.source();
-    }
-    let text = format!("{}: {deepest}", hop.shown);
-    if timeout && !connect {
-        EgressError::Timeout
-    } else if deepest == GONE {
-        closed(hop)
-    } else if deepest.starts_with(ALERT) {
-        EgressError::Tls(text)
-    } else if connect {
-        EgressError::Connect(text)
-    } else {
-        EgressError::Protocol(text)
-    }
-}
-
-/// TLS errors travel inside I/O errors, which do not name them as their source, sometimes two deep.
-fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    error
-        .downcast_ref::<rustls::Error>()
-        .or_else(|| tls_error(error.downcast_ref::<std::io::Error>()?.get_ref()?))
 }

@@ -6,10 +6,12 @@
 mod address;
 mod audit;
 mod body;
+mod certificates;
 mod client;
 mod decision;
 mod dial;
 mod exchange;
+mod failure;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod identity;
@@ -21,6 +23,7 @@ mod redirects;
 mod redis;
 mod request;
 mod retry_after;
+mod sending;
 mod services;
 #[cfg(test)]
 mod tests;

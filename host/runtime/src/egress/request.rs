@@ -29,6 +29,11 @@ const FORBIDDEN: [&str; 11] = [
     "expect",
 ];
 
+/// Headers with which a guest decides in what form an answer comes: packed, in pieces, as a difference, in other letters. Secrets are
+/// looked for in whole and plain answers, so they are the host's where a secret may be sent (RFC 9110, 12.5 and 14; RFC 3229;
+/// `Request-Range` is an older name that some servers still know).
+const FORMS: [&str; 6] = ["accept-encoding", "range", "if-range", "request-range", "a-im", "accept-charset"];
+
 /// Whether the guest may not set this header.
 pub(crate) fn forbidden_header(name: &str) -> bool {
     FORBIDDEN.contains(&name) || name.starts_with("proxy-")
@@ -48,6 +53,8 @@ pub(super) struct Hop {
     pub(super) body: Option<Bytes>,
     /// What may be told of the URL in an error.
     pub(super) shown: Arc<str>,
+    /// Whether the destination may know a secret of this action, which an answer may repeat.
+    pub(super) may_repeat: bool,
 }
 
 /// A URL whose secrets are in their places.
@@ -140,9 +147,7 @@ impl Permit {
     /// Decides on where a redirect leads.
     pub(super) fn redirected(&self, url: Url, secret: bool) -> Result<Target, EgressError> {
         // Many servers repeat the path and the query that they were asked for.
-        let decoded: Vec<u8> = percent_encoding::percent_decode_str(url.as_str()).collect();
-        let mut carried = self.handles.found_in(url.as_str().as_bytes());
-        carried.extend(self.handles.found_in(&decoded));
+        let carried = self.handles.found_in(url.as_str().as_bytes());
         let shown = if secret || !carried.is_empty() {
             "the redirect's URL (not shown, it holds a secret)".to_owned()
         } else {
@@ -176,11 +181,18 @@ impl Permit {
                 headers.append(name, value);
             }
         }
+        let may_repeat = self.handles.any_towards(&origin);
+        if may_repeat {
+            for name in FORMS {
+                headers.remove(name);
+            }
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         if with_secrets && let Some(value) = self.authorization(&request.auth, &origin, &shown)? {
             headers.insert(header::AUTHORIZATION, value);
         }
         let body = request.body.as_ref().map(|body| self.body(body, &origin, &shown)).transpose()?;
-        Ok(Hop { method, url, origin, headers, body, shown })
+        Ok(Hop { method, url, origin, headers, body, shown, may_repeat })
     }
 
     fn header(

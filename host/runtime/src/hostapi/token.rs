@@ -141,6 +141,7 @@ async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), S
             Some(Cut::TooLong) => "with more than `limits.response_bytes`",
             Some(Cut::Early) => "and its body ended early",
             Some(Cut::Late) => "and its body did not end in time",
+            Some(Cut::Packed) => "in a coding that was not asked for",
         };
         SecretError::Token(format!("the token endpoint answered {} {why}", response.status))
     })?;

@@ -174,6 +174,7 @@ fn body_of(response: &egress::Response, limit: u64, held: Held) -> WasiBody {
         Cut::TooLong => Error::HttpResponseBodySize(Some(limit)),
         Cut::Early => Error::HttpResponseIncomplete,
         Cut::Late => Error::HttpResponseTimeout,
+        Cut::Packed => Error::HttpResponseContentCoding(None),
     };
     let read = futures::stream::iter([Ok(Frame::data(response.body.clone())), Err(why)]);
     StreamBody::new(read).map_frame(move |frame| keep(frame, &held)).boxed_unsync()

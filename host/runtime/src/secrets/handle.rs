@@ -71,6 +71,12 @@ impl Handles {
         self.own(handle.strip_prefix(prefix())?)
     }
 
+    /// Whether any secret of this action may be sent to that origin.
+    pub(crate) fn any_towards(&self, origin: &Origin) -> bool {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.values().any(|entry| entry.destinations.contains(origin))
+    }
+
     /// Everything that a handle of this action stands for.
     pub(super) fn all(&self) -> Vec<Arc<Entry>> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

@@ -5,12 +5,14 @@
 
 mod form;
 mod handle;
+mod layers;
 mod placement;
 mod provider;
 mod redaction;
 mod reference;
 mod service_account;
 mod signing;
+mod spelling;
 mod substitution;
 
 pub(crate) use form::{SecretForm, check_forms};

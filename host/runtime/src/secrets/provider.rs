@@ -8,7 +8,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::redaction;
+use super::spelling;
 use crate::files::read_text;
 
 /// A secret's text. Overwritten when dropped, and never printed.
@@ -33,7 +33,7 @@ impl Secret {
 
     /// The forms in which it is looked for where it must not stand.
     pub(super) fn spellings(&self) -> &[Zeroizing<Vec<u8>>] {
-        self.0.spellings.get_or_init(|| redaction::spellings(self.expose()))
+        self.0.spellings.get_or_init(|| spelling::spellings(self.expose()))
     }
 }
 

@@ -1,51 +1,26 @@
 //! Takes secrets out of what comes back: a destination may repeat what it was sent, and guests, logs and tables are told
 //! what it said.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{GeneralPurpose, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
-};
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
-use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::{
     handle::{Entry, Handles},
+    layers,
     provider::Secret,
-    substitution::percent_encode,
 };
-use crate::templates::Escaping;
 
 /// What stands in the place of a secret.
 const REDACTED: &[u8] = b"[secret]";
 
-/// Shorter ones stand in honest answers by chance.
-const SHORTEST_BYTES: usize = 4;
-/// Shorter paths and queries of a secret URL are no secret: `/hook`.
-const SHORTEST_PART_BYTES: usize = 8;
-
-/// What the URL standard encodes in a query and in a path (1.3), and what `encodeURIComponent` encodes.
-const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
-const PATH: &AsciiSet = &QUERY.add(b'?').add(b'^').add(b'`').add(b'{').add(b'}');
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
-
 impl Handles {
     /// The same bytes without any secret of this action. Bytes that hold none, which is almost all, are not copied.
     pub(crate) fn redact(&self, bytes: Bytes) -> Bytes {
-        self.all().iter().fold(bytes, |bytes, entry| without(bytes, &entry.secret))
+        let all = self.all();
+        without(bytes, &all.iter().map(|entry| &entry.secret).collect::<Vec<_>>())
     }
 
     /// A text for people without any secret of this action.
@@ -56,16 +31,20 @@ impl Handles {
 
     /// The secrets of this action that a text holds.
     pub(crate) fn found_in(&self, text: &[u8]) -> Vec<Arc<Entry>> {
-        let stands =
-            |entry: &Arc<Entry>| entry.secret.spellings().iter().any(|spelling| stands_in(text, spelling));
-        self.all().into_iter().filter(stands).collect()
+        let mut all = self.all();
+        all.retain(|entry| !found(text, &[&entry.secret]).is_empty());
+        all
     }
 
     /// The same for bytes that were cut off at their end, where the beginning of a secret may stand.
     pub(crate) fn redact_cut(&self, bytes: Bytes) -> Bytes {
-        let longest = self.all().iter().flat_map(|entry| entry.secret.spellings()).map(|it| it.len()).max();
         let mut bytes = self.redact(bytes);
-        bytes.truncate(bytes.len().saturating_sub(longest.unwrap_or_default().saturating_sub(1)));
+        let all = self.all();
+        let spellings: Vec<_> = all.iter().flat_map(|entry| entry.secret.spellings()).collect();
+        if !spellings.is_empty() {
+            bytes.truncate(layers::without_open_escape(&bytes));
+            bytes.truncate(before_beginning(&bytes, &spellings));
+        }
         bytes
     }
 }
@@ -94,7 +73,7 @@ impl Redaction {
 
     /// The same bytes without them.
     pub(crate) fn bytes(&self, bytes: Bytes) -> Bytes {
-        self.0.iter().fold(bytes, without)
+        without(bytes, &self.0.iter().collect::<Vec<_>>())
     }
 
     /// A text for people, or for guests, without them.
@@ -106,114 +85,88 @@ impl Redaction {
     }
 }
 
-/// The same bytes without a secret.
-fn without(mut bytes: Bytes, secret: &Secret) -> Bytes {
-    for spelling in secret.spellings() {
-        if stands_in(&bytes, spelling) {
-            bytes = replace(&bytes, spelling);
-        }
+/// The same bytes without these secrets.
+fn without(bytes: Bytes, secrets: &[&Secret]) -> Bytes {
+    let found = found(&bytes, secrets);
+    if found.is_empty() {
+        return bytes;
     }
-    bytes
-}
-
-/// How a secret may stand in an answer: as it is; as it was written into a URL or a body, which is how a destination that
-/// repeats what it received writes it; and as a part of something in base64, such as the value of a header for basic
-/// authentication (RFC 7617). Of a secret that is a whole URL, what comes after its origin is as secret as the whole.
-pub(super) fn spellings(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
-    let mut spellings: Vec<Zeroizing<Vec<u8>>> = Vec::new();
-    let mut add = |spelling: Zeroizing<Vec<u8>>| {
-        if spelling.len() >= SHORTEST_BYTES && !spellings.contains(&spelling) {
-            spellings.push(spelling);
-        }
-    };
-    for part in parts(secret) {
-        if part.len() < SHORTEST_BYTES {
-            continue;
-        }
-        add(Zeroizing::new(part.as_bytes().to_vec()));
-        let mut encoded = Zeroizing::new(String::new());
-        percent_encode(&part, &mut encoded);
-        add(Zeroizing::new(encoded.as_bytes().to_vec()));
-        for set in [PATH, QUERY, COMPONENT] {
-            add(Zeroizing::new(utf8_percent_encode(&part, set).to_string().into_bytes()));
-        }
-        add(Zeroizing::new(
-            form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().into_bytes(),
-        ));
-        for escaping in [Escaping::Json, Escaping::Html] {
-            let mut escaped = Zeroizing::new(String::new());
-            escaping.escape_into(&part, &mut escaped);
-            add(Zeroizing::new(escaped.as_bytes().to_vec()));
-            // PHP's and Go's ways to write JSON.
-            add(Zeroizing::new(escaped.replace('/', "\\/").into_bytes()));
-            let go = escaped.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e");
-            add(Zeroizing::new(go.into_bytes()));
-        }
-        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            for (before, shared_letters) in [(0, 0), (1, 2), (2, 3)] {
-                add(within_base64(engine, &part, before, shared_letters));
-            }
-        }
-    }
-    spellings
-}
-
-/// The secret, and of a URL also what comes after its origin: together, and path and query alone.
-fn parts(secret: &str) -> Vec<Zeroizing<String>> {
-    let mut parts = vec![Zeroizing::new(secret.to_owned())];
-    let Ok(url) = Url::parse(secret) else { return parts };
-    if !matches!(url.scheme(), "http" | "https") {
-        return parts;
-    }
-    let (path, query) = (url.path(), url.query().unwrap_or_default());
-    let both = format!("{path}?{query}");
-    for part in [url.as_str(), &both, path, query] {
-        if part.len() >= SHORTEST_PART_BYTES && !parts.iter().any(|known| ***known == *part) {
-            parts.push(Zeroizing::new(part.to_owned()));
-        }
-    }
-    parts
-}
-
-/// There are three ways to stand in base64, by the number of bytes before it; the letters at both ends that depend on its
-/// neighbours are left out.
-fn within_base64(
-    engine: &GeneralPurpose,
-    secret: &str,
-    before: usize,
-    shared_letters: usize,
-) -> Zeroizing<Vec<u8>> {
-    let padded = Zeroizing::new([&[0; 2][..before], secret.as_bytes()].concat());
-    let encoded = Zeroizing::new(engine.encode(&padded));
-    let own = encoded.as_bytes().get(shared_letters..padded.len() * 8 / 6).unwrap_or_default();
-    Zeroizing::new(own.to_vec())
-}
-
-/// Most values of headers are shorter than most secrets.
-fn stands_in(text: &[u8], spelling: &[u8]) -> bool {
-    text.len() >= spelling.len() && memmem::find(text, spelling).is_some()
-}
-
-fn replace(bytes: &[u8], secret: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(bytes.len());
     let mut written = 0;
-    for found in memmem::find_iter(bytes, secret) {
-        out.extend_from_slice(&bytes[written..found]);
-        out.extend_from_slice(REDACTED);
-        written = found + secret.len();
+    for Range { start, end } in found {
+        // What overlaps goes as one.
+        if start >= written {
+            out.extend_from_slice(&bytes[written..start]);
+            out.extend_from_slice(REDACTED);
+        }
+        written = written.max(end);
     }
     out.extend_from_slice(&bytes[written..]);
     out.freeze()
 }
 
+/// Where these secrets stand in a text, as it is and with its escapes undone; in the order of their beginnings.
+fn found(text: &[u8], secrets: &[&Secret]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let spellings = || secrets.iter().flat_map(|secret| secret.spellings());
+    if spellings().next().is_none() {
+        return found;
+    }
+    for spelling in spellings() {
+        found.extend(places(text, spelling).map(|at| at..at + spelling.len()));
+    }
+    layers::each(text, |undone, places_in_text| {
+        for spelling in spellings() {
+            for at in places(undone, spelling) {
+                let start = places_in_text[at];
+                // The next byte that does not belong to the same escape.
+                let last = places_in_text[at + spelling.len() - 1];
+                let end = places_in_text[at + spelling.len()..].iter().find(|place| **place > last);
+                found.push(start..end.copied().unwrap_or(text.len()));
+            }
+        }
+    });
+    found.sort_unstable_by_key(|range| range.start);
+    found
+}
+
+/// Where a spelling stands in a text. Most values of headers are shorter than most secrets.
+fn places(text: &[u8], spelling: &[u8]) -> impl Iterator<Item = usize> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(from..).filter(|rest| rest.len() >= spelling.len())?;
+        let at = from + memmem::find(rest, spelling)?;
+        from = at + spelling.len();
+        Some(at)
+    })
+}
+
+/// How long a text is without the beginning of a secret at its end.
+fn before_beginning(text: &[u8], spellings: &[&Zeroizing<Vec<u8>>]) -> usize {
+    let begins = |text: &[u8]| -> usize {
+        let beginning = |spelling: &[u8]| {
+            (1..spelling.len()).rev().find(|length| text.ends_with(&spelling[..*length])).unwrap_or(0)
+        };
+        text.len() - spellings.iter().map(|spelling| beginning(spelling)).max().unwrap_or(0)
+    };
+    let mut kept = begins(text);
+    layers::each(text, |undone, places| kept = kept.min(places[begins(undone)]));
+    kept
+}
+
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+
     use super::*;
     use crate::secrets::{Entry, Secret};
 
     #[test]
     fn every_occurrence_is_replaced() {
-        assert_eq!(replace(b"a s3cr3t and s3cr3t", b"s3cr3t"), &b"a [secret] and [secret]"[..]);
+        let secret = Secret::new("s3cr3t");
+        let told = |text: &'static str| without(Bytes::from(text), &[&secret]);
+        assert_eq!(told("a s3cr3t and s3cr3ts3cr3t"), &b"a [secret] and [secret][secret]"[..]);
+        assert_eq!(told("a s3cr3 and s3cr"), &b"a s3cr3 and s3cr"[..]);
     }
 
     #[test]
@@ -291,15 +244,57 @@ mod tests {
         assert_eq!(told("https://hooks.example.com is down"), "https://hooks.example.com is down");
     }
 
+    /// Whatever writes it: each letter may be escaped, or not, in several ways, and one escape within another.
     #[test]
-    fn a_secret_within_base64_is_found_wherever_it_begins() {
-        let secret = "correct horse";
-        for user in ["", "a", "ab", "abc", "abcd"] {
-            let header = STANDARD_NO_PAD.encode(format!("{user}{secret}."));
-            let found =
-                spellings(secret).iter().filter(|it| memmem::find(header.as_bytes(), it).is_some()).count();
-            assert_eq!(found, 1, "{header}");
+    fn a_secret_is_found_however_its_letters_are_escaped() {
+        let handles = Handles::default();
+        let secret = Secret::new("k3y/Of+all=\u{fc}");
+        handles.issue(Entry { name: "S".into(), secret, destinations: Vec::new(), body: None });
+        let percent: String =
+            "k3y/Of+all=\u{fc}".bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
+        let twice = percent.replace('%', "%25");
+        let units = "k3y/Of+all=\u{fc}"
+            .encode_utf16()
+            .map(|unit| format!("\\u{unit:04X}"))
+            .collect::<Vec<_>>()
+            .concat();
+        let html = "k3y/Of+all=\u{fc}"
+            .chars()
+            .map(|letter| format!("&#{};", u32::from(letter)))
+            .collect::<Vec<_>>()
+            .concat();
+        let hex = percent.replace('%', "");
+        let in_base64 = STANDARD_NO_PAD.encode("x:k3y%2fOf%2ball%3d%c3%bc");
+        let wrapped = format!("{}\r\n{}", &in_base64[..20], &in_base64[20..]);
+        let within_json = units.replace('\\', "\\\\");
+        for told in [
+            &percent,
+            &twice,
+            &units,
+            &html,
+            &hex,
+            &hex.to_ascii_uppercase(),
+            &in_base64,
+            &wrapped,
+            &within_json,
+            "K3Y/OF+ALL=\u{fc}",
+            "k3y\\/Of\\u002ball=\u{fc}",
+            "k3y%2fOf&plus;all&equals;%C3%BC",
+            "k3y/Of+\nall=\u{fc}",
+        ] {
+            let redacted = handles.redact_text(format!("before {told} after"));
+            assert!(redacted.starts_with("before ") && redacted.ends_with(" after"), "{told}: {redacted}");
+            assert!(redacted.contains("[secret]") && redacted.len() < 32, "{told}: {redacted}");
+            // Cut anywhere, nothing of it stands there that is not also a beginning of what is no secret.
+            for cut in 1..told.len() {
+                let Some(beginning) = told.get(..cut) else { continue };
+                let kept = handles.redact_cut(Bytes::from(format!("{}{beginning}", "-".repeat(20))));
+                let kept = kept.strip_suffix(REDACTED).unwrap_or(&kept);
+                assert!(kept.len() <= 20 + 4 && kept.starts_with(&[b'-'; 20]), "{told} {cut}: {kept:?}");
+            }
         }
-        assert_eq!(spellings("abc"), [] as [Zeroizing<Vec<u8>>; 0], "too short to be told from chance");
+        for honest in ["100% of \\u0041 &amp; %41", "k3y/Of", "line\r\nline"] {
+            assert_eq!(handles.redact_text(honest.to_owned()), honest);
+        }
     }
 }

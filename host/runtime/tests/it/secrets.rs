@@ -183,6 +183,101 @@ async fn a_destination_that_repeats_a_secret_tells_nobody() {
     assert!(got.contains("you sent [secret]!") && got.contains("again"), "{got}");
 }
 
+/// A guest that could ask for an answer packed or in pieces would get a secret that is not found in it.
+#[tokio::test]
+async fn a_guest_does_not_decide_in_what_form_an_answer_comes() {
+    const FORMS: [(&str, &str); 6] = [
+        ("Accept-Encoding", "gzip"),
+        ("Range", "bytes=0-3"),
+        ("If-Range", "\"a\""),
+        ("Request-Range", "bytes=0-3"),
+        ("A-IM", "range"),
+        ("Accept-Charset", "utf-16"),
+    ];
+    let receiver = Receiver::start(|_| ok("")).await;
+    let plugin = plugin_with("test/hostile", &[TOKEN]).await;
+    let sent = async |token: &str, redirects: u32| {
+        let grants = json!({"http": [receiver.origin()], "private_network": true, "secrets": ["TOKEN"]});
+        let mut written = sending(&receiver.origin(), token, &grants, redirects);
+        let headers = written["request"]["headers"].as_array_mut().unwrap();
+        headers.extend(FORMS.map(|(name, value)| json!([name, value])));
+        assert_eq!(details(&run(&configure(&plugin, written).await).await)["status"], 200);
+        receiver.seen().pop().unwrap()
+    };
+    let with_secret = sent("${secret:TOKEN}", 0).await;
+    for (name, _) in FORMS {
+        let name = name.to_ascii_lowercase();
+        let expected = (name == "accept-encoding").then_some("identity");
+        assert_eq!(with_secret.header(&name), expected, "{name}");
+    }
+    // The destination may know it from another request.
+    let grants = json!({"http": [receiver.origin()], "private_network": true, "secrets": ["TOKEN"]});
+    let mut written = sending(&receiver.origin(), "none", &grants, 0);
+    written["secret"] = json!("${secret:TOKEN}");
+    written["request"]["headers"] = json!(FORMS);
+    details(&run(&configure(&plugin, written).await).await);
+    assert_eq!(receiver.seen().pop().unwrap().header("range"), None);
+    // Without a secret they are the guest's.
+    let without = sent("none", 0).await;
+    for (name, value) in FORMS {
+        assert_eq!(without.header(&name.to_ascii_lowercase()), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_packed_answer_that_nobody_asked_for_is_withheld_where_it_may_hold_a_secret() {
+    let plugin = plugin_with("test/hostile", &[TOKEN]).await;
+    for (header, packed) in [
+        ("content-encoding: gzip\r\n", true),
+        ("content-encoding: identity\r\ncontent-encoding: BR\r\n", true),
+        ("content-encoding: gzip, identity\r\n", true),
+        ("content-encoding: identity\r\n", false),
+        ("content-encoding:\r\n", false),
+    ] {
+        let receiver = Receiver::start(move |_| answer("200 OK", header, "as if it were packed")).await;
+        let grants = json!({"http": [receiver.origin()], "private_network": true, "secrets": ["TOKEN"]});
+        for (token, withheld) in [("${secret:TOKEN}", packed), ("none", false)] {
+            let action = configure(&plugin, sending(&receiver.origin(), token, &grants, 0)).await;
+            let got = details(&run(&action).await);
+            let expected = if withheld { "" } else { "as if it were packed" };
+            assert_eq!(
+                (&got["body"], &got["truncated"]),
+                (&json!(expected), &json!(withheld)),
+                "{header} {token}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_found_in_headers_however_it_is_written() {
+    let hex: String = TOKEN.1.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    let percent: String = TOKEN.1.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
+    let told = [
+        format!("location: /next?t={percent}"),
+        format!("set-cookie: t={hex}; Path=/"),
+        format!("x-upper: {}", TOKEN.1.to_ascii_uppercase()),
+        format!("x-{}: as a name", TOKEN.1),
+        "x-honest: yes".to_owned(),
+    ]
+    .join("\r\n");
+    let mine = Receiver::start(move |_| answer("200 OK", &format!("{told}\r\n"), "")).await;
+    let plugin = plugin_with("test/hostile", &[TOKEN]).await;
+    let grants = json!({"http": [mine.origin()], "private_network": true, "secrets": ["TOKEN"]});
+    let got = details(
+        &run(&configure(&plugin, sending(&mine.origin(), "${secret:TOKEN}", &grants, 0)).await).await,
+    );
+    let header = |name: &str| {
+        let all = got["headers"].as_array().unwrap();
+        all.iter().find(|header| header[0] == name).map(|header| header[1].as_str().unwrap().to_owned())
+    };
+    assert_eq!(header("location").unwrap(), "/next?t=[secret]");
+    assert_eq!(header("set-cookie").unwrap(), "t=[secret]; Path=/");
+    assert_eq!(header("x-upper").unwrap(), "[secret]");
+    assert_eq!(header("x-honest").unwrap(), "yes");
+    assert!(!got.to_string().contains("s3cr3t"), "{got}");
+}
+
 #[tokio::test]
 async fn a_redirect_to_another_origin_leaves_the_secret_behind() {
     let target = Receiver::start(|_| ok("")).await;

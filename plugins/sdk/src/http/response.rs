@@ -17,7 +17,7 @@ pub struct Response {
     /// The body.
     pub body: Content,
     /// Headers or body are longer than the action's limit, or the body ended early or did not end in time: only what came
-    /// and fits is here. The status counts all the same.
+    /// and fits is here. Or it came packed, though nobody asked, and is withheld. The status counts all the same.
     pub truncated: bool,
     /// `Retry-After` in milliseconds from now.
     pub retry_after_ms: Option<u64>,
@@ -59,7 +59,7 @@ impl Response {
                 "response_cut",
                 format!(
                     "the destination answered {}, and what decides stands in a body that is not whole: \
-                     it is longer than `limits.response_bytes`, ended early or did not end in time",
+                     it is longer than `limits.response_bytes`, ended early, did not end in time or came packed",
                     self.status
                 ),
             ),
