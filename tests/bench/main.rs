@@ -26,6 +26,7 @@ mod shop;
 mod sqlite;
 mod start;
 mod webhook;
+mod write_lock;
 
 use postgres::Postgres;
 
@@ -65,6 +66,9 @@ fn main() {
         }
         if wanted("sqlite") {
             sqlite::measure().await;
+        }
+        if wanted("write-lock") {
+            write_lock::measure().await;
         }
         // Asked for by name: it needs a server's programs.
         let (rates, minutes) = (wanted("postgres-rates"), wanted("postgres-minutes"));

@@ -38,6 +38,8 @@ cases! {
     a_changed_action_is_not_paused_any_more: super::ONE_BY_ONE,
     an_endpoint_that_refuses_again_and_again_is_paused: "[dispatch]\nper_destination = 1\npause_after_refusals = 3\n",
     a_rate_is_kept: "",
+    events_that_always_fail_do_not_hold_up_the_others: super::BREAKER,
+    the_rate_of_a_receiver_is_learned: "",
 }
 
 /// Gives the shop's receiver a rate.
@@ -223,4 +225,62 @@ async fn a_rate_is_kept<D: Database>(shop: Shop<D>) {
     let took = received[20].at - received[0].at;
     assert!(took >= Duration::from_secs(1), "21 requests within {took:?}");
     assert_eq!(shop.count("SELECT max(attempt) FROM tb_observer_log").await, 1);
+}
+
+/// Their retries are due again and again, and each of them fails: what comes after them is delivered all the same.
+async fn events_that_always_fail_do_not_hold_up_the_others<D: Database>(shop: Shop<D>) {
+    const POISON: u32 = 12;
+    shop.observe(&webhook("picky", IMPATIENT, &shop.receiver.url("/{{entity_id}}")));
+    let is_poison = |path: &str| path.trim_start_matches('/').parse::<u32>().is_ok_and(|key| key < POISON);
+    shop.receiver.respond(move |request| Answer::status(if is_poison(&request.path) { 500 } else { 200 }));
+    let host = shop.start_host();
+    order(&shop, 0..POISON).await;
+    listed(&shop, "all that there is fails: it is left alone", |held| {
+        held[0]["openings"].as_u64() >= Some(1)
+    })
+    .await;
+    order(&shop, 100..400).await;
+    shop.receiver.wait_until(SOON, |received| taken(received).len() >= 300).await;
+    let left = "SELECT count(*) FROM observer_deliveries";
+    shop.eventually(SOON, "only those are left", async |shop| shop.count(left).await == i64::from(POISON))
+        .await;
+    shop.receiver.respond(|_| Answer::status(200));
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+}
+
+/// As many as come in time since the last, and five more at once.
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+async fn the_rate_of_a_receiver_is_learned<D: Database>(shop: Shop<D>) {
+    const PER_SEC: f64 = 50.0;
+    const BURST: f64 = 5.0;
+    const ORDERS: u32 = 300;
+    shop.observe(&webhook("limited", IMPATIENT, &shop.receiver.url("/")));
+    let bucket = std::sync::Mutex::new(Bucket { tokens: BURST + 1.0, at: Instant::now() });
+    shop.receiver.respond(move |request| {
+        let mut bucket = bucket.lock().unwrap();
+        let came = request.at.saturating_duration_since(bucket.at).as_secs_f64() * PER_SEC;
+        bucket.tokens = (bucket.tokens + came).min(BURST + 1.0);
+        bucket.at = bucket.at.max(request.at);
+        if bucket.tokens < 1.0 {
+            return Answer::status(429);
+        }
+        bucket.tokens -= 1.0;
+        Answer::status(200)
+    });
+    let host = shop.start_host();
+    order(&shop, 0..ORDERS).await;
+    shop.all_done(SOON).await;
+    assert_eq!(shop.json(&["destinations", "list"]), json!([]), "it is not left alone");
+    assert!(host.stop());
+    let received = shop.receiver.received();
+    let refused = received.len() - taken(&received).len();
+    assert_eq!(taken(&received).len(), ORDERS as usize, "each was taken once");
+    println!("{refused} of {} requests were refused", received.len());
+    assert!(refused > 0 && refused * 4 <= received.len(), "{refused} of {} were refused", received.len());
+    assert!(shop.host_log().contains("its rate is learned"));
 }

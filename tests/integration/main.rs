@@ -4,6 +4,7 @@
 
 mod actions;
 mod alerts;
+mod alone;
 mod batch;
 mod bombs;
 mod crash;
@@ -12,6 +13,7 @@ mod destinations;
 mod host_process;
 mod hostile;
 mod lost;
+mod memory_group;
 mod open_files;
 mod postgres;
 mod readme;

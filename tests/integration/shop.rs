@@ -1,6 +1,7 @@
 //! A small shop whose orders are observed: its folder, its database, its receiver and its host processes.
 
 use std::{
+    ffi::OsStr,
     fmt::Debug,
     fs,
     io::{BufRead as _, BufReader},
@@ -14,7 +15,7 @@ use aftercommit_tests::Receiver;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::host_process::HostProcess;
+use crate::{host_process::HostProcess, memory_group::MemoryGroup};
 
 /// A signing secret made for tests.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -120,8 +121,14 @@ impl<D: Database> Shop<D> {
 
     /// The program, in the shop's folder, with nothing of the tests' own environment that it reads.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
-        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        let mut command = self.command_of(program());
+        command.args(arguments);
+        command
+    }
+
+    fn command_of(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("WEBHOOK_SECRET", SECRET);
         command.env("HOST_NAME", UNNAMED);
@@ -156,7 +163,23 @@ impl<D: Database> Shop<D> {
 
     /// The same; the secret `HOST_NAME` is a name of its own, so that an observer can tell who delivered.
     pub(crate) fn start_host_as(&self, name: &str) -> HostProcess {
-        let mut child = self.spawn(name, Stdio::piped());
+        self.ready(self.spawn(self.command(&["run"]), name, Stdio::piped()))
+    }
+
+    /// The same in a group.
+    pub(crate) fn start_host_in(&self, group: &MemoryGroup) -> HostProcess {
+        // The process joins before it is the program, so that all its memory counts.
+        let mut command = self.command_of("sh");
+        command
+            .args(["-c", r#"echo $$ >"$0" && exec "$@""#])
+            .arg(group.processes())
+            .arg(program())
+            .arg("run");
+        self.ready(self.spawn(command, UNNAMED, Stdio::piped()))
+    }
+
+    /// Waits until a host is ready.
+    fn ready(&self, mut child: Child) -> HostProcess {
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let host = HostProcess::of(child);
         let ready = lines.any(|line| line.is_ok_and(|line| line == "aftercommit ready"));
@@ -166,12 +189,11 @@ impl<D: Database> Shop<D> {
 
     /// Starts a host process and does not wait for it.
     pub(crate) fn launch_host(&self) -> HostProcess {
-        HostProcess::of(self.spawn(UNNAMED, Stdio::null()))
+        HostProcess::of(self.spawn(self.command(&["run"]), UNNAMED, Stdio::null()))
     }
 
-    fn spawn(&self, name: &str, stdout: Stdio) -> Child {
+    fn spawn(&self, mut command: Command, name: &str, stdout: Stdio) -> Child {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("host.log"));
-        let mut command = self.command(&["run"]);
         command.env("HOST_NAME", name);
         command.stdin(Stdio::null()).stdout(stdout).stderr(log.expect("a log file"));
         command.spawn().expect("the program starts")

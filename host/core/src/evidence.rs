@@ -40,6 +40,9 @@ const TURNS_AWAY: [u16; 4] = [401, 402, 403, 407];
 /// Status codes that say that there is nothing to call at this URL.
 const NOTHING_THERE: [u16; 3] = [404, 405, 410];
 
+/// The status code by which a server limits a rate (RFC 6585, 4).
+const TOO_MANY_REQUESTS: u16 = 429;
+
 /// What an attempt says of its destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DestinationEvidence {
@@ -50,6 +53,8 @@ pub enum DestinationEvidence {
         /// How long it asked to be left alone.
         retry_after: Option<Duration>,
     },
+    /// It is up, and takes no more calls for now; it did not say for how long.
+    Busy,
     /// It may not have been asked at all.
     None,
 }
@@ -76,6 +81,10 @@ impl DestinationEvidence {
                     Self::None
                 } else if failure.problem.status.is_some_and(|status| REFUSES_A_PART.contains(&status)) {
                     Self::Up
+                } else if failure.problem.status == Some(TOO_MANY_REQUESTS)
+                    && failure.retry_after.is_none_or(|asked| asked.is_zero())
+                {
+                    Self::Busy
                 } else {
                     Self::Down { retry_after: failure.retry_after }
                 }
@@ -122,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_destination_is_down_when_it_does_not_answer() {
-        use DestinationEvidence::{Down, None as Nothing, Up};
+        use DestinationEvidence::{Busy, Down, None as Nothing, Up};
         use FailureClass::{Misconfigured, Permanent, Throttled, Transient};
         assert_eq!(DestinationEvidence::of(&Ok(Outcome::default())), Up);
         let down = Down { retry_after: None };
@@ -131,7 +140,9 @@ mod tests {
             (Transient, "timeout", None, down),
             (Transient, "http_status", Some(503), down),
             (Transient, "smtp_auth", Some(535), down),
-            (Throttled, "http_status", Some(429), down),
+            (Throttled, "http_status", Some(429), Busy),
+            (Transient, "http_status", Some(429), Busy),
+            (Throttled, "http_status", Some(503), down),
             (Transient, "http_status", Some(422), Up),
             (Transient, "smtp_reply", Some(450), Up),
             (Transient, "smtp_reply", Some(421), down),

@@ -24,6 +24,17 @@ pub trait Claims: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>>;
 
+    /// The same, with the deliveries that are `ready` before the retries that are due: whether a destination works again is not
+    /// found out by what failed there again and again.
+    async fn claim_untried(
+        &self,
+        host: HostId,
+        limit: usize,
+        max_bytes: usize,
+        except: &[Lane],
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedDelivery>>;
+
     /// When the next delivery outside the lanes of `except` can be claimed, if any is `ready` (then a time that has
     /// passed) or `waiting`. Cheap; may name one that [`claim`](Claims::claim) then passes over.
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>>;
@@ -41,6 +52,15 @@ pub trait Claims: Send + Sync {
         deliveries: Vec<(DeliveryId, u32)>,
         not_before: Option<Timestamp>,
     ) -> Result<usize>;
+}
+
+/// What is claimed first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ClaimFirst {
+    /// Retries that are due.
+    Due,
+    /// What is ready.
+    Ready,
 }
 
 /// All deliveries of one action of one observer.

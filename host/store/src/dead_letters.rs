@@ -18,11 +18,12 @@ pub trait DeadLetters: Send + Sync {
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter>;
 
     /// Makes exactly these deliveries again, with the ids they had, a new round of attempts and, if need be, the event
-    /// restored from the item's copy; removes the items and writes history: all in one transaction, all or none. With
-    /// `None`, all items of this moment. An id that is no item is an error and nothing is done.
+    /// restored from the item's copy; removes the items and writes history: each in one transaction, some of them in the same. An
+    /// error in the middle leaves the rest as items, and the next call goes on with them. With `None`, all items of
+    /// this moment. An id that is no item is an error and nothing is done.
     async fn replay(&self, ids: Option<Vec<DeliveryId>>, now: Timestamp) -> Result<Vec<DeliveryId>>;
 
-    /// Removes items for good and writes history; all or none.
+    /// Removes items for good and writes history, in the same way. How many there were.
     async fn discard(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<usize>;
 
     /// What people did to an item, the oldest first.

@@ -21,6 +21,7 @@
 //! | [`Transactions`] | whoever watches a host |
 
 pub mod backfill;
+mod capture_command;
 pub mod captures;
 pub mod change_log;
 pub mod claims;

@@ -115,6 +115,43 @@ impl Oracle {
         Account { committed: known.committed.len(), dead: dead.len(), duplicates: told.duplicates() }
     }
 
+    /// Panics unless the events of each order are numbered in order: created first and once, deleted last, and the last
+    /// event's image equals the row that is there.
+    pub(crate) async fn check_numbered_in_order(shop: &Shop<PostgresDatabase>) {
+        const KINDS: &str = "SELECT concat_ws(' ', seq, event_kind, entity_id) FROM (
+                SELECT seq, event_kind, entity_id,
+                    row_number() OVER (PARTITION BY entity_id ORDER BY seq) AS place,
+                    row_number() OVER (PARTITION BY entity_id ORDER BY seq DESC) AS from_the_end
+                FROM observer_events) numbered
+            WHERE (event_kind = 'created') <> (place = 1) OR (event_kind = 'deleted' AND from_the_end > 1)
+            ORDER BY seq";
+        const IMAGES: &str = "SELECT concat_ws(' ', entity_id, event_kind, data, 'and the row', to_jsonb(o)) FROM (
+                SELECT DISTINCT ON (entity_id) entity_id, event_kind, data::jsonb AS data
+                FROM observer_events ORDER BY entity_id, seq DESC) last
+            FULL JOIN orders o ON o.id::text = entity_id
+            WHERE CASE WHEN event_kind = 'deleted' THEN o.id IS NOT NULL ELSE data IS DISTINCT FROM to_jsonb(o) END";
+        let wrong = shop.database.column(KINDS).await.expect("the table is there");
+        assert!(wrong.is_empty(), "events of an entity out of order: {wrong:?}");
+        let wrong = shop.database.column(IMAGES).await.expect("the table is there");
+        assert!(wrong.is_empty(), "the last event is not what the row is: {wrong:?}");
+    }
+
+    /// Panics unless the changes of each entity were first taken in the order of their events, as an observer with
+    /// `ordering = "per_entity"` asks.
+    pub(crate) async fn check_delivered_in_order(shop: &Shop<PostgresDatabase>) {
+        const EVENTS: &str = "SELECT concat_ws(' ', event_kind, entity_id, data ->> 'status')
+            FROM observer_events ORDER BY seq";
+        let told = Told::of(&shop.receiver.received());
+        let mut last: HashMap<String, (Instant, Change)> = HashMap::new();
+        for change in shop.database.column(EVENTS).await.expect("the table is there") {
+            let Some(taken) = told.taken.get(&change) else { continue };
+            let entity = change.split(' ').nth(1).expect("a key").to_owned();
+            if let Some((before, earlier)) = last.insert(entity, (taken[0], change.clone())) {
+                assert!(before <= taken[0], "{change} was delivered before {earlier}");
+            }
+        }
+    }
+
     /// How long after its confirmed commit each change was first taken by the receiver, the shortest first.
     pub(crate) fn latencies(&self, received: &[Received]) -> Vec<Duration> {
         let known = self.known();

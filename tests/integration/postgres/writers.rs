@@ -20,7 +20,7 @@ use super::{
 use crate::shop::Shop;
 
 /// Between two attempts to connect.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Writers at work.
 pub(crate) struct Writers {
@@ -40,7 +40,7 @@ struct Desk {
 }
 
 /// A row that exists, and its status.
-type Row = (i64, String);
+pub(super) type Row = (i64, String);
 
 /// What one transaction did so far.
 #[derive(Default)]
@@ -208,10 +208,10 @@ impl Work {
     }
 }
 
-fn keys(rows: &[Row]) -> String {
+pub(super) fn keys(rows: &[Row]) -> String {
     rows.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>().join(",")
 }
 
-async fn run(connection: &mut PgConnection, statement: &str) -> sqlx::Result<()> {
+pub(super) async fn run(connection: &mut PgConnection, statement: &str) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
 }

@@ -49,6 +49,11 @@ impl<C> Place<'_, C> {
         self.pool.with_idle(Vec::pop).map(|(connection, _)| connection)
     }
 
+    /// Closes the connections that are kept.
+    pub(super) fn forget(&self) {
+        self.pool.with_idle(Vec::clear);
+    }
+
     /// Keeps a connection on which nothing is under way.
     pub(super) fn keep(self, connection: C) {
         self.pool.with_idle(|idle| idle.push((connection, Instant::now())));

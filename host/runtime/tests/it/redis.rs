@@ -323,3 +323,71 @@ async fn a_server_that_repeats_the_login_does_not_tell_it_to_the_guest() {
         assert_eq!(told.contains("[secret]"), repeated, "{answers:?}: {told}");
     }
 }
+
+/// An address that leads to one server, and after a failover to another. Connections that were made stay where they are.
+struct Address {
+    url: String,
+    target: Arc<std::sync::Mutex<String>>,
+    accepted: Arc<AtomicUsize>,
+}
+
+impl Address {
+    async fn of(server: &RedisServer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let target = Arc::new(std::sync::Mutex::new(host_of(server)));
+        let accepted = Arc::<AtomicUsize>::default();
+        tokio::spawn({
+            let (target, accepted) = (Arc::clone(&target), Arc::clone(&accepted));
+            async move {
+                while let Ok((mut client, _)) = listener.accept().await {
+                    accepted.fetch_add(1, Ordering::SeqCst);
+                    let to = target.lock().unwrap().clone();
+                    tokio::spawn(async move {
+                        let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
+                        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                    });
+                }
+            }
+        });
+        Self { url, target, accepted }
+    }
+
+    fn lead_to(&self, server: &RedisServer) {
+        *self.target.lock().unwrap() = host_of(server);
+    }
+}
+
+/// Host and port.
+fn host_of(server: &RedisServer) -> String {
+    server.url().trim_start_matches("redis://").to_owned()
+}
+
+#[tokio::test]
+async fn a_failover_behind_an_address_is_noticed_by_what_the_old_primary_answers() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let address = Address::of(&old).await;
+    let client = Client::of(at(&address.url));
+    assert_eq!(client.ask(&["SET", "k", "1"]).await, json!({"reply": [{"status": "OK"}]}));
+    assert_eq!(address.accepted.load(Ordering::SeqCst), 1);
+
+    let port = host_of(&new).rsplit(':').next().unwrap().to_owned();
+    assert_eq!(old.ask(&["REPLICAOF", "127.0.0.1", &port]), "OK");
+    let refused = client.ask(&["SET", "k", "2"]).await;
+    assert!(refused["reply"][0]["error"].as_str().unwrap().starts_with("READONLY"), "{refused}");
+    assert_eq!(
+        address.accepted.load(Ordering::SeqCst),
+        2,
+        "it was tried once more, on a connection of its own"
+    );
+
+    // A kept connection to the one that is a replica now.
+    assert_eq!(old.ask(&["REPLICAOF", "NO", "ONE"]), "OK");
+    assert_eq!(client.ask(&["SET", "k", "3"]).await, json!({"reply": [{"status": "OK"}]}));
+    assert_eq!(old.ask(&["REPLICAOF", "127.0.0.1", &port]), "OK");
+    address.lead_to(&new);
+    assert_eq!(client.ask(&["SET", "k", "4"]).await, json!({"reply": [{"status": "OK"}]}));
+    assert_eq!(new.ask(&["GET", "k"]), "4");
+    assert_eq!(client.ask(&["SET", "k", "5"]).await, json!({"reply": [{"status": "OK"}]}));
+    assert_eq!(address.accepted.load(Ordering::SeqCst), 4, "and that connection is kept");
+}

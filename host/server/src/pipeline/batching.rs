@@ -155,7 +155,7 @@ impl Dispatch {
         let attempts = configured.run_batch(&items).await;
         // One call, and one thing that it says of where it went: the best of what its deliveries say.
         if let Some(best) = attempts.iter().min_by_key(|attempt| badness(attempt)) {
-            self.heed(&batch.action, best, turn);
+            self.heed(&batch.action, best, turn, false);
         }
         for (member, attempt) in members.into_iter().zip(attempts) {
             // Who waited is gone only when the host gives up what it owns.
@@ -182,7 +182,7 @@ fn badness(attempt: &Attempt) -> u8 {
     match (&attempt.result, DestinationEvidence::of(&attempt.result)) {
         (Ok(_), _) => 0,
         (Err(_), DestinationEvidence::Up) => 1,
-        (Err(_), DestinationEvidence::Down { .. }) => 2,
+        (Err(_), DestinationEvidence::Busy | DestinationEvidence::Down { .. }) => 2,
         (Err(_), DestinationEvidence::None) => 3,
     }
 }

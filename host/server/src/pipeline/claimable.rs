@@ -15,10 +15,21 @@ pub(super) struct Claimable {
     except: Vec<Lane>,
     /// The others, if that matters: if there is a narrow one.
     free: Vec<Lane>,
-    /// Lanes of destinations that have room for a few, and for how many.
-    pub(super) narrow: Vec<(usize, Vec<Lane>)>,
+    /// Destinations that have room for a few.
+    pub(super) narrow: Vec<Narrow>,
     /// When this may have changed, if time alone changes it.
     pub(super) until: Option<Timestamp>,
+}
+
+/// A destination that has room for a few.
+pub(super) struct Narrow {
+    pub(super) room: usize,
+    /// The lanes that are claimed.
+    pub(super) lanes: Vec<Lane>,
+    /// Whether it is tried: what was not tried before is claimed first.
+    pub(super) is_tried: bool,
+    /// One that is claimed only if the others have nothing: its call failed last.
+    pub(super) last: Option<Lane>,
 }
 
 impl Claimable {
@@ -28,7 +39,9 @@ impl Claimable {
         let standings = dispatch.destinations.standings();
         let large = dispatch.room.memory().passed_over();
         let mut claimable = Self::default();
-        let has_narrow = standings.values().any(|standing| matches!(standing, Standing::Narrow(1..)));
+        let has_narrow = standings
+            .values()
+            .any(|standing| matches!(standing, Standing::Narrow(1..) | Standing::Tried(1..)));
         let mut narrow = HashMap::<&str, Vec<Lane>>::new();
         for action in snapshot.all_actions() {
             if !large.is_empty() && large.contains(&action.lane()) {
@@ -48,8 +61,8 @@ impl Claimable {
                 // Others than time may make room; then the claimer is told, and this stands behind it.
                 Some(Standing::Full) => claimable.changes_at(dispatch.clock.now()),
                 Some(Standing::Held(until)) => claimable.changes_at(*until),
-                Some(Standing::Narrow(0)) => {}
-                Some(Standing::Narrow(_)) => {
+                Some(Standing::Narrow(0) | Standing::Tried(0)) => {}
+                Some(Standing::Narrow(_) | Standing::Tried(_)) => {
                     narrow.entry(action.destination()).or_default().push(action.lane());
                 }
             }
@@ -58,9 +71,20 @@ impl Claimable {
         // Also those of observers that were removed.
         claimable.except.extend(large);
         for (destination, lanes) in narrow {
-            if let Some(Standing::Narrow(room)) = standings.get(destination) {
-                claimable.narrow.push((*room, lanes));
-            }
+            let narrow = match standings.get(destination) {
+                Some(Standing::Narrow(room)) => Narrow { room: *room, lanes, is_tried: false, last: None },
+                Some(Standing::Tried(room)) => {
+                    let (mut lanes, mut last) = (lanes, dispatch.destinations.failed_last(destination));
+                    if lanes.len() > 1 {
+                        lanes.retain(|lane| Some(lane) != last.as_ref());
+                    } else {
+                        last = None;
+                    }
+                    Narrow { room: *room, lanes, is_tried: true, last }
+                }
+                _ => continue,
+            };
+            claimable.narrow.push(narrow);
         }
         claimable
     }

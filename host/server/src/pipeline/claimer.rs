@@ -6,7 +6,12 @@ use aftercommit_core::{Clock as _, Timestamp};
 use aftercommit_store::{Lane, Result};
 use tokio_util::sync::CancellationToken;
 
-use super::{claimable::Claimable, dispatch::Dispatch, patience::Patience, room::Reservation};
+use super::{
+    claimable::{Claimable, Narrow},
+    dispatch::Dispatch,
+    patience::Patience,
+    room::Reservation,
+};
 
 /// Nothing may ring for work that other processes make (a replay, another host's takeover); it is looked for this often.
 const POLL: Duration = Duration::from_millis(500);
@@ -52,12 +57,19 @@ async fn claim_all(
         let reserve = |wanted| stop.run_until_cancelled(dispatch.room.reserve(wanted));
         let Some(reservation) = reserve(batch_size).await else { return Ok(None) };
         let claimable = Claimable::now(dispatch);
-        let mut claimed = claim(dispatch, claimable.except(), reservation).await?;
+        let mut claimed = claim(dispatch, claimable.except(), reservation, false).await?;
         let is_full = claimed.is_full;
         claimed.until(claimable.until);
-        for (room, lanes) in &claimable.narrow {
+        for Narrow { room, lanes, is_tried, last } in &claimable.narrow {
             let Some(reservation) = reserve(*room).await else { return Ok(None) };
-            claimed.until(claim(dispatch, &claimable.all_but(lanes), reservation).await?.next);
+            let found = claim(dispatch, &claimable.all_but(lanes), reservation, *is_tried).await?;
+            claimed.until(found.next);
+            // The others have nothing to try it with.
+            if let (0, Some(last)) = (found.count, last) {
+                let Some(reservation) = reserve(*room).await else { return Ok(None) };
+                let only = std::slice::from_ref(last);
+                claimed.until(claim(dispatch, &claimable.all_but(only), reservation, *is_tried).await?.next);
+            }
         }
         if !is_full {
             return Ok(claimed.next);
@@ -69,6 +81,7 @@ async fn claim_all(
 struct Claimed {
     /// As many as were wanted, or as many bytes.
     is_full: bool,
+    count: usize,
     /// When there is more to claim, as far as it is known.
     next: Option<Timestamp>,
 }
@@ -80,23 +93,34 @@ impl Claimed {
     }
 }
 
-/// Claims once, for all lanes but these.
-async fn claim(dispatch: &Arc<Dispatch>, except: &[Lane], reservation: Reservation) -> Result<Claimed> {
+/// Claims once, for all lanes but these; with `is_tried`, what was not tried before goes first.
+async fn claim(
+    dispatch: &Arc<Dispatch>,
+    except: &[Lane],
+    reservation: Reservation,
+    is_tried: bool,
+) -> Result<Claimed> {
     if !except.is_empty() {
         // What waits in lanes that are passed over does not cost the writer.
         let next = dispatch.store.next_due(except).await?;
         if next.is_none_or(|at| at > dispatch.clock.now()) {
-            return Ok(Claimed { is_full: false, next });
+            return Ok(Claimed { is_full: false, count: 0, next });
         }
     }
     let (wanted, bytes) = (reservation.len(), reservation.text_bytes());
-    let claimed = dispatch.store.claim(dispatch.host, wanted, bytes, except, dispatch.clock.now()).await?;
+    let (host, now) = (dispatch.host, dispatch.clock.now());
+    let claimed = if is_tried {
+        dispatch.store.claim_untried(host, wanted, bytes, except, now).await?
+    } else {
+        dispatch.store.claim(host, wanted, bytes, except, now).await?
+    };
+    let count = claimed.len();
     let claimed_bytes = claimed.iter().map(|delivery| delivery.event_bytes).fold(0, usize::saturating_add);
     // The next event may not have fitted in.
     let is_full = claimed.len() >= wanted || claimed_bytes > bytes / 2;
     dispatch.start(claimed, reservation);
     let next = if is_full { None } else { dispatch.store.next_due(except).await? };
-    Ok(Claimed { is_full, next })
+    Ok(Claimed { is_full, count, next })
 }
 
 fn pause_until(next: Option<Timestamp>, now: Timestamp) -> Duration {

@@ -202,7 +202,7 @@ impl Dispatch {
         let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
         let started_at = self.clock.now();
         let attempt = configured.run(event, batching::info(delivery, action)).await;
-        self.heed(action, &attempt, turn);
+        self.heed(action, &attempt, turn, delivery.round_attempt() > 1);
         self.conclude(delivery, action, attempt, started_at)
     }
 
@@ -216,9 +216,9 @@ impl Dispatch {
         conclude(delivery, action, attempt, started_at, self.clock.now(), fastrand::f64())
     }
 
-    /// Learns from an attempt how its destination and its endpoint are.
-    pub(super) fn heed(&self, action: &Action, attempt: &Attempt, turn: &Turn<'_, '_>) {
-        if turn.report(&attempt.result) {
+    /// Learns from an attempt how its destination and its endpoint are. `is_retry` when its delivery had failed before.
+    pub(super) fn heed(&self, action: &Action, attempt: &Attempt, turn: &Turn<'_, '_>, is_retry: bool) {
+        if turn.report(&attempt.result, &action.lane(), is_retry) {
             add(&self.counters.held_back, 1);
         }
         let Err(failure) = &attempt.result else { return self.endpoints.took(action) };

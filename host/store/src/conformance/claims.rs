@@ -254,3 +254,14 @@ pub(super) async fn keeps_every_digit_of_the_event(fixture: Fixture) {
         fixture.store.deliveries(DeliveryFilter { limit: 1, ..DeliveryFilter::default() }).await.unwrap();
     assert!(none.is_empty());
 }
+
+pub(super) async fn tries_a_destination_with_what_was_not_tried_before(fixture: Fixture) {
+    fixture.emit(1..=3).await;
+    let first = fixture.take(1, &[Target::new("watcher")]).await.owned;
+    fixture.complete(&first, &End::Retry { at: at(5) }).await;
+    let untried = async |limit| {
+        numbers(&fixture.store.claim_untried(fixture.host, limit, usize::MAX, &[], at(9)).await.unwrap())
+    };
+    assert_eq!(untried(1).await, [2]);
+    assert_eq!(untried(5).await, [3, 1], "then retries that are due");
+}

@@ -109,6 +109,7 @@ pub const CASES: &[Case] = cases! {
     claims {
         claims_due_retries_first_then_by_priority_and_age,
         leaves_what_is_not_due,
+        tries_a_destination_with_what_was_not_tried_before,
         passes_over_lanes,
         passes_over_disabled_observers_until_they_are_enabled,
         counts_attempts_when_claimed,
@@ -133,6 +134,7 @@ pub const CASES: &[Case] = cases! {
         keys_do_not_wait_for_each_other,
         intake_does_not_own_past_a_live_one,
         a_replayed_one_waits_for_the_running_and_goes_before_later_ones,
+        many_replayed_ones_of_a_key_keep_their_order,
         a_takeover_keeps_the_order,
         one_that_its_host_lost_keeps_its_turn,
     }

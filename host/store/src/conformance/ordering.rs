@@ -86,6 +86,34 @@ pub(super) async fn a_replayed_one_waits_for_the_running_and_goes_before_later_o
     assert_eq!(numbers(&runnable(&fixture).await), [11]);
 }
 
+/// More than one piece of them, in whatever order they are put back, and with one that runs and one that waits.
+pub(super) async fn many_replayed_ones_of_a_key_keep_their_order(fixture: Fixture) {
+    let mut ids = Vec::new();
+    for first in [1, 81, 161] {
+        ids.extend(fixture.bury(first..first + 80).await);
+    }
+    fixture.database.sql("UPDATE observer_dlq_items SET ordering_key = 'watcher:0'").await;
+    fixture.emit([300, 310]).await;
+    let later = fixture.take(1, &[Target::ordered("watcher")]).await.owned;
+    assert_eq!(numbers(&later), [300]);
+    let turns = async || {
+        let query =
+            "SELECT count(*) FROM observer_deliveries WHERE ordering_key = 'watcher:0' AND NOT blocked";
+        fixture.database.ask(query).await.unwrap()
+    };
+    let some: Vec<_> = ids.iter().rev().step_by(7).copied().collect();
+    assert_eq!(fixture.store.replay(Some(some.clone()), at(10)).await.unwrap(), some);
+    assert_eq!((turns().await.as_str(), runnable(&fixture).await.len()), ("1", 0), "one at a time");
+    assert_eq!(fixture.store.replay(None, at(10)).await.unwrap().len(), ids.len() - some.len());
+    assert_eq!((turns().await.as_str(), runnable(&fixture).await.len()), ("1", 0));
+    fixture.complete(&later, &End::Succeeded).await;
+    for expected in [1, 2, 3] {
+        let next = runnable(&fixture).await;
+        assert_eq!((numbers(&next), turns().await.as_str()), (vec![expected], "1"));
+        fixture.complete(&next, &End::Succeeded).await;
+    }
+}
+
 pub(super) async fn a_takeover_keeps_the_order(fixture: Fixture) {
     fixture.store.register(fixture.host, "first", at(0)).await.unwrap();
     fixture.emit([1, 11]).await;

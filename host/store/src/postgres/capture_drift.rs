@@ -22,10 +22,31 @@ WHERE proname IN ($1 || '_insert', $1 || '_update', $1 || '_delete') AND proname
 /// The command that makes the same capture of a table with another name.
 fn command(capture: &Capture, table: &str, columns: &[String]) -> String {
     match &capture.change_log {
-        None => format!("aftercommit capture add {table} --entity {}", capture.entity_type),
+        None => capture.command(table),
         Some(fields) => {
-            format!("aftercommit capture add-changelog {table}{}", change_log::options(fields, columns))
+            let options = change_log::options(fields, columns);
+            let quiet = if capture.notify { "" } else { " --no-notify" };
+            format!("aftercommit capture add-changelog {table}{options}{quiet}")
         }
+    }
+}
+
+/// What became of a table that is not there under its name, and what to do.
+pub(super) async fn of_missing(session: &mut Session<'_>, written: &Written) -> Result<String> {
+    let present =
+        capture_trigger::present(session, written.function.as_deref(), written.first_argument()).await?;
+    Ok(without_table(&written.capture, &present))
+}
+
+fn without_table(capture: &Capture, present: &[PresentTrigger]) -> String {
+    let table = &capture.table;
+    match present.first() {
+        Some(elsewhere) => format!(
+            "the table is now named `{0}`; run `aftercommit capture remove {table}`, then `{1}`",
+            elsewhere.shown,
+            command(capture, &elsewhere.shown, &capture.columns)
+        ),
+        None => format!("the table is gone; run `aftercommit capture remove {table}`"),
     }
 }
 
@@ -40,14 +61,7 @@ pub(super) async fn drift(
     let present =
         capture_trigger::present(session, written.function.as_deref(), written.first_argument()).await?;
     let Some(now) = Table::find(session, table).await? else {
-        return Ok(Some(match present.first() {
-            Some(elsewhere) => format!(
-                "the table is now named `{0}`; run `aftercommit capture remove {table}`, then `{1}`",
-                elsewhere.shown,
-                command(capture, &elsewhere.shown, &capture.columns)
-            ),
-            None => format!("the table is gone; run `aftercommit capture remove {table}`"),
-        }));
+        return Ok(Some(without_table(capture, &present)));
     };
     let mut findings = match &capture.change_log {
         None => of_columns(&capture.columns, &now, capture)?,
@@ -70,8 +84,7 @@ pub(super) async fn drift(
     }
     let is_log_without_column = capture.change_log.iter().flatten().any(|(_, column)| !now.has(column));
     Ok(Some(if misfit.is_some() {
-        let again = command(capture, table, &now.columns);
-        format!("{}; run `{again} --when CONDITION`", findings.join("; "))
+        format!("{}; run `{}`", findings.join("; "), capture.command_for_condition(table))
     } else if is_log_without_column {
         format!("{}; run `{}` again", findings.join("; "), command(capture, table, &now.columns))
     } else {

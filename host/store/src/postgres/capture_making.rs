@@ -36,8 +36,9 @@ pub(super) async fn make(
     if let Some(name) = capture.key.iter().find(|name| capture.change_log.is_none() && !table.has(name)) {
         return Err(StoreError::Refused(format!(
             "the table `{0}` has no column `{name}` any more, which is part of the key of its events; say which columns name \
-             a row: `aftercommit capture add {0} --entity {1} --key COLUMN,..`",
-            capture.table, capture.entity_type
+             a row: `{1}`",
+            capture.table,
+            capture.command_for_key(&capture.table)
         )));
     }
     if !table.virtual_columns.is_empty() {

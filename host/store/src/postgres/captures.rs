@@ -181,10 +181,8 @@ pub(super) async fn refresh(
     lock(session).await?;
     let written = capture_record::written_of(session, table).await?;
     let Some(table) = Table::find(session, &written.capture.table).await? else {
-        return Err(StoreError::Refused(format!(
-            "the table `{0}` is gone; end its capture with `aftercommit capture remove {0}`",
-            written.capture.table
-        )));
+        let why = capture_drift::of_missing(session, &written).await?;
+        return Err(StoreError::Refused(format!("`{}`: {why}", written.capture.table)));
     };
     rights::to_capture(session, &table, schema).await?;
     refuse_renamed(&table, &written.capture)?;
@@ -201,10 +199,10 @@ fn refuse_renamed(table: &Table, capture: &Capture) -> Result<()> {
     match named.iter().find(|name| !table.has(name)) {
         Some(gone) if !new.is_empty() => Err(StoreError::Refused(format!(
             "the column `{gone}` of `{0}` that events leave out is gone, and there are new ones, which may be it: {1}; say again what to \
-             leave out: `aftercommit capture add {0} --entity {2} --exclude COLUMN,..`",
+             leave out: `{2}`",
             capture.table,
             new.join(", "),
-            capture.entity_type
+            capture.command_for_exclusion(&capture.table)
         ))),
         _ => Ok(()),
     }

@@ -18,8 +18,8 @@ use super::{
     time::At,
 };
 use crate::{
-    ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, intake_batch::Rejected,
-    row::Row as _,
+    ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, claims::ClaimFirst,
+    intake_batch::Rejected, row::Row as _,
 };
 
 statements! {
@@ -43,16 +43,18 @@ impl Claims for PostgresStore {
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
-        // Looked at without a transaction.
-        if limit == 0 || !claimable::is_there(&mut self.inner.connections.read().await?, now).await? {
-            return Ok(Vec::new());
-        }
-        self.inner
-            .connections
-            .write("claim", Sync::Later, |session| {
-                Box::pin(claim(session, host, (limit, max_bytes), except, now))
-            })
-            .await
+        self.claim_in(ClaimFirst::Due, host, (limit, max_bytes), except, now).await
+    }
+
+    async fn claim_untried(
+        &self,
+        host: HostId,
+        limit: usize,
+        max_bytes: usize,
+        except: &[Lane],
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedDelivery>> {
+        self.claim_in(ClaimFirst::Ready, host, (limit, max_bytes), except, now).await
     }
 
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
@@ -90,14 +92,37 @@ impl Claims for PostgresStore {
     }
 }
 
+impl PostgresStore {
+    async fn claim_in(
+        &self,
+        first: ClaimFirst,
+        host: HostId,
+        (limit, max_bytes): (usize, usize),
+        except: &[Lane],
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedDelivery>> {
+        // Looked at without a transaction.
+        if limit == 0 || !claimable::is_there(&mut self.inner.connections.read().await?, now).await? {
+            return Ok(Vec::new());
+        }
+        self.inner
+            .connections
+            .write("claim", Sync::Later, |session| {
+                Box::pin(claim(session, first, host, (limit, max_bytes), except, now))
+            })
+            .await
+    }
+}
+
 async fn claim(
     session: &mut Session<'_>,
+    first: ClaimFirst,
     host: HostId,
     limits: (usize, usize),
     except: &[Lane],
     now: Timestamp,
 ) -> Result<Vec<ClaimedDelivery>> {
-    let owned = own(session, host, limits, except, now).await?;
+    let owned = own(session, first, host, limits, except, now).await?;
     let places: Vec<_> = owned.iter().map(|owned| (owned.event_seq, owned.event_at)).collect();
     let events = event_row::read_all(session, &places).await?;
     let mut claimed = Vec::with_capacity(owned.len());
@@ -129,18 +154,17 @@ struct Owned {
     event_bytes: usize,
 }
 
-/// Claims what is due, then what is ready, each in its order.
+/// Claims what is due and what is ready, one after the other, each in its order.
 async fn own(
     session: &mut Session<'_>,
+    first: ClaimFirst,
     host: HostId,
     (limit, max_bytes): (usize, usize),
     except: &[Lane],
     now: Timestamp,
 ) -> Result<Vec<Owned>> {
     let room = Room { rows: limit, bytes: max_bytes, has_first: true };
-    let due = claimable::claim_due(session, host, room, except, now).await?;
-    let mut owned = read_owned(&due)?;
-    owned.sort_by_key(|owned| owned.due);
+    let mut owned = own_some(session, first, host, room, except, now).await?;
     let bytes: usize = owned.iter().map(|owned| owned.event_bytes).sum();
     let room = Room {
         rows: limit - owned.len(),
@@ -148,10 +172,32 @@ async fn own(
         has_first: owned.is_empty(),
     };
     if room.rows > 0 {
-        let ready = claimable::claim_ready(session, host, room, except).await?;
-        let mut ready = read_owned(&ready)?;
-        ready.sort_by_key(|owned| (std::cmp::Reverse(owned.priority), owned.event_seq, owned.position));
-        owned.append(&mut ready);
+        let second = match first {
+            ClaimFirst::Due => ClaimFirst::Ready,
+            ClaimFirst::Ready => ClaimFirst::Due,
+        };
+        owned.append(&mut own_some(session, second, host, room, except, now).await?);
+    }
+    Ok(owned)
+}
+
+async fn own_some(
+    session: &mut Session<'_>,
+    which: ClaimFirst,
+    host: HostId,
+    room: Room,
+    except: &[Lane],
+    now: Timestamp,
+) -> Result<Vec<Owned>> {
+    let mut owned = match which {
+        ClaimFirst::Due => read_owned(&claimable::claim_due(session, host, room, except, now).await?)?,
+        ClaimFirst::Ready => read_owned(&claimable::claim_ready(session, host, room, except).await?)?,
+    };
+    match which {
+        ClaimFirst::Due => owned.sort_by_key(|owned| owned.due),
+        ClaimFirst::Ready => {
+            owned.sort_by_key(|owned| (std::cmp::Reverse(owned.priority), owned.event_seq, owned.position));
+        }
     }
     Ok(owned)
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{Backfill, BackfillRequest, Backfills, Capture, Result, StoreError, row::Row as _};
 
-/// Rows that one statement writes. Each looks for its place among those that the statement has written.
+/// Rows that one statement, and one transaction, writes. Each looks for its place among those that the statement has written.
 const ROWS_IN_A_STATEMENT: usize = 64;
 
 statements! {
@@ -40,11 +40,19 @@ impl Backfills for SqliteStore {
     }
 
     async fn backfill_page(&self, table: &str, rows: usize, now: Timestamp) -> Result<Backfill> {
-        let table = table.to_owned();
-        self.inner
-            .connections
-            .write("backfill_page", Sync::Now, move |write| page(write, &table, rows, now))
-            .await
+        let mut left = rows;
+        loop {
+            let (table, wanted) = (table.to_owned(), left.min(ROWS_IN_A_STATEMENT));
+            let write = self
+                .inner
+                .connections
+                .write_piece("backfill_page", Sync::Now, move |write| page(write, &table, wanted, now));
+            let (made, backfill) = write.await?;
+            left -= made;
+            if left == 0 || made < wanted || backfill.finished_at.is_some() {
+                return Ok(backfill);
+            }
+        }
     }
 }
 
@@ -84,18 +92,12 @@ fn start(write: &Connection, request: BackfillRequest, now: Timestamp) -> Result
     found(write, &table)
 }
 
-fn page(write: &Connection, table: &str, rows: usize, now: Timestamp) -> Result<Backfill> {
+/// Makes events of so many rows; how many there were.
+fn page(write: &Connection, table: &str, rows: usize, now: Timestamp) -> Result<(usize, Backfill)> {
     let capture = captures::find(write, table)?.capture;
-    let mut left = rows;
-    while left > 0 && found(write, &capture.table)?.finished_at.is_none() {
-        let wanted = left.min(ROWS_IN_A_STATEMENT);
-        let made = write_rows(write, &capture, wanted, now)?;
-        left -= made;
-        if made < wanted {
-            break;
-        }
-    }
-    found(write, &capture.table)
+    let is_finished = found(write, &capture.table)?.finished_at.is_some();
+    let made = if is_finished || rows == 0 { 0 } else { write_rows(write, &capture, rows, now)? };
+    Ok((made, found(write, &capture.table)?))
 }
 
 /// Makes events of the next rows in the order of the key, and notes the last.

@@ -267,7 +267,7 @@ fn run(connection: &Connection, name: &'static str, sql: &str) -> Result<()> {
 
 /// What no longer fits, and what to do.
 fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
-    let Capture { table, entity_type, columns, selection, .. } = &written.capture;
+    let Capture { table, columns, selection, .. } = &written.capture;
     let names: Vec<_> = written.triggers.keys().collect();
     let present = present_triggers(connection, &rows_as_json(&names))?;
     let view = capture_trigger::view_of(table);
@@ -276,9 +276,9 @@ fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
     });
     if let Some(elsewhere) = elsewhere {
         return Ok(Some(format!(
-            "the table is now named `{0}`; run `aftercommit capture remove {table}`, then \
-             `aftercommit capture add {0} --entity {entity_type}`",
-            elsewhere.table
+            "the table is now named `{0}`; run `aftercommit capture remove {table}`, then `{1}`",
+            elsewhere.table,
+            written.capture.command(&elsewhere.table)
         )));
     }
     let Some(now) = Table::find(connection, table)? else {
@@ -335,7 +335,7 @@ fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
     let remedy = if written.capture.key.iter().all(|name| there(name)) {
         format!("run `aftercommit capture refresh {table}`")
     } else {
-        format!("run `aftercommit capture add {table} --entity {entity_type} --key COLUMN,..`")
+        format!("run `{}`", written.capture.command_for_key(table))
     };
     Ok(Some(format!("{}; {remedy}", findings.join("; "))))
 }

@@ -6,7 +6,7 @@ use aftercommit_core::Timestamp;
 use rusqlite::Connection;
 
 use super::statement::{Record, statements};
-use crate::{Lane, Result, holds::lanes_to_json, row::Row as _};
+use crate::{Lane, Result, claims::ClaimFirst, holds::lanes_to_json, row::Row as _};
 
 /// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
 macro_rules! candidates {
@@ -123,28 +123,35 @@ pub(super) fn next_due(connection: &Connection, except: &[Lane]) -> Result<Optio
     call.optional(connection)?.map_or(Ok(None), |record| record.optional_time("due"))
 }
 
-/// What is to be claimed, in order: what is due, then what is ready.
+/// What is to be claimed, in order: what is due and what is ready, one after the other.
 pub(super) fn candidates(
     connection: &Connection,
+    first: ClaimFirst,
     limit: usize,
     except: &[Lane],
     now: Timestamp,
 ) -> Result<Vec<Record>> {
     let lanes = lanes_to_json(except);
-    let due = if except.is_empty() {
-        CLAIM_DUE.call().bind_limit(limit).bind_time(now)
-    } else {
-        CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(&lanes).bind_time(now)
+    let due = |limit: usize| match except {
+        [] => CLAIM_DUE.call().bind_limit(limit).bind_time(now),
+        _ => CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(&lanes).bind_time(now),
     };
-    let mut candidates = due.all(connection)?;
+    let ready = |limit: usize| match except {
+        [] => CLAIM_READY.call().bind_limit(limit),
+        _ => CLAIM_READY_BY_LANE.call().bind_limit(limit).bind(&lanes),
+    };
+    let call = match first {
+        ClaimFirst::Due => due(limit),
+        ClaimFirst::Ready => ready(limit),
+    };
+    let mut candidates = call.all(connection)?;
     let left = limit - candidates.len();
     if left > 0 {
-        let ready = if except.is_empty() {
-            CLAIM_READY.call().bind_limit(left)
-        } else {
-            CLAIM_READY_BY_LANE.call().bind_limit(left).bind(&lanes)
+        let call = match first {
+            ClaimFirst::Due => ready(left),
+            ClaimFirst::Ready => due(left),
         };
-        candidates.extend(ready.all(connection)?);
+        candidates.extend(call.all(connection)?);
     }
     Ok(candidates)
 }

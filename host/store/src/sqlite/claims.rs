@@ -12,12 +12,12 @@ use rusqlite::Connection;
 use super::{
     SqliteStore, claimable, completion,
     connection::Sync,
-    event_row, quarantine,
+    event_row, piece, quarantine,
     statement::{Record, rows_as_json, statements},
 };
 use crate::{
-    ClaimedDelivery, Claims, Completion, CompletionReport, End, HostId, Lane, Result, intake_batch::Rejected,
-    row::Row as _,
+    ClaimedDelivery, Claims, Completion, CompletionReport, End, HostId, Lane, Result, claims::ClaimFirst,
+    intake_batch::Rejected, row::Row as _,
 };
 
 /// Of the (id, attempts) that were found those that can be claimed now.
@@ -28,9 +28,6 @@ macro_rules! still_found {
                AND (d.state = 'ready' OR d.state = 'waiting' AND d.next_attempt_at <= ?2))"
     };
 }
-
-/// Deliveries that change in one transaction: the lock is held for some two milliseconds.
-const PIECE: usize = 100;
 
 statements! {
     /// Only those that are still as they were found.
@@ -63,38 +60,18 @@ impl Claims for SqliteStore {
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let except = except.to_vec();
-        let connections = &self.inner.connections;
-        // Found and read without the write lock: events may be large.
-        let found = connections
-            .read_moment(move |moment| {
-                let mut candidates = claimable::candidates(moment, limit, &except, now)?;
-                candidates.truncate(fitting(&candidates, max_bytes)?);
-                let events = events_of(moment, &candidates)?;
-                candidates
-                    .iter()
-                    .map(|candidate| Candidate::read(candidate, &events))
-                    .collect::<Result<Vec<_>>>()
-            })
-            .await?;
-        let mut found = found.into_iter().peekable();
-        let mut claimed = Vec::with_capacity(found.len());
-        while found.peek().is_some() {
-            let piece: Vec<_> = found.by_ref().take(PIECE).collect();
-            match connections.write("claim", Sync::Later, move |write| own(write, host, piece, now)).await {
-                Ok(owned) => claimed.extend(owned),
-                // What is owned already is returned; the next call meets the error again if it lasts.
-                Err(error) if !claimed.is_empty() => {
-                    tracing::debug!(%error, "a part of what can be claimed was");
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(claimed)
+        self.claim_in(ClaimFirst::Due, host, (limit, max_bytes), except, now).await
+    }
+
+    async fn claim_untried(
+        &self,
+        host: HostId,
+        limit: usize,
+        max_bytes: usize,
+        except: &[Lane],
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedDelivery>> {
+        self.claim_in(ClaimFirst::Ready, host, (limit, max_bytes), except, now).await
     }
 
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
@@ -119,7 +96,9 @@ impl Claims for SqliteStore {
         };
         let completions: Arc<[Completion]> = completions.into();
         let mut report = CompletionReport::default();
-        for piece in completion::pieces(&completions, &bytes) {
+        let weight = |end: &Completion| piece::weight(bytes.get(&end.id).copied().unwrap_or_default());
+        let weights: Vec<_> = completions.iter().map(weight).collect();
+        for piece in piece::pieces(&weights) {
             let (all, range) = (Arc::clone(&completions), piece.clone());
             let work = move |write: &Connection| completion::complete(write, host, &all[range]);
             let written = if bytes.is_empty() {
@@ -152,17 +131,61 @@ impl Claims for SqliteStore {
         if deliveries.is_empty() {
             return Ok(0);
         }
-        self.inner
-            .connections
-            .write("release", Sync::Later, move |write| {
-                RELEASE_DELIVERIES
-                    .call()
-                    .bind(rows_as_json(&deliveries))
-                    .bind(host.to_string())
-                    .bind(not_before.map(|at| at.to_string()))
-                    .execute(write)
+        let mut released = 0;
+        for piece in deliveries.chunks(piece::MOST) {
+            let call = RELEASE_DELIVERIES
+                .call()
+                .bind(rows_as_json(piece))
+                .bind(host.to_string())
+                .bind(not_before.map(|at| at.to_string()));
+            let release = move |write: &Connection| call.execute(write);
+            released += self.inner.connections.write("release", Sync::Later, release).await?;
+        }
+        Ok(released)
+    }
+}
+
+impl SqliteStore {
+    async fn claim_in(
+        &self,
+        first: ClaimFirst,
+        host: HostId,
+        (limit, max_bytes): (usize, usize),
+        except: &[Lane],
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedDelivery>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let except = except.to_vec();
+        let connections = &self.inner.connections;
+        // Found and read without the write lock: events may be large.
+        let found = connections
+            .read_moment(move |moment| {
+                let mut candidates = claimable::candidates(moment, first, limit, &except, now)?;
+                candidates.truncate(fitting(&candidates, max_bytes)?);
+                let events = events_of(moment, &candidates)?;
+                candidates
+                    .iter()
+                    .map(|candidate| Candidate::read(candidate, &events))
+                    .collect::<Result<Vec<_>>>()
             })
-            .await
+            .await?;
+        let mut found = found.into_iter().peekable();
+        let mut claimed = Vec::with_capacity(found.len());
+        while found.peek().is_some() {
+            let piece: Vec<_> = found.by_ref().take(piece::MOST).collect();
+            match connections.write("claim", Sync::Later, move |write| own(write, host, piece, now)).await {
+                Ok(owned) => claimed.extend(owned),
+                // What is owned already is returned; the next call meets the error again if it lasts.
+                Err(error) if !claimed.is_empty() => {
+                    tracing::debug!(%error, "a part of what can be claimed was");
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(claimed)
     }
 }
 

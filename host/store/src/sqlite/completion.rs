@@ -3,21 +3,13 @@
 //! The first statement also decides which completions are still owned as (host, attempt). The write lock is held, so
 //! what it decided stays true for those that follow.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-};
+use std::collections::{HashMap, HashSet};
 
 use aftercommit_core::DeliveryId;
 use rusqlite::Connection;
 
 use super::statement::{rows_as_json, statements};
 use crate::{AttemptRecord, Completion, CompletionReport, End, HostId, Result, row::Row as _};
-
-/// The weight of the completions that are written in one transaction: the lock is held for some two milliseconds. A dead letter takes a copy
-/// of its event along; one that is heavier is written alone.
-const PIECE: usize = 100;
-const BYTES_OF_ONE: usize = 8192;
 
 statements! {
     EVENT_BYTES = "-- event_bytes
@@ -71,24 +63,6 @@ pub(super) fn bytes_of(connection: &Connection, ids: &[DeliveryId]) -> Result<Ha
             Ok((DeliveryId(record.uuid("id")?), bytes))
         })
         .collect()
-}
-
-/// Parts completions into those that are written in one transaction each. `bytes` are those of the events that are copied.
-pub(super) fn pieces(completions: &[Completion], bytes: &HashMap<DeliveryId, usize>) -> Vec<Range<usize>> {
-    let mut pieces: Vec<Range<usize>> = Vec::new();
-    let mut weight = 0;
-    for (n, completion) in completions.iter().enumerate() {
-        let added = 1 + bytes.get(&completion.id).map_or(0, |bytes| bytes / BYTES_OF_ONE);
-        weight += added;
-        match pieces.last_mut() {
-            Some(piece) if weight <= PIECE => piece.end = n + 1,
-            _ => {
-                pieces.push(n..n + 1);
-                weight = added;
-            }
-        }
-    }
-    pieces
 }
 
 /// Ends attempts within the caller's transaction.

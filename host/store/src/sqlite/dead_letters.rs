@@ -1,5 +1,7 @@
 //! The dead letter queue.
 
+use std::collections::HashSet;
+
 use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -7,7 +9,7 @@ use rusqlite::Connection;
 use super::{
     SqliteStore,
     connection::Sync,
-    event_row,
+    event_row, piece,
     statement::{Record, rows_as_json, statements},
 };
 use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, readable::readable, row::Row as _};
@@ -32,38 +34,57 @@ FROM observer_dlq_items
 statements! {
     LIST_DEAD_LETTERS = dead_letters!("list_dead_letters", "ORDER BY died_at DESC, id LIMIT ?1");
     SHOW_DEAD_LETTER = dead_letters!("show_dead_letter", "WHERE id = ?1");
-    DEAD_IDS = "-- dead_ids
-SELECT id FROM observer_dlq_items ORDER BY event_seq, position, id";
-    MISSING_IDS = "-- missing_ids
-SELECT value AS id FROM json_each(?1) WHERE value NOT IN (SELECT id FROM observer_dlq_items) LIMIT 1";
+    ALL_IDS = "-- all_dead_ids
+SELECT id, coalesce(octet_length(data), 0) + coalesce(octet_length(old), 0) AS bytes
+FROM observer_dlq_items ORDER BY event_seq, position, id";
+    THESE_IDS = "-- these_dead_ids
+SELECT id, coalesce(octet_length(data), 0) + coalesce(octet_length(old), 0) AS bytes
+FROM observer_dlq_items WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY event_seq, position, id";
     /// Sequence numbers are never used again, so the event can have the one it had.
     RESTORE_EVENTS = "-- restore_events
 INSERT INTO observer_events
     (seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor, traceparent)
 SELECT event_seq, event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
        traceparent
-FROM observer_dlq_items
-WHERE id IN (SELECT value FROM json_each(?1))
+FROM observer_dlq_items AS i
+WHERE id IN (SELECT value FROM json_each(?1)) AND NOT EXISTS (SELECT 1 FROM observer_events AS e WHERE e.seq = i.event_seq)
 ON CONFLICT DO NOTHING";
     /// A round has as many attempts as the last one had. One that is live again by other means is left alone.
     REPLAY_DELIVERIES = "-- replay_deliveries
 INSERT INTO observer_deliveries
     (id, event_seq, position, observer, action, action_type, state, paused, priority, attempts, attempts_before,
-     max_attempts, ordering_key, last_error, event_bytes, created_at)
+     max_attempts, blocked, last_error, event_bytes, created_at)
 SELECT i.id, i.event_seq, i.position, i.observer, i.action, i.action_type, 'ready',
        EXISTS (SELECT 1 FROM tb_observer AS o WHERE o.name = i.observer AND o.enabled = 0),
-       i.priority, i.attempts, i.attempts, i.attempts + max(i.max_attempts - i.attempts_before, 1), i.ordering_key,
-       i.last_error, coalesce(octet_length(i.data), 0) + coalesce(octet_length(i.old), 0), ?2
+       i.priority, i.attempts, i.attempts, i.attempts + max(i.max_attempts - i.attempts_before, 1),
+       i.ordering_key IS NOT NULL, i.last_error, coalesce(octet_length(i.data), 0) + coalesce(octet_length(i.old), 0), ?2
 FROM observer_dlq_items AS i
 WHERE i.id IN (SELECT value FROM json_each(?1))
-ON CONFLICT (id) DO NOTHING";
+ON CONFLICT (id) DO NOTHING
+RETURNING id";
+    /// The keys come after the rows: the trigger that finds a place for each new row among those of its key would read all
+    /// that come behind it.
+    ORDER_DELIVERIES = "-- order_deliveries
+UPDATE observer_deliveries
+SET ordering_key = (SELECT i.ordering_key FROM observer_dlq_items AS i WHERE i.id = observer_deliveries.id)
+WHERE id IN (SELECT value FROM json_each(?1))";
+    ORDERING_KEYS = "-- replayed_keys
+SELECT DISTINCT ordering_key FROM observer_dlq_items
+WHERE id IN (SELECT value FROM json_each(?1)) AND ordering_key IS NOT NULL";
+    TAKE_TURN_BACK = "-- take_turn_back
+UPDATE observer_deliveries INDEXED BY observer_deliveries_unblocked SET blocked = 1
+WHERE ordering_key = ?1 AND blocked = 0 AND state <> 'running'";
+    GIVE_TURN = "-- give_turn
+UPDATE observer_deliveries SET blocked = 0
+WHERE id = (SELECT id FROM observer_deliveries WHERE ordering_key = ?1 ORDER BY event_seq, position, id LIMIT 1)
+  AND NOT EXISTS (SELECT 1 FROM observer_deliveries WHERE ordering_key = ?1 AND blocked = 0)";
     INSERT_HISTORY = "-- insert_history
 INSERT INTO observer_dlq_history (item_id, event_id, observer, action, what, attempts, last_error, at)
 SELECT id, event_id, observer, action, ?2, attempts, last_error, ?3
 FROM observer_dlq_items
 WHERE id IN (SELECT value FROM json_each(?1))";
     DELETE_DEAD_LETTERS = "-- delete_dead_letters
-DELETE FROM observer_dlq_items WHERE id IN (SELECT value FROM json_each(?1))";
+DELETE FROM observer_dlq_items WHERE id IN (SELECT value FROM json_each(?1)) RETURNING id";
     LIST_HISTORY = "-- list_history
 SELECT item_id, what, attempts, last_error, at FROM observer_dlq_history WHERE item_id = ?1 ORDER BY pk_history";
 }
@@ -93,31 +114,21 @@ impl DeadLetters for SqliteStore {
     }
 
     async fn replay(&self, ids: Option<Vec<DeliveryId>>, now: Timestamp) -> Result<Vec<DeliveryId>> {
-        self.inner
-            .connections
-            .write("replay", Sync::Now, move |write| {
-                let ids = match ids {
-                    Some(ids) => unique(ids),
-                    None => all_ids(write)?,
-                };
-                let list = existing(write, &ids)?;
-                RESTORE_EVENTS.call().bind(&list).execute(write)?;
-                REPLAY_DELIVERIES.call().bind(&list).bind_time(now).execute(write)?;
-                remove(write, &list, "replayed", now)?;
-                Ok(ids)
-            })
-            .await
+        let replayed =
+            self.in_pieces("replay", ids.clone(), move |write, list| replay(write, list, now)).await?;
+        Ok(match ids {
+            // In the order in which they were asked for.
+            Some(ids) => {
+                let replayed: HashSet<_> = replayed.into_iter().collect();
+                unique(ids).into_iter().filter(|id| replayed.contains(id)).collect()
+            }
+            None => replayed,
+        })
     }
 
     async fn discard(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<usize> {
-        self.inner
-            .connections
-            .write("discard", Sync::Now, move |write| {
-                let list = existing(write, &unique(ids))?;
-                let discarded = remove(write, &list, "discarded", now)?;
-                Ok(discarded)
-            })
-            .await
+        let discard = move |write: &Connection, list: &str| remove(write, list, "discarded", now);
+        Ok(self.in_pieces("discard", Some(ids), discard).await?.len())
     }
 
     async fn history(&self, id: DeliveryId) -> Result<Vec<HistoryEntry>> {
@@ -136,33 +147,124 @@ fn no_dead_letter(name: String) -> StoreError {
 }
 
 fn unique(mut ids: Vec<DeliveryId>) -> Vec<DeliveryId> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     ids.retain(|id| seen.insert(*id));
     ids
 }
 
-fn all_ids(connection: &Connection) -> Result<Vec<DeliveryId>> {
-    let records = DEAD_IDS.call().all(connection)?;
-    records.iter().map(|record| Ok(DeliveryId(record.uuid("id")?))).collect()
-}
-
-/// The ids as a JSON list; an error for the first that is no item.
-fn existing(connection: &Connection, ids: &[DeliveryId]) -> Result<String> {
-    let list = rows_as_json(ids);
-    match MISSING_IDS.call().bind(&list).optional(connection)? {
-        Some(record) => Err(no_dead_letter(record.get("id")?)),
-        None => Ok(list),
+impl SqliteStore {
+    /// Does something to dead letters, all or these, some in each transaction. Returns those to which it was done: somebody else may have
+    /// taken others away meanwhile.
+    async fn in_pieces(
+        &self,
+        name: &'static str,
+        ids: Option<Vec<DeliveryId>>,
+        work: impl Fn(&Connection, &str) -> Result<Vec<DeliveryId>> + Copy + Send + 'static,
+    ) -> Result<Vec<DeliveryId>> {
+        let connections = &self.inner.connections;
+        let found = connections.read(move |connection| find(connection, ids)).await?;
+        let (ids, weights): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        let mut done = Vec::with_capacity(ids.len());
+        for piece in piece::pieces(&weights) {
+            let list = rows_as_json(&ids[piece]);
+            done.extend(connections.write_piece(name, Sync::Now, move |write| work(write, &list)).await?);
+        }
+        Ok(done)
     }
 }
 
+/// The items, or all, in the order of their events, with their weights; an error for the first that is no item.
+fn find(connection: &Connection, ids: Option<Vec<DeliveryId>>) -> Result<Vec<(DeliveryId, usize)>> {
+    let records = match &ids {
+        Some(ids) => THESE_IDS.call().bind(rows_as_json(ids)).all(connection)?,
+        None => ALL_IDS.call().all(connection)?,
+    };
+    let found = records.iter().map(|record| {
+        let bytes = usize::try_from(record.integer("bytes")?).unwrap_or(0);
+        Ok((DeliveryId(record.uuid("id")?), piece::weight(bytes)))
+    });
+    let found = found.collect::<Result<Vec<_>>>()?;
+    let items: HashSet<_> = found.iter().map(|(id, _)| *id).collect();
+    match ids.unwrap_or_default().into_iter().find(|id| !items.contains(id)) {
+        Some(missing) => Err(no_dead_letter(missing.to_string())),
+        None => Ok(found),
+    }
+}
+
+/// Makes these live again.
+fn replay(write: &Connection, list: &str, now: Timestamp) -> Result<Vec<DeliveryId>> {
+    RESTORE_EVENTS.call().bind(list).execute(write)?;
+    let made = ids(&REPLAY_DELIVERIES.call().bind(list).bind_time(now).all(write)?)?;
+    ORDER_DELIVERIES.call().bind(rows_as_json(&made)).execute(write)?;
+    for record in ORDERING_KEYS.call().bind(rows_as_json(&made)).all(write)? {
+        let key: &str = record.get("ordering_key")?;
+        TAKE_TURN_BACK.call().bind(key).execute(write)?;
+        GIVE_TURN.call().bind(key).execute(write)?;
+    }
+    remove(write, list, "replayed", now)
+}
+
 /// Removes items, with a line of history for each.
-fn remove(connection: &Connection, list: &str, what: &str, now: Timestamp) -> Result<usize> {
-    INSERT_HISTORY.call().bind(list).bind(what).bind_time(now).execute(connection)?;
-    DELETE_DEAD_LETTERS.call().bind(list).execute(connection)
+fn remove(write: &Connection, list: &str, what: &str, now: Timestamp) -> Result<Vec<DeliveryId>> {
+    INSERT_HISTORY.call().bind(list).bind(what).bind_time(now).execute(write)?;
+    ids(&DELETE_DEAD_LETTERS.call().bind(list).all(write)?)
+}
+
+fn ids(records: &[Record]) -> Result<Vec<DeliveryId>> {
+    records.iter().map(|record| Ok(DeliveryId(record.uuid("id")?))).collect()
 }
 
 fn dead_letter(record: &Record) -> Result<DeadLetter> {
     let event = event_row::read(record)?
         .map_err(|rejected| record.unreadable("event of a dead letter", &rejected.reason))?;
     DeadLetter::read(record, event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::steps, *};
+    use crate::{Schema as _, SqliteOptions};
+
+    /// The steps of a piece that makes dead letters of one key live again, before so many others of it that live.
+    async fn steps_of(live: usize) -> i64 {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/test.db", folder.path().display());
+        let options = SqliteOptions { create: true, ..SqliteOptions::default() };
+        let store = SqliteStore::open(&url, options).await.unwrap();
+        store.migrate().await.unwrap();
+        let fill = format!(
+            "INSERT INTO observer_deliveries
+                 (id, event_seq, position, observer, action, action_type, state, blocked, priority, attempts,
+                  max_attempts, created_at)
+             WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {live})
+             SELECT printf('live-%06d', n), 1000 + n, 0, 'o', 'a', 't', 'ready', n > 1, 100, 0, 3, '2026' FROM n;
+             UPDATE observer_deliveries SET ordering_key = 'k';
+             INSERT INTO observer_dlq_items
+                 (id, event_seq, event_id, entity_type, entity_id, event_kind, occurred_at, data, position, observer,
+                  action, action_type, action_config, priority, ordering_key, attempts, attempts_before, max_attempts,
+                  class, code, last_error, died_at)
+             WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {0})
+             SELECT '00000000-0000-0000-0000-' || printf('%012d', 1000 - n), n, 'e' || n, 'T', 'x', 'created', '2026', '{{}}', 0, 'o', 'a',
+                    't', '{{}}', 100, 'k', 3, 0, 3, 'transient', 'c', 'm', '2026' FROM n;",
+            piece::MOST
+        );
+        let measure = store.inner.connections.write("test", Sync::Later, move |write| {
+            write.execute_batch(&fill).unwrap();
+            let list = rows_as_json(&find(write, None)?.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
+            steps::taken();
+            let replayed = replay(write, &list, Timestamp::from_micros(0))?;
+            let steps = steps::taken();
+            assert_eq!(replayed.len(), piece::MOST);
+            let turn = "SELECT event_seq FROM observer_deliveries WHERE ordering_key = 'k' AND NOT blocked";
+            assert_eq!(write.query_row(turn, (), |row| row.get::<_, i64>(0)).unwrap(), 1);
+            Ok(steps)
+        });
+        measure.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_replay_costs_the_same_however_many_are_live() {
+        let (few, many) = (steps_of(300).await, steps_of(3000).await);
+        assert!(many < few + few / 10, "{few} steps before 300 others, {many} before 3000");
+    }
 }

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::{
     event_row,
     inbox_row::{self, InboxEvent},
-    quarantine,
+    piece, quarantine,
     statement::{Call, Record, rows_as_json, statements},
 };
 use crate::{
@@ -156,20 +156,19 @@ impl Raw {
 }
 
 impl InboxRow {
-    /// How long the lock is held for the row, beside others: a page of an image costs about as much as a row does.
+    /// The row's part in a piece: what is made of it costs about half of what the row itself does.
     pub(super) fn weight(&self) -> usize {
-        const BYTES_OF_A_ROW: usize = 8192;
         let of = |event: &std::result::Result<PlannedEvent, Rejected>| {
             event.as_ref().map_or(1, |event| event.planned.deliveries.len() + event.planned.errors.len())
         };
-        let made = match &self.content {
-            Content::Nothing => 0,
-            Content::Pointer { event, .. } => of(event),
+        match &self.content {
+            Content::Nothing => 1,
+            Content::Pointer { event, .. } => 1 + of(event) / 2,
             Content::Images(images) => {
-                self.mark.bytes / BYTES_OF_A_ROW + images.iter().map(|image| of(&image.event)).sum::<usize>()
+                piece::weight(self.mark.bytes)
+                    + images.iter().map(|image| of(&image.event)).sum::<usize>() / 2
             }
-        };
-        1 + made
+        }
     }
 }
 

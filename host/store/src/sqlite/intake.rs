@@ -12,7 +12,7 @@ use super::{
     event_row,
     inbox::{self, Content, Image, Inbox, InboxRow},
     inbox_row::{self, InboxEvent},
-    quarantine,
+    piece, quarantine,
     statement::{Statement, rows_as_json, statements},
 };
 use crate::{
@@ -20,10 +20,6 @@ use crate::{
     intake_batch::{Allowance, Batch, PlannedDelivery, Rejected},
     row::Row as _,
 };
-
-/// The weight of the rows that are taken in one transaction: the lock is held for some two milliseconds. One row that is
-/// heavier is taken alone.
-const PIECE: usize = 100;
 
 statements! {
     INBOX_HAS_ROWS = "-- inbox_has_rows
@@ -73,7 +69,8 @@ impl Intake for SqliteStore {
         let (mut taken, mut allowance) = (Taken::default(), Allowance::of(request));
         let (mut next, mut most) = (0, usize::MAX);
         while next < inbox.rows.len() {
-            let piece = next..next + piece_of(&inbox.rows[next..]).min(most);
+            let fitting = piece::first(inbox.rows[next..].iter().map(InboxRow::weight));
+            let piece = next..next + fitting.min(most);
             match self.take_piece(&inbox, piece.clone(), request, allowance).await {
                 Ok(Some((part, left))) => {
                     (next, most, allowance) = (piece.end, usize::MAX, left);
@@ -141,17 +138,6 @@ impl SqliteStore {
         });
         write.await
     }
-}
-
-/// How many of the rows, from the first on, are taken in one transaction.
-fn piece_of(rows: &[InboxRow]) -> usize {
-    let mut left = PIECE;
-    let fitting = rows.iter().enumerate().take_while(|(n, row)| {
-        let fits = *n == 0 || row.weight() <= left;
-        left = left.saturating_sub(row.weight());
-        fits
-    });
-    fitting.count()
 }
 
 /// Takes rows within the caller's transaction.

@@ -28,12 +28,15 @@ mod inbox_row;
 mod intake;
 mod liveness;
 mod lock;
+mod piece;
 mod predicate;
 mod quarantine;
 mod retention;
 mod row_json;
 mod schema;
 mod statement;
+#[cfg(test)]
+mod steps;
 mod url;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -74,6 +77,7 @@ struct Inner {
     connections: Connections,
     liveness: Liveness,
     doorbell: Doorbell,
+    purged: retention::Reached,
 }
 
 impl SqliteStore {
@@ -85,7 +89,8 @@ impl SqliteStore {
         let liveness = Liveness::beside(file.path());
         let doorbell = Doorbell::for_database(file.path());
         let opened = file.identity();
-        Ok(Self { inner: Arc::new(Inner { file, opened, connections, liveness, doorbell }) })
+        let purged = retention::Reached::default();
+        Ok(Self { inner: Arc::new(Inner { file, opened, connections, liveness, doorbell, purged }) })
     }
 
     /// The database file.

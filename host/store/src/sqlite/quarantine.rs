@@ -11,6 +11,7 @@ use super::{
     SqliteStore,
     connection::Sync,
     event_row::Columns,
+    piece,
     statement::{Call, Record, rows_as_json, statements},
 };
 use crate::{
@@ -40,7 +41,8 @@ VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), 
 INSERT INTO observer_quarantine (event_seq, event_id, entity_type, entity_id, reason, quarantined_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     QUARANTINED_IDS = "-- quarantined_ids
-SELECT pk_quarantine FROM observer_quarantine ORDER BY pk_quarantine";
+SELECT pk_quarantine, coalesce(octet_length(data), 0) + coalesce(octet_length(old), 0) AS bytes
+FROM observer_quarantine ORDER BY pk_quarantine";
     RETRY_QUARANTINED = "-- retry_quarantined
 INSERT INTO observer_inbox
     (seq, event_seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
@@ -83,27 +85,42 @@ impl Quarantine for SqliteStore {
     }
 
     async fn retry_quarantined(&self, ids: Option<Vec<i64>>) -> Result<Vec<i64>> {
-        self.inner
-            .connections
-            .write("retry_quarantined", Sync::Now, move |write| {
-                let ids = chosen(write, ids)?;
-                for id in &ids {
-                    RETRY_QUARANTINED.call().bind(id).execute(write)?;
-                }
-                DELETE_QUARANTINED.call().bind(rows_as_json(&ids)).execute(write)?;
-                Ok(ids)
-            })
-            .await
+        let retry = |write: &Connection, ids: &[i64]| {
+            for id in ids {
+                RETRY_QUARANTINED.call().bind(id).execute(write)?;
+            }
+            DELETE_QUARANTINED.call().bind(rows_as_json(ids)).execute(write)
+        };
+        let (ids, _) = self.quarantine_in_pieces("retry_quarantined", ids, retry).await?;
+        Ok(ids)
     }
 
     async fn discard_quarantined(&self, ids: Vec<i64>) -> Result<usize> {
-        self.inner
-            .connections
-            .write("discard_quarantined", Sync::Now, move |write| {
-                let ids = chosen(write, Some(ids))?;
-                DELETE_QUARANTINED.call().bind(rows_as_json(&ids)).execute(write)
-            })
-            .await
+        let discard = |write: &Connection, ids: &[i64]| {
+            DELETE_QUARANTINED.call().bind(rows_as_json(ids)).execute(write)
+        };
+        let (_, discarded) = self.quarantine_in_pieces("discard_quarantined", Some(ids), discard).await?;
+        Ok(discarded)
+    }
+}
+
+impl SqliteStore {
+    /// Does something to rows, all or these, some in each transaction. Returns them, and how many were still there.
+    async fn quarantine_in_pieces(
+        &self,
+        name: &'static str,
+        ids: Option<Vec<i64>>,
+        work: impl Fn(&Connection, &[i64]) -> Result<usize> + Copy + Send + 'static,
+    ) -> Result<(Vec<i64>, usize)> {
+        let connections = &self.inner.connections;
+        let chosen = connections.read(move |connection| chosen(connection, ids)).await?;
+        let (ids, weights): (Vec<_>, Vec<_>) = chosen.into_iter().unzip();
+        let mut done = 0;
+        for piece in piece::pieces(&weights) {
+            let piece = ids[piece].to_vec();
+            done += connections.write_piece(name, Sync::Now, move |write| work(write, &piece)).await?;
+        }
+        Ok((ids, done))
     }
 }
 
@@ -126,17 +143,21 @@ pub(super) fn put_reference(write: &Connection, seq: i64, row: &Rejected, now: T
     Ok(())
 }
 
-/// Rows in the order in which they were put aside; an error for the first that is not there.
-fn chosen(connection: &Connection, ids: Option<Vec<i64>>) -> Result<Vec<i64>> {
+/// Rows in the order in which they were put aside, with their weights; an error for the first that is not there.
+fn chosen(connection: &Connection, ids: Option<Vec<i64>>) -> Result<Vec<(i64, usize)>> {
     let records = QUARANTINED_IDS.call().all(connection)?;
-    let mut all = records.iter().map(|record| record.integer("pk_quarantine")).collect::<Result<Vec<_>>>()?;
+    let read = |record: &Record| {
+        let bytes = usize::try_from(record.integer("bytes")?).unwrap_or(0);
+        Ok((record.integer("pk_quarantine")?, piece::weight(bytes)))
+    };
+    let mut all = records.iter().map(read).collect::<Result<Vec<_>>>()?;
     if let Some(ids) = ids {
-        let there: HashSet<_> = all.iter().copied().collect();
+        let there: HashSet<_> = all.iter().map(|(id, _)| *id).collect();
         if let Some(missing) = ids.iter().find(|id| !there.contains(id)) {
             return Err(no_row(*missing));
         }
         let wanted: HashSet<_> = ids.into_iter().collect();
-        all.retain(|id| wanted.contains(id));
+        all.retain(|(id, _)| wanted.contains(id));
     }
     Ok(all)
 }

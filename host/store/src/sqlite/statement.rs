@@ -67,7 +67,10 @@ impl Call {
     /// Runs it; how many rows it wrote.
     pub(super) fn execute(&self, connection: &Connection) -> Result<usize> {
         let mut prepared = self.statement.prepare(connection)?;
-        prepared.execute(params_from_iter(&self.arguments)).map_err(failure::of_statement(self.statement))
+        let written = prepared.execute(params_from_iter(&self.arguments));
+        #[cfg(test)]
+        super::steps::count(&prepared);
+        written.map_err(failure::of_statement(self.statement))
     }
 
     /// Runs it and reads all rows.
@@ -85,7 +88,10 @@ impl Call {
             }
             Ok(records)
         };
-        read().map_err(failure::of_statement(statement))
+        let records = read();
+        #[cfg(test)]
+        super::steps::count(&prepared);
+        records.map_err(failure::of_statement(statement))
     }
 
     /// Runs it and reads its row, if there is one.

@@ -1,7 +1,7 @@
 //! What PostgreSQL's own kinds of tables and statements make of captures.
 
 use aftercommit_store::{
-    CaptureRequest, Captures as _, Events as _, StoreError, conformance::TestDatabase as _,
+    CaptureRequest, Captures as _, Events as _, Selection, StoreError, conformance::TestDatabase as _,
 };
 use serde_json::json;
 use sqlx::Connection as _;
@@ -230,8 +230,20 @@ async fn drift_of_tables_columns_and_triggers_is_reported() {
     }
     database.store.refresh_capture("t", at(0)).await.unwrap();
     assert_eq!(database.drift().await, "");
+    let request = CaptureRequest {
+        selection: Selection::Exclude(vec!["secret".into()]),
+        condition: Some("id > 0 OR secret = 'x'".into()),
+        notify: false,
+        ..CaptureRequest::new("t", "T")
+    };
+    database.sql("ALTER TABLE t ADD secret TEXT").await;
+    database.store.add_capture(request, at(0)).await.unwrap();
     database.sql("ALTER TABLE t RENAME TO u").await;
-    assert!(database.drift().await.contains("is now named `u`"), "{}", database.drift().await);
+    // With all options: a column that is left out must stay out.
+    let renamed = r"the table is now named `u`; run `aftercommit capture remove t`, then `aftercommit capture add u --entity T --key id --exclude secret --when 'id > 0 OR secret = '\''x'\''' --no-notify`";
+    assert_eq!(database.drift().await, renamed);
+    let refused = database.store.refresh_capture("t", at(0)).await.unwrap_err().to_string();
+    assert!(refused.contains(renamed), "{refused}");
     database.sql("INSERT INTO u VALUES (1)").await;
     assert_eq!(database.kinds().await, ["created 1"], "it goes on under the new name");
     database.store.remove_capture("t").await.unwrap();

@@ -7,6 +7,7 @@
 mod attacker;
 mod backfill;
 mod bell;
+mod bulk;
 mod capture;
 mod change_log;
 mod compiled;
@@ -25,6 +26,7 @@ mod opening;
 mod order;
 mod partitions;
 mod pooled;
+mod restored;
 mod rights;
 mod secured;
 mod slow_way;

@@ -110,7 +110,10 @@ async fn a_condition_whose_own_columns_change_loses_nothing() {
     assert_eq!(inbox(&database).await, all);
     let drift = database.drift().await;
     assert!(drift.contains("the table has no column gone"), "{drift}");
-    assert!(drift.ends_with("run `aftercommit capture add t --entity T --when CONDITION`"), "{drift}");
+    assert!(
+        drift.ends_with("run `aftercommit capture add t --entity T --key id --when CONDITION`"),
+        "{drift}"
+    );
     let refused = database.store.refresh_capture("t", at(0)).await.unwrap_err().to_string();
     assert!(refused.contains("no column gone") && refused.contains("--when"), "{refused}");
     capture_when(&database, "EVENT.entity_id = '2'").await;

@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use aftercommit_core::EventKind;
-use aftercommit_store::{CaptureRequest, Captures as _, StoreError, conformance::TestDatabase as _};
+use aftercommit_store::{
+    CaptureRequest, Captures as _, Selection, StoreError, conformance::TestDatabase as _,
+};
 
 use crate::database::{Database, at};
 
@@ -161,11 +163,18 @@ async fn drift_of_triggers_and_names_is_reported() {
     assert!(drift().await.contains("aftercommit_t_update was changed"), "{}", drift().await);
     database.capture("t", "T").await;
     assert_eq!(drift().await, "");
+    let request = CaptureRequest {
+        selection: Selection::Exclude(vec!["secret".into()]),
+        ..CaptureRequest::new("t", "T")
+    };
+    database.sql("ALTER TABLE t ADD secret TEXT").await;
+    database.store.add_capture(request, at(0)).await.unwrap();
     database.sql("ALTER TABLE t RENAME TO u").await;
-    assert!(drift().await.contains("is now named `u`"), "{}", drift().await);
+    let renamed = "is now named `u`; run `aftercommit capture remove t`, then `aftercommit capture add u --entity T --key id --exclude secret`";
+    assert!(drift().await.contains(renamed), "{}", drift().await);
     database.store.remove_capture("t").await.unwrap();
     database.capture("u", "T").await;
-    database.sql("INSERT INTO u VALUES (1)").await;
+    database.sql("INSERT INTO u (id) VALUES (1)").await;
     assert_eq!(database.events().await.len(), 1);
 }
 

@@ -10,8 +10,8 @@ use std::{
 use aftercommit_core::{DeliveryId, EntityEvent};
 use aftercommit_store::{
     AttemptRecord, Claims as _, Completion, DeadLetters as _, Deliveries as _, DeliveryFilter, End,
-    Events as _, HostId, Intake as _, NewDelivery, Plan, Planned, TakeRequest, Taken, Transactions as _,
-    conformance::TestDatabase as _,
+    Events as _, HostId, Intake as _, NewDelivery, Plan, Planned, Retention as _, RetentionLimits,
+    Schema as _, TakeRequest, Taken, Transactions as _, conformance::TestDatabase as _,
 };
 use rusqlite::Connection;
 
@@ -124,8 +124,7 @@ async fn many_rows_and_large_ones_are_taken_in_pieces() {
     let many = database(230, 10).await;
     let taken = take(&many, 150, Acting::nothing(&many)).await;
     assert_eq!((taken.events, taken.owned.len(), taken.ready, taken.more), (230, 150, 80, false));
-    // A row and its delivery count for two.
-    assert_eq!(transactions(&many, "take"), 5);
+    assert_eq!(transactions(&many, "take"), 4);
 
     let large = database(4, 500_000).await;
     let taken = take(&large, 10, Acting::nothing(&large)).await;
@@ -169,11 +168,11 @@ async fn deliveries_are_claimed_and_ended_in_pieces() {
     take(&database, 0, Acting::nothing(&database)).await;
     let host = HostId::random();
     let claimed = database.store.claim(host, 1000, usize::MAX, &[], at(0)).await.unwrap();
-    assert_eq!((claimed.len(), transactions(&database, "claim")), (230, 3));
+    assert_eq!((claimed.len(), transactions(&database, "claim")), (230, 4));
     let ends: Vec<_> = claimed.iter().map(|delivery| dead(delivery.id, delivery.attempt)).collect();
     let report = database.store.complete(host, ends.clone()).await.unwrap();
     assert_eq!((report.applied, report.stale.len(), report.unwritten.len()), (230, 0, 0));
-    assert_eq!(transactions(&database, "complete"), 3);
+    assert_eq!(transactions(&database, "complete"), 4);
     let report = database.store.complete(host, ends).await.unwrap();
     assert_eq!((report.applied, report.stale.len()), (0, 230));
 }
@@ -184,7 +183,7 @@ async fn copies_of_large_events_are_written_a_few_at_a_time() {
     let taken = take(&database, 10, Acting::nothing(&database)).await;
     let ends: Vec<_> = taken.owned.iter().map(|delivery| dead(delivery.id, delivery.attempt)).collect();
     let report = database.store.complete(HostId(uuid::Uuid::nil()), ends).await.unwrap();
-    assert_eq!((report.applied, transactions(&database, "complete")), (5, 3));
+    assert_eq!((report.applied, transactions(&database, "complete")), (5, 5));
     assert_eq!(database.store.dead_letters(10).await.unwrap().len(), 5);
 }
 
@@ -201,11 +200,11 @@ async fn ends_that_were_written_before_an_error_are_not_written_again() {
     let ends: Vec<_> = taken.owned.iter().map(|delivery| dead(delivery.id, delivery.attempt)).collect();
     let host = HostId(uuid::Uuid::nil());
     let report = database.store.complete(host, ends).await.unwrap();
-    assert_eq!((report.applied, report.stale.len(), report.unwritten.len()), (100, 0, 50));
+    assert_eq!((report.applied, report.stale.len(), report.unwritten.len()), (60, 0, 90));
     let error = database.store.complete(host, report.unwritten.clone()).await.unwrap_err();
     assert!(error.to_string().contains("not this one"), "{error}");
     let left: Vec<_> = report.unwritten.into_iter().filter(|end| end.id != taken.owned[119].id).collect();
-    assert_eq!(database.store.complete(host, left).await.unwrap().applied, 49);
+    assert_eq!(database.store.complete(host, left).await.unwrap().applied, 89);
     let filter = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
     assert_eq!(database.store.deliveries(filter).await.unwrap().len(), 1);
 }
@@ -226,4 +225,36 @@ async fn what_was_claimed_meanwhile_is_not_claimed_twice() {
     ids.dedup();
     assert_eq!(ids.len(), 3);
     assert_eq!(database.ask("SELECT sum(attempts) FROM observer_deliveries").await.as_deref(), Some("3"));
+}
+
+#[tokio::test]
+async fn many_dead_letters_and_old_events_are_moved_in_pieces() {
+    let database = database(150, 10).await;
+    let taken = take(&database, 1000, Acting::nothing(&database)).await;
+    let ends: Vec<_> = taken.owned.iter().map(|delivery| dead(delivery.id, delivery.attempt)).collect();
+    database.store.complete(HostId(uuid::Uuid::nil()), ends).await.unwrap();
+    let replayed = database.store.replay(None, at(2)).await.unwrap();
+    assert_eq!((replayed.len(), transactions(&database, "replay")), (150, 3));
+
+    // Ten events are needed, and are passed over once.
+    database.sql("DELETE FROM observer_deliveries WHERE event_seq > (SELECT min(event_seq) + 9 FROM observer_deliveries)").await;
+    let limits = RetentionLimits { events_before: at(1_000_000_000), log_before: at(0), batch: 100 };
+    let first = database.store.purge(limits).await.unwrap();
+    assert_eq!((first.events, first.more), (100, true));
+    let second = database.store.purge(limits).await.unwrap();
+    assert_eq!((second.events, second.more), (40, false));
+    database.sql("DELETE FROM observer_deliveries").await;
+    assert_eq!(database.store.purge(limits).await.unwrap().events, 10, "the next run looks at all again");
+}
+
+#[tokio::test]
+async fn a_database_that_is_made_for_it_shrinks() {
+    let database = Database::of("PRAGMA auto_vacuum = INCREMENTAL; CREATE TABLE filler (body TEXT)").await;
+    database.store.migrate().await.unwrap();
+    database.sql("INSERT INTO filler VALUES (printf('%.*c', 3000000, 'x')); DELETE FROM filler").await;
+    let free = async || -> u32 { database.ask("PRAGMA freelist_count").await.unwrap().parse().unwrap() };
+    let before = free().await;
+    let limits = RetentionLimits { events_before: at(0), log_before: at(0), batch: 100 };
+    while database.store.purge(limits).await.unwrap().more {}
+    assert!(before > 700 && free().await < 50, "{before} pages were free, {} are", free().await);
 }

@@ -103,6 +103,8 @@ impl RedisServer {
                 // The server closed it at this very moment. It may have done the command before; a delivery's next
                 // attempt would repeat it just the same.
                 Err(ReplyError::Closed) => {}
+                // Nothing was done, and the others lead to the same server.
+                Ok(reply) if is_of_another_server(&reply) => place.forget(),
                 ended => return self.end(place, kept, ended, limit),
             }
         }
@@ -124,7 +126,9 @@ impl RedisServer {
         let told = |error: ReplyError| format!("{}: {error}", self.settings.endpoint);
         match ended {
             Ok(reply) => {
-                place.keep(connection);
+                if !is_of_another_server(&reply) {
+                    place.keep(connection);
+                }
                 Ok(reply)
             }
             Err(ReplyError::TooLarge) => Err(RedisFault::TooLarge(limit)),
@@ -133,5 +137,16 @@ impl RedisServer {
             }
             Err(error @ ReplyError::NotResp(_)) => Err(RedisFault::Protocol(told(error))),
         }
+    }
+}
+
+/// Whether the server refused the command for what it is, or for what the connection is, and not for what the command says: the
+/// address may lead to another server by now (a failover), or this one asks for a login that it did not ask for before. The first word of an error is
+/// its kind (<https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors>).
+fn is_of_another_server(reply: &[Reply]) -> bool {
+    const KINDS: [&str; 6] = ["READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "NOAUTH"];
+    match reply {
+        [Reply::Error(error)] => error.split(' ').next().is_some_and(|kind| KINDS.contains(&kind)),
+        _ => false,
     }
 }

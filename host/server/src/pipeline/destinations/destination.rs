@@ -15,12 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aftercommit_core::{AttemptResult, Clock, DestinationEvidence, Timestamp};
+use aftercommit_core::{AttemptResult, Clock, DestinationEvidence, Rate, Timestamp};
+use aftercommit_store::Lane;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::{
     Bounds, WINDOW,
-    gate::{Gate, Pass},
+    gate::{Call, Gate, Pass},
     pacer::Pacer,
 };
 
@@ -32,7 +33,7 @@ pub(in crate::pipeline) struct Destination {
     name: String,
     bounds: Bounds,
     gate: Gate,
-    pacer: Option<Pacer>,
+    pacer: Pacer,
     clock: Arc<dyn Clock>,
     owned: AtomicUsize,
     /// Of those, the ones that wait for their turn.
@@ -68,6 +69,8 @@ pub(in crate::pipeline) enum Standing {
     Full,
     /// It has room for so many, and whoever brings it more has to take them back.
     Narrow(usize),
+    /// The same, while it is tried whether it works again: with what was not tried before, first.
+    Tried(usize),
     /// Nothing before this time.
     Held(Timestamp),
 }
@@ -82,6 +85,8 @@ pub(in crate::pipeline) struct Visit {
 pub(in crate::pipeline) struct Turn<'v, 's> {
     destination: &'v Destination,
     pass: Pass,
+    /// Of its rate.
+    epoch: u64,
     #[expect(dead_code, reason = "held, not read")]
     slot: SemaphorePermit<'s>,
 }
@@ -91,7 +96,7 @@ impl Destination {
         name: &str,
         bounds: Bounds,
         gate: Gate,
-        pacer: Option<Pacer>,
+        pacer: Pacer,
         clock: Arc<dyn Clock>,
         room: Arc<Notify>,
         eased: Arc<Eased>,
@@ -117,15 +122,15 @@ impl Destination {
         &self.gate
     }
 
-    pub(super) const fn pacer(&self) -> Option<&Pacer> {
-        self.pacer.as_ref()
+    pub(super) const fn pacer(&self) -> &Pacer {
+        &self.pacer
     }
 
     /// How many more of the host's places it may hold.
     pub(in crate::pipeline) fn room(&self) -> usize {
         match self.standing() {
             None => self.bound.load(Relaxed).saturating_sub(self.owned.load(SeqCst)),
-            Some(Standing::Narrow(room)) => room,
+            Some(Standing::Narrow(room) | Standing::Tried(room)) => room,
             Some(Standing::Full | Standing::Held(_)) => 0,
         }
     }
@@ -136,10 +141,10 @@ impl Destination {
         if let Some((limit, under_way, until)) = self.gate.narrowed(self.clock.now()) {
             self.bound.store(limit, Relaxed);
             let room = room.min(limit.saturating_sub(under_way + self.waiting.load(Relaxed)));
-            return Some(until.map_or(Standing::Narrow(room), Standing::Held));
+            return Some(until.map_or(Standing::Tried(room), Standing::Held));
         }
-        if let Some(pacer) = &self.pacer {
-            let window = window(pacer).saturating_mul(self.batch.load(Relaxed));
+        if let Some(rate) = self.pacer.rate() {
+            let window = window(rate).saturating_mul(self.batch.load(Relaxed));
             self.bound.fetch_min(window, Relaxed);
             return Some(Standing::Narrow(room.min(window.saturating_sub(self.owned.load(SeqCst)))));
         }
@@ -176,6 +181,25 @@ impl Destination {
         self.batch.fetch_max(max_items as usize, Relaxed);
     }
 
+    /// It refused a call of this epoch because of its rate.
+    fn is_busy(&self, epoch: u64) {
+        let was_paced = self.pacer.rate().is_some();
+        let Some(per_sec) = self.pacer.refused(epoch) else { return };
+        if was_paced {
+            tracing::debug!(
+                destination = self.name,
+                per_sec,
+                "the destination refuses the rate: it is sent less"
+            );
+        } else {
+            tracing::warn!(
+                destination = self.name,
+                per_sec,
+                "the destination has a rate of its own and refused calls without saying when to come again: its rate is learned"
+            );
+        }
+    }
+
     /// Enters one more delivery.
     pub(in crate::pipeline) fn enter(self: &Arc<Self>) -> Visit {
         self.owned.fetch_add(1, Relaxed);
@@ -190,8 +214,8 @@ impl Destination {
     clippy::cast_sign_loss,
     reason = "the cast saturates, which is as good"
 )]
-fn window(pacer: &Pacer) -> usize {
-    ((pacer.rate().per_sec * WINDOW.as_secs_f64()).ceil() as usize).max(1)
+fn window(rate: Rate) -> usize {
+    ((rate.per_sec * WINDOW.as_secs_f64()).ceil() as usize).max(1)
 }
 
 impl Pace {
@@ -217,27 +241,30 @@ impl Visit {
     pub(in crate::pipeline) async fn turn<'s>(&mut self, slots: &'s Semaphore) -> Option<Turn<'_, 's>> {
         let destination = &*self.destination;
         let pass = destination.gate.pass().await?;
-        let slot = match &destination.pacer {
-            #[expect(clippy::expect_used, reason = "nobody closes it")]
-            None => slots.acquire().await.expect("the semaphore is never closed"),
-            Some(pacer) => pacer.pace(slots, &destination.clock).await,
-        };
+        let slot = destination.pacer.pace(slots, &destination.clock).await;
         if destination.gate.is_void(&pass) {
             return None;
         }
         self.is_waiting = false;
         destination.waiting.fetch_sub(1, Relaxed);
-        Some(Turn { destination, pass, slot })
+        Some(Turn { destination, pass, epoch: destination.pacer.epoch(), slot })
     }
 }
 
 impl Turn<'_, '_> {
-    /// What came of the visit. Whether the destination is held back now because of it.
-    pub(in crate::pipeline) fn report(&self, result: &AttemptResult) -> bool {
+    /// What came of the visit to this lane; `is_retry` when its delivery had failed before. Whether the destination is held back
+    /// now because of it.
+    pub(in crate::pipeline) fn report(&self, result: &AttemptResult, lane: &Lane, is_retry: bool) -> bool {
         let evidence = DestinationEvidence::of(result);
         let problem = result.as_ref().err().map(|failure| &failure.problem);
         let destination = self.destination;
-        let held = destination.gate.report(&self.pass, evidence, problem, destination.clock.now());
+        match evidence {
+            DestinationEvidence::Up => destination.pacer.taken(),
+            DestinationEvidence::Busy => destination.is_busy(self.epoch),
+            DestinationEvidence::Down { .. } | DestinationEvidence::None => {}
+        }
+        let call = Call { evidence, problem, lane, is_retry };
+        let held = destination.gate.report(&self.pass, &call, destination.clock.now());
         if let (true, Some(problem)) = (held, problem) {
             tracing::warn!(
                 destination = destination.name,

@@ -8,11 +8,14 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{
         AtomicBool, AtomicU64,
-        Ordering::{Acquire, Release},
+        Ordering::{Acquire, Relaxed, Release},
     },
 };
 
-use aftercommit_core::{Breaker, BreakerSettings, BreakerState, DestinationEvidence, Problem, Timestamp};
+use aftercommit_core::{
+    Breaker, BreakerSettings, BreakerState, DestinationEvidence, FailedCall, Problem, Timestamp,
+};
+use aftercommit_store::Lane;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -23,6 +26,8 @@ pub(in crate::pipeline) struct Gate {
     generation: AtomicU64,
     /// Whether the breaker has to hear of successes, and to be asked for its state.
     is_uneasy: AtomicBool,
+    /// Calls succeeded of which the breaker did not hear.
+    has_worked: AtomicBool,
     guard: Mutex<Guard>,
     changed: Arc<Notify>,
     room: Arc<Notify>,
@@ -37,11 +42,23 @@ struct Guard {
     breaker: Breaker,
     /// Slots that the present period was given.
     granted: usize,
+    /// The lane of the call that failed last.
+    failed_last: Option<Lane>,
     reason: Option<Reason>,
     /// What is known here is to be written down.
     is_unwritten: bool,
     /// It is written down that the destination is held back.
     is_written: bool,
+}
+
+/// What became of a call.
+pub(super) struct Call<'c> {
+    pub(super) evidence: DestinationEvidence,
+    /// Why it failed.
+    pub(super) problem: Option<&'c Problem>,
+    pub(super) lane: &'c Lane,
+    /// Its delivery had failed before.
+    pub(super) is_retry: bool,
 }
 
 /// Why and since when a destination is held back.
@@ -80,12 +97,20 @@ impl Gate {
     ) -> Self {
         let breaker = Breaker::new(settings, concurrency);
         let (generation, granted) = (breaker.generation(), breaker.limit());
-        let guard = Guard { breaker, granted, reason: None, is_unwritten: false, is_written: false };
+        let guard = Guard {
+            breaker,
+            granted,
+            failed_last: None,
+            reason: None,
+            is_unwritten: false,
+            is_written: false,
+        };
         let period = Period { generation, slots: Arc::new(Semaphore::new(granted)) };
         Self {
             period: ArcSwap::from_pointee(period),
             generation: AtomicU64::new(generation),
             is_uneasy: AtomicBool::new(false),
+            has_worked: AtomicBool::new(false),
             guard: Mutex::new(guard),
             changed,
             room,
@@ -124,27 +149,30 @@ impl Gate {
         }
     }
 
-    /// What the call said of the destination; `problem` is why, when it failed. Whether this held the destination back.
-    pub(super) fn report(
-        &self,
-        pass: &Pass,
-        evidence: DestinationEvidence,
-        problem: Option<&Problem>,
-        now: Timestamp,
-    ) -> bool {
-        match evidence {
-            DestinationEvidence::None => false,
+    /// What the call said of the destination. Whether this held the destination back.
+    pub(super) fn report(&self, pass: &Pass, call: &Call<'_>, now: Timestamp) -> bool {
+        match call.evidence {
+            DestinationEvidence::None | DestinationEvidence::Busy => false,
             DestinationEvidence::Up => {
                 if self.is_uneasy.load(Acquire) {
                     self.succeeded(pass);
+                } else if !self.has_worked.load(Relaxed) {
+                    self.has_worked.store(true, Relaxed);
                 }
                 false
             }
             DestinationEvidence::Down { retry_after } => {
                 let mut guard = self.lock();
-                let opened = guard.breaker.failed(pass.generation, now, retry_after);
+                if self.has_worked.swap(false, Relaxed) {
+                    guard.breaker.worked();
+                }
+                if guard.failed_last.as_ref() != Some(call.lane) {
+                    guard.failed_last = Some(call.lane.clone());
+                }
+                let failed = FailedCall { retry_after, is_retry: call.is_retry };
+                let opened = guard.breaker.failed(pass.generation, now, failed);
                 if opened {
-                    guard.reason = problem.map(|problem| Reason {
+                    guard.reason = call.problem.map(|problem| Reason {
                         problem: problem.clone(),
                         is_asked: retry_after.is_some_and(|asked| !asked.is_zero()),
                         since: now,
@@ -158,6 +186,11 @@ impl Gate {
                 opened
             }
         }
+    }
+
+    /// The lane of the call that failed last.
+    pub(super) fn failed_last(&self) -> Option<Lane> {
+        self.lock().failed_last.clone()
     }
 
     fn succeeded(&self, pass: &Pass) {

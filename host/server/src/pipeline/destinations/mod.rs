@@ -26,7 +26,7 @@ use std::{
 };
 
 use aftercommit_core::{BreakerSettings, Clock, Rate, Timestamp};
-use aftercommit_store::{Hold, Target};
+use aftercommit_store::{Hold, Lane, Target};
 use tokio::sync::Notify;
 
 use self::destination::{Destination, Eased, PACE};
@@ -138,7 +138,8 @@ impl Destinations {
         let bounds = settings.bounds(name);
         let gate =
             gate::Gate::new(settings.breaker, bounds.concurrency, Arc::clone(changed), Arc::clone(room));
-        let pacer = settings.rate(name).map(|rate| pacer::Pacer::new(rate, hosts.load(Relaxed), clock.now()));
+        let pacer =
+            pacer::Pacer::new(settings.rate(name), hosts.load(Relaxed), bounds.concurrency, clock.now());
         Destination::new(name, bounds, gate, pacer, Arc::clone(clock), Arc::clone(room), Arc::clone(eased))
     }
 
@@ -165,6 +166,11 @@ impl Destinations {
         known.values().filter_map(|destination| destination.room_if_fast()).min().unwrap_or(usize::MAX)
     }
 
+    /// The lane of each destination whose call failed last, where that matters.
+    pub(super) fn failed_last(&self, name: &str) -> Option<Lane> {
+        self.get(name).gate().failed_last()
+    }
+
     /// Those that do not just take what comes, by name.
     pub(super) fn standings(&self) -> HashMap<String, Standing> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +189,7 @@ impl Destinations {
     pub(super) fn share_rates(&self, hosts: usize) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.hosts.store(hosts, Relaxed);
-        known.values().filter_map(|destination| destination.pacer()).for_each(|pacer| pacer.share(hosts));
+        known.values().for_each(|destination| destination.pacer().share(hosts));
     }
 
     /// What is to be written down, by name.

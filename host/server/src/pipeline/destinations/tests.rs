@@ -59,12 +59,16 @@ fn unavailable(retry_after: Option<Duration>) -> AttemptResult {
     Err(Failure { retry_after, ..Failure::new(FailureClass::Transient, problem) })
 }
 
+fn lane(observer: &str) -> Lane {
+    Lane { observer: observer.into(), action: "hook".into() }
+}
+
 impl Test {
     /// One delivery, from its beginning to its end; none when it is turned away.
     async fn deliver(&self, name: &str, result: AttemptResult) -> Option<bool> {
         let mut visit = self.destinations.get(name).enter();
         let turn = visit.turn(&self.slots).await?;
-        Some(turn.report(&result))
+        Some(turn.report(&result, &lane(name), false))
     }
 
     fn standing(&self, name: &str) -> Option<Standing> {
@@ -136,14 +140,14 @@ async fn one_that_fails_is_left_alone_then_probed_then_let_recover() {
     assert_eq!(test.deliver("other", DELIVERED).await, Some(false));
 
     test.clock.pass(SECOND);
-    assert_eq!(test.standing("d"), Some(Standing::Narrow(1)));
+    assert_eq!(test.standing("d"), Some(Standing::Tried(1)));
     let destination = test.destinations.get("d");
     let (mut probe, mut next) = (destination.enter(), destination.enter());
-    assert_eq!(test.standing("d"), Some(Standing::Narrow(0)));
+    assert_eq!(test.standing("d"), Some(Standing::Tried(0)));
     let probing = probe.turn(&test.slots).await.unwrap();
     let mut waits = pin!(next.turn(&test.slots));
     assert!(poll!(&mut waits).is_pending(), "one probe at once");
-    probing.report(&DELIVERED);
+    probing.report(&DELIVERED, &lane("d"), false);
     assert!(waits.await.is_some(), "it works: the next goes at once");
     assert_eq!(test.standing("d"), None);
 }
@@ -161,7 +165,7 @@ async fn who_waits_for_its_turn_is_turned_away_when_the_destination_fails() {
     let mut waits = pin!(last.turn(&test.slots));
     assert!(poll!(&mut waits).is_pending());
     for turn in &turns {
-        turn.report(&unavailable(None));
+        turn.report(&unavailable(None), &lane("d"), false);
     }
     assert!(waits.await.is_none());
 }
@@ -213,7 +217,7 @@ async fn what_others_wrote_is_followed_and_what_is_resumed_comes_back_slowly() {
     test.destinations.follow(&[opened_elsewhere(5)]);
     assert_eq!(test.destinations.changes().len(), 0, "what was read is not written again");
     test.destinations.follow(&[]);
-    assert_eq!(test.standing("d"), Some(Standing::Narrow(1)));
+    assert_eq!(test.standing("d"), Some(Standing::Tried(1)));
     assert_eq!(test.deliver("d", DELIVERED).await, Some(false));
     assert_eq!(test.standing("d"), None);
 }
@@ -230,7 +234,7 @@ async fn what_is_not_written_yet_is_not_taken_for_resumed() {
     assert!(matches!(test.standing("d"), Some(Standing::Held(_))));
     assert_eq!(test.destinations.changes().len(), 1, "it is tried again");
     test.destinations.follow(&[]);
-    assert_eq!(test.standing("d"), Some(Standing::Narrow(1)), "now somebody has resumed it");
+    assert_eq!(test.standing("d"), Some(Standing::Tried(1)), "now somebody has resumed it");
 }
 
 #[tokio::test]
@@ -239,7 +243,7 @@ async fn one_that_works_again_is_written_down_once() {
     test.deliver("one", unavailable(Some(SECOND))).await;
     assert_eq!(test.destinations.changes().len(), 1);
     test.clock.pass(SECOND);
-    assert_eq!(test.standing("one"), Some(Standing::Narrow(1)));
+    assert_eq!(test.standing("one"), Some(Standing::Tried(1)));
     test.deliver("one", DELIVERED).await;
     let changes = test.destinations.changes();
     assert!(matches!(&changes[..], [(_, Change::Works)]), "{changes:?}");
@@ -278,4 +282,48 @@ fn one_with_batches_holds_two_of_them_but_never_all() {
     assert_eq!(batched.room(), 12);
     assert_eq!(batched.enter().most_in_batch(100), 12);
     assert_eq!(batched.enter().most_in_batch(7), 7);
+}
+
+/// Refused without a time to wait.
+fn too_many() -> AttemptResult {
+    let problem = Problem { status: Some(429), ..Problem::new("http_status", "too many requests") };
+    Err(Failure::new(FailureClass::Throttled, problem))
+}
+
+#[tokio::test]
+async fn a_destination_that_refuses_a_rate_is_sent_less_and_stays_open() {
+    let test = test();
+    assert_eq!(test.standing("d"), None);
+    assert_eq!(test.deliver("d", too_many()).await, Some(false));
+    assert_eq!(test.standing("d"), Some(Standing::Narrow(2)), "as many a second as may run at once");
+    let mut visit = test.destinations.get("d").enter();
+    let mut waits = pin!(visit.turn(&test.slots));
+    assert!(poll!(&mut waits).is_pending(), "the bucket begins empty");
+    test.clock.pass(SECOND);
+    waits.await.unwrap().report(&too_many(), &lane("d"), true);
+    assert_eq!(test.destinations.changes().len(), 0, "its breaker heard nothing");
+    assert_eq!(test.standing("other"), None);
+}
+
+#[tokio::test]
+async fn events_that_always_fail_do_not_hold_a_healthy_destination() {
+    let test = test();
+    for _ in 0..20 {
+        assert_eq!(test.deliver("d", DELIVERED).await, Some(false));
+    }
+    for n in 0..500 {
+        let result = if n % 5 == 0 { unavailable(None) } else { DELIVERED };
+        assert_eq!(test.deliver("d", result).await, Some(false), "call {n}");
+    }
+    assert_eq!(test.standing("d"), None);
+    let opened_after = async {
+        for n in 1..50 {
+            if test.deliver("d", unavailable(None)).await == Some(true) {
+                return n;
+            }
+        }
+        0
+    };
+    assert!((10..20).contains(&opened_after.await), "when all fail it is left alone");
+    assert_eq!(test.destinations.failed_last("d"), Some(lane("d")));
 }

@@ -139,7 +139,7 @@ fn hold(dispatch: &Dispatch, destination: &str, reason: Reason) -> Hold {
 #[cfg(test)]
 mod tests {
     use aftercommit_core::{AttemptResult, Failure, FailureClass, Problem, SystemClock};
-    use aftercommit_store::{Backend, HostId, Schema as _, SqliteOptions, SqliteStore};
+    use aftercommit_store::{Backend, HostId, Lane, Schema as _, SqliteOptions, SqliteStore};
     use rusqlite::Connection;
 
     use super::*;
@@ -166,7 +166,8 @@ mod tests {
         let store: Arc<dyn Backend> = Arc::new(store);
         let (here, elsewhere) = (dispatch(&store), dispatch(&store));
         let mut visit = here.destinations.get("redis.cache").enter();
-        assert!(visit.turn(&here.slots).await.unwrap().report(&throttled()));
+        let lane = Lane { observer: "o".into(), action: "a".into() };
+        assert!(visit.turn(&here.slots).await.unwrap().report(&throttled(), &lane, false));
 
         let other = Connection::open(file).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -8,13 +8,14 @@ use std::{
 use aftercommit_tests::{Answer, Cluster, Received};
 use tokio::time::{interval, sleep};
 
-use super::{
-    database::PostgresDatabase,
-    oracle::{Oracle, of_body},
-    writers::Writers,
-};
 use crate::{
     host_process::HostProcess,
+    postgres::{
+        database::PostgresDatabase,
+        oracle::{Oracle, of_body},
+        pooled_writers::PooledWriters,
+        writers::Writers,
+    },
     shop::{Database as _, Shop, webhook},
 };
 
@@ -26,6 +27,9 @@ const SERVER_KILLS: u32 = 3;
 const SERVER_LIVES: Duration = Duration::from_secs(8);
 /// Between two cuts of all connections of all hosts.
 const UNCUT: Duration = Duration::from_millis(2700);
+
+/// The largest statement of pooled writers.
+const POOLED_ROWS: usize = 200;
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -60,6 +64,7 @@ async fn nothing_is_lost_while_hosts_and_the_server_are_killed_and_connections_c
     shop.receiver.respond(answer);
     let oracle = Arc::new(Oracle::default());
     let writers = Writers::start(&shop, &oracle, 8, 0..300).await;
+    let pooled = PooledWriters::start(&shop, &oracle, fastrand::u64(..), POOLED_ROWS).await;
 
     let mut hosts: Vec<HostProcess> = (0..HOSTS).map(|_| shop.start_host()).collect();
     let ((), crashes, over) = tokio::join!(kill_hosts(&shop, &mut hosts), kill_server(&cluster), async {
@@ -67,6 +72,7 @@ async fn nothing_is_lost_while_hosts_and_the_server_are_killed_and_connections_c
     });
     assert!(over.is_err(), "cuts go on until they are over");
     writers.stop().await;
+    pooled.finish().await;
     for host in &mut hosts {
         if !host.runs() {
             *host = shop.start_host();
@@ -80,6 +86,7 @@ async fn nothing_is_lost_while_hosts_and_the_server_are_killed_and_connections_c
     assert!(hosts.into_iter().all(HostProcess::stop), "{}", shop.host_log());
 
     let account = oracle.check(&shop).await;
+    Oracle::check_numbered_in_order(&shop).await;
     assert!(account.dead > 0, "some rows are refused for good");
     check_tables(&shop, account.committed).await;
     let at_risk = HOST_KILLS as usize * CAPACITY + at_risk(&shop.receiver.received(), &crashes, HOSTS);
@@ -105,6 +112,7 @@ async fn a_host_outlives_its_server() {
     assert!(host.runs() && host.stop(), "{}", shop.host_log());
 
     let account = oracle.check(&shop).await;
+    Oracle::check_numbered_in_order(&shop).await;
     check_tables(&shop, account.committed).await;
     let at_risk = at_risk(&shop.receiver.received(), &crashes, 1);
     println!("{SERVER_KILLS} servers killed: {account:?}, {at_risk} may have been repeated");
