@@ -1,6 +1,6 @@
 //! The rows of the inbox that the functions of one captured table write.
 
-use super::super::{capture_bell, connection::identifier, sql_text::literal};
+use super::super::{capture_bell::bell, connection::identifier, sql_text::literal};
 
 /// `created` events of an update that changed keys come behind everything else of their statement.
 const LAST_IN_STATEMENT: i64 = 1 << 62;
@@ -113,7 +113,7 @@ impl Inbox<'_> {
     }
 
     pub(super) fn bell(&self) -> String {
-        capture_bell::bell(self.schema, self.notify)
+        bell(self.schema, self.notify)
     }
 
     /// An update that changes the key: the old entity is deleted, the new one created. What one statement deletes comes
