@@ -50,13 +50,13 @@ struct Server {
 impl Server {
     async fn start(close: Close) -> Self {
         let (listener, acceptor, pem) = tls("localhost", |_| {}, &[b"h2"]).await;
-        let server = Self {
+        let started = Self {
             port: listener.local_addr().unwrap().port(),
             served: Arc::default(),
             connections: Arc::default(),
             pem,
         };
-        let (served, connections) = (Arc::clone(&server.served), Arc::clone(&server.connections));
+        let (served, connections) = (Arc::clone(&started.served), Arc::clone(&started.connections));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, served) = (acceptor.clone(), Arc::clone(&served));
@@ -69,7 +69,7 @@ impl Server {
                 });
             }
         });
-        server
+        started
     }
 
     async fn action(&self) -> ConfiguredAction {
