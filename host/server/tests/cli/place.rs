@@ -80,7 +80,7 @@ impl Place {
             line: self.redacted(&arguments.join(" ")),
             code: output.status.code(),
             stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
+            stderr: without_compile_notes(&text(&output.stderr)),
         }
     }
 
@@ -120,4 +120,12 @@ fn redact_ids(text: &str) -> String {
         }
     }
     redacted
+}
+
+/// Whether a plugin took long to compile depends on the machine and on what ran before.
+fn without_compile_notes(stderr: &str) -> String {
+    let is_note = |line: &str| {
+        line.contains("compiling the plugin, once for this machine") || line.contains("compiled the plugin")
+    };
+    stderr.split_inclusive('\n').filter(|line| !is_note(line)).collect()
 }
