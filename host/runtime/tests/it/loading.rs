@@ -60,7 +60,7 @@ async fn what_has_no_end_or_is_too_large_is_not_read() {
     let device = runtime.load("x", ComponentSource::File("/dev/zero".into()), None).await.unwrap_err();
     assert_eq!(device.to_string(), "/dev/zero can not be read: it is not a file");
     let large = runtime.load("x", ComponentSource::File(component("webhook")), None).await.unwrap_err();
-    assert!(large.to_string().contains("more than 100000 bytes (`max_component_mb`"), "{large}");
+    assert!(large.to_string().contains("at most 98 KiB are read (`max_component_mb`"), "{large}");
     assert!(runtime.load("x", ComponentSource::File(component("test/describe")), None).await.is_err());
 }
 

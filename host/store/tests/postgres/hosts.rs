@@ -225,10 +225,11 @@ async fn a_dead_letter_is_replayed_once() {
     assert_eq!(error, "a nul \u{fffd} character", "PostgreSQL's texts have no U+0000");
     let (store, other) = (database.store.clone(), database.another().await);
     let replays = [store, other]
-        .map(|store| tokio::spawn(async move { store.replay(Some(vec![id]), at(1)).await.is_ok() }));
+        .map(|store| tokio::spawn(async move { store.replay(Some(vec![id]), at(1)).await }));
     let mut replayed = 0;
     for replay in replays {
-        replayed += u32::from(replay.await.unwrap());
+        // The one that comes second finds no item, or loses it before it has locked it.
+        replayed += replay.await.unwrap().map_or(0, |ids| ids.len());
     }
     assert_eq!((replayed, database.store.history(id).await.unwrap().len()), (1, 1));
     assert_eq!(database.store.claim(host, 10, usize::MAX, &[], at(1)).await.unwrap().len(), 1);
