@@ -95,7 +95,7 @@ pub(crate) fn fetch(
         };
         for part in named {
             let Part::Secret(name) = part else { continue };
-            match provider.secret(name) {
+            match provider.secret_of_action(name) {
                 Ok(Some(secret)) => {
                     secrets.insert(name.to_owned(), secret);
                 }

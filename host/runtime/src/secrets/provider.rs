@@ -64,6 +64,11 @@ pub trait SecretProvider: Send + Sync {
     /// The secret of that name, or none when this provider has none.
     fn secret(&self, name: &str) -> Result<Option<Secret>, SecretError>;
 
+    /// The same for the configuration of an action, which may be written by somebody who is not to see the host's own settings.
+    fn secret_of_action(&self, name: &str) -> Result<Option<Secret>, SecretError> {
+        self.secret(name)
+    }
+
     /// Where a person puts a secret of that name, for an error message.
     fn place(&self, name: &str) -> String;
 }
@@ -85,9 +90,22 @@ impl SecretProvider for EnvSecrets {
         }
     }
 
+    fn secret_of_action(&self, name: &str) -> Result<Option<Secret>, SecretError> {
+        if is_setting(name) {
+            let why = "this environment variable is a setting of the host; give the secret another name".to_owned();
+            return Err(SecretError { name: name.to_owned(), why });
+        }
+        self.secret(name)
+    }
+
     fn place(&self, name: &str) -> String {
         format!("set the environment variable {name}")
     }
+}
+
+/// Whether the host reads this variable for itself: its database, its servers and their passwords.
+fn is_setting(name: &str) -> bool {
+    name == "DATABASE_URL" || name.starts_with("AFTERCOMMIT_")
 }
 
 /// Secrets in the files of a folder: one file a secret, its name the secret's. A newline at the end is not part of it.
@@ -142,6 +160,15 @@ impl SecretProvider for ChainedSecrets {
         Ok(None)
     }
 
+    fn secret_of_action(&self, name: &str) -> Result<Option<Secret>, SecretError> {
+        for provider in &self.0 {
+            if let Some(secret) = provider.secret_of_action(name)? {
+                return Ok(Some(secret));
+            }
+        }
+        Ok(None)
+    }
+
     fn place(&self, name: &str) -> String {
         self.0.iter().map(|provider| provider.place(name)).collect::<Vec<_>>().join(", or ")
     }
@@ -150,6 +177,21 @@ impl SecretProvider for ChainedSecrets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_action_is_not_given_what_the_host_is_set_up_with() {
+        for name in ["DATABASE_URL", "AFTERCOMMIT_REDIS_CACHE_URL", "AFTERCOMMIT_ADMIN_TOKEN"] {
+            let refused = EnvSecrets.secret_of_action(name).unwrap_err().to_string();
+            assert!(refused.contains("is a setting of the host"), "{refused}");
+        }
+        let chain = ChainedSecrets(vec![Arc::new(FileSecrets::new("/nowhere")), Arc::new(EnvSecrets)]);
+        assert!(chain.secret_of_action("DATABASE_URL").is_err());
+        assert!(chain.secret_of_action("NO_SUCH_VARIABLE").unwrap().is_none());
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("DATABASE_URL"), "a file that the operator put there").unwrap();
+        let chain = ChainedSecrets(vec![Arc::new(FileSecrets::new(folder.path())), Arc::new(EnvSecrets)]);
+        assert!(chain.secret_of_action("DATABASE_URL").unwrap().is_some());
+    }
 
     #[test]
     fn a_secret_is_never_printed() {
