@@ -92,7 +92,8 @@ impl SecretProvider for EnvSecrets {
 
     fn secret_of_action(&self, name: &str) -> Result<Option<Secret>, SecretError> {
         if is_setting(name) {
-            let why = "this environment variable is a setting of the host; give the secret another name".to_owned();
+            let why =
+                "this environment variable is a setting of the host; give the secret another name".to_owned();
             return Err(SecretError { name: name.to_owned(), why });
         }
         self.secret(name)
