@@ -14,6 +14,7 @@ mod hostile;
 mod lost;
 mod postgres;
 mod readme;
+mod rotation;
 mod secrets;
 mod shop;
 mod sqlite_file;

@@ -5,6 +5,8 @@
 
 mod form;
 mod handle;
+mod letters;
+mod live;
 mod placement;
 mod provider;
 mod redaction;
@@ -15,6 +17,8 @@ mod substitution;
 
 pub(crate) use form::{SecretForm, check_forms};
 pub(crate) use handle::{Entry, Handles, neutralise};
+pub(crate) use letters::check_letters;
+pub(crate) use live::LiveSecrets;
 pub(crate) use placement::{as_written, check_places, fetch, place_handles, resolve_secret_names};
 pub use provider::{ChainedSecrets, EnvSecrets, FileSecrets, Secret, SecretError, SecretProvider};
 pub(crate) use redaction::Redaction;

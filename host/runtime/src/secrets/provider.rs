@@ -67,6 +67,13 @@ pub trait SecretProvider: Send + Sync {
     fn place(&self, name: &str) -> String;
 }
 
+/// A secret without the line break at its end, which editors and `echo` write. An empty text is none.
+fn trimmed(mut text: Zeroizing<String>) -> Option<Secret> {
+    let length = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(length);
+    (length > 0).then(|| Secret::from(text))
+}
+
 /// Secrets in environment variables of the same name.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct EnvSecrets;
@@ -74,8 +81,7 @@ pub struct EnvSecrets;
 impl SecretProvider for EnvSecrets {
     fn secret(&self, name: &str) -> Result<Option<Secret>, SecretError> {
         match std::env::var(name) {
-            Ok(text) if text.is_empty() => Ok(None),
-            Ok(text) => Ok(Some(Secret::new(text))),
+            Ok(text) => Ok(trimmed(Zeroizing::new(text))),
             Err(std::env::VarError::NotPresent) => Ok(None),
             Err(std::env::VarError::NotUnicode(_)) => Err(SecretError {
                 name: name.to_owned(),
@@ -89,7 +95,7 @@ impl SecretProvider for EnvSecrets {
     }
 }
 
-/// Secrets in the files of a folder: one file a secret, its name the secret's. A newline at the end is not part of it.
+/// Secrets in the files of a folder: one file a secret, its name the secret's.
 #[derive(Clone, Debug)]
 pub struct FileSecrets {
     folder: PathBuf,
@@ -121,12 +127,10 @@ impl SecretProvider for FileSecrets {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(error.to_string())),
         }
-        let mut text = std::fs::read_to_string(&path)
+        let text = std::fs::read_to_string(&path)
             .map(Zeroizing::new)
             .map_err(|error| wrong(error.kind().to_string()))?;
-        let length = text.trim_end_matches(['\r', '\n']).len();
-        text.truncate(length);
-        Ok(Some(Secret::from(text)))
+        Ok(trimmed(text))
     }
 
     fn place(&self, name: &str) -> String {
@@ -167,11 +171,14 @@ mod tests {
         std::fs::create_dir(folder.path().join("inner")).unwrap();
         std::fs::write(folder.path().join("inner/A"), "no").unwrap();
         std::fs::write(folder.path().join("B"), "secret b\n").unwrap();
+        std::fs::write(folder.path().join("EMPTY"), "\r\n").unwrap();
         let files = FileSecrets::new(folder.path().join("inner"));
         assert!(files.secret("../B").unwrap().is_none());
         assert!(files.secret("missing").unwrap().is_none());
         let chain = ChainedSecrets(vec![Arc::new(files), Arc::new(FileSecrets::new(folder.path()))]);
         assert_eq!(chain.secret("B").unwrap().unwrap().expose(), "secret b");
+        assert!(chain.secret("EMPTY").unwrap().is_none());
+        assert_eq!(trimmed(Zeroizing::new(" a\nb\r\n".to_owned())).unwrap().expose(), " a\nb");
         assert!(chain.place("B").contains(", or "));
     }
 }

@@ -137,9 +137,10 @@ pub(super) fn spellings(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
         for set in [PATH, QUERY, COMPONENT] {
             add(Zeroizing::new(utf8_percent_encode(&part, set).to_string().into_bytes()));
         }
-        add(Zeroizing::new(
-            form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().into_bytes(),
-        ));
+        // Forms, and the credentials of a token endpoint, which are a form's in base64.
+        let form: Zeroizing<String> =
+            Zeroizing::new(form_urlencoded::byte_serialize(part.as_bytes()).collect());
+        add(Zeroizing::new(form.as_bytes().to_vec()));
         for escaping in [Escaping::Json, Escaping::Html] {
             let mut escaped = Zeroizing::new(String::new());
             escaping.escape_into(&part, &mut escaped);
@@ -150,8 +151,10 @@ pub(super) fn spellings(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
             add(Zeroizing::new(go.into_bytes()));
         }
         for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            for (before, shared_letters) in [(0, 0), (1, 2), (2, 3)] {
-                add(within_base64(engine, &part, before, shared_letters));
+            for text in [&part, &form] {
+                for (before, shared_letters) in [(0, 0), (1, 2), (2, 3)] {
+                    add(within_base64(engine, text, before, shared_letters));
+                }
             }
         }
     }

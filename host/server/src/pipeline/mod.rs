@@ -29,6 +29,7 @@ mod lookup;
 mod patience;
 mod plan;
 mod room;
+mod secrets;
 mod upkeep;
 
 pub use counters::{Counters, Health};
