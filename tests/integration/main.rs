@@ -11,6 +11,7 @@ mod delivery;
 mod destinations;
 mod host_process;
 mod hostile;
+mod library;
 mod lost;
 mod postgres;
 mod readme;

@@ -22,6 +22,7 @@ use super::{
     dispatch::Dispatch,
     fatal::Fatal,
     intake,
+    own_parts::{DeadLetterDrain, Feeder},
     room::Room,
     upkeep,
 };
@@ -118,6 +119,7 @@ impl HostSettings {
 pub struct Host {
     id: HostId,
     store: Arc<dyn Backend>,
+    clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     room: Room,
@@ -150,6 +152,7 @@ impl Host {
         let clock = Arc::new(CommonClock::new(clock));
         store.register(id, &name, clock.set_by(&*store).await?).await?;
 
+        let dispatch_clock: Arc<dyn Clock> = Arc::<CommonClock>::clone(&clock);
         let (dispatch, finished) = Dispatch::new(id, Arc::clone(&store), Arc::clone(&clock), &settings);
         let reload = upkeep::Reload {
             host: id,
@@ -177,6 +180,7 @@ impl Host {
         Ok(Self {
             id,
             store,
+            clock: dispatch_clock,
             counters: Arc::clone(&dispatch.counters),
             snapshot: Arc::clone(&dispatch.snapshot),
             room: dispatch.room.clone(),
@@ -216,6 +220,23 @@ impl Host {
     #[must_use]
     pub fn owned(&self) -> usize {
         self.room.taken()
+    }
+
+    /// What puts the events of a source of the program's own into the inbox.
+    #[must_use]
+    pub fn feeder(&self) -> Feeder {
+        Feeder { store: Arc::clone(&self.store), fatal: self.fatal.clone(), stop: self.stop.clone() }
+    }
+
+    /// What hands dead letters over to a queue of the program's own.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetterDrain {
+        DeadLetterDrain {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            fatal: self.fatal.clone(),
+            stop: self.stop.clone(),
+        }
     }
 
     /// Returns why, when the host has to end: its database is another one than it began with. Then there is nothing to

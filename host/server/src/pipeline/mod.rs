@@ -26,6 +26,7 @@ mod fatal;
 mod host;
 mod intake;
 mod lookup;
+mod own_parts;
 mod patience;
 mod plan;
 mod room;
@@ -34,3 +35,4 @@ mod upkeep;
 
 pub use counters::{Counters, Health};
 pub use host::{Host, HostSettings};
+pub use own_parts::{DeadLetterDrain, Feeder};
