@@ -48,7 +48,8 @@ impl ConfiguredAction {
     /// Calls the guest; one attempt a delivery, in their order.
     pub(crate) async fn call(&self, asked: Asked) -> Vec<Attempt> {
         let runtime = &self.plugin.runtime;
-        // The semaphore is never closed, so this only waits.
+        // Before its turn: whoever waits for room holds up nobody. The semaphores are never closed, so this only waits.
+        let room = runtime.reserve.take(self.plugin.loaded.shares_beyond).await;
         let running = Arc::clone(&runtime.running).acquire_owned().await;
         let started = Instant::now();
         let count = asked.deliveries();
@@ -60,6 +61,7 @@ impl ConfiguredAction {
         let mut call = runtime.call(Phase::Run, permit, Arc::clone(&limits), Arc::clone(&log), standing);
         call.deliveries = count;
         let cpu = Arc::clone(&call.cpu);
+        let reserve = Arc::clone(&runtime.reserve);
         let (loaded, warm) = (Arc::clone(&self.plugin.loaded), Arc::clone(&self.warm));
         let ended = within(&limits, Arc::clone(&cpu), async move {
             // Until the instance is gone, on whatever thread that is.
@@ -70,13 +72,13 @@ impl ConfiguredAction {
                     kept.instance.renew(call);
                     kept
                 }
-                None => warm.adopt(Instance::fresh(linked, call).await?),
+                None => warm.adopt(Instance::fresh(linked, call).await?, room),
             };
             let said = used.instance.ask(linked, &asked).await;
             let usage = used.instance.usage();
             // A store that trapped is never used again: only what returned is kept.
             if said.is_ok() {
-                warm.give_back(used);
+                warm.give_back(used, &reserve);
             }
             Ok((said, usage))
         })

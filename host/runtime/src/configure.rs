@@ -170,7 +170,9 @@ impl Plugin {
         let (permit, standing) = (Arc::clone(permit), Arc::default());
         let call = self.runtime.call(Phase::Check, permit, Arc::clone(&limits), Arc::clone(&log), standing);
         let loaded = Arc::clone(&self.loaded);
+        let room = self.runtime.reserve.take(loaded.shares_beyond).await;
         let said = within(&limits, Arc::clone(&call.cpu), async move {
+            let _room = room;
             Instance::fresh(&loaded.linked, call).await?.check(&config).await
         })
         .await;

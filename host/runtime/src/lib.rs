@@ -40,6 +40,7 @@ mod plugin;
 mod problem;
 mod reachable;
 mod rendering;
+mod reserve;
 mod result;
 mod runtime;
 mod schema;

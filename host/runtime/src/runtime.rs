@@ -26,6 +26,7 @@ use crate::{
     linking::{self, Linked},
     loading::{self, Compiled, ComponentSource, LoadError, Whole},
     plugin::{Loaded, Plugin},
+    reserve::Reserve,
     secrets::{Handles, LiveSecrets, SecretProvider},
     settings::RuntimeSettings,
     standing::Standing,
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     /// Stays below the pool: an exhausted pool is an error, not a wait.
     pub(crate) running: Arc<Semaphore>,
     pub(crate) warm: Arc<Semaphore>,
+    /// For instances that take more of the pool than others.
+    pub(crate) reserve: Arc<Reserve>,
     lanes: Lanes,
     linker: Linker<Guest>,
     pub(crate) cache: Option<CompileCache>,
@@ -77,6 +80,7 @@ impl Runtime {
         let shared = Shared {
             running: Arc::new(Semaphore::new(settings.max_instances.max(1) as usize)),
             warm: Arc::new(Semaphore::new(settings.max_warm_instances as usize)),
+            reserve: Arc::new(Reserve::new(settings.max_instances)),
             lanes: Lanes::of_this_machine().map_err(EngineError::Lanes)?,
             engine,
             ticker,
@@ -134,6 +138,7 @@ impl Shared {
 
     /// Links a component and asks it what it is.
     async fn describe(&self, name: &str, compiled: Compiled) -> Result<Arc<Loaded>, LoadError> {
+        let shares_beyond = self.reserve.beyond(compiled.component.resources_required().as_ref())?;
         let linked = Linked::new(&self.linker, &compiled.component, compiled.exports_batch)
             .map_err(|error| loading::unlinkable(&compiled, &self.engine, &error))?;
         let limits = Arc::new(loading::describe_limits());
@@ -150,7 +155,10 @@ impl Shared {
         });
         let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log), Arc::default());
+        let room = self.reserve.take(shares_beyond).await;
         let (said, linked) = within(&limits, Arc::clone(&call.cpu), async move {
+            // Until the instance is gone, on whatever thread that is.
+            let _room = room;
             let mut instance = Instance::fresh(&linked, call).await?;
             instance.find_batch(&linked)?;
             Ok((instance.describe().await?, linked))
@@ -165,7 +173,7 @@ impl Shared {
         let (descriptor, schema) = tokio::task::spawn_blocking(move || Descriptor::read(said))
             .await
             .map_err(|error| LoadError::Describe { why: format!("its answer can not be read: {error}") })??;
-        let loaded = Arc::new(Loaded { linked, descriptor, schema, compiled });
+        let loaded = Arc::new(Loaded { linked, descriptor, schema, compiled, shares_beyond });
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, loaded| loaded.strong_count() > 0);
         all.insert(loaded.compiled.digest.clone(), Arc::downgrade(&loaded));

@@ -154,6 +154,7 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
+    use FailureClass::{Misconfigured, Permanent, Throttled, Transient};
     use aftercommit_core::Problem;
 
     use super::*;
@@ -163,7 +164,6 @@ mod tests {
         let of = |class, code: &str, attempts| {
             Error::of_failure(&Failure::new(class, Problem::new(code, "why")), attempts)
         };
-        use FailureClass::{Misconfigured, Permanent, Throttled, Transient};
         assert!(matches!(of(Transient, "connect", 1), Error::ActionExecutionFailed { .. }));
         assert!(matches!(of(Throttled, "http_status", 3), Error::RetriesExhausted { .. }));
         assert!(matches!(of(Transient, "template", 1), Error::ActionExecutionFailed { .. }));

@@ -100,14 +100,17 @@ impl DeadLetterDrain {
     pub async fn hand_over(&self, queue: &dyn DeadLetterQueue) -> Result<usize> {
         let letters = self.store.dead_letters(BATCH).await?;
         let count = letters.len();
-        // The oldest first.
+        let mut refused = None;
+        // The oldest first. One that the queue does not take holds up no other.
         for letter in letters.into_iter().rev() {
             let id = letter.id;
             let (event, action, error) = taken_apart(letter);
-            queue.push(event, action, error).await.map_err(Error::of_queue)?;
-            self.discard(id).await?;
+            match queue.push(event, action, error).await {
+                Ok(_) => self.discard(id).await?,
+                Err(error) => refused = Some(error.of_queue()),
+            }
         }
-        Ok(count)
+        refused.map_or(Ok(count), Err)
     }
 
     /// A person may have replayed or discarded it meanwhile.
