@@ -1,4 +1,4 @@
-//! How long the program takes to be ready, and what it holds in memory then.
+//! How long the program takes to be ready, what it holds in memory then, and what it costs while nothing happens.
 
 use std::{
     fs,
@@ -12,10 +12,13 @@ use tempfile::TempDir;
 
 use crate::{
     figure::{self, Figure},
-    memory::resident_mib,
+    memory::{processor_secs, resident_mib},
 };
 
 const STARTS: usize = 10;
+
+/// For so long the idle host is watched: some of its polls and each of its heartbeats come several times.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// What the example's configuration names.
 const SECRETS: [&str; 4] = ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "APNS_KEY", "SEARCH_API_KEY"];
@@ -41,10 +44,18 @@ pub(crate) async fn measure() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         memory.add(resident_mib(host.process.id()));
     }
+    let mut idle = Figure::new("% of a core");
+    let host = Host::start(&program, &folder);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = processor_secs(host.process.id());
+    tokio::time::sleep(IDLE).await;
+    idle.add((processor_secs(host.process.id()) - before) / IDLE.as_secs_f64() * 100.0);
+    drop(host);
     let reference = Some(("--version", &nothing));
     figure::print("start to ready, seven cached plugins", &cached, reference, Some("<= 150 ms"));
     figure::print("start to ready, compiling them", &compiling, None, None);
     figure::print("resident memory, idle", &memory, None, Some("<= 60 MiB"));
+    figure::print("processor, idle, SQLite (its latency is in the section of SQLite)", &idle, None, Some("<= 0.5 %"));
 }
 
 /// The program, built beside the benchmark.

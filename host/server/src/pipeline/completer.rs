@@ -189,7 +189,9 @@ async fn release(
     not_before: Option<Timestamp>,
     patience: &mut Patience,
 ) {
-    while let Err(error) = dispatch.store.release(dispatch.host, deliveries.clone(), not_before).await {
+    let release =
+        || dispatch.store.release(dispatch.host, deliveries.clone(), not_before, dispatch.clock.now());
+    while let Err(error) = release().await {
         if !error.is_transient() {
             tracing::error!(deliveries = deliveries.len(), %error, "deliveries can not be handed back");
             return;

@@ -69,7 +69,7 @@ impl Dispatch {
         let (claimer, holds) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let destinations = Destinations::new(
             settings.destinations(),
-            Arc::<CommonClock>::clone(&clock),
+            clock.steady(),
             Arc::clone(&claimer),
             Arc::clone(&holds),
         );

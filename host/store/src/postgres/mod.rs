@@ -47,6 +47,7 @@ mod statement;
 mod suspects;
 mod time;
 mod url;
+mod waits;
 mod watermark;
 
 use std::{sync::Arc, time::Duration};
@@ -172,6 +173,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         rights::STATEMENTS,
         schema::STATEMENTS,
         suspects::STATEMENTS,
+        waits::STATEMENTS,
     ]
     .into_iter()
     .flatten()

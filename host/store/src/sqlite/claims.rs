@@ -48,7 +48,7 @@ SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, dat
 FROM observer_events WHERE seq IN (SELECT value FROM json_each(?1))";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries
-SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, owner = NULL, attempts = attempts - 1,
+SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, waiting_since = ?4, owner = NULL, attempts = attempts - 1,
     begun = 0
 WHERE state = 'running' AND owner = ?2
   AND (id, attempts) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
@@ -123,6 +123,7 @@ impl Claims for SqliteStore {
         host: HostId,
         deliveries: Vec<(DeliveryId, u32)>,
         not_before: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<usize> {
         if deliveries.is_empty() {
             return Ok(0);
@@ -135,6 +136,7 @@ impl Claims for SqliteStore {
                     .bind(rows_as_json(&deliveries))
                     .bind(host.to_string())
                     .bind(not_before.map(|at| at.to_string()))
+                    .bind_time(now)
                     .execute(write)
             })
             .await

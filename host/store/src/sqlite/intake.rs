@@ -1,6 +1,6 @@
 //! From the inbox to deliveries.
 
-use std::{collections::HashSet, ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::{
     SqliteStore,
     connection::{Sync, blocking},
+    doorbell::Distance,
     event_row,
     inbox::{self, Content, Image, Inbox, InboxRow},
     inbox_row::{self, InboxEvent},
@@ -103,7 +104,8 @@ impl Intake for SqliteStore {
     }
 
     async fn doorbell(&self) {
-        self.inner.doorbell.wait(self).await;
+        let looks = Distance { least: Duration::from_millis(1), most: Duration::from_millis(50) };
+        self.inner.doorbell.wait(looks, || self.inbox_has_rows()).await;
     }
 }
 

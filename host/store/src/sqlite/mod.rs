@@ -36,6 +36,7 @@ mod schema;
 mod statement;
 mod suspects;
 mod url;
+mod waits;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -149,6 +150,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         retention::STATEMENTS,
         schema::STATEMENTS,
         suspects::STATEMENTS,
+        waits::STATEMENTS,
     ]
     .into_iter()
     .flatten()

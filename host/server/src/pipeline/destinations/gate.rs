@@ -201,7 +201,7 @@ impl Gate {
             Some((until, openings)) => {
                 guard.is_written = true;
                 if guard.breaker.open_until(until, openings) {
-                    tracing::warn!(destination = name, %until, "the destination is held back, as it is written down");
+                    tracing::warn!(destination = name, "the destination is held back, as it is written down");
                 }
             }
             None if std::mem::take(&mut guard.is_written)

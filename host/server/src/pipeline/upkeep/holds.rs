@@ -92,6 +92,9 @@ pub(in crate::pipeline) async fn follow_holds(dispatch: &Dispatch) -> Result<()>
         tracing::warn!(endpoint = %hold.target, "its action was changed or removed: it is not paused any more");
         dispatch.store.lift(hold.target, Lift::Before(snapshot.revision)).await?;
     }
+    for hold in &mut holds {
+        hold.until = hold.until_from(dispatch.clock.now()).map(|until| dispatch.clock.to_steady(until));
+    }
     dispatch.destinations.follow(&holds);
     dispatch.endpoints.follow(&holds);
     if dispatch.destinations.have_rates() {
@@ -129,8 +132,8 @@ fn hold(dispatch: &Dispatch, destination: &str, reason: Reason) -> Hold {
         code: reason.problem.code,
         message: reason.problem.message,
         http_status: reason.problem.status,
-        since: reason.since,
-        until: Some(reason.until),
+        since: dispatch.clock.of_steady(reason.since),
+        until: Some(dispatch.clock.of_steady(reason.until)),
         openings: reason.openings,
         definition: None,
     }

@@ -1,12 +1,16 @@
-//! Frees deliveries that nobody runs: those of hosts that are gone, and those that this host does not know of.
+//! Frees deliveries that nobody runs: those of hosts that are gone, and those that this host does not know of; and those that a clock
+//! which was set back would let wait too long.
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::Clock as _;
+use aftercommit_core::{Clock as _, Timestamp};
 use aftercommit_store::Result;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::{counters::add, dispatch::Dispatch, patience::Patience, room::Still};
+
+/// So many deliveries are written at once: the writer is free again within some milliseconds.
+const PIECE: usize = 100;
 
 /// Looks for them, at once and then every `interval`, until `stop`.
 pub(in crate::pipeline) async fn takeover(
@@ -31,16 +35,43 @@ pub(in crate::pipeline) async fn takeover(
                 patience.failed(&error);
             }
         }
-        if stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
+        let wait = async {
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = dispatch.clock.jumped() => {}
+            }
+        };
+        if stop.run_until_cancelled(wait).await.is_none() {
             return;
         }
     }
 }
 
+/// Keeps waits as long as they were meant to be, if the clock was set back since they began.
+async fn pull_in(dispatch: &Dispatch, now: Timestamp) -> Result<()> {
+    let mut all = 0;
+    loop {
+        let deliveries = dispatch.store.pull_in(now, PIECE).await?;
+        all += deliveries;
+        if deliveries < PIECE {
+            break;
+        }
+    }
+    if all > 0 {
+        tracing::warn!(
+            deliveries = all,
+            "began to wait in the future, by a clock that was set back since; they wait from now on"
+        );
+        dispatch.wake_claimer();
+    }
+    Ok(())
+}
+
 /// Takes over from hosts that are gone.
 pub(in crate::pipeline) async fn take_over(dispatch: &Dispatch, lease_timeout: Duration) -> Result<()> {
     let now = dispatch.clock.set_by(&*dispatch.store).await?;
-    let taken = dispatch.store.take_over(now, lease_timeout).await?;
+    pull_in(dispatch, now).await?;
+    let taken = dispatch.store.take_over(now, dispatch.clock.alive(now, lease_timeout)).await?;
     for host in &taken.hosts {
         tracing::warn!(%host, "a host is gone");
     }
