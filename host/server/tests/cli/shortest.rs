@@ -18,9 +18,8 @@ fn every_action_loads_as_it_stands() {
         command.env(secret, "AC00000000000000000000000000000000");
     }
     command.env("APNS_KEY", APNS_KEY);
-    let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), &*told), (Some(0), ""));
+    let run = place.finish(command, &["observers", "validate", "observers.json"], "");
+    assert_eq!((run.code, &*run.stderr), (Some(0), ""));
 }
 
 /// Each section of docs/actions.md is enough to begin with: its blocks are a host's configuration and an action.
@@ -48,9 +47,8 @@ fn what_the_page_of_actions_shows_loads_as_it_stands() {
         command.env("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         command.env("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T0/B0/X");
         command.env("FCM_SERVICE_ACCOUNT", key_file.to_string());
-        let output = command.output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), &*told), (Some(0), ""), "{name}");
+        let run = place.finish(command, &["observers", "validate", "observers.toml"], "");
+        assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{name}");
         names.push(name);
     }
     assert_eq!(names, ["webhook", "slack", "email", "sms", "push", "search", "cache", "log"]);
