@@ -32,7 +32,7 @@ const REFUSED_STREAM: u32 = 7;
 enum Close {
     /// After so many requests it says which was the last, answers nothing beyond it and reads on, as nginx does with
     /// `keepalive_requests`.
-    After(usize),
+    After(u32),
     /// The first stream of each connection is refused.
     RefusesFirst,
     /// Every stream is refused.
@@ -119,7 +119,12 @@ async fn serve(
 ) -> std::io::Result<()> {
     stream.read_exact(&mut [0; 24]).await?;
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
-    let (mut count, mut first, mut body) = (0, None, Vec::new());
+    let (mut first, mut body) = (None, Vec::new());
+    // A client's streams have odd numbers (RFC 9113, 5.1.1).
+    let last = match close {
+        Close::After(most) => 2 * most - 1,
+        Close::RefusesFirst | Close::RefusesAll => u32::MAX,
+    };
     loop {
         let mut head = [0; 9];
         stream.read_exact(&mut head).await?;
@@ -127,7 +132,7 @@ async fn serve(
         let id = u32::from_be_bytes(id);
         let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
         stream.read_exact(&mut payload).await?;
-        let closed = matches!(close, Close::After(most) if count >= most);
+        let closed = id > last;
         match kind {
             HEADERS if !closed => {}
             DATA if !closed => body.extend_from_slice(&payload),
@@ -149,17 +154,17 @@ async fn serve(
         if refused && kind == HEADERS {
             stream.write_all(&frame(RST_STREAM, 0, id, &REFUSED_STREAM.to_be_bytes())).await?;
         }
-        if flags & END_STREAM == 0 || refused {
-            continue;
-        }
-        count += 1;
-        served.lock().unwrap().push(std::mem::take(&mut body));
-        // `:status: 200` (RFC 7541, A).
-        stream.write_all(&frame(HEADERS, 4 | END_STREAM, id, &[0x88])).await?;
-        if close == Close::After(count) {
+        if kind == HEADERS && id == last {
+            // All streams up to this one are still answered.
             let last = [id.to_be_bytes(), [0; 4]].concat();
             stream.write_all(&frame(GOAWAY, 0, 0, &last)).await?;
         }
+        if flags & END_STREAM == 0 || refused {
+            continue;
+        }
+        served.lock().unwrap().push(std::mem::take(&mut body));
+        // `:status: 200` (RFC 7541, A).
+        stream.write_all(&frame(HEADERS, 4 | END_STREAM, id, &[0x88])).await?;
     }
 }
 
