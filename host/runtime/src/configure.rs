@@ -14,9 +14,9 @@ use crate::{
     capability::{Effective, Grants, Origin},
     connections::{self, lacking},
     default_destinations,
-    egress::{Audit, Decided, Permit, Who, check_mailbox},
+    egress::{Permit, Who, check_mailbox},
     guest::Phase,
-    hostapi::{LogSink, Tokens},
+    hostapi::LogSink,
     identities::identities,
     invocation::{Instance, within},
     limits::{Limits, MAX_TIMEOUT_MS},
@@ -77,23 +77,13 @@ impl Plugin {
         let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
         let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });
         let clients = &self.runtime.egress.clients;
-        let client = clients.of(&effective, None);
         let identified = identities
             .into_iter()
             .map(|(origin, identity)| (origin, clients.of(&effective, Some(&identity))))
             .collect();
         let destination =
             destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
-        let permit = Arc::new(Permit {
-            who,
-            audit: Audit::default(),
-            effective,
-            handles,
-            client,
-            identified,
-            tokens: Tokens::default(),
-            decided: Decided::default(),
-        });
+        let permit = Arc::new(Permit { handles, identified, ..Permit::new(who, effective, clients) });
         self.check(config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
         Ok(ConfiguredAction::new(

@@ -16,17 +16,17 @@ use crate::{
     capability::Effective,
     cpu::CpuMeter,
     descriptor::Descriptor,
-    egress::{Audit, Clients, Decided, Egress, Permit, Services, Who},
+    egress::{Clients, Egress, Permit, Services, Who},
     engine::{self, EngineError},
     guest::{Call, Guest, Phase},
-    hostapi::{LogSink, ProviderTokens, Tokens},
+    hostapi::{LogSink, ProviderTokens},
     invocation::{Instance, within},
     lanes::Lanes,
     limits::Limits,
     linking::{self, Linked},
     loading::{self, Compiled, ComponentSource, LoadError, Whole},
     plugin::{Loaded, Plugin},
-    secrets::{Handles, SecretProvider},
+    secrets::SecretProvider,
     settings::RuntimeSettings,
     standing::Standing,
     ticker::Ticker,
@@ -130,16 +130,8 @@ impl Shared {
             .map_err(|error| loading::unlinkable(&compiled, &self.engine, &error))?;
         let limits = Arc::new(loading::describe_limits());
         let who = Arc::new(Who { plugin: name.to_owned(), ..Who::default() });
-        let permit = Arc::new(Permit {
-            who: Arc::clone(&who),
-            audit: Audit::default(),
-            effective: Effective::default(),
-            handles: Handles::default(),
-            client: self.egress.clients.of(&Effective::default(), None),
-            identified: Vec::new(),
-            tokens: Tokens::default(),
-            decided: Decided::default(),
-        });
+        let permit = Permit::new(Arc::clone(&who), Effective::default(), &self.egress.clients);
+        let permit = Arc::new(permit);
         let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log), Arc::default());
         let (said, linked) = within(&limits, Arc::clone(&call.cpu), async move {

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Audit, Bounds, Clients, Decided, Egress, Letter, Permit, Request, Services, Who,
+    Bounds, Clients, Egress, Letter, Permit, Request, Services, Who,
     mail::{MailServer, SmtpEncryption, SmtpSettings},
     memcached::{MemcachedServer, MemcachedSettings},
     redis::{RedisServer, RedisSettings},
@@ -22,8 +22,7 @@ use super::{
 use crate::{
     EnvSecrets,
     capability::{Effective, Need, Needs, PrivateNetwork},
-    hostapi::{ProviderTokens, Tokens},
-    secrets::Handles,
+    hostapi::ProviderTokens,
 };
 
 /// Longer than any answer here takes.
@@ -152,16 +151,7 @@ fn client_of(port: u16) -> (Egress, Permit) {
         private_network: PrivateNetwork::Granted,
         ..Effective::default()
     };
-    let permit = Permit {
-        who: Arc::<Who>::default(),
-        audit: Audit::default(),
-        client: clients.of(&effective, None),
-        identified: Vec::new(),
-        effective,
-        handles: Handles::default(),
-        tokens: Tokens::default(),
-        decided: Decided::default(),
-    };
+    let permit = Permit::new(Arc::<Who>::default(), effective, &clients);
     let egress = Egress {
         clients,
         services: Services::default(),

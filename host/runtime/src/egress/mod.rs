@@ -75,6 +75,20 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
+    /// A permit of one who has no secrets and shows no client certificates.
+    pub(crate) fn new(who: Arc<Who>, effective: Effective, clients: &Clients) -> Self {
+        Self {
+            who,
+            audit: Audit::default(),
+            client: clients.of(&effective, None),
+            effective,
+            handles: Handles::default(),
+            identified: Vec::new(),
+            tokens: Tokens::default(),
+            decided: Decided::default(),
+        }
+    }
+
     /// The connections for an origin. One that this action shows no certificate to never meets a connection on which it
     /// has shown one.
     fn client(&self, origin: &Origin) -> &Client {

@@ -19,13 +19,11 @@ use tokio::{
 };
 
 use super::{
-    Audit, Bounds, Clients, Decided, Egress, EgressError, Permit, Request, Services, Who, names::Names,
-    redirects::Redirects,
+    Bounds, Clients, Egress, EgressError, Permit, Request, Services, Who, names::Names, redirects::Redirects,
 };
 use crate::{
     capability::{Effective, Need, Needs, PrivateNetwork},
-    hostapi::{ProviderTokens, Tokens},
-    secrets::Handles,
+    hostapi::ProviderTokens,
 };
 
 /// Answers a name's looks one after the other; the last answer stays.
@@ -96,16 +94,7 @@ fn egress(pair: &Pair, answers: &[&[&str]]) -> (Egress, Permit, Arc<Script>) {
         private_network: PrivateNetwork::Ranges(vec![format!("{ALLOWED}/32").parse().unwrap()]),
         ..Effective::default()
     };
-    let permit = Permit {
-        who: Arc::<Who>::default(),
-        audit: Audit::default(),
-        client: clients.of(&effective, None),
-        identified: Vec::new(),
-        effective,
-        handles: Handles::default(),
-        tokens: Tokens::default(),
-        decided: Decided::default(),
-    };
+    let permit = Permit::new(Arc::<Who>::default(), effective, &clients);
     let egress = Egress {
         clients,
         services: Services::default(),

@@ -177,7 +177,7 @@ mod tests {
         },
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
         cpu::CpuMeter,
-        egress::{Audit, Clients, Decided, Egress, Permit, Services, Who},
+        egress::{Clients, Egress, Permit, Services, Who},
         guest::Phase,
         hostapi::{LogSink, ProviderTokens},
         lanes::Lanes,
@@ -229,18 +229,8 @@ mod tests {
         let destinations = vec![origin.clone()];
         let handle =
             handles.issue(Entry { name: "S".into(), secret: Secret::new(secret), destinations, body: None });
-        let client = clients.of(&effective, None);
         let who = Arc::<Who>::default();
-        let permit = Arc::new(Permit {
-            who: Arc::clone(&who),
-            audit: Audit::default(),
-            effective,
-            handles,
-            client,
-            identified: Vec::new(),
-            tokens: Tokens::default(),
-            decided: Decided::default(),
-        });
+        let permit = Arc::new(Permit { handles, ..Permit::new(Arc::clone(&who), effective, &clients) });
         let call = Call {
             phase: Phase::Run,
             permit,
