@@ -19,8 +19,7 @@ pub fn shell_word(text: &str) -> Cow<'_, str> {
     if !text.is_empty() && text.chars().all(is_harmless) && !text.starts_with('=') {
         return Cow::Borrowed(text);
     }
-    let is_dropped = |letter: char| is_obeyed(letter) && letter != '\r';
-    let shown = text.replace(is_dropped, "?").replace('\r', "?").replace('\'', r"'\''");
+    let shown = text.replace(is_obeyed, "?").replace('\'', r"'\''");
     Cow::Owned(format!("'{shown}'"))
 }
 

@@ -67,3 +67,8 @@ pub(super) fn text(value: &Value) -> Cow<'_, str> {
         Value::Bool(_) | Value::Number(_) => Cow::Owned(value.render()),
     }
 }
+
+/// A value of a row as an error names it: short, without control characters.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(60).collect()
+}

@@ -9,7 +9,10 @@ use jiff::{
 };
 use serde_json::Value;
 
-use super::{Arguments, arguments::text};
+use super::{
+    Arguments,
+    arguments::{shown, text},
+};
 use crate::templates::RenderProblem;
 
 /// ISO 8601's date.
@@ -58,7 +61,7 @@ fn time(value: &Value) -> Option<Timestamp> {
 /// A zone of the IANA database, which is part of the program, or an offset such as `+02:00`.
 fn zone(name: &str) -> Result<TimeZone, String> {
     DateTimeParser::new().parse_time_zone(name).map_err(|_| {
-        let shown: String = name.chars().filter(|letter| !letter.is_control()).take(60).collect();
+        let shown = shown(name);
         format!("knows no time zone `{shown}`: write one such as `Europe/Paris` or `+02:00`")
     })
 }

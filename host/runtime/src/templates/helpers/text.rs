@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Arguments, arguments::text};
+use super::{
+    Arguments,
+    arguments::{shown, text},
+};
 use crate::templates::{Escaping, RenderProblem, bounds::check_result_bytes};
 
 type Made = Result<Value, RenderProblem>;
@@ -89,10 +92,7 @@ pub(super) fn lookup(given: &Arguments<'_, '_>) -> Made {
         Value::Object(fields) => key.as_str().and_then(|name| fields.get(name)),
         _ => None,
     };
-    found.cloned().ok_or_else(|| {
-        let shown: String = text(key).chars().filter(|letter| !letter.is_control()).take(60).collect();
-        RenderProblem::Missing(shown)
-    })
+    found.cloned().ok_or_else(|| RenderProblem::Missing(shown(&text(key))))
 }
 
 fn with_text(given: &Arguments<'_, '_>, change: impl FnOnce(&str) -> String) -> Made {
