@@ -89,7 +89,7 @@ pub(crate) async fn latency(server: &dyn Server, receiver: &mut Receiver) {
     let (mut p50, mut p99) = (Figure::new("ms"), Figure::new("ms"));
     let (mut native_p50, mut native_p99) = (Figure::new("ms"), Figure::new("ms"));
     for _ in 0..ROUNDS {
-        let mut spans = paced_rows(server, receiver).await;
+        let mut spans = paced_rows(server, receiver, PACE, PACED).await;
         p50.add(millis(percentile(&mut spans, 50)));
         p99.add(millis(percentile(&mut spans, 99)));
         let mut spans = paced_requests(receiver).await;
@@ -101,30 +101,36 @@ pub(crate) async fn latency(server: &dyn Server, receiver: &mut Receiver) {
     figure::print("commit to receiver, 500/s, p99", &p99, Some((what, &native_p99)), Some("<= 15 ms"));
 }
 
-fn millis(span: Duration) -> f64 {
+pub(crate) fn millis(span: Duration) -> f64 {
     span.as_secs_f64() * 1e3
 }
 
-async fn paced_rows(server: &dyn Server, receiver: &mut Receiver) -> Vec<Duration> {
+/// From the commit of each of so many rows to the receiver, one at each `pace`.
+pub(crate) async fn paced_rows(
+    server: &dyn Server,
+    receiver: &mut Receiver,
+    pace: Duration,
+    rows: usize,
+) -> Vec<Duration> {
     let shop = Shop::observed(server, &webhook(&receiver.url())).await;
     let host = shop.start().await;
     receiver.report();
     let mut app = shop.connect();
     let write = move || {
-        let mut committed = Vec::with_capacity(PACED);
+        let mut committed = Vec::with_capacity(rows);
         let started = Instant::now();
-        for row in 0..PACED {
-            pause_until(started + PACE * u32::try_from(row).unwrap());
+        for row in 0..rows {
+            pause_until(started + pace * u32::try_from(row).unwrap());
             committed.push((app.insert_one(), SystemClock.now()));
         }
         committed
     };
     let committed: Vec<(u64, Timestamp)> = spawn_blocking(write).await.unwrap();
-    delivered(&host, PACED).await;
-    shop.check(host, PACED).await;
+    delivered(&host, rows).await;
+    shop.check(host, rows).await;
     let mut arrived = receiver.report();
     arrived.sort_unstable_by_key(|(id, _)| *id);
-    assert_eq!(arrived.len(), PACED);
+    assert_eq!(arrived.len(), rows);
     committed
         .into_iter()
         .zip(arrived)

@@ -16,8 +16,8 @@ use crate::{
     database::Application,
     delivery::noop,
     figure::{self, Figure},
-    memory::resident_mib,
     postgres::{Postgres, hold_snapshot},
+    process::resident_mib,
     shop::{Shop, delivered},
 };
 

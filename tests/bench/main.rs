@@ -15,11 +15,13 @@ mod database;
 mod delivery;
 mod endurance;
 mod figure;
+mod idle;
 mod matching;
-mod memory;
 mod peers;
 mod plugin;
 mod postgres;
+mod process;
+mod program;
 mod receiver;
 mod sample;
 mod shop;
@@ -72,8 +74,12 @@ fn main() {
         }
         // Asked for by name: it needs a server's programs.
         let (rates, minutes) = (wanted("postgres-rates"), wanted("postgres-minutes"));
-        if !filter.is_empty() && (rates || minutes) {
+        let idle = filter.starts_with("postgres") && wanted("postgres-idle");
+        if !filter.is_empty() && (rates || minutes || idle) {
             let server = Postgres::start();
+            if idle {
+                idle::measure("postgres-idle", &server).await;
+            }
             if rates {
                 postgres::measure(&server).await;
             }
@@ -84,6 +90,9 @@ fn main() {
         if !filter.is_empty() && [capture::RATES, capture::TPCB, capture::STATEMENTS].into_iter().any(wanted)
         {
             capture::measure(wanted).await;
+        }
+        if wanted("idle") {
+            idle::measure("idle", &sqlite::Sqlite).await;
         }
         if wanted("start") {
             start::measure().await;

@@ -2,17 +2,14 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
-
 use crate::{
     figure::{self, Figure},
-    memory::resident_mib,
+    process::resident_mib,
+    program::Program,
 };
 
 const STARTS: usize = 10;
@@ -22,24 +19,21 @@ const SECRETS: [&str; 4] = ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "APNS_KEY
 
 pub(crate) async fn measure() {
     figure::section("start");
-    let Some(program) = program() else {
-        println!("skipped: build the program first (cargo build --release --workspace)");
-        return;
-    };
-    let folder = prepare();
-    run_to_end(&program, &folder, &["migrate"]);
+    let Some(mut program) = Program::built() else { return };
+    prepare(&mut program);
+    program.run(&["migrate"]);
     let mut compiling = Figure::new("ms");
-    compiling.add(Host::start(&program, &folder).ready_ms);
+    compiling.add(program.start().ready_ms);
     let (mut cached, mut memory, mut nothing) = (Figure::new("ms"), Figure::new("MiB"), Figure::new("ms"));
     for _ in 0..STARTS {
         let started = Instant::now();
-        run_to_end(&program, &folder, &["--version"]);
+        program.run(&["--version"]);
         nothing.add(started.elapsed().as_secs_f64() * 1e3);
-        let host = Host::start(&program, &folder);
+        let host = program.start();
         cached.add(host.ready_ms);
         // What was needed to start and is not any more is given back by then.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        memory.add(resident_mib(host.process.id()));
+        memory.add(resident_mib(host.id()));
     }
     let reference = Some(("--version", &nothing));
     figure::print("start to ready, seven cached plugins", &cached, reference, Some("<= 150 ms"));
@@ -47,62 +41,14 @@ pub(crate) async fn measure() {
     figure::print("resident memory, idle", &memory, None, Some("<= 60 MiB"));
 }
 
-/// The program, built beside the benchmark.
-fn program() -> Option<PathBuf> {
-    let benchmark = std::env::current_exe().unwrap();
-    let program = benchmark.parent()?.parent()?.join("aftercommit");
-    program.exists().then_some(program)
-}
-
-/// A folder with `examples/shortest`: each of the seven plugins has an action.
-fn prepare() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
+/// Gives it `examples/shortest`: each of the seven plugins has an action.
+fn prepare(program: &mut Program) {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shortest");
-    let config = fs::read_to_string(examples.join("aftercommit.toml")).unwrap();
+    let read = |name: &str| fs::read_to_string(examples.join(name)).unwrap();
     let own = "[database]\nurl = \"sqlite:shop.db\"\n[observers]\nfile = \"observers.json\"\n";
-    fs::write(folder.path().join("aftercommit.toml"), config + own).unwrap();
-    fs::copy(examples.join("observers.json"), folder.path().join("observers.json")).unwrap();
-    folder
-}
-
-fn command(program: &Path, folder: &TempDir, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(folder.path()).env_clear().env("HOME", folder.path());
+    program.write("aftercommit.toml", &(read("aftercommit.toml") + own));
+    program.write("observers.json", &read("observers.json"));
     for secret in SECRETS {
-        command.env(secret, "AC00000000000000000000000000000000");
-    }
-    command.stdin(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
-fn run_to_end(program: &Path, folder: &TempDir, arguments: &[&str]) {
-    let output = command(program, folder, arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", output.status);
-}
-
-/// A host process; told to stop when dropped.
-struct Host {
-    process: Child,
-    ready_ms: f64,
-}
-
-impl Host {
-    fn start(program: &Path, folder: &TempDir) -> Self {
-        let started = Instant::now();
-        let mut process = command(program, folder, &["run"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let ready = lines.any(|line| line.is_ok_and(|line| line == "aftercommit ready"));
-        let ready_ms = started.elapsed().as_secs_f64() * 1e3;
-        assert!(ready, "the host ended before it was ready");
-        Self { process, ready_ms }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let id = rustix::process::Pid::from_child(&self.process);
-        // It may have ended already; then there is nothing to end.
-        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-        let _ = self.process.wait();
+        program.set_env(secret, "AC00000000000000000000000000000000");
     }
 }

@@ -34,7 +34,7 @@ enum Chore {
     Plugins,
     /// Measure, each figure beside its reference from the same run
     Bench {
-        /// Only the sections whose name contains this; with `--postgres`: rates, minutes or capture
+        /// Only the sections whose name contains this; with `--postgres`: rates, minutes, capture or idle
         filter: Option<String>,
         /// Only what PostgreSQL is for, beside Graphile Worker, River for Rust and pgbench; installs what is missing
         #[arg(long)]

@@ -20,6 +20,7 @@ use wasmtime::UpdateDeadline;
 use crate::{
     lanes::Lanes,
     standing::{Shown, Standing},
+    ticker::Ticker,
 };
 
 /// Measures one call against its budget. Read from within the call at every tick, and from outside when it has ended.
@@ -31,8 +32,7 @@ use crate::{
 pub(crate) struct CpuMeter {
     made: Instant,
     budget: Duration,
-    /// A guest that has held its thread for longer yields at a tick.
-    turn: Duration,
+    ticker: Arc<Ticker>,
     lanes: Lanes,
     standing: Arc<Standing>,
     /// Whether the processor's time counts, or the wall's.
@@ -48,13 +48,12 @@ pub(crate) struct CpuMeter {
 const IDLE: u64 = u64::MAX;
 
 impl CpuMeter {
-    /// A meter of `budget`, for an engine with ticks of that length.
-    pub(crate) fn new(budget: Duration, tick: Duration, lanes: Lanes, standing: Arc<Standing>) -> Self {
+    /// A meter of `budget`, for the engine that has this ticker.
+    pub(crate) fn new(budget: Duration, ticker: Arc<Ticker>, lanes: Lanes, standing: Arc<Standing>) -> Self {
         Self {
             made: Instant::now(),
             budget,
-            // A tick falls anywhere into a turn; with half of one, nobody holds a thread for more than one and a half.
-            turn: tick / 2,
+            ticker,
             lanes,
             standing,
             exact: AtomicBool::new(false),
@@ -93,9 +92,11 @@ impl CpuMeter {
     /// What a guest does at a tick: go on, let others have their turn, or end. Also a guest that only calls functions of
     /// the host that answer at once comes here: it must yield too, or nothing else could end it.
     pub(crate) fn tick(&self) -> UpdateDeadline {
+        // A tick falls anywhere into a turn; with half of one, nobody holds a thread for more than one and a half.
+        let longest = self.ticker.period() / 2;
         if self.used() > self.budget {
             UpdateDeadline::Interrupt
-        } else if self.turn() > self.turn {
+        } else if self.turn() > longest {
             UpdateDeadline::Yield(1)
         } else {
             UpdateDeadline::Continue(1)
@@ -172,6 +173,7 @@ impl CpuMeter {
     }
 
     fn take_turn<F: Future>(&self, call: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let _ticks = self.ticker.turn();
         self.turn_since_ns.store(self.now_ns(), Relaxed);
         let polled = call.poll(context);
         let turn = u64::try_from(self.turn().as_nanos()).unwrap_or(u64::MAX);
@@ -225,17 +227,22 @@ fn processor_ns() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    };
 
     use super::*;
 
     const TICK: Duration = Duration::from_millis(5);
+    static TICKER: LazyLock<Arc<Ticker>> =
+        LazyLock::new(|| Ticker::start(&wasmtime::Engine::default(), TICK).unwrap());
 
     /// Of an action that needed little so far.
     fn meter(budget: Duration, lanes: &Lanes) -> Arc<CpuMeter> {
         let standing = Arc::<Standing>::default();
         standing.show(Shown::Light);
-        Arc::new(CpuMeter::new(budget, TICK, lanes.clone(), standing))
+        Arc::new(CpuMeter::new(budget, Arc::clone(&TICKER), lanes.clone(), standing))
     }
 
     fn one_lane() -> Lanes {
@@ -320,7 +327,8 @@ mod tests {
 
     /// Whether a call of that length, in turns of a millisecond, is in a lane when it begins and when it ends.
     async fn lanes_of(lanes: &Lanes, standing: &Arc<Standing>, turns: usize) -> [bool; 2] {
-        let meter = CpuMeter::new(Duration::from_mins(1), TICK, lanes.clone(), Arc::clone(standing));
+        let ticker = Arc::clone(&TICKER);
+        let meter = CpuMeter::new(Duration::from_mins(1), ticker, lanes.clone(), Arc::clone(standing));
         let in_lane = || std::thread::current().name() == Some("aftercommit-lane");
         let call = async move {
             let began = in_lane();

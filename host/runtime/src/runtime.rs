@@ -172,7 +172,7 @@ impl Shared {
             deadline: Instant::now() + Duration::from_millis(limits.timeout_ms),
             cpu: Arc::new(CpuMeter::new(
                 Duration::from_millis(limits.cpu_ms),
-                self.ticker.period(),
+                Arc::clone(&self.ticker),
                 self.lanes.clone(),
                 standing,
             )),

@@ -62,7 +62,7 @@ pub use error::{Result, StoreError};
 pub use events::{EventFilter, EventHistory, EventPage, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
 pub use hosts::{HostId, HostRow, Hosts, TakenOver};
-pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
+pub use intake::{ConditionError, Intake, Longest, NewDelivery, Plan, Planned, TakeRequest, Taken};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use quarantine::{Quarantine, QuarantinedImage, QuarantinedRow};
 pub use retention::{Purged, Retention, RetentionLimits};

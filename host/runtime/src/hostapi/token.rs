@@ -31,6 +31,13 @@ struct Kept {
     renew_at: Timestamp,
 }
 
+impl Kept {
+    /// A clock that was set back since must not make it last longer.
+    fn is_valid(&self, now: Timestamp) -> bool {
+        (self.obtained_at..self.renew_at).contains(&now)
+    }
+}
+
 /// A token that is not taken is asked for again no sooner, or each refusal would cost two requests.
 const LEAST_AGE: Duration = Duration::from_mins(1);
 /// A token is renewed that long before it expires.
@@ -67,7 +74,7 @@ pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<St
     let (permit, egress) = (&call.permit, &call.egress);
     let key = format!("{asked:?}");
     let mut kept = permit.tokens.by_request.lock().await;
-    if let Some(token) = kept.get(&key).filter(|token| egress.clock.now() < token.renew_at) {
+    if let Some(token) = kept.get(&key).filter(|token| token.is_valid(egress.clock.now())) {
         return Ok(token.handle.clone());
     }
     make_room(&mut kept, &key, permit, egress.clock.now())?;
@@ -114,7 +121,7 @@ fn make_room(
     }
     if kept.len() >= MAX_TOKENS && !kept.contains_key(key) {
         kept.retain(|_, token| {
-            let valid = now < token.renew_at;
+            let valid = token.is_valid(now);
             if !valid {
                 permit.handles.withdraw(&token.handle);
             }
@@ -183,6 +190,7 @@ mod tests {
         lanes::Lanes,
         limits::Limits,
         secrets::Handles,
+        ticker::Ticker,
     };
 
     /// A clock that tests move.
@@ -245,7 +253,7 @@ mod tests {
             deadline: Instant::now() + Duration::from_secs(5),
             cpu: Arc::new(CpuMeter::new(
                 Duration::from_secs(1),
-                Duration::from_millis(2),
+                Ticker::start(&wasmtime::Engine::default(), Duration::from_millis(2)).unwrap(),
                 Lanes::new(1).unwrap(),
                 Arc::default(),
             )),
@@ -290,7 +298,8 @@ mod tests {
         call.permit.tokens.refused(&first, Timestamp::from_micros(3_620_000_000)).await;
         access_token(&call, &asked).await.unwrap();
         assert_eq!((seen.lock().unwrap().len(), told(&first)), (3, "two".to_owned()));
-        *clock.0.lock().unwrap() = Timestamp::from_micros(9_000_000_000);
+        // The clock was set back: nobody knows any more when it expires.
+        *clock.0.lock().unwrap() = Timestamp::from_micros(20_000_000);
         let failed = access_token(&call, &asked).await.unwrap_err();
         assert!(
             matches!(failed, SecretError::Token(ref why) if why.ends_with("401: invalid_client [secret]")),

@@ -135,13 +135,13 @@ pub(crate) async fn ring<B: Backend + Clone + 'static>(
     for _ in 0..200 {
         // What was rung for earlier commits is heard first.
         for _ in 0..20 {
-            store.doorbell(host, Duration::from_millis(5)).await;
+            store.doorbell(host, Duration::from_millis(5).into()).await;
         }
         let waiting = tokio::spawn({
             let store = store.clone();
             async move {
                 while store.inbox_len().await.unwrap() == 0 {
-                    store.doorbell(host, Duration::from_secs(5)).await;
+                    store.doorbell(host, Duration::from_secs(5).into()).await;
                 }
                 Instant::now()
             }

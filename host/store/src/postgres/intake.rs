@@ -7,7 +7,6 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use aftercommit_core::Timestamp;
@@ -26,7 +25,7 @@ use super::{
     watermark::{Scan, Watermark},
 };
 use crate::{
-    HostId, Intake, Plan, Result, StoreError, TakeRequest, Taken,
+    HostId, Intake, Longest, Plan, Result, StoreError, TakeRequest, Taken,
     intake_batch::{Allowance, Batch, Rejected, TakenEvent},
 };
 
@@ -108,7 +107,7 @@ impl Intake for PostgresStore {
         Ok(self.noted(request.host, taken).await)
     }
 
-    async fn doorbell(&self, host: HostId, longest: Duration) {
+    async fn doorbell(&self, host: HostId, longest: Longest) {
         self.watch(host, longest).await;
     }
 }

@@ -1,5 +1,7 @@
 //! The table `tb_observer`.
 
+use std::time::Duration;
+
 use aftercommit_core::{ObserverDefinition, Timestamp};
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -7,6 +9,7 @@ use rusqlite::Connection;
 use super::{
     SqliteStore,
     connection::Sync,
+    doorbell::Distance,
     statement::{Statement, rows_as_json, statements},
 };
 use crate::{
@@ -48,8 +51,8 @@ INSERT OR REPLACE INTO observer_load_errors (host, observer, error, reported_at)
 SELECT ?2, value ->> 0, value ->> 1, ?3 FROM json_each(?1)";
 }
 
-/// How often the revision is looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
+/// The revision is looked at this often, while anything is written.
+const LOOKS: Distance = Distance { least: Duration::from_millis(250), most: Duration::from_millis(250) };
 
 #[async_trait]
 impl Definitions for SqliteStore {
@@ -57,10 +60,12 @@ impl Definitions for SqliteStore {
         self.inner.connections.read(|connection| READ_REVISION.call().value(connection)).await
     }
 
-    /// Looks: nothing else tells a process what another one wrote, and a look reads one small row.
+    /// Looks while anything is written: nothing else tells a process what another one wrote, and a look reads one small row.
     async fn definitions_bell(&self, revision: i64) {
-        while self.revision().await.is_ok_and(|present| present == revision) {
-            tokio::time::sleep(LOOK).await;
+        let look = || async { Ok(self.revision().await? != revision) };
+        // It may have changed a while ago, while the caller was busy with what it was before.
+        if !look().await.unwrap_or(true) {
+            self.inner.doorbell.wait(LOOKS, look).await;
         }
     }
 
