@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use crate::SetClock;
+
 /// Does what it is told by lines, until the pipe to the process that tells closes: then it ends the server and removes
 /// its folder. A shell of its own process group: what kills the tests does not kill it.
 ///
@@ -108,16 +110,22 @@ impl Cluster {
 
     /// The same, after `prepare` has changed or added files in its folder `data`.
     pub fn start_prepared(prepare: impl FnOnce(&Path)) -> Self {
-        Self::start_in(&Self::CARELESS, prepare)
+        Self::start_in(&Self::CARELESS, prepare, None)
+    }
+
+    /// A server that goes by this clock, as its hosts then do.
+    #[must_use]
+    pub fn start_by(clock: &SetClock) -> Self {
+        Self::start_in(&Self::CARELESS, |_| {}, Some(clock))
     }
 
     /// A server with settings such as `fsync=on`. Panics with what is missing on this machine.
     #[must_use]
     pub fn start_with(settings: &[&str]) -> Self {
-        Self::start_in(settings, |_| {})
+        Self::start_in(settings, |_| {}, None)
     }
 
-    fn start_in(settings: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+    fn start_in(settings: &[&str], prepare: impl FnOnce(&Path), clock: Option<&SetClock>) -> Self {
         let folder = tempfile::Builder::new().prefix("aftercommit-pg-").tempdir_in("/tmp");
         let folder = folder.expect("a temporary folder").keep();
         let programs = programs(&folder);
@@ -134,7 +142,9 @@ impl Cluster {
             run(Command::new("chown").args(["-R", USER]).arg(&data));
         }
         let pooler = find("pgbouncer").map(|program| command_line(&as_user(&program)));
-        let guard = Mutex::new(guard(&folder, &programs, settings, pooler.as_deref().unwrap_or_default()));
+        let mut guard = guard(&folder, &programs, settings, pooler.as_deref().unwrap_or_default());
+        guard.envs(clock.into_iter().flat_map(SetClock::environment));
+        let guard = Mutex::new(Guard::start(guard));
         let cluster = Self { folder, programs, has_pooler: pooler.is_some(), guard };
         cluster.start_again();
         cluster.start_pooler(SHARING_PORT, SHARING);
@@ -254,7 +264,16 @@ fn await_success(ready: &mut Command, what: &str) {
     panic!("{what} of the tests did not start");
 }
 
-fn guard(folder: &Path, programs: &Path, settings: &[&str], pooler: &str) -> Guard {
+impl Guard {
+    fn start(mut command: Command) -> Self {
+        let mut process = command.spawn().expect("a shell");
+        let orders = process.stdin.take().expect("piped");
+        let answers = BufReader::new(process.stdout.take().expect("piped"));
+        Self { _process: process, orders, answers }
+    }
+}
+
+fn guard(folder: &Path, programs: &Path, settings: &[&str], pooler: &str) -> Command {
     let server = as_user(&programs.join("postgres"));
     let mut guard = Command::new("sh");
     guard.args(["-c", GUARD, "guard"]).arg(server.get_program()).args(server.get_args());
@@ -263,10 +282,7 @@ fn guard(folder: &Path, programs: &Path, settings: &[&str], pooler: &str) -> Gua
     }
     guard.env("FOLDER", folder).env("POOLER", pooler);
     guard.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-    let mut process = guard.spawn().expect("a shell");
-    let orders = process.stdin.take().expect("piped");
-    let answers = BufReader::new(process.stdout.take().expect("piped"));
-    Guard { _process: process, orders, answers }
+    guard
 }
 
 /// The folder of the programs to start; below `folder` if the server's user can not reach where they are.

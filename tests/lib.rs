@@ -1,5 +1,5 @@
 //! What tests and benchmarks of several packages start for themselves: an HTTP receiver, and servers of PostgreSQL, Redis,
-//! Memcached, search and mail. And WebAssembly that no compiler makes.
+//! Memcached, search and mail. And WebAssembly that no compiler makes, and a clock that can be set.
 
 mod certificate;
 mod cluster;
@@ -10,6 +10,7 @@ mod on_port;
 mod opensearch_server;
 mod receiver;
 mod redis_server;
+mod set_clock;
 mod smtp_server;
 pub mod wasm;
 
@@ -20,4 +21,5 @@ pub use memcached_server::MemcachedServer;
 pub use opensearch_server::OpenSearchServer;
 pub use receiver::{Answer, Received, Receiver};
 pub use redis_server::RedisServer;
+pub use set_clock::SetClock;
 pub use smtp_server::{Accepted, SmtpServer, SmtpTls};

@@ -27,9 +27,22 @@ impl HostProcess {
 
     /// Asks it to stop (SIGTERM) and waits for its end; returns whether it exited with 0.
     pub(crate) fn stop(mut self) -> bool {
-        let id = Pid::from_child(&self.child);
-        rustix::process::kill_process(id, Signal::TERM).expect("it runs");
+        self.signal(Signal::TERM);
         self.child.wait().expect("it was started here").success()
+    }
+
+    /// Stops it in the middle of what it does (SIGSTOP), until [`go_on`](Self::go_on).
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// After [`freeze`](Self::freeze).
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
     /// Whether it has not ended.

@@ -7,6 +7,7 @@ mod alerts;
 mod alone;
 mod batch;
 mod bombs;
+mod clocks;
 mod crash;
 mod delivery;
 mod destinations;

@@ -45,13 +45,14 @@ pub trait Claims: Send + Sync {
     /// reported as stale. An error means that nothing was written.
     async fn complete(&self, host: HostId, completions: Vec<Completion>) -> Result<CompletionReport>;
 
-    /// Hands back deliveries that `host` claimed and did not start: `ready` again, the attempt uncounted. With
-    /// `not_before` they wait until then.
+    /// Hands back deliveries that `host` claimed and did not start: `ready` again, the attempt without its number. With
+    /// a pause they wait for so long from `now` on.
     async fn release(
         &self,
         host: HostId,
         deliveries: Vec<(DeliveryId, u32)>,
-        not_before: Option<Timestamp>,
+        pause: Option<Duration>,
+        now: Timestamp,
     ) -> Result<usize>;
 }
 

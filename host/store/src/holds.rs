@@ -8,7 +8,7 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Lane, Result, readable::readable, row::Row};
+use crate::{IN_THE_FUTURE, Lane, Result, readable::readable, row::Row};
 
 /// Reads, writes and lifts holds.
 #[async_trait]
@@ -128,6 +128,13 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// Until when, as it is at `now`: what was written by a clock that was set back since lasts no longer for that.
+    #[must_use]
+    pub fn until_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let ahead = self.since.since(now);
+        self.until.map(|until| if ahead > IN_THE_FUTURE { until.minus(ahead) } else { until })
+    }
+
     fn read(row: &impl Row) -> Result<Self> {
         let [kind, name, action] = ["kind", "name", "action"].map(|column| row.text(column));
         let definition = row.optional_string("definition")?;

@@ -1,6 +1,6 @@
 //! Which hosts live, and what becomes of the work of those that do not.
 
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{collections::HashSet, fmt, ops::RangeInclusive};
 
 use aftercommit_core::{DeliveryId, Losses, Timestamp};
 use async_trait::async_trait;
@@ -43,11 +43,11 @@ pub trait Hosts: Send + Sync {
     /// [`register`](Hosts::register) again; what it still runs will be refused as stale.
     async fn heartbeat(&self, host: HostId, now: Timestamp) -> Result<bool>;
 
-    /// Frees the deliveries of hosts whose heartbeat is older than `lease_timeout` (or that are known to be gone) for
+    /// Frees the deliveries of hosts whose heartbeat is not within `alive` (or that are known to be gone) for
     /// others to claim as [`Suspects`](crate::Suspects), their attempt logged as `lost`, and removes those hosts. An attempt
     /// counts only if it was marked as begun. Deliveries whose owner is not entered (it was removed while it claimed
     /// them) are freed too.
-    async fn take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<TakenOver>;
+    async fn take_over(&self, now: Timestamp, alive: RangeInclusive<Timestamp>) -> Result<TakenOver>;
 
     /// Frees the running deliveries that `host` owns and does not know of: those that are not among `known`, as (delivery,
     /// attempt). It knows of none whose claim was committed and not answered, or whose end the server has lost: those

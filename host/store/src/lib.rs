@@ -11,6 +11,7 @@
 //! | [`Hosts`] | upkeep: heartbeat, takeover |
 //! | [`Holds`] | dispatch: what is held back; `destinations`: shows, lifts |
 //! | [`Retention`] | upkeep: drops what is old |
+//! | [`Waits`] | upkeep: keeps waits as long as they were meant to be |
 //! | [`Definitions`] | reload and `observers`: the table `tb_observer` |
 //! | [`Captures`] | `capture`: triggers on the application's tables |
 //! | [`Backfills`] | `capture backfill`: events of rows that were there before |
@@ -50,6 +51,7 @@ pub mod schema;
 pub mod sqlite;
 pub mod suspects;
 mod transactions;
+pub mod waits;
 
 pub use backfill::{Backfill, BackfillRequest, Backfills};
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Selection};
@@ -70,6 +72,7 @@ pub use schema::{AppliedMigration, Schema};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use suspects::{Suspects, Trial};
 pub use transactions::{TransactionCount, Transactions};
+pub use waits::{IN_THE_FUTURE, Waits};
 
 /// All that a backend does.
 pub trait Backend:
@@ -79,6 +82,7 @@ pub trait Backend:
     + Hosts
     + Holds
     + Retention
+    + Waits
     + Definitions
     + Captures
     + Backfills
@@ -98,6 +102,7 @@ impl<T> Backend for T where
         + Hosts
         + Holds
         + Retention
+        + Waits
         + Definitions
         + Captures
         + Backfills

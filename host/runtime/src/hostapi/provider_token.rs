@@ -32,7 +32,15 @@ pub(crate) struct ProviderTokens {
 #[derive(Clone)]
 struct Kept {
     token: Secret,
+    signed_at: Timestamp,
     renew_at: Timestamp,
+}
+
+impl Kept {
+    /// A clock that was set back since must not make it last longer.
+    fn is_valid(&self, now: Timestamp) -> bool {
+        (self.signed_at..self.renew_at).contains(&now)
+    }
 }
 
 impl ProviderTokens {
@@ -46,14 +54,14 @@ impl ProviderTokens {
         let name = digest(asked, key);
         // Held while signing, so that there is one token and not several.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(valid) = kept.get(&name).filter(|kept| now < kept.renew_at) {
+        if let Some(valid) = kept.get(&name).filter(|kept| kept.is_valid(now)) {
             return Ok((valid.token.clone(), valid.renew_at));
         }
         let claims = json!({"iss": asked.issuer, "iat": now.as_millis() / 1000});
         let token = Secret::new(jwt::signed(key, asked.algorithm, Some(&asked.key_id), &claims)?);
         let renew_at = now.plus(LIFE);
-        kept.retain(|_, kept| now < kept.renew_at);
-        kept.insert(name, Kept { token: token.clone(), renew_at });
+        kept.retain(|_, kept| kept.is_valid(now));
+        kept.insert(name, Kept { token: token.clone(), signed_at: now, renew_at });
         Ok((token, renew_at))
     }
 }
@@ -116,6 +124,8 @@ mod tests {
         let second = at(141);
         assert_ne!(first, second);
         assert_eq!(at(159), second);
+        assert_ne!(at(81), second, "the clock was set back by an hour");
+        let second = at(141);
         let other = tokens.token(&asked("OTHER"), &key, minutes(141)).unwrap().0;
         assert_ne!(other.expose(), second);
 

@@ -11,10 +11,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use aftercommit_core::{Care, Clock as _, DestinationEvidence, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_core::{Care, DestinationEvidence, Failure, FailureClass, Problem};
 use aftercommit_runtime::{Attempt, BatchItem, DeliveryInfo, PreparedEvent, Usage};
 use aftercommit_store::ClaimedDelivery;
 use tokio::sync::{Notify, oneshot};
@@ -22,7 +22,8 @@ use tokio::sync::{Notify, oneshot};
 use super::{
     completer::Done,
     destinations::Visit,
-    dispatch::{Dispatch, WAIT},
+    dispatch::{Dispatch, WAIT, hand_back},
+    room::Place,
 };
 use crate::observers::Action;
 
@@ -39,6 +40,8 @@ pub(super) struct Batches {
 /// Deliveries that will run in one call.
 struct Batch {
     action: Arc<Action>,
+    /// The term of the room in which it was opened.
+    term: u64,
     /// Changed only while the map of open batches is locked.
     members: Mutex<Vec<Member>>,
     full: Notify,
@@ -55,7 +58,8 @@ struct Member {
 enum Told {
     /// It did not start. It may be tried again after this.
     NotStarted(Option<Duration>),
-    Ran(Box<Attempt>, Timestamp),
+    /// Its call lasted so long.
+    Ran(Box<Attempt>, Duration),
 }
 
 /// Whether the attempt shares its call with others.
@@ -70,12 +74,12 @@ impl Batches {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the open batch of the action. Returns it to who has opened it. One with `most` members can not be joined
-    /// any more.
-    fn join(&self, action: &Arc<Action>, most: usize, member: Member) -> Option<Arc<Batch>> {
+    /// Joins the open batch of the action. Returns it to who has opened it, which is in this `term` of the room. One with `most`
+    /// members can not be joined any more.
+    fn join(&self, action: &Arc<Action>, most: usize, member: Member, term: u64) -> Option<Arc<Batch>> {
         let mut open = self.lock();
         let key = Arc::as_ptr(action).addr();
-        let batch = Arc::clone(open.entry(key).or_insert_with(|| Arc::new(Batch::of(action))));
+        let batch = Arc::clone(open.entry(key).or_insert_with(|| Arc::new(Batch::of(action, term))));
         let mut members = batch.members();
         let is_first = members.is_empty();
         members.push(member);
@@ -99,8 +103,8 @@ impl Batches {
 }
 
 impl Batch {
-    fn of(action: &Arc<Action>) -> Self {
-        Self { action: Arc::clone(action), members: Mutex::default(), full: Notify::new() }
+    fn of(action: &Arc<Action>, term: u64) -> Self {
+        Self { action: Arc::clone(action), term, members: Mutex::default(), full: Notify::new() }
     }
 
     fn members(&self) -> MutexGuard<'_, Vec<Member>> {
@@ -116,24 +120,28 @@ impl Dispatch {
         event: &Arc<PreparedEvent>,
         action: &Arc<Action>,
         visit: &mut Visit,
+        place: &Place,
     ) -> Done {
+        if place.is_lost() {
+            return hand_back(delivery, Some(WAIT));
+        }
         let batch = action.written.batch.unwrap_or_default();
         let (tell, told) = oneshot::channel();
         let member = Member { event: Arc::clone(event), info: info(delivery, action), tell };
         let most = visit.most_in_batch(batch.max_items);
-        if let Some(opened) = self.batches.join(action, most, member) {
+        if let Some(opened) = self.batches.join(action, most, member, self.room.term()) {
             // Hundreds wait for those who opened: what a run needs is not set aside for them.
             Box::pin(self.see_through(&opened, visit, Duration::from_millis(batch.max_wait_ms))).await;
         }
         match told.await {
-            Ok(Told::Ran(attempt, started_at)) => self.conclude(delivery, action, *attempt, started_at),
-            Ok(Told::NotStarted(pause)) => self.hand_back(delivery, pause),
+            Ok(Told::Ran(attempt, duration)) => self.conclude(delivery, action, *attempt, duration),
+            Ok(Told::NotStarted(pause)) => hand_back(delivery, pause),
             // Who opened it did not come to its end.
             Err(_) => {
                 let problem = Problem::new("host_lost", "the host gave up the batch before it ended");
                 let result = Err(Failure::new(FailureClass::Transient, problem));
                 let attempt = Attempt { result, usage: Usage::default() };
-                self.conclude(delivery, action, attempt, self.clock.now())
+                self.conclude(delivery, action, attempt, Duration::ZERO)
             }
         }
     }
@@ -141,25 +149,27 @@ impl Dispatch {
     async fn see_through(&self, batch: &Arc<Batch>, visit: &mut Visit, max_wait: Duration) {
         let filled = self.stop.run_until_cancelled(self.fill(batch, max_wait)).await;
         let turn = if filled.is_some() { self.turn(visit, &batch.action).await } else { None };
+        let is_owned = self.room.term() == batch.term && self.lease.is_held();
         let members = self.batches.close(batch);
-        let (Some(turn), Ok(configured)) = (&turn, &batch.action.configured) else {
+        let (Some(turn), Ok(configured), true) = (&turn, &batch.action.configured, is_owned) else {
             let pause = turn.is_some().then_some(WAIT);
             for member in members {
                 let _ = member.tell.send(Told::NotStarted(pause));
             }
             return;
         };
-        let started_at = self.clock.now();
+        let started = Instant::now();
         let items: Vec<BatchItem<'_>> =
             members.iter().map(|member| BatchItem { event: &member.event, delivery: member.info }).collect();
         let attempts = configured.run_batch(&items).await;
+        let duration = started.elapsed();
         // One call, and one thing that it says of where it went: the best of what its deliveries say.
         if let Some(best) = attempts.iter().min_by_key(|attempt| badness(attempt)) {
             self.heed(&batch.action, best, turn, false);
         }
         for (member, attempt) in members.into_iter().zip(attempts) {
             // Who waited is gone only when the host gives up what it owns.
-            let _ = member.tell.send(Told::Ran(Box::new(attempt), started_at));
+            let _ = member.tell.send(Told::Ran(Box::new(attempt), duration));
         }
     }
 

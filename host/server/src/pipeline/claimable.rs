@@ -60,7 +60,7 @@ impl Claimable {
                 }
                 // Others than time may make room; then the claimer is told, and this stands behind it.
                 Some(Standing::Full) => claimable.changes_at(dispatch.clock.now()),
-                Some(Standing::Held(until)) => claimable.changes_at(*until),
+                Some(Standing::Held(until)) => claimable.changes_at(dispatch.clock.of_steady(*until)),
                 Some(Standing::Narrow(0) | Standing::Tried(0)) => {}
                 Some(Standing::Narrow(_) | Standing::Tried(_)) => {
                     narrow.entry(action.destination()).or_default().push(action.lane());

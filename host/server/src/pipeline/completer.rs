@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, Timestamp};
+use aftercommit_core::{Clock as _, DeliveryId, EntityEvent};
 use aftercommit_store::{Completion, CompletionReport, End, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -40,12 +40,12 @@ pub(super) enum Done {
         /// A person should be told.
         untold: Option<Box<Untold>>,
     },
-    /// It did not start.
-    HandedBack { id: DeliveryId, attempt: u32, not_before: Option<Timestamp> },
+    /// It did not start; with a pause nobody claims it for so long.
+    HandedBack { id: DeliveryId, attempt: u32, pause: Option<Duration> },
 }
 
-/// Deliveries that come back at the same time.
-type HandedBack = (Option<Timestamp>, Vec<(DeliveryId, u32)>);
+/// Deliveries that come back after the same pause.
+type HandedBack = (Option<Duration>, Vec<(DeliveryId, u32)>);
 
 /// Writes until `last` says that nothing more comes, and then what is left.
 pub(super) async fn run(
@@ -101,10 +101,10 @@ async fn write(dispatch: &Dispatch, done: Vec<Done>, alerts: &mut Alerts, patien
                 }
                 completions.push(completion);
             }
-            Done::HandedBack { id, attempt, not_before } => {
-                match handed_back.iter_mut().find(|(time, _)| *time == not_before) {
+            Done::HandedBack { id, attempt, pause } => {
+                match handed_back.iter_mut().find(|(other, _)| *other == pause) {
                     Some((_, deliveries)) => deliveries.push((id, attempt)),
-                    None => handed_back.push((not_before, vec![(id, attempt)])),
+                    None => handed_back.push((pause, vec![(id, attempt)])),
                 }
             }
         }
@@ -118,9 +118,9 @@ async fn write(dispatch: &Dispatch, done: Vec<Done>, alerts: &mut Alerts, patien
     // A delivery that is handed back gives its number back, too. If the answer is lost, it is handed back once more:
     // in between, this host must not claim it again, under the same number, and then take that claim away.
     let _still = dispatch.room.stand_still().await;
-    for (not_before, deliveries) in handed_back {
+    for (pause, deliveries) in handed_back {
         add(&dispatch.counters.handed_back, deliveries.len());
-        release(dispatch, deliveries, not_before, patience).await;
+        release(dispatch, deliveries, pause, patience).await;
     }
 }
 
@@ -186,10 +186,12 @@ async fn complete(dispatch: &Dispatch, mut completions: Vec<Completion>, patienc
 async fn release(
     dispatch: &Dispatch,
     deliveries: Vec<(DeliveryId, u32)>,
-    not_before: Option<Timestamp>,
+    for_long: Option<Duration>,
     patience: &mut Patience,
 ) {
-    while let Err(error) = dispatch.store.release(dispatch.host, deliveries.clone(), not_before).await {
+    let release =
+        || dispatch.store.release(dispatch.host, deliveries.clone(), for_long, dispatch.clock.now());
+    while let Err(error) = release().await {
         if !error.is_transient() {
             tracing::error!(deliveries = deliveries.len(), %error, "deliveries can not be handed back");
             return;

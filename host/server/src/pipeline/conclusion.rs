@@ -10,13 +10,14 @@ use serde_json::Value;
 use super::completer::Done;
 use crate::{alerts::Untold, observers::Action};
 
-/// What follows from an attempt, the `round_attempt`th that counts. `unit` is a random number in `[0, 1)` for the jitter.
+/// What follows from an attempt, the `round_attempt`th that counts, which lasted so long and has ended now. `unit` is a random
+/// number in `[0, 1)` for the jitter.
 pub(super) fn conclude(
     delivery: &ClaimedDelivery,
     round_attempt: u32,
     action: &Action,
     attempt: Attempt,
-    (started_at, now): (Timestamp, Timestamp),
+    (duration, now): (Duration, Timestamp),
     unit: f64,
 ) -> Done {
     let verdict = action.policy.rules().judge(&attempt.result, round_attempt, now, unit);
@@ -26,7 +27,6 @@ pub(super) fn conclude(
         Verdict::Dead => End::Dead { action: serde_json::to_value(&action.written).unwrap_or_default() },
         Verdict::Failed { .. } => End::Failed,
     };
-    let duration = now.since(started_at);
     report(delivery, &attempt, &verdict, duration);
     let untold = match (&verdict, &attempt.result) {
         (Verdict::Failed { alert: true }, Err(failure)) => {
@@ -51,7 +51,8 @@ pub(super) fn conclude(
         code,
         message,
         http_status,
-        started_at,
+        // Also if the clock was set meanwhile: a wait begins when its attempt ends.
+        started_at: now.minus(duration),
         duration,
         plugin: plugin.map(|plugin| Arc::from(plugin.name())),
         plugin_digest: plugin.map(|plugin| Arc::from(plugin.digest())),

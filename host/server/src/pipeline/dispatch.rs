@@ -1,8 +1,11 @@
 //! Runs the deliveries that this host owns, each in a task of its own, bounded in all and by destination.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem};
 use aftercommit_runtime::{Attempt, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
@@ -20,6 +23,7 @@ use super::{
     event_memory::EventMemory,
     fatal::Fatal,
     host::HostSettings,
+    lease::Lease,
     lookup::{Lookup, look_up},
     recovery::Recovery,
     room::{Place, Reservation, Room},
@@ -34,6 +38,7 @@ pub(super) struct Dispatch {
     pub(super) host: HostId,
     pub(super) store: Arc<dyn Backend>,
     pub(super) clock: Arc<CommonClock>,
+    pub(super) lease: Lease,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) room: Room,
     pub(super) destinations: Arc<Destinations>,
@@ -69,7 +74,7 @@ impl Dispatch {
         let (claimer, holds) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let destinations = Destinations::new(
             settings.destinations(),
-            Arc::<CommonClock>::clone(&clock),
+            clock.steady(),
             Arc::clone(&claimer),
             Arc::clone(&holds),
         );
@@ -80,6 +85,7 @@ impl Dispatch {
             host,
             store,
             clock,
+            lease: Lease::new(settings.lease_timeout),
             snapshot: Arc::default(),
             room: Room::new(settings.channel_capacity, memory),
             destinations: Arc::new(destinations),
@@ -127,7 +133,7 @@ impl Dispatch {
             event_bytes = delivery.event_bytes,
             "another large event is under way; this one waits"
         );
-        let (dispatch, done) = (Arc::clone(self), self.hand_back(delivery, None));
+        let (dispatch, done) = (Arc::clone(self), hand_back(delivery, None));
         self.tasks.spawn(async move {
             // Closed only when the completer is gone; then the delivery is freed with the host.
             let _ = dispatch.done.send(Finished { done, place }).await;
@@ -147,7 +153,7 @@ impl Dispatch {
         self.tasks.spawn(
             async move {
                 let abandon = dispatch.abandon.clone();
-                let deliver = dispatch.deliver(delivery, &event, place.is_large());
+                let deliver = dispatch.deliver(delivery, &event, &place);
                 let Some(done) = abandon.run_until_cancelled(deliver).await else { return };
                 // Closed only when the completer is gone; then the delivery is freed with the host.
                 let _ = dispatch.done.send(Finished { done, place }).await;
@@ -156,18 +162,19 @@ impl Dispatch {
         );
     }
 
-    async fn deliver(&self, delivery: ClaimedDelivery, event: &Arc<PreparedEvent>, is_large: bool) -> Done {
+    async fn deliver(&self, delivery: ClaimedDelivery, event: &Arc<PreparedEvent>, place: &Place) -> Done {
         let snapshot = self.snapshot.load_full();
         match look_up(&delivery, &snapshot) {
-            Lookup::Run(action) => self.take_turn(&delivery, event, &action, is_large).await,
+            Lookup::Run(action) => self.take_turn(&delivery, event, &action, place).await,
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
-                let (now, last) = (self.clock.now(), action.policy.retry.max_attempts);
-                conclude(&delivery, delivery.round_attempt().max(last), &action, attempt, (now, now), 0.0)
+                let last = action.policy.retry.max_attempts;
+                let times = (Duration::ZERO, self.clock.now());
+                conclude(&delivery, delivery.round_attempt().max(last), &action, attempt, times, 0.0)
             }
             Lookup::Gone(problem) => self.gone(&delivery, problem, snapshot.revision).await,
-            Lookup::Wait => self.hand_back(&delivery, Some(WAIT)),
+            Lookup::Wait => hand_back(&delivery, Some(WAIT)),
         }
     }
 
@@ -176,18 +183,18 @@ impl Dispatch {
         delivery: &ClaimedDelivery,
         event: &Arc<PreparedEvent>,
         action: &Arc<Action>,
-        is_large: bool,
+        place: &Place,
     ) -> Done {
         let mut visit = self.destinations.of(action).enter();
         // A large event may need more memory than its plugin has: that must not end the attempts of others.
-        if !is_large && batching::is_gathered(delivery, action) {
-            return self.run_together(delivery, event, action, &mut visit).await;
+        if !place.is_large() && batching::is_gathered(delivery, action) {
+            return self.run_together(delivery, event, action, &mut visit, place).await;
         }
         let Some(turn) = self.turn(&mut visit, action).await else {
-            return self.hand_back(delivery, None);
+            return hand_back(delivery, None);
         };
         // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
-        Box::pin(self.run(delivery, event, action, &turn)).await
+        Box::pin(self.run(delivery, event, action, &turn, place)).await
     }
 
     /// Waits for a turn at the destination and for one in all. None when the host stops, or when the destination or the
@@ -203,15 +210,19 @@ impl Dispatch {
         event: &PreparedEvent,
         action: &Action,
         turn: &Turn<'_, '_>,
+        place: &Place,
     ) -> Done {
-        let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
-        if delivery.losses.care() == Care::Alone && !self.mark(delivery).await {
-            return self.hand_back(delivery, Some(WAIT));
+        let Ok(configured) = &action.configured else { return hand_back(delivery, Some(WAIT)) };
+        if place.is_lost() || !self.lease.is_held() {
+            return hand_back(delivery, Some(WAIT));
         }
-        let started_at = self.clock.now();
+        if delivery.losses.care() == Care::Alone && !self.mark(delivery).await {
+            return hand_back(delivery, Some(WAIT));
+        }
+        let started = Instant::now();
         let attempt = configured.run(event, batching::info(delivery, action)).await;
         self.heed(action, &attempt, turn, delivery.round_attempt() > 1);
-        self.conclude(delivery, action, attempt, started_at)
+        self.conclude(delivery, action, attempt, started.elapsed())
     }
 
     /// Marks a delivery that runs alone, before it begins: should this host die, the attempt counts. `false` if it must not
@@ -233,9 +244,9 @@ impl Dispatch {
         delivery: &ClaimedDelivery,
         action: &Action,
         attempt: Attempt,
-        started_at: Timestamp,
+        duration: Duration,
     ) -> Done {
-        let times = (started_at, self.clock.now());
+        let times = (duration, self.clock.now());
         conclude(delivery, delivery.round_attempt(), action, attempt, times, fastrand::f64())
     }
 
@@ -264,15 +275,10 @@ impl Dispatch {
             Ok(present) if present == revision => conclude_gone(delivery, problem, self.clock.now()),
             Ok(_) => {
                 self.reload.notify_one();
-                self.hand_back(delivery, Some(WAIT))
+                hand_back(delivery, Some(WAIT))
             }
-            Err(_) => self.hand_back(delivery, Some(WAIT)),
+            Err(_) => hand_back(delivery, Some(WAIT)),
         }
-    }
-
-    pub(super) fn hand_back(&self, delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
-        let not_before: Option<Timestamp> = pause.map(|pause| self.clock.now().plus(pause));
-        Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before }
     }
 
     /// There may be something to claim.
@@ -284,4 +290,9 @@ impl Dispatch {
     pub(super) async fn claimer_woken(&self) {
         self.claimer.notified().await;
     }
+}
+
+/// How this host is done with a delivery that it did not start.
+pub(super) fn hand_back(delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
+    Done::HandedBack { id: delivery.id, attempt: delivery.attempt, pause }
 }

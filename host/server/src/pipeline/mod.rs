@@ -25,6 +25,7 @@ mod event_memory;
 mod fatal;
 mod host;
 mod intake;
+mod lease;
 mod lookup;
 mod patience;
 mod plan;

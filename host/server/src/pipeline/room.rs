@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -46,12 +46,17 @@ type Attempt = (DeliveryId, u32);
 
 /// What holds a place. An attempt may hold two: a server that crashed can have lost its claim, and given it once more.
 #[derive(Default)]
-struct Known(Mutex<HashMap<Attempt, usize>>);
+struct Known {
+    places: Mutex<HashMap<Attempt, usize>>,
+    /// How often other hosts took over what this one owned.
+    term: AtomicU64,
+}
 
 /// A place for one delivery; free again when dropped, and its delivery is not known any more.
 pub(super) struct Place {
     attempt: Option<Attempt>,
     known: Arc<Known>,
+    term: u64,
     charge: Charge,
     suspect: Option<Suspect>,
     #[expect(dead_code, reason = "held, not read")]
@@ -63,6 +68,7 @@ pub(super) struct Reservation {
     permit: Option<OwnedSemaphorePermit>,
     memory: SetAside,
     known: Arc<Known>,
+    term: u64,
     #[expect(dead_code, reason = "held, not read")]
     claiming: OwnedRwLockReadGuard<()>,
 }
@@ -96,7 +102,18 @@ impl Room {
         let permit = acquire(&self.places, wanted, (wanted / 4).max(1), &self.waiting).await;
         let memory = self.memory.set_aside(&self.waiting).await;
         let claiming = Arc::clone(&self.claiming).read_owned().await;
-        Reservation { permit: Some(permit), memory, known: Arc::clone(&self.known), claiming }
+        let term = self.term();
+        Reservation { permit: Some(permit), memory, known: Arc::clone(&self.known), term, claiming }
+    }
+
+    /// Other hosts took over all that this one owned: what is claimed from now on belongs to another term.
+    pub(super) fn lose_all(&self) {
+        self.known.term.fetch_add(1, SeqCst);
+    }
+
+    /// Changes when other hosts took over.
+    pub(super) fn term(&self) -> u64 {
+        self.known.term.load(SeqCst)
     }
 
     /// What the events may take.
@@ -223,6 +240,7 @@ impl Reservation {
                 Place {
                     attempt: Some(attempt),
                     known: Arc::clone(&self.known),
+                    term: self.term,
                     charge,
                     suspect: None,
                     permit,
@@ -234,11 +252,16 @@ impl Reservation {
 
 impl Known {
     fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
+    /// Other hosts took over since its delivery was claimed.
+    pub(super) fn is_lost(&self) -> bool {
+        self.term != self.known.term.load(SeqCst)
+    }
+
     /// Whether there is no memory for its event: the delivery has to be handed back.
     pub(super) const fn is_refused(&self) -> bool {
         matches!(self.charge, Charge::Refused)
@@ -313,6 +336,18 @@ mod tests {
             event_bytes: 0,
         };
         (0..count).map(delivery).collect()
+    }
+
+    #[tokio::test]
+    async fn what_was_claimed_before_others_took_over_is_lost() {
+        let room = room(8);
+        let (mut early, mut claiming) = (room.reserve(2).await, room.reserve(2).await);
+        let before = early.places(&deliveries(1));
+        assert!(!before[0].is_lost());
+        room.lose_all();
+        let meanwhile = claiming.places(&deliveries(1));
+        let after = room.reserve(2).await.places(&deliveries(1));
+        assert_eq!([&before[0], &meanwhile[0], &after[0]].map(Place::is_lost), [true, true, false]);
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Cases of `Claims`: claim, complete, hand back.
 
+use std::time::Duration;
+
 use aftercommit_core::{DeliveryState, EntityEvent, EventKind, ObserverDefinition};
 
 use super::fixture::{Fixture, Target, action_as_written, at, completion, dead, event_id, numbers};
@@ -199,7 +201,7 @@ pub(super) async fn ends_an_attempt_only_once(fixture: Fixture) {
 pub(super) async fn a_release_does_not_count_the_attempt(fixture: Fixture) {
     fixture.emit([1]).await;
     let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
-    let released = fixture.store.release(fixture.host, vec![(owned[0].id, 1)], None).await.unwrap();
+    let released = fixture.store.release(fixture.host, vec![(owned[0].id, 1)], None, at(0)).await.unwrap();
     assert_eq!(released, 1);
     let live = fixture.live().await;
     assert_eq!((live[0].status, live[0].attempts), (DeliveryState::Ready, 0));
@@ -209,7 +211,11 @@ pub(super) async fn a_release_does_not_count_the_attempt(fixture: Fixture) {
 pub(super) async fn a_release_can_wait(fixture: Fixture) {
     fixture.emit([1]).await;
     let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
-    fixture.store.release(fixture.host, vec![(owned[0].id, 1)], Some(at(30))).await.unwrap();
+    fixture
+        .store
+        .release(fixture.host, vec![(owned[0].id, 1)], Some(Duration::from_secs(30)), at(0))
+        .await
+        .unwrap();
     assert_eq!(fixture.claim(1, at(29)).await.len(), 0);
     assert_eq!(fixture.store.next_due(&[]).await.unwrap(), Some(at(30)));
     assert_eq!(fixture.claim(1, at(30)).await[0].attempt, 1);
@@ -219,8 +225,8 @@ pub(super) async fn releases_only_what_is_owned(fixture: Fixture) {
     fixture.emit([1]).await;
     let owned = fixture.take(1, &[Target::new("watcher")]).await.owned;
     let id = owned[0].id;
-    assert_eq!(fixture.store.release(fixture.other, vec![(id, 1)], None).await.unwrap(), 0);
-    assert_eq!(fixture.store.release(fixture.host, vec![(id, 2)], None).await.unwrap(), 0);
+    assert_eq!(fixture.store.release(fixture.other, vec![(id, 1)], None, at(0)).await.unwrap(), 0);
+    assert_eq!(fixture.store.release(fixture.host, vec![(id, 2)], None, at(0)).await.unwrap(), 0);
     assert_untouched(&fixture, &owned[0]).await;
 }
 

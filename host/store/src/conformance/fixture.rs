@@ -1,6 +1,6 @@
 //! What the cases share: a database with two hosts, events, plans, and the ends of attempts.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use aftercommit_core::{DeliveryId, EntityEvent, EventKind, FailureClass, Timestamp};
 use serde_json::{Value, json};
@@ -15,6 +15,11 @@ use crate::{
 /// So many seconds into the test.
 pub(super) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_micros(1_767_225_600_000_000).plus(Duration::from_secs(seconds))
+}
+
+/// The heartbeats of hosts that live at `now`, by a lease of so long.
+pub(super) fn alive(now: Timestamp, lease: Duration) -> RangeInclusive<Timestamp> {
+    now.minus(lease)..=now.plus(lease)
 }
 
 /// The event number `n`.

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use aftercommit_core::{DeliveryId, DeliveryState};
 
-use super::fixture::{Fixture, Target, at, completion, event_id, numbers};
+use super::fixture::{Fixture, Target, alive, at, completion, event_id, numbers};
 use crate::{ClaimedDelivery, End, TakenOver};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -29,8 +29,8 @@ async fn running(fixture: &Fixture) -> Vec<ClaimedDelivery> {
 pub(super) async fn takes_over_after_the_lease_and_not_before(fixture: Fixture) {
     running(&fixture).await;
     fixture.store.register(fixture.other, "box:2", at(25)).await.unwrap();
-    assert_eq!(fixture.store.take_over(at(30), LEASE).await.unwrap(), TakenOver::default());
-    let taken = fixture.store.take_over(at(31), LEASE).await.unwrap();
+    assert_eq!(fixture.store.take_over(at(30), alive(at(30), LEASE)).await.unwrap(), TakenOver::default());
+    let taken = fixture.store.take_over(at(31), alive(at(31), LEASE)).await.unwrap();
     assert_eq!(taken, TakenOver { hosts: vec![fixture.host], deliveries: 3 });
     assert_eq!(fixture.store.hosts().await.unwrap().len(), 1);
     assert!(
@@ -43,7 +43,7 @@ pub(super) async fn takes_over_after_the_lease_and_not_before(fixture: Fixture) 
 
 pub(super) async fn refuses_completions_of_a_host_that_was_taken_over(fixture: Fixture) {
     let owned = running(&fixture).await;
-    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    fixture.store.take_over(at(60), alive(at(60), LEASE)).await.unwrap();
     let late = |index: usize| vec![completion(&owned[index], End::Succeeded)];
     assert_eq!(fixture.store.complete(fixture.host, late(0)).await.unwrap().stale, [owned[0].id], "freed");
     assert_eq!(fixture.claim_lost(fixture.other, at(60)).await.len(), 3);
@@ -63,7 +63,7 @@ pub(super) async fn refuses_completions_of_a_host_that_was_taken_over(fixture: F
 
 pub(super) async fn a_lost_attempt_is_logged(fixture: Fixture) {
     running(&fixture).await;
-    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    fixture.store.take_over(at(60), alive(at(60), LEASE)).await.unwrap();
     let live = fixture.live().await;
     assert!(live.iter().all(|row| (row.status, row.attempts) == (DeliveryState::Ready, 1)), "{live:?}");
     assert!(live.iter().all(|row| row.last_error.is_some()), "{live:?}");
@@ -85,20 +85,20 @@ pub(super) async fn a_host_that_retires_owns_nothing(fixture: Fixture) {
 
 pub(super) async fn frees_deliveries_of_hosts_that_are_not_entered(fixture: Fixture) {
     let owned = running(&fixture).await;
-    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    fixture.store.take_over(at(60), alive(at(60), LEASE)).await.unwrap();
     // It does not know yet, goes on claiming, and then dies.
     assert_eq!(fixture.claim_lost(fixture.host, at(60)).await.len(), owned.len());
-    let taken = fixture.store.take_over(at(61), LEASE).await.unwrap();
+    let taken = fixture.store.take_over(at(61), alive(at(61), LEASE)).await.unwrap();
     assert_eq!(taken, TakenOver { hosts: vec![], deliveries: 3 });
 }
 
 pub(super) async fn a_host_can_enter_again(fixture: Fixture) {
     running(&fixture).await;
-    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    fixture.store.take_over(at(60), alive(at(60), LEASE)).await.unwrap();
     fixture.store.register(fixture.host, "box:1", at(61)).await.unwrap();
     assert!(fixture.store.heartbeat(fixture.host, at(62)).await.unwrap());
     assert_eq!(fixture.claim_lost(fixture.host, at(62)).await.len(), 3);
-    assert_eq!(fixture.store.take_over(at(63), LEASE).await.unwrap(), TakenOver::default());
+    assert_eq!(fixture.store.take_over(at(63), alive(at(63), LEASE)).await.unwrap(), TakenOver::default());
 }
 
 fn known(deliveries: &[ClaimedDelivery]) -> HashSet<(DeliveryId, u32)> {
@@ -136,7 +136,7 @@ pub(super) async fn frees_what_its_host_does_not_know_of(fixture: Fixture) {
 
 pub(super) async fn an_earlier_attempt_is_not_the_present_one(fixture: Fixture) {
     let first = running(&fixture).await;
-    fixture.store.take_over(at(60), LEASE).await.unwrap();
+    fixture.store.take_over(at(60), alive(at(60), LEASE)).await.unwrap();
     fixture.store.register(fixture.host, "box:1", at(61)).await.unwrap();
     let second = fixture.claim_lost(fixture.host, at(61)).await;
     assert_eq!(

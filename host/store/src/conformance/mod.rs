@@ -19,6 +19,7 @@ mod ordering;
 mod retention;
 mod schema;
 mod suspects;
+mod waits;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -160,6 +161,12 @@ pub const CASES: &[Case] = cases! {
         a_suspect_that_is_handed_back_stays_one,
         suspects_keep_lanes_order_and_pauses,
         a_living_host_raises_no_suspicion,
+    }
+    waits {
+        a_retry_waits_no_longer_than_it_was_to,
+        a_wait_that_should_be_over_is_over,
+        a_destination_is_left_alone_no_longer_than_it_was_to_be,
+        a_heartbeat_of_the_future_is_none,
     }
     holds {
         holds_are_listed_as_they_were_written,

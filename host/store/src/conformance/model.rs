@@ -8,7 +8,7 @@ use std::{
 use aftercommit_core::delivery::Move;
 use aftercommit_core::{Care, DeliveryId, DeliveryState, Losses, Timestamp};
 
-use super::fixture::{Fixture, Target, at, completion, dead};
+use super::fixture::{Fixture, Target, alive, at, completion, dead};
 use crate::{ClaimedDelivery, DeliveryFilter, End, HostId, Lane, Trial};
 
 const RUNS: u64 = 10;
@@ -354,7 +354,7 @@ impl Run {
         self.believed
             .retain(|(owner, belief)| *owner != host || beliefs.iter().all(|other| other.id != belief.id));
         let list = beliefs.iter().map(|delivery| (delivery.id, delivery.attempt)).collect();
-        assert_eq!(self.fixture.store.release(host, list, None).await.unwrap(), released);
+        assert_eq!(self.fixture.store.release(host, list, None, at(0)).await.unwrap(), released);
         "release"
     }
 
@@ -364,7 +364,12 @@ impl Run {
         let lively = if silent == self.fixture.host { self.fixture.other } else { self.fixture.host };
         self.now += 100;
         assert!(self.fixture.store.heartbeat(lively, at(self.now)).await.unwrap());
-        let taken = self.fixture.store.take_over(at(self.now), Duration::from_secs(50)).await.unwrap();
+        let taken = self
+            .fixture
+            .store
+            .take_over(at(self.now), alive(at(self.now), Duration::from_secs(50)))
+            .await
+            .unwrap();
         assert_eq!(
             (taken.hosts, taken.deliveries),
             (vec![silent], self.model.free(silent, |losses| losses.with_host(false)))

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::fixture::{Fixture, Target, at, dead, numbers};
+use super::fixture::{Fixture, Target, alive, at, dead, numbers};
 use crate::{ClaimedDelivery, End};
 
 // Events with numbers that are the same modulo 10 belong to one entity here.
@@ -35,7 +35,7 @@ pub(super) async fn a_waiting_one_blocks_those_behind_it(fixture: Fixture) {
     assert_eq!(fixture.store.next_due(&[]).await.unwrap(), Some(at(60)));
     let again = fixture.claim(100, at(60)).await;
     assert_eq!(numbers(&again), [1]);
-    fixture.store.release(fixture.host, vec![(again[0].id, again[0].attempt)], None).await.unwrap();
+    fixture.store.release(fixture.host, vec![(again[0].id, again[0].attempt)], None, at(0)).await.unwrap();
     assert_eq!(numbers(&runnable(&fixture).await), [1], "handed back, it is still the first");
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn a_takeover_keeps_the_order(fixture: Fixture) {
     fixture.store.register(fixture.host, "first", at(0)).await.unwrap();
     fixture.emit([1, 11]).await;
     fixture.take(10, &[Target::ordered("watcher")]).await;
-    let taken = fixture.store.take_over(at(100), Duration::from_secs(30)).await.unwrap();
+    let taken = fixture.store.take_over(at(100), alive(at(100), Duration::from_secs(30))).await.unwrap();
     assert_eq!(taken.deliveries, 1);
     assert_eq!(numbers(&fixture.claim_lost(fixture.other, at(100)).await), [1]);
 }

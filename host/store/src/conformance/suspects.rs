@@ -4,13 +4,13 @@ use std::{collections::HashSet, time::Duration};
 
 use aftercommit_core::{Care, DeliveryState, Losses, ObserverDefinition};
 
-use super::fixture::{Fixture, Target, at, completion, dead, event_id, numbers};
+use super::fixture::{Fixture, Target, alive, at, completion, dead, event_id, numbers};
 use crate::{ClaimedDelivery, End, HostId, Lane, Trial};
 
 /// A host that is entered dies; another takes over from it.
 async fn dies(fixture: &Fixture, host: HostId) {
     fixture.store.register(host, "dies", at(0)).await.unwrap();
-    let taken = fixture.store.take_over(at(100), Duration::from_secs(30)).await.unwrap();
+    let taken = fixture.store.take_over(at(100), alive(at(100), Duration::from_secs(30))).await.unwrap();
     assert!(taken.hosts.contains(&host));
 }
 
@@ -83,7 +83,11 @@ pub(super) async fn a_marked_attempt_counts_when_its_host_dies(fixture: Fixture)
         dies(&fixture, fixture.host).await;
         let after = alone(&fixture).await;
         assert_eq!(after[0].losses, before.with_host(marked), "as the rule says");
-        fixture.store.release(fixture.host, vec![(after[0].id, after[0].attempt)], None).await.unwrap();
+        fixture
+            .store
+            .release(fixture.host, vec![(after[0].id, after[0].attempt)], None, at(0))
+            .await
+            .unwrap();
     }
     let claimed = alone(&fixture).await;
     assert_eq!((claimed[0].losses.care(), claimed[0].round_attempt()), (Care::GivenUp, 4));
@@ -131,7 +135,11 @@ pub(super) async fn a_suspect_that_is_handed_back_stays_one(fixture: Fixture) {
     lost(&fixture, [1]).await;
     let claimed = together(&fixture, 1).await;
     assert!(fixture.store.begin(fixture.host, claimed[0].id, 2).await.unwrap());
-    fixture.store.release(fixture.host, vec![(claimed[0].id, 2)], Some(at(150))).await.unwrap();
+    fixture
+        .store
+        .release(fixture.host, vec![(claimed[0].id, 2)], Some(Duration::from_secs(150)), at(0))
+        .await
+        .unwrap();
     assert_eq!(fixture.claim(10, at(200)).await.len(), 0);
     assert_eq!(together(&fixture, 1).await.len(), 0, "it is not due");
     let which = Trial::Together(1);

@@ -1,6 +1,6 @@
 //! Running deliveries: claimed and handed back. `claimable` finds what can be claimed; `completion` ends what runs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{DeliveryId, EntityEvent, Losses, Timestamp};
 use async_trait::async_trait;
@@ -27,7 +27,8 @@ statements! {
 DELETE FROM observer_deliveries WHERE id = ANY($1)";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries AS d
-SET state = CASE WHEN $4::timestamptz IS NULL THEN 'ready' ELSE 'waiting' END, next_attempt_at = $4, owner = NULL,
+SET state = CASE WHEN $4::timestamptz IS NULL THEN 'ready' ELSE 'waiting' END, next_attempt_at = $4,
+    waiting_since = $5, owner = NULL,
     attempts = d.attempts - 1, begun = false
 FROM unnest($1::uuid[], $2::integer[]) AS claim (id, attempts)
 WHERE d.id = ANY ($1) AND d.id = claim.id AND d.attempts = claim.attempts AND d.state = 'running' AND d.owner = $3";
@@ -79,7 +80,8 @@ impl Claims for PostgresStore {
         &self,
         host: HostId,
         deliveries: Vec<(DeliveryId, u32)>,
-        not_before: Option<Timestamp>,
+        pause: Option<Duration>,
+        now: Timestamp,
     ) -> Result<usize> {
         if deliveries.is_empty() {
             return Ok(0);
@@ -87,7 +89,9 @@ impl Claims for PostgresStore {
         let deliveries = &deliveries;
         self.inner
             .connections
-            .write("release", Sync::Later, |session| Box::pin(release(session, host, deliveries, not_before)))
+            .write("release", Sync::Later, |session| {
+                Box::pin(release(session, host, deliveries, (pause, now)))
+            })
             .await
     }
 }
@@ -287,7 +291,7 @@ async fn release(
     session: &mut Session<'_>,
     host: HostId,
     deliveries: &[(DeliveryId, u32)],
-    not_before: Option<Timestamp>,
+    (pause, now): (Option<Duration>, Timestamp),
 ) -> Result<usize> {
     let ids: Vec<Uuid> = deliveries.iter().map(|(id, _)| id.0).collect();
     locks::keys_of(session, &ids).await?;
@@ -297,7 +301,8 @@ async fn release(
         .bind(ids)
         .bind(deliveries.iter().map(|(_, attempt)| int(*attempt)).collect::<Vec<_>>())
         .bind(host.0)
-        .bind(not_before.map(At))
+        .bind(pause.map(|pause| At(now.plus(pause))))
+        .bind_time(now)
         .execute(session)
         .await
 }

@@ -59,7 +59,8 @@ WITH c AS MATERIALIZED (
     RETURNING d.*
 ), retried AS (
     UPDATE observer_deliveries AS d
-    SET state = 'waiting', owner = NULL, next_attempt_at = c.retry_at, last_error = c.message,
+    SET state = 'waiting', owner = NULL, next_attempt_at = c.retry_at,
+        waiting_since = c.started_at + c.duration_us * interval '1 microsecond', last_error = c.message,
         max_attempts = c.max_attempts, losses = 0, lone_losses = 0, begun = false
     FROM c
     WHERE d.id = ANY ($1) AND d.id = c.id AND d.attempts = c.attempt AND d.state = 'running' COLLATE \"C\" AND d.owner = $14 AND c.status = 'waiting'

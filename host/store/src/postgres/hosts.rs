@@ -1,6 +1,6 @@
 //! Which hosts live, and what becomes of the work of those that do not.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive};
 
 use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
@@ -37,7 +37,7 @@ WITH gap AS (
     SELECT lag(id) OVER (ORDER BY id) AS above, id AS below FROM observer_hosts
     UNION ALL SELECT max(id::text)::uuid, NULL FROM observer_hosts
 )
-SELECT EXISTS (SELECT 1 FROM observer_hosts WHERE heartbeat_at < $1)
+SELECT EXISTS (SELECT 1 FROM observer_hosts WHERE heartbeat_at < $1 OR heartbeat_at > $2)
     OR EXISTS (SELECT 1 FROM gap CROSS JOIN LATERAL (
         SELECT 1 FROM observer_deliveries
         WHERE state = 'running' AND owner > coalesce(above, '00000000-0000-0000-0000-000000000000')
@@ -45,7 +45,7 @@ SELECT EXISTS (SELECT 1 FROM observer_hosts WHERE heartbeat_at < $1)
         LIMIT 1) AS d)";
     /// A heartbeat that comes meanwhile is waited for, and keeps its host.
     REMOVE_SILENT_HOSTS = "-- remove_silent_hosts
-DELETE FROM observer_hosts WHERE heartbeat_at < $1 RETURNING id";
+DELETE FROM observer_hosts WHERE heartbeat_at < $1 OR heartbeat_at > $2 RETURNING id";
     REMOVE_HOST = "-- remove_host
 DELETE FROM observer_hosts WHERE id = $1";
     DELETE_LOAD_ERRORS = "-- delete_load_errors_of_hosts
@@ -97,16 +97,21 @@ impl Hosts for PostgresStore {
         connections.write("heartbeat", Sync::Later, |session| Box::pin(heartbeat(session, host, now))).await
     }
 
-    async fn take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<TakenOver> {
+    async fn take_over(&self, now: Timestamp, alive: RangeInclusive<Timestamp>) -> Result<TakenOver> {
         let connections = &self.inner.connections;
-        let oldest = now.minus(lease_timeout);
+        let alive = &alive;
         let mut session = connections.read().await?;
-        let may: bool = MAY_TAKE_OVER.call().bind_time(oldest).value(&mut session).await?;
+        let may: bool = MAY_TAKE_OVER
+            .call()
+            .bind_time(*alive.start())
+            .bind_time(*alive.end())
+            .value(&mut session)
+            .await?;
         drop(session);
         if !may {
             return Ok(TakenOver::default());
         }
-        connections.write("take_over", Sync::Later, |session| Box::pin(take_over(session, oldest, now))).await
+        connections.write("take_over", Sync::Later, |session| Box::pin(take_over(session, alive, now))).await
     }
 
     async fn free_unknown(
@@ -152,8 +157,13 @@ async fn heartbeat(session: &mut Session<'_>, host: HostId, now: Timestamp) -> R
     Ok(HEARTBEAT.call().bind(host.0).bind_time(now).execute(session).await? == 1)
 }
 
-async fn take_over(session: &mut Session<'_>, oldest: Timestamp, now: Timestamp) -> Result<TakenOver> {
-    let gone = REMOVE_SILENT_HOSTS.call().bind_time(oldest).all(session).await?;
+async fn take_over(
+    session: &mut Session<'_>,
+    alive: &RangeInclusive<Timestamp>,
+    now: Timestamp,
+) -> Result<TakenOver> {
+    let gone =
+        REMOVE_SILENT_HOSTS.call().bind_time(*alive.start()).bind_time(*alive.end()).all(session).await?;
     let hosts = gone.iter().map(|record| Ok(HostId(record.get("id")?))).collect::<Result<_>>()?;
     Ok(TakenOver { hosts, deliveries: free_orphans(session, now).await? })
 }

@@ -53,6 +53,7 @@ mod surroundings;
 mod suspects;
 mod time;
 mod url;
+mod waits;
 mod watch;
 mod watermark;
 
@@ -186,6 +187,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         schema::STATEMENTS,
         watch::STATEMENTS,
         suspects::STATEMENTS,
+        waits::STATEMENTS,
     ]
     .into_iter()
     .flatten()

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use aftercommit_core::{DeliveryId, EntityEvent, Timestamp};
@@ -45,7 +46,7 @@ SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, dat
 FROM observer_events WHERE seq IN (SELECT value FROM json_each(?1))";
     RELEASE_DELIVERIES = "-- release_deliveries
 UPDATE observer_deliveries
-SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, owner = NULL, attempts = attempts - 1,
+SET state = iif(?3 IS NULL, 'ready', 'waiting'), next_attempt_at = ?3, waiting_since = ?4, owner = NULL, attempts = attempts - 1,
     begun = 0
 WHERE state = 'running' AND owner = ?2
   AND (id, attempts) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
@@ -127,7 +128,8 @@ impl Claims for SqliteStore {
         &self,
         host: HostId,
         deliveries: Vec<(DeliveryId, u32)>,
-        not_before: Option<Timestamp>,
+        pause: Option<Duration>,
+        now: Timestamp,
     ) -> Result<usize> {
         if deliveries.is_empty() {
             return Ok(0);
@@ -138,7 +140,8 @@ impl Claims for SqliteStore {
                 .call()
                 .bind(rows_as_json(piece))
                 .bind(host.to_string())
-                .bind(not_before.map(|at| at.to_string()));
+                .bind(pause.map(|pause| now.plus(pause).to_string()))
+                .bind_time(now);
             let release = move |write: &Connection| call.execute(write);
             released += self.inner.connections.write("release", Sync::Later, release).await?;
         }

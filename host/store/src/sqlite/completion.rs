@@ -32,9 +32,10 @@ FROM json_each(?1) AS c
      LEFT JOIN observer_events AS e ON e.seq = d.event_seq";
     RETRY_DELIVERIES = "-- retry_deliveries
 UPDATE observer_deliveries
-SET state = 'waiting', owner = NULL, next_attempt_at = c.at, last_error = c.last_error, max_attempts = c.max_attempts,
+SET state = 'waiting', owner = NULL, next_attempt_at = c.at, waiting_since = c.since, last_error = c.last_error, max_attempts = c.max_attempts,
     losses = 0, lone_losses = 0, begun = 0
-FROM (SELECT value ->> 0 AS id, value ->> 1 AS at, value ->> 2 AS last_error, value ->> 3 AS max_attempts
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS at, value ->> 2 AS last_error, value ->> 3 AS max_attempts,
+             value ->> 4 AS since
       FROM json_each(?1)) AS c
 WHERE observer_deliveries.id = c.id";
     /// A dead letter with the same id is an earlier end of the same delivery, made again by hand: this one counts.
@@ -153,7 +154,8 @@ fn log_row(completion: &Completion) -> impl serde::Serialize {
 /// For `retry_deliveries`.
 fn retry_row(completion: &Completion) -> Option<impl serde::Serialize> {
     let End::Retry { at } = completion.end else { return None };
-    Some((completion.id, at, &completion.record.message, completion.record.max_attempts))
+    let AttemptRecord { message, max_attempts, started_at, duration, .. } = &completion.record;
+    Some((completion.id, at, message, max_attempts, started_at.plus(*duration)))
 }
 
 /// For `bury_deliveries`.

@@ -1,6 +1,6 @@
 //! Which hosts live, and what becomes of the work of those that do not.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive, sync::Arc};
 
 use aftercommit_core::{DeliveryId, Losses, Timestamp};
 use async_trait::async_trait;
@@ -89,8 +89,8 @@ impl Hosts for SqliteStore {
             .await
     }
 
-    async fn take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<TakenOver> {
-        if !self.may_take_over(now, lease_timeout).await? {
+    async fn take_over(&self, now: Timestamp, alive: RangeInclusive<Timestamp>) -> Result<TakenOver> {
+        if !self.may_take_over(alive.clone()).await? {
             return Ok(TakenOver::default());
         }
         let inner = Arc::clone(&self.inner);
@@ -98,11 +98,8 @@ impl Hosts for SqliteStore {
             .connections
             .write("take_over", Sync::Later, move |write| {
                 let entered = list(write)?;
-                let gone: Vec<_> = entered
-                    .iter()
-                    .filter(|host| inner.is_gone(host, now, lease_timeout))
-                    .map(|host| host.id)
-                    .collect();
+                let gone: Vec<_> =
+                    entered.iter().filter(|host| inner.is_gone(host, &alive)).map(|host| host.id).collect();
                 let deliveries = remove(write, &gone, now)?;
                 let staying: Vec<_> =
                     entered.iter().map(|host| host.id).filter(|host| !gone.contains(host)).collect();
@@ -160,13 +157,13 @@ impl Hosts for SqliteStore {
 
 impl SqliteStore {
     /// Looked at without the write lock: nearly always there is nothing to do.
-    async fn may_take_over(&self, now: Timestamp, lease_timeout: Duration) -> Result<bool> {
+    async fn may_take_over(&self, alive: RangeInclusive<Timestamp>) -> Result<bool> {
         let inner = Arc::clone(&self.inner);
         self.inner
             .connections
             .read(move |connection| {
                 let hosts = list(connection)?;
-                Ok(hosts.iter().any(|host| inner.is_gone(host, now, lease_timeout))
+                Ok(hosts.iter().any(|host| inner.is_gone(host, &alive))
                     || ORPHANS.call().optional(connection)?.is_some())
             })
             .await
@@ -174,8 +171,8 @@ impl SqliteStore {
 }
 
 impl Inner {
-    fn is_gone(&self, host: &HostRow, now: Timestamp, lease_timeout: Duration) -> bool {
-        host.heartbeat_at < now.minus(lease_timeout) || self.liveness.is_dead(host.id)
+    fn is_gone(&self, host: &HostRow, alive: &RangeInclusive<Timestamp>) -> bool {
+        !alive.contains(&host.heartbeat_at) || self.liveness.is_dead(host.id)
     }
 }
 

@@ -39,6 +39,7 @@ mod statement;
 mod steps;
 mod suspects;
 mod url;
+mod waits;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -154,6 +155,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         retention::STATEMENTS,
         schema::STATEMENTS,
         suspects::STATEMENTS,
+        waits::STATEMENTS,
     ]
     .into_iter()
     .flatten()

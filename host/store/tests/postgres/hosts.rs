@@ -246,8 +246,15 @@ async fn a_heartbeat_wins_against_a_takeover() {
         .await
         .unwrap();
     let store = database.store.clone();
-    let taking =
-        tokio::spawn(async move { store.take_over(at(60), std::time::Duration::from_secs(30)).await });
+    let taking = tokio::spawn(async move {
+        store
+            .take_over(
+                at(60),
+                at(60).minus(std::time::Duration::from_secs(30))
+                    ..=at(60).plus(std::time::Duration::from_hours(100_000)),
+            )
+            .await
+    });
     wait_until_blocked(&database).await;
     execute(&mut beating, "COMMIT").await.unwrap();
     assert!(taking.await.unwrap().unwrap().hosts.is_empty());

@@ -26,10 +26,13 @@ async fn a_dead_host_is_taken_over_before_its_lease_ends() {
     let other = SqliteStore::open(&database.url(), SqliteOptions::default()).await.unwrap();
     other.register(dead, "dead", at(0)).await.unwrap();
     assert_eq!(files(&database).len(), 2);
-    assert!(database.store.take_over(at(1), LEASE).await.unwrap().hosts.is_empty(), "both live");
+    assert!(
+        database.store.take_over(at(1), at(1).minus(LEASE)..=at(1)).await.unwrap().hosts.is_empty(),
+        "both live"
+    );
     // The end of a process is the end of its open files.
     drop(other);
-    assert_eq!(database.store.take_over(at(1), LEASE).await.unwrap().hosts, [dead]);
+    assert_eq!(database.store.take_over(at(1), at(1).minus(LEASE)..=at(1)).await.unwrap().hosts, [dead]);
     assert_eq!(files(&database), [format!("shop.db-host-{lively}")]);
     database.store.retire(lively).await.unwrap();
     assert!(files(&database).is_empty());
@@ -43,10 +46,13 @@ async fn a_host_that_hangs_is_taken_over_by_its_lease() {
     let other = SqliteStore::open(&database.url(), SqliteOptions::default()).await.unwrap();
     other.register(hanging, "hanging", at(0)).await.unwrap();
     database.store.heartbeat(lively, at(60)).await.unwrap();
-    assert_eq!(database.store.take_over(at(60), LEASE).await.unwrap().hosts, [hanging]);
+    assert_eq!(
+        database.store.take_over(at(60), at(60).minus(LEASE)..=at(60)).await.unwrap().hosts,
+        [hanging]
+    );
     other.register(hanging, "hanging", at(61)).await.unwrap();
     assert!(
-        database.store.take_over(at(61), LEASE).await.unwrap().hosts.is_empty(),
+        database.store.take_over(at(61), at(61).minus(LEASE)..=at(61)).await.unwrap().hosts.is_empty(),
         "it shows that it lives again"
     );
     assert_eq!(files(&database).len(), 2);

@@ -200,7 +200,7 @@ pub(crate) async fn deliveries_go_on(database: &dyn TestDatabase) {
     let store = database.store();
     let host = HostId::random();
     store.register(host, "upgraded", later()).await.unwrap();
-    let freed = store.take_over(later(), Duration::from_secs(30)).await.unwrap();
+    let freed = store.take_over(later(), later().minus(Duration::from_secs(30))..=later()).await.unwrap();
     assert_eq!((freed.hosts.len(), freed.deliveries), (1, 2));
     let claim = async || {
         let mut claimed = store.claim(host, 100, usize::MAX, &[], later()).await.unwrap();

@@ -30,33 +30,33 @@ fn member() -> Member {
 #[tokio::test]
 async fn a_full_batch_is_closed_and_the_next_is_another() {
     let (batches, action) = (Batches::default(), action().await);
-    let first = batches.join(&action, 2, member()).expect("the first opens it");
-    assert!(batches.join(&action, 2, member()).is_none());
+    let first = batches.join(&action, 2, member(), 0).expect("the first opens it");
+    assert!(batches.join(&action, 2, member(), 0).is_none());
     first.full.notified().await;
-    let second = batches.join(&action, 2, member()).expect("the first of another");
+    let second = batches.join(&action, 2, member(), 0).expect("the first of another");
     assert!(!Arc::ptr_eq(&first, &second));
     assert_eq!(batches.close(&first).len(), 2);
-    assert!(batches.join(&action, 3, member()).is_none(), "the second is still open");
+    assert!(batches.join(&action, 3, member(), 0).is_none(), "the second is still open");
     assert_eq!(batches.close(&second).len(), 2);
-    assert!(batches.join(&action, 2, member()).is_some(), "it was closed before it was full");
+    assert!(batches.join(&action, 2, member(), 0).is_some(), "it was closed before it was full");
 }
 
 #[tokio::test]
 async fn a_changed_definition_starts_another_batch() {
     let batches = Batches::default();
     let (before, after) = (action().await, action().await);
-    let old = batches.join(&before, 10, member()).expect("the first");
-    let new = batches.join(&after, 10, member()).expect("the first");
-    assert!(batches.join(&before, 10, member()).is_none());
+    let old = batches.join(&before, 10, member(), 0).expect("the first");
+    let new = batches.join(&after, 10, member(), 0).expect("the first");
+    assert!(batches.join(&before, 10, member(), 0).is_none());
     assert_eq!((batches.close(&old).len(), batches.close(&new).len()), (2, 1));
 }
 
 #[tokio::test]
 async fn a_batch_of_one_is_full_at_once() {
     let (batches, action) = (Batches::default(), action().await);
-    let only = batches.join(&action, 1, member()).expect("the first");
+    let only = batches.join(&action, 1, member(), 0).expect("the first");
     only.full.notified().await;
-    assert!(batches.join(&action, 1, member()).is_some());
+    assert!(batches.join(&action, 1, member(), 0).is_some());
 }
 
 #[tokio::test]

@@ -158,7 +158,7 @@ async fn nothing_is_claimed_until_what_was_handed_back_is_known_to_be() {
     let (delivery, place) = running.deliveries.remove(0);
     let dispatch = Arc::clone(&running.dispatch);
     let handing_back = tokio::spawn(async move {
-        let done = Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before: None };
+        let done = Done::HandedBack { id: delivery.id, attempt: delivery.attempt, pause: None };
         write(&dispatch, vec![done], &mut Alerts::default(), &mut Patience::new("test", &dispatch.fatal))
             .await;
         dispatch.room.free(vec![place]);

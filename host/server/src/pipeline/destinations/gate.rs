@@ -4,12 +4,15 @@
 //! its own: when the breaker opens, those of the period are closed, and whoever waits for one is turned away at once. So
 //! what is let through at once is what the semaphore has, and a delivery pays for the breaker with one look.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{
-        AtomicBool, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
+    time::Duration,
 };
 
 use aftercommit_core::{
@@ -18,6 +21,10 @@ use aftercommit_core::{
 use aftercommit_store::Lane;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// An end that is written down and so little later than the one that is known here is the same: it was converted from the
+/// common time, which is known to some milliseconds. Else a breaker that is being tried would open again.
+pub(in crate::pipeline) const SAME: Duration = Duration::from_secs(1);
 
 /// The gate of one destination.
 pub(in crate::pipeline) struct Gate {
@@ -233,8 +240,8 @@ impl Gate {
         match written {
             Some((until, openings)) => {
                 guard.is_written = true;
-                if guard.breaker.open_until(until, openings) {
-                    tracing::warn!(destination = name, %until, "the destination is held back, as it is written down");
+                if until > guard.breaker.until().plus(SAME) && guard.breaker.open_until(until, openings) {
+                    tracing::warn!(destination = name, "the destination is held back, as it is written down");
                 }
             }
             None if std::mem::take(&mut guard.is_written)

@@ -33,7 +33,7 @@ use self::destination::{Destination, Eased, PACE};
 pub(super) use self::{
     destination::{Standing, Turn, Visit},
     endpoints::Endpoints,
-    gate::{Change, Reason},
+    gate::{Change, Reason, SAME},
 };
 use crate::{config::DestinationConfig, observers::Action};
 

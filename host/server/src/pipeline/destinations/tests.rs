@@ -216,6 +216,12 @@ async fn what_others_wrote_is_followed_and_what_is_resumed_comes_back_slowly() {
     assert!(matches!(test.standing("d"), Some(Standing::Held(_))));
     test.destinations.follow(&[opened_elsewhere(5)]);
     assert_eq!(test.destinations.changes().len(), 0, "what was read is not written again");
+    test.clock.pass(5 * SECOND);
+    assert_eq!(test.standing("d"), Some(Standing::Tried(1)));
+    let mut same = opened_elsewhere(5);
+    same.until = same.until.map(|until| until.plus(Duration::from_millis(9)));
+    test.destinations.follow(&[same]);
+    assert_eq!(test.standing("d"), Some(Standing::Tried(1)), "the same end, by a clock that is known better");
     test.destinations.follow(&[]);
     assert_eq!(test.standing("d"), Some(Standing::Tried(1)));
     assert_eq!(test.deliver("d", DELIVERED).await, Some(false));

@@ -1,6 +1,9 @@
 //! Keeps this host alive in the eyes of the others.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -26,13 +29,18 @@ pub(in crate::pipeline) async fn heartbeat(
 
 /// Renews the heartbeat, or enters this host again.
 pub(in crate::pipeline) async fn beat(dispatch: &Dispatch, name: &str) -> aftercommit_store::Result<()> {
+    let begun = Instant::now();
     let now = dispatch.clock.set_by(&*dispatch.store).await?;
     if dispatch.store.heartbeat(dispatch.host, now).await? {
+        dispatch.lease.renew(begun);
         return Ok(());
     }
     tracing::error!(
         "other hosts took this one for dead and took its deliveries over; what it still runs may run twice. \
          Raise dispatch.lease_timeout_ms if the machine or the database stalls that long"
     );
-    dispatch.store.register(dispatch.host, name, now).await
+    dispatch.room.lose_all();
+    dispatch.store.register(dispatch.host, name, now).await?;
+    dispatch.lease.renew(begun);
+    Ok(())
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     observers::Snapshot,
     pipeline::{
-        destinations::{Change, Reason},
+        destinations::{Change, Reason, SAME},
         dispatch::Dispatch,
         patience::Patience,
     },
@@ -67,7 +67,9 @@ async fn write(dispatch: &Dispatch) -> Result<()> {
             Change::Works => {
                 tracing::info!(destination = name, "the destination works again");
                 let target = Target::Destination(name.clone());
-                dispatch.store.lift(target, Lift::OverAt(dispatch.clock.now())).await.map(drop)
+                // Its end was converted from steady time, and may be a little later.
+                let over_at = dispatch.clock.now().plus(SAME);
+                dispatch.store.lift(target, Lift::OverAt(over_at)).await.map(drop)
             }
         };
         if written.is_err() {
@@ -91,6 +93,9 @@ pub(in crate::pipeline) async fn follow_holds(dispatch: &Dispatch) -> Result<()>
     for hold in holds.extract_if(.., |hold| is_outdated(hold, &snapshot)) {
         tracing::warn!(endpoint = %hold.target, "its action was changed or removed: it is not paused any more");
         dispatch.store.lift(hold.target, Lift::Before(snapshot.revision)).await?;
+    }
+    for hold in &mut holds {
+        hold.until = hold.until_from(dispatch.clock.now()).map(|until| dispatch.clock.to_steady(until));
     }
     dispatch.destinations.follow(&holds);
     dispatch.endpoints.follow(&holds);
@@ -129,8 +134,8 @@ fn hold(dispatch: &Dispatch, destination: &str, reason: Reason) -> Hold {
         code: reason.problem.code,
         message: reason.problem.message,
         http_status: reason.problem.status,
-        since: reason.since,
-        until: Some(reason.until),
+        since: dispatch.clock.of_steady(reason.since),
+        until: Some(dispatch.clock.of_steady(reason.until)),
         openings: reason.openings,
         definition: None,
     }

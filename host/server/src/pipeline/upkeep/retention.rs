@@ -29,22 +29,32 @@ pub(in crate::pipeline) async fn retention(
 ) {
     let mut patience = Patience::new("retention", &dispatch.fatal);
     loop {
-        let now = dispatch.clock.now();
-        let limits = RetentionLimits {
-            events_before: now.minus(settings.events),
-            log_before: now.minus(settings.log),
-            batch: BATCH,
-        };
-        let pause = match dispatch.store.purge(limits).await {
-            Ok(purged) => {
-                patience.reset();
-                // Between batches others have their turn at the writer.
-                if purged.more { Duration::from_millis(50) } else { INTERVAL }
-            }
-            Err(error) => patience.failed(&error),
+        let pause = if dispatch.clock.has_jumped_within(INTERVAL) {
+            // A clock that was set ahead by mistake makes everything old; there is time to set it right.
+            INTERVAL
+        } else {
+            purge(&dispatch, settings, &mut patience).await
         };
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
         }
+    }
+}
+
+/// Drops a batch of what is old; returns when to look again.
+async fn purge(dispatch: &Dispatch, settings: RetentionSettings, patience: &mut Patience) -> Duration {
+    let now = dispatch.clock.now();
+    let limits = RetentionLimits {
+        events_before: now.minus(settings.events),
+        log_before: now.minus(settings.log),
+        batch: BATCH,
+    };
+    match dispatch.store.purge(limits).await {
+        Ok(purged) => {
+            patience.reset();
+            // Between batches others have their turn at the writer.
+            if purged.more { Duration::from_millis(50) } else { INTERVAL }
+        }
+        Err(error) => patience.failed(&error),
     }
 }

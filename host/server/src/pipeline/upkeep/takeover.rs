@@ -1,8 +1,9 @@
-//! Frees deliveries that nobody runs: those of hosts that are gone, and those that this host does not know of.
+//! Frees deliveries that nobody runs: those of hosts that are gone, and those that this host does not know of. Shortens waits
+//! that began before the clock was set back.
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::Clock as _;
+use aftercommit_core::{Clock as _, Timestamp};
 use aftercommit_store::Result;
 use tokio_util::sync::CancellationToken;
 
@@ -31,16 +32,33 @@ pub(in crate::pipeline) async fn takeover(
                 patience.failed(&error);
             }
         }
-        if stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
+        let wait = async {
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = dispatch.clock.jumped() => {}
+            }
+        };
+        if stop.run_until_cancelled(wait).await.is_none() {
             return;
         }
     }
 }
 
+/// Keeps waits as long as they were planned if the clock was set back since they began.
+async fn pull_in(dispatch: &Dispatch, now: Timestamp) -> Result<()> {
+    let deliveries = dispatch.store.pull_in(now).await?;
+    if deliveries > 0 {
+        tracing::warn!(deliveries, "began to wait before the clock was set back; they wait from now on");
+        dispatch.wake_claimer();
+    }
+    Ok(())
+}
+
 /// Takes over from hosts that are gone.
 pub(in crate::pipeline) async fn take_over(dispatch: &Dispatch, lease_timeout: Duration) -> Result<()> {
     let now = dispatch.clock.set_by(&*dispatch.store).await?;
-    let taken = dispatch.store.take_over(now, lease_timeout).await?;
+    pull_in(dispatch, now).await?;
+    let taken = dispatch.store.take_over(now, dispatch.clock.alive(now, lease_timeout)).await?;
     for host in &taken.hosts {
         tracing::warn!(%host, "a host is gone");
     }
