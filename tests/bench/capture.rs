@@ -22,7 +22,6 @@ pub(crate) async fn measure(wanted: impl Fn(&str) -> bool) {
     if wanted(RATES) {
         figure::section(RATES);
         rates::measure(&server, &Peers::installed(), seconds).await;
-        // What a condition in the trigger costs belongs here.
     }
     if wanted(TPCB) {
         figure::section(TPCB);

@@ -62,6 +62,13 @@ impl Shop {
         self.capture_table("orders", "Order", &[], notify).await;
     }
 
+    /// Without the doorbell, and only changes for which the condition is true.
+    pub(crate) async fn capture_when(&self, condition: &str) {
+        let condition = Some(condition.to_owned());
+        let request = CaptureRequest { condition, notify: false, ..CaptureRequest::new("orders", "Order") };
+        self.store.add_capture(request, SystemClock.now()).await.unwrap();
+    }
+
     /// Captures a table; without a key, by its primary key.
     pub(crate) async fn capture_table(&self, table: &str, entity_type: &str, key: &[&str], notify: bool) {
         let key = key.iter().map(|&column| column.into()).collect();
