@@ -75,7 +75,8 @@ impl Runtime {
         let (engine, ticker) = engine::start(&settings)?;
         let linker = linking::linker(&engine).map_err(|error| EngineError::Engine(format!("{error:#}")))?;
         let cache = settings.cache_dir.as_deref().and_then(|folder| CompileCache::open(folder, &engine));
-        let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?;
+        let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?
+            .with_max_idle(settings.max_idle_connections);
         let services = Services::new(&settings.services, &settings.extra_ca_pem, &secrets)?;
         let shared = Shared {
             running: Arc::new(Semaphore::new(settings.max_instances.max(1) as usize)),
