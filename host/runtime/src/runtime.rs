@@ -77,7 +77,8 @@ impl Runtime {
         let cache = settings.cache_dir.as_deref().and_then(|folder| CompileCache::open(folder, &engine));
         let secrets = Arc::new(LiveSecrets::new(secrets));
         let provider: Arc<dyn SecretProvider> = Arc::<LiveSecrets>::clone(&secrets);
-        let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?;
+        let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?
+            .with_max_idle(settings.max_idle_connections);
         let services = Services::new(&settings.services, &settings.extra_ca_pem, &provider)?;
         let shared = Shared {
             running: Arc::new(Semaphore::new(settings.max_instances.max(1) as usize)),
