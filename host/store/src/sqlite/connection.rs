@@ -148,9 +148,19 @@ impl Connections {
         sync: Sync,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.timed_piece(name, sync, work).await.0
+    }
+
+    /// The same; how long the lock was held, too.
+    pub(super) async fn timed_piece<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        sync: Sync,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> (Result<T>, Duration) {
         let (result, held) = self.timed_write(name, sync, work).await;
         tokio::time::sleep(held).await;
-        result
+        (result, held)
     }
 
     /// How long the lock was held, too.

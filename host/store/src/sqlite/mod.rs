@@ -35,8 +35,8 @@ mod retention;
 mod row_json;
 mod schema;
 mod statement;
-#[cfg(test)]
-mod steps;
+#[cfg(feature = "conformance")]
+pub mod steps;
 mod suspects;
 mod url;
 
