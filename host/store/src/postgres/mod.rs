@@ -60,7 +60,7 @@ mod watermark;
 use std::{sync::Arc, time::Duration};
 
 use self::{connection::Connections, doorbell::Doorbell, url::Server, watch::Watch, watermark::Progress};
-use crate::{Result, TransactionCount, Transactions};
+use crate::{LockHeld, Result, TransactionCount, Transactions};
 
 /// How to use the database.
 #[derive(Clone, Debug)]
@@ -141,6 +141,10 @@ impl PostgresStore {
 impl Transactions for PostgresStore {
     fn transactions(&self) -> Vec<TransactionCount> {
         self.inner.connections.counts()
+    }
+
+    fn lock_held(&self) -> Option<LockHeld> {
+        None
     }
 }
 
