@@ -1,6 +1,7 @@
 //! An action that can run: a plugin, its configuration, its grants and its limits.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,10 +9,10 @@ use std::{
 use aftercommit_core::{BatchConfig, Failure, FailureClass, Problem};
 
 use crate::{
-    attempt::{Attempt, DeliveryInfo, Usage},
+    admission::Admission,
+    attempt::{Attempt, DeliveryInfo},
     batch::BatchItem,
     bindings::aftercommit::action::model,
-    calling::Asked,
     capability::Effective,
     egress::{self, Permit},
     event::PreparedEvent,
@@ -19,6 +20,7 @@ use crate::{
     plugin::Plugin,
     problem::ConfigProblem,
     rendering::ConfigText,
+    secrets::{Secret, SecretProvider as _},
     standing::Standing,
     templates::RenderProblem,
     warm::WarmInstances,
@@ -29,12 +31,21 @@ pub struct ConfiguredAction {
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) permit: Arc<Permit>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) batch: Option<BatchConfig>,
+    batch: Option<BatchConfig>,
     pub(crate) warm: Arc<WarmInstances>,
     pub(crate) standing: Arc<Standing>,
     config: ConfigText,
     destination: String,
     is_one_endpoint: bool,
+    /// Their values when it was configured.
+    secrets: BTreeMap<String, Secret>,
+}
+
+/// Where an action sends to, and with what.
+pub(crate) struct Bound {
+    pub(crate) destination: String,
+    pub(crate) is_one_endpoint: bool,
+    pub(crate) secrets: BTreeMap<String, Secret>,
 }
 
 impl ConfiguredAction {
@@ -44,9 +55,9 @@ impl ConfiguredAction {
         limits: Arc<Limits>,
         batch: Option<BatchConfig>,
         config: ConfigText,
-        destination: String,
-        is_one_endpoint: bool,
+        bound: Bound,
     ) -> Self {
+        let Bound { destination, is_one_endpoint, secrets } = bound;
         let warm = Arc::new(WarmInstances::new(limits.reuse, Arc::clone(&plugin.runtime.warm)));
         Self {
             plugin,
@@ -58,7 +69,19 @@ impl ConfiguredAction {
             config,
             destination,
             is_one_endpoint,
+            secrets,
         }
+    }
+
+    /// Whether one of its secrets has another value by now, so that the action has to be configured anew. A secret that can not
+    /// be read at present counts as unchanged.
+    pub fn has_old_secret(&self) -> bool {
+        let provider = &self.plugin.runtime.secrets;
+        self.secrets.iter().any(|(name, old)| {
+            provider
+                .secret_of_action(name)
+                .is_ok_and(|now| now.is_some_and(|now| now.expose() != old.expose()))
+        })
     }
 
     /// Its plugin.
@@ -117,19 +140,25 @@ impl ConfiguredAction {
         self.permit.prepare(&request).map_err(|error| error.to_string())
     }
 
-    /// Runs the action once; with `batch`, as a batch of one. Never fails itself: whatever happens is an attempt's result.
+    /// Waits until an instance of its plugin fits into the pool. Plugins that take no more than others never wait.
+    pub async fn admit(&self) -> Admission<'_> {
+        Admission::of(self).await
+    }
+
+    /// Runs the action once: [`Admission::run`], as soon as it is admitted.
     pub async fn run(&self, event: &PreparedEvent, delivery: DeliveryInfo) -> Attempt {
-        let mut attempts = if self.batch.is_some() {
-            self.run_batch(&[BatchItem { event, delivery }]).await
-        } else {
-            match self.rendered(event) {
-                Ok(config) => {
-                    self.call(Asked::Run(Arc::clone(event.record()), self.told(delivery), config)).await
-                }
-                Err(failure) => return Attempt { result: Err(failure), usage: Usage::default() },
-            }
-        };
-        attempts.pop().expect("one attempt a delivery")
+        self.admit().await.run(event, delivery).await
+    }
+
+    /// Runs the action for several deliveries: [`Admission::run_batch`], as soon as it is admitted.
+    pub async fn run_batch(&self, items: &[BatchItem<'_>]) -> Vec<Attempt> {
+        self.admit().await.run_batch(items).await
+    }
+
+    /// How its deliveries are gathered; `None` when each runs alone.
+    #[must_use]
+    pub const fn batch(&self) -> Option<BatchConfig> {
+        self.batch
     }
 
     /// The configuration with its templates rendered for an event.

@@ -24,6 +24,7 @@ use super::{
     destinations::Visit,
     dispatch::{Dispatch, WAIT, hand_back},
     room::Place,
+    secrets,
 };
 use crate::observers::Action;
 
@@ -148,11 +149,14 @@ impl Dispatch {
 
     async fn see_through(&self, batch: &Arc<Batch>, visit: &mut Visit, max_wait: Duration) {
         let filled = self.stop.run_until_cancelled(self.fill(batch, max_wait)).await;
-        let turn = if filled.is_some() { self.turn(visit, &batch.action).await } else { None };
+        let turn = match (filled, &batch.action.configured) {
+            (Some(()), Ok(configured)) => self.turn(visit, &batch.action, configured.admit()).await,
+            _ => None,
+        };
         let is_owned = self.room.term() == batch.term && self.lease.is_held();
         let members = self.batches.close(batch);
-        let (Some(turn), Ok(configured), true) = (&turn, &batch.action.configured, is_owned) else {
-            let pause = turn.is_some().then_some(WAIT);
+        let Some((turn, admission)) = turn.filter(|_| is_owned) else {
+            let pause = (!is_owned || batch.action.configured.is_err()).then_some(WAIT);
             for member in members {
                 let _ = member.tell.send(Told::NotStarted(pause));
             }
@@ -161,11 +165,21 @@ impl Dispatch {
         let started = Instant::now();
         let items: Vec<BatchItem<'_>> =
             members.iter().map(|member| BatchItem { event: &member.event, delivery: member.info }).collect();
-        let attempts = configured.run_batch(&items).await;
+        let attempts = admission.run_batch(&items).await;
         let duration = started.elapsed();
+        let attempts: Vec<_> = attempts
+            .into_iter()
+            .map(|attempt| {
+                if !secrets::may_be_old(&attempt, &batch.action) {
+                    return attempt;
+                }
+                self.reload.notify_one();
+                secrets::retried(attempt)
+            })
+            .collect();
         // One call, and one thing that it says of where it went: the best of what its deliveries say.
         if let Some(best) = attempts.iter().min_by_key(|attempt| badness(attempt)) {
-            self.heed(&batch.action, best, turn, false);
+            self.heed(&batch.action, best, &turn, false);
         }
         for (member, attempt) in members.into_iter().zip(attempts) {
             // Who waited is gone only when the host gives up what it owns.

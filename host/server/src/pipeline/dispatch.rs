@@ -6,7 +6,7 @@ use std::{
 };
 
 use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem};
-use aftercommit_runtime::{Attempt, PreparedEvent, Usage};
+use aftercommit_runtime::{Admission, Attempt, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -27,6 +27,7 @@ use super::{
     lookup::{Lookup, look_up},
     recovery::Recovery,
     room::{Place, Reservation, Room},
+    secrets,
 };
 use crate::observers::{Action, Snapshot};
 
@@ -49,6 +50,8 @@ pub(super) struct Dispatch {
     pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
+    /// Another snapshot is there.
+    pub(super) loaded: Arc<Notify>,
     pub(super) claimer: Arc<Notify>,
     /// How many actions run at once in all.
     pub(super) slots: Semaphore,
@@ -95,6 +98,7 @@ impl Dispatch {
             holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
+            loaded: Arc::new(Notify::new()),
             claimer,
             slots: Semaphore::new(settings.max_concurrency),
             done,
@@ -190,17 +194,27 @@ impl Dispatch {
         if !place.is_large() && batching::is_gathered(delivery, action) {
             return self.run_together(delivery, event, action, &mut visit, place).await;
         }
-        let Some(turn) = self.turn(&mut visit, action).await else {
+        let Ok(configured) = &action.configured else { return hand_back(delivery, Some(WAIT)) };
+        let Some((turn, admission)) = self.turn(&mut visit, action, configured.admit()).await else {
             return hand_back(delivery, None);
         };
+        // Another host may have begun it meanwhile.
+        if place.is_lost() || !self.lease.is_held() {
+            return hand_back(delivery, Some(WAIT));
+        }
         // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
-        Box::pin(self.run(delivery, event, action, &turn, place)).await
+        Box::pin(self.run(delivery, event, action, &turn, admission)).await
     }
 
-    /// Waits for a turn at the destination and for one in all. None when the host stops, or when the destination or the
-    /// endpoint is held back: what is held back comes again when it is not, until then claims pass over it.
-    pub(super) async fn turn<'v>(&self, visit: &'v mut Visit, action: &Action) -> Option<Turn<'v, '_>> {
-        let turn = self.stop.run_until_cancelled(visit.turn(&self.slots)).await.flatten()?;
+    /// Waits for a turn at the destination, for `admit` and for a turn in all. None when the host stops, or when the
+    /// destination or the endpoint is held back: what is held back comes again when it is not, until then claims pass over it.
+    pub(super) async fn turn<'v, A>(
+        &self,
+        visit: &'v mut Visit,
+        action: &Action,
+        admit: impl Future<Output = A>,
+    ) -> Option<(Turn<'v, '_>, A)> {
+        let turn = self.stop.run_until_cancelled(visit.turn(admit, &self.slots)).await.flatten()?;
         (!self.endpoints.is_paused(action)).then_some(turn)
     }
 
@@ -210,17 +224,24 @@ impl Dispatch {
         event: &PreparedEvent,
         action: &Action,
         turn: &Turn<'_, '_>,
-        place: &Place,
+        admission: Admission<'_>,
     ) -> Done {
-        let Ok(configured) = &action.configured else { return hand_back(delivery, Some(WAIT)) };
-        if place.is_lost() || !self.lease.is_held() {
-            return hand_back(delivery, Some(WAIT));
-        }
         if delivery.losses.care() == Care::Alone && !self.mark(delivery).await {
             return hand_back(delivery, Some(WAIT));
         }
         let started = Instant::now();
-        let attempt = configured.run(event, batching::info(delivery, action)).await;
+        let mut attempt = admission.run(event, batching::info(delivery, action)).await;
+        let mut renewed = None;
+        if secrets::may_be_old(&attempt, action) {
+            renewed = self.renewed(action).await;
+            match renewed.as_deref().map(|renewed| &renewed.configured) {
+                Some(Ok(configured)) => {
+                    attempt = configured.admit().await.run(event, batching::info(delivery, action)).await;
+                }
+                _ => attempt = secrets::retried(attempt),
+            }
+        }
+        let action = renewed.as_deref().unwrap_or(action);
         self.heed(action, &attempt, turn, delivery.round_attempt() > 1);
         self.conclude(delivery, action, attempt, started.elapsed())
     }
