@@ -10,6 +10,7 @@ pub mod config;
 pub mod dead_letter_queue;
 pub mod demo;
 pub mod document;
+pub mod earlier_observers;
 pub mod error;
 pub mod executor;
 pub mod logging;

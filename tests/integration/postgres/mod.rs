@@ -7,6 +7,7 @@
 mod connections;
 pub(crate) mod database;
 mod destinations;
+mod earlier_observers;
 mod half_open;
 mod hosts;
 mod late_commits;

@@ -1,6 +1,9 @@
 //! Runs the deliveries that this host owns, each in a task of its own, bounded in all and by destination.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
 use aftercommit_runtime::{Attempt, PreparedEvent, Usage};
@@ -44,6 +47,8 @@ pub(super) struct Dispatch {
     pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
+    /// Whether this host's entry says which observers it works with.
+    pub(super) is_reported: Arc<AtomicBool>,
     pub(super) claimer: Arc<Notify>,
     /// How many actions run at once in all.
     pub(super) slots: Semaphore,
@@ -89,6 +94,7 @@ impl Dispatch {
             holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
+            is_reported: Arc::default(),
             claimer,
             slots: Semaphore::new(settings.max_concurrency),
             done,

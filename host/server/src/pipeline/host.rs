@@ -155,6 +155,7 @@ impl Host {
             catalog,
             snapshot: Arc::clone(&dispatch.snapshot),
             asked: Arc::clone(&dispatch.reload),
+            is_reported: Arc::clone(&dispatch.is_reported),
             claimer: Arc::clone(&dispatch.claimer),
             fatal: dispatch.fatal.clone(),
         };
