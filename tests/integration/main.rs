@@ -20,6 +20,7 @@ mod memory_group;
 mod open_files;
 mod postgres;
 mod readme;
+mod rotation;
 mod secrets;
 mod shop;
 mod sqlite_file;

@@ -1,6 +1,11 @@
 //! A host: starts the tasks of the pipeline and stops them again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use aftercommit_core::{BreakerSettings, Clock};
 use aftercommit_store::{Backend, HostId, TransactionCount};
@@ -56,6 +61,8 @@ pub struct HostSettings {
     pub shutdown_grace: Duration,
     /// How often to look at `tb_observer` when nothing rings.
     pub reload_interval: Duration,
+    /// The folder of secrets, if it is to be watched; without one, they are looked at every `reload_interval`.
+    pub secrets_dir: Option<PathBuf>,
     /// How long events are kept.
     pub keep_events: Duration,
     /// How long attempt logs are kept.
@@ -89,6 +96,7 @@ impl From<&Config> for HostSettings {
             lease_timeout: Duration::from_millis(config.dispatch.lease_timeout_ms),
             shutdown_grace: Duration::from_millis(config.dispatch.shutdown_grace_ms),
             reload_interval: Duration::from_secs(config.observers.reload_interval_secs),
+            secrets_dir: config.secrets.dir.clone(),
             keep_events: days(config.retention.events_days),
             keep_log: days(config.retention.log_days),
         }
@@ -154,6 +162,9 @@ impl Host {
             clock,
             catalog,
             snapshot: Arc::clone(&dispatch.snapshot),
+            secrets: upkeep::SecretFolder::watch(settings.secrets_dir.as_deref()),
+            is_stale: AtomicBool::new(false),
+            loaded: Arc::clone(&dispatch.loaded),
             asked: Arc::clone(&dispatch.reload),
             is_reported: Arc::clone(&dispatch.is_reported),
             claimer: Arc::clone(&dispatch.claimer),

@@ -33,6 +33,7 @@ mod patience;
 mod plan;
 mod recovery;
 mod room;
+mod secrets;
 mod upkeep;
 
 pub use counters::{Counters, Health};
