@@ -19,6 +19,8 @@ pub mod observers;
 pub mod output;
 pub mod pipeline;
 pub mod plugins;
+#[cfg(test)]
+mod sample;
 mod services;
 pub mod source;
 pub mod testing;
