@@ -220,7 +220,15 @@ async fn apply(session: &Session, file: &Path, prune: bool, wait: Option<Duratio
     let text = match (&failure, users.len()) {
         (Some(_), _) => done(&applied),
         (None, 0) => done(&applied) + "\nno host is running; the next one to start uses them",
-        (None, hosts) => format!("{}\n{hosts} running hosts use them", done(&applied)),
+        (None, count) => {
+            let names: Vec<_> = users.iter().map(|host| host.name.as_str()).collect();
+            format!(
+                "{}\nin use by {count} running host{}: {}",
+                done(&applied),
+                if count == 1 { "" } else { "s" },
+                names.join(", ")
+            )
+        }
     };
     session.output.done(&joined(&applied, more)?, &text)?;
     match failure {

@@ -46,8 +46,8 @@ fn of_lagging(behind: &[&HostRow], hosts: usize, revision: i64, timeout: Duratio
         None => format!("{} (has loaded none yet)", host.name),
     });
     format!(
-        "the observers are in the database, and after {} s {} of {hosts} running hosts do not use them (revision {revision}) yet: {}; their \
-         logs say why",
+        "the observers are in the database; after {} s, {} of {hosts} running hosts still use others than revision {revision}: {}; what they \
+         log says why",
         timeout.as_secs(),
         behind.len(),
         named.collect::<Vec<_>>().join(", ")
