@@ -20,6 +20,7 @@ static MIGRATIONS: Migrations = migrations!(
     "postgres",
     5 "hosts" "0005_hosts.sql",
     6 "losses" "0006_losses.sql",
+    8 "disabled" "0008_disabled.sql",
     9 "host_revision" "0009_host_revision.sql"
 );
 
