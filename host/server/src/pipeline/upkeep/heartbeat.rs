@@ -1,7 +1,7 @@
 //! Keeps this host alive in the eyes of the others.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -42,5 +42,8 @@ pub(in crate::pipeline) async fn beat(dispatch: &Dispatch, name: &str) -> afterc
     dispatch.room.lose_all();
     dispatch.store.register(dispatch.host, name, now).await?;
     dispatch.lease.renew(begun);
+    // The entry is a new one, which does not say yet what this host has loaded.
+    dispatch.is_reported.store(false, Relaxed);
+    dispatch.reload.notify_one();
     Ok(())
 }
