@@ -7,6 +7,7 @@ mod peers;
 mod postgres;
 mod process;
 mod repository;
+mod sqlite;
 mod toolchain;
 mod unplugged;
 

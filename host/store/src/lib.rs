@@ -33,6 +33,7 @@ pub mod conformance;
 pub mod dead_letters;
 pub mod definitions;
 pub mod deliveries;
+pub mod earlier_observers;
 mod error;
 pub mod events;
 pub mod holds;
@@ -58,6 +59,7 @@ pub use claims::{AttemptRecord, ClaimedDelivery, Claims, Completion, CompletionR
 pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
+pub use earlier_observers::{EarlierObserver, EarlierObservers};
 pub use error::{Result, StoreError};
 pub use events::{EventFilter, EventHistory, EventPage, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
@@ -69,7 +71,7 @@ pub use retention::{Purged, Retention, RetentionLimits};
 pub use schema::{AppliedMigration, Schema};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use suspects::{Suspects, Trial};
-pub use transactions::{TransactionCount, Transactions};
+pub use transactions::{LockHeld, TransactionCount, Transactions};
 
 /// All that a backend does.
 pub trait Backend:
@@ -87,6 +89,7 @@ pub trait Backend:
     + Deliveries
     + DeadLetters
     + Schema
+    + EarlierObservers
     + Transactions
 {
 }
@@ -106,6 +109,7 @@ impl<T> Backend for T where
         + Deliveries
         + DeadLetters
         + Schema
+        + EarlierObservers
         + Transactions
 {
 }

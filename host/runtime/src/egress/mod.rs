@@ -39,7 +39,7 @@ pub(crate) use body::Cut;
 pub(crate) use client::{Client, Clients};
 pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use idle::DEFAULT_IDLE;
-pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply, check_mailbox};
+pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply, Sent as MailSent, check_mailbox};
 pub use mail::{SmtpEncryption, SmtpSettings};
 pub(crate) use memcached::MemcachedFault;
 pub use memcached::MemcachedSettings;

@@ -156,11 +156,10 @@ impl Dispatch {
         let started_at = self.clock.now();
         let items: Vec<BatchItem<'_>> =
             members.iter().map(|member| BatchItem { event: &member.event, delivery: member.info }).collect();
-        let configured = admission.action();
         let attempts = admission.run_batch(&items).await.into_iter();
         let attempts: Vec<_> = attempts
             .map(|attempt| {
-                if !secrets::may_be_old(&attempt, configured) {
+                if !secrets::may_be_old(&attempt, &batch.action) {
                     return attempt;
                 }
                 self.reload.notify_one();

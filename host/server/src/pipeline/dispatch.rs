@@ -1,6 +1,9 @@
 //! Runs the deliveries that this host owns, each in a task of its own, bounded in all and by destination.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
 use aftercommit_runtime::{Admission, Attempt, PreparedEvent, Usage};
@@ -45,6 +48,8 @@ pub(super) struct Dispatch {
     pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
+    /// Whether this host's entry says which observers it works with.
+    pub(super) is_reported: Arc<AtomicBool>,
     /// Another snapshot is there.
     pub(super) loaded: Arc<Notify>,
     pub(super) claimer: Arc<Notify>,
@@ -92,6 +97,7 @@ impl Dispatch {
             holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
+            is_reported: Arc::default(),
             loaded: Arc::new(Notify::new()),
             claimer,
             slots: Semaphore::new(settings.max_concurrency),
@@ -219,14 +225,13 @@ impl Dispatch {
             return self.hand_back(delivery, Some(WAIT));
         }
         let started_at = self.clock.now();
-        let configured = admission.action();
         let mut attempt = admission.run(event, batching::info(delivery, action)).await;
         let mut renewed = None;
-        if secrets::may_be_old(&attempt, configured) {
+        if secrets::may_be_old(&attempt, action) {
             renewed = self.renewed(action).await;
             match renewed.as_deref().map(|renewed| &renewed.configured) {
                 Some(Ok(configured)) => {
-                    attempt = configured.run(event, batching::info(delivery, action)).await;
+                    attempt = configured.admit().await.run(event, batching::info(delivery, action)).await;
                 }
                 _ => attempt = secrets::retried(attempt),
             }

@@ -166,6 +166,7 @@ impl Host {
             is_stale: AtomicBool::new(false),
             loaded: Arc::clone(&dispatch.loaded),
             asked: Arc::clone(&dispatch.reload),
+            is_reported: Arc::clone(&dispatch.is_reported),
             claimer: Arc::clone(&dispatch.claimer),
             fatal: dispatch.fatal.clone(),
         };
@@ -272,8 +273,8 @@ impl Host {
         let _ = self.heartbeat.await;
         self.store.retire(self.id).await?;
         for count in self.store.transactions() {
-            let TransactionCount { name, done, failed, repeated, took, p99, longest } = count;
-            tracing::debug!(name, done, failed, repeated, ?took, ?p99, ?longest, "transactions");
+            let TransactionCount { name, done, failed, repeated, took, p50, p99, longest } = count;
+            tracing::debug!(name, done, failed, repeated, ?took, ?p50, ?p99, ?longest, "transactions");
         }
         tracing::info!("stopped");
         Ok(())
