@@ -44,6 +44,7 @@ mod predicate;
 mod quarantine;
 mod retention;
 mod rights;
+mod runs;
 mod schema;
 mod server_version;
 mod session;
@@ -183,6 +184,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         quarantine::STATEMENTS,
         retention::STATEMENTS,
         rights::STATEMENTS,
+        runs::STATEMENTS,
         schema::STATEMENTS,
         watch::STATEMENTS,
         suspects::STATEMENTS,

@@ -33,6 +33,7 @@ mod predicate;
 mod quarantine;
 mod retention;
 mod row_json;
+mod runs;
 mod schema;
 mod statement;
 #[cfg(test)]
@@ -152,6 +153,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         intake::STATEMENTS,
         quarantine::STATEMENTS,
         retention::STATEMENTS,
+        runs::STATEMENTS,
         schema::STATEMENTS,
         suspects::STATEMENTS,
     ]
