@@ -1,6 +1,7 @@
 //! An action that can run: a plugin, its configuration, its grants and its limits.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use crate::{
     plugin::Plugin,
     problem::ConfigProblem,
     rendering::ConfigText,
+    secrets::{Secret, SecretProvider as _},
     standing::Standing,
     templates::RenderProblem,
     warm::WarmInstances,
@@ -35,6 +37,15 @@ pub struct ConfiguredAction {
     config: ConfigText,
     destination: String,
     is_one_endpoint: bool,
+    /// Their values when it was configured.
+    secrets: BTreeMap<String, Secret>,
+}
+
+/// Where an action sends to, and with what.
+pub(crate) struct Bound {
+    pub(crate) destination: String,
+    pub(crate) is_one_endpoint: bool,
+    pub(crate) secrets: BTreeMap<String, Secret>,
 }
 
 impl ConfiguredAction {
@@ -44,9 +55,9 @@ impl ConfiguredAction {
         limits: Arc<Limits>,
         batch: Option<BatchConfig>,
         config: ConfigText,
-        destination: String,
-        is_one_endpoint: bool,
+        bound: Bound,
     ) -> Self {
+        let Bound { destination, is_one_endpoint, secrets } = bound;
         let warm = Arc::new(WarmInstances::new(limits.reuse, Arc::clone(&plugin.runtime.warm)));
         Self {
             plugin,
@@ -58,7 +69,19 @@ impl ConfiguredAction {
             config,
             destination,
             is_one_endpoint,
+            secrets,
         }
+    }
+
+    /// Whether one of its secrets has another value by now, so that the action has to be configured anew. A secret that can not
+    /// be read at present counts as unchanged.
+    pub fn has_old_secret(&self) -> bool {
+        let provider = &self.plugin.runtime.secrets;
+        self.secrets.iter().any(|(name, old)| {
+            provider
+                .secret_of_action(name)
+                .is_ok_and(|now| now.is_some_and(|now| now.expose() != old.expose()))
+        })
     }
 
     /// Its plugin.

@@ -9,7 +9,7 @@ use aftercommit_core::{ActionConfig, BatchConfig, plain::plain};
 use serde_json::Value;
 
 use crate::{
-    action::ConfiguredAction,
+    action::{Bound, ConfiguredAction},
     bindings::aftercommit::action::model::FieldProblem,
     capability::{Effective, Grants, Origin},
     connections::{self, lacking},
@@ -28,8 +28,8 @@ use crate::{
     rendering::ConfigText,
     schema::Marks,
     secrets::{
-        Handles, as_written, check_forms, check_places, fetch, names_secret, place_handles,
-        resolve_secret_names,
+        Handles, SecretProvider as _, as_written, check_characters, check_forms, check_places, fetch,
+        names_secret, place_handles, resolve_secret_names,
     },
     templates::Template,
 };
@@ -66,6 +66,7 @@ impl Plugin {
         let effective = Effective::of(needs, &grants, &literal, &names);
         self.check_mail_password(&effective)?;
         check_forms(&config, &marks, &secrets, &effective.origins)?;
+        check_characters(&config, &marks, &secrets)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
         let is_one_endpoint = !literal.is_empty() && !has_templated_url(&config, &marks);
         let identities = identities(&config, &marks, &secrets)?;
@@ -92,8 +93,7 @@ impl Plugin {
             Arc::new(limits),
             action.batch,
             text,
-            destination,
-            is_one_endpoint,
+            Bound { destination, is_one_endpoint, secrets },
         ))
     }
 

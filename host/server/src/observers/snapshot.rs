@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use aftercommit_core::{ObserverDefinition, Ordering};
+use aftercommit_runtime::ConfiguredAction;
 use aftercommit_store::{ObserverRow, ObserverTable};
 
 use super::{action::Action, matcher::EventMatcher, watcher::Watcher};
@@ -112,6 +113,7 @@ impl Entry {
         if let Some(before) = before
             && before.error.is_none()
             && before.definition.as_deref() == Some(definition)
+            && !before.has_old_secret()
         {
             return Self { enabled: row.enabled, ..before.share() };
         }
@@ -184,6 +186,12 @@ impl Entry {
 
     fn all_actions(&self) -> impl Iterator<Item = &Arc<Action>> {
         self.actions.iter().chain(&self.alert)
+    }
+
+    /// Whether a secret of one of its actions is another by now.
+    fn has_old_secret(&self) -> bool {
+        self.all_actions()
+            .any(|action| action.configured.as_ref().is_ok_and(ConfiguredAction::has_old_secret))
     }
 
     /// Whether everything in it works: it is a good version to fall back to.

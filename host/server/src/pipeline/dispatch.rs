@@ -24,6 +24,7 @@ use super::{
     recovery::Recovery,
     room::{Place, Reservation, Room},
     runs::{ByKey, Item, Runs, delivery_span},
+    secrets,
 };
 use crate::observers::{Action, Snapshot};
 
@@ -46,6 +47,8 @@ pub(super) struct Dispatch {
     pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
+    /// Another snapshot is there.
+    pub(super) loaded: Arc<Notify>,
     pub(super) claimer: Arc<Notify>,
     /// How many actions run at once in all.
     pub(super) slots: Semaphore,
@@ -92,6 +95,7 @@ impl Dispatch {
             holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
+            loaded: Arc::new(Notify::new()),
             claimer,
             slots: Semaphore::new(settings.max_concurrency),
             done,
@@ -103,8 +107,9 @@ impl Dispatch {
         (Arc::new(dispatch), finished)
     }
 
-    /// Starts deliveries that this host owns, each in a place of the reservation; those of one ordering key run one after the other. Those of one event follow each
-    /// other, and share what is made of it. Those whose events there is no memory for are handed back.
+    /// Starts deliveries that this host owns, each in a place of the reservation; those of one ordering key run one after the
+    /// other. Those of one event follow each other, and share what is made of it. Those whose events there is no memory for are
+    /// handed back.
     pub(super) fn start(self: &Arc<Self>, deliveries: Vec<ClaimedDelivery>, mut reservation: Reservation) {
         let places = reservation.places(&deliveries);
         let until = self.runs.until(reservation.since());
@@ -218,7 +223,18 @@ impl Dispatch {
             return self.hand_back(delivery, Some(WAIT));
         }
         let started_at = self.clock.now();
-        let attempt = configured.run(event, batching::info(delivery, action)).await;
+        let mut attempt = configured.run(event, batching::info(delivery, action)).await;
+        let mut renewed = None;
+        if secrets::may_be_old(&attempt, configured) {
+            renewed = self.renewed(action).await;
+            match renewed.as_deref().map(|renewed| &renewed.configured) {
+                Some(Ok(configured)) => {
+                    attempt = configured.run(event, batching::info(delivery, action)).await;
+                }
+                _ => attempt = secrets::retried(attempt),
+            }
+        }
+        let action = renewed.as_deref().unwrap_or(action);
         self.heed(action, &attempt, turn, delivery.round_attempt() > 1);
         self.conclude(delivery, action, attempt, started_at)
     }
