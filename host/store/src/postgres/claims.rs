@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    claimable::{self, Room},
+    claimable::{self, Room, Search},
     completion,
     connection::Sync,
     event_row, locks,
@@ -37,12 +37,17 @@ WHERE d.id = ANY ($1) AND d.id = claim.id AND d.attempts = claim.attempts AND d.
 #[async_trait]
 impl Claims for PostgresStore {
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<Vec<ClaimedDelivery>> {
-        let connections = &self.inner.connections;
-        // Looked at without a transaction.
-        if request.limit == 0 || !claimable::is_there(&mut connections.read().await?, request.now).await? {
+        if request.limit == 0 {
             return Ok(Vec::new());
         }
-        connections.write("claim", Sync::Later, |session| Box::pin(claim(session, request))).await
+        let connections = &self.inner.connections;
+        // Looked at without a transaction.
+        let mut session = connections.read().await?;
+        let Some(search) = claimable::search(&mut session, request.except, request.now).await? else {
+            return Ok(Vec::new());
+        };
+        drop(session);
+        connections.write("claim", Sync::Later, |session| Box::pin(claim(session, search, request))).await
     }
 
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
@@ -80,8 +85,12 @@ impl Claims for PostgresStore {
     }
 }
 
-async fn claim(session: &mut Session<'_>, request: ClaimRequest<'_>) -> Result<Vec<ClaimedDelivery>> {
-    let owned = own(session, request).await?;
+async fn claim(
+    session: &mut Session<'_>,
+    search: Search<'_>,
+    request: ClaimRequest<'_>,
+) -> Result<Vec<ClaimedDelivery>> {
+    let owned = own(session, search, request).await?;
     with_events(session, owned, request.now).await
 }
 
@@ -125,16 +134,16 @@ pub(super) struct Owned {
 }
 
 /// Claims what is due and what is ready, one after the other, each in its order, and then what follows the first of each key.
-async fn own(session: &mut Session<'_>, request: ClaimRequest<'_>) -> Result<Vec<Owned>> {
+async fn own(session: &mut Session<'_>, search: Search<'_>, request: ClaimRequest<'_>) -> Result<Vec<Owned>> {
     let room = left(&[], request);
-    let mut owned = own_some(session, request.first, room, request).await?;
+    let mut owned = own_some(session, request.first, search, room, request).await?;
     let room = left(&owned, request);
     if room.rows > 0 {
         let second = match request.first {
             ClaimFirst::Due => ClaimFirst::Ready,
             ClaimFirst::Ready => ClaimFirst::Due,
         };
-        owned.append(&mut own_some(session, second, room, request).await?);
+        owned.append(&mut own_some(session, second, search, room, request).await?);
     }
     let room = left(&owned, request);
     let mut behind = runs::own(session, &owned, room, request).await?;
@@ -155,12 +164,13 @@ fn left(owned: &[Owned], request: ClaimRequest<'_>) -> Room {
 async fn own_some(
     session: &mut Session<'_>,
     which: ClaimFirst,
+    search: Search<'_>,
     room: Room,
-    ClaimRequest { host, except, now, .. }: ClaimRequest<'_>,
+    ClaimRequest { host, now, .. }: ClaimRequest<'_>,
 ) -> Result<Vec<Owned>> {
     let mut owned = match which {
-        ClaimFirst::Due => read_owned(&claimable::claim_due(session, host, room, except, now).await?)?,
-        ClaimFirst::Ready => read_owned(&claimable::claim_ready(session, host, room, except).await?)?,
+        ClaimFirst::Due => read_owned(&claimable::claim_due(session, host, room, search, now).await?)?,
+        ClaimFirst::Ready => read_owned(&claimable::claim_ready(session, host, room, search).await?)?,
     };
     match which {
         ClaimFirst::Due => owned.sort_by_key(|owned| owned.due),

@@ -15,7 +15,7 @@ use crate::{
 };
 use async_trait::async_trait;
 
-static MIGRATIONS: Migrations = migrations!("postgres", 5 "hosts" "0005_hosts.sql", 6 "losses" "0006_losses.sql", 10 "runs" "0010_runs.sql");
+static MIGRATIONS: Migrations = migrations!("postgres", 5 "hosts" "0005_hosts.sql", 6 "losses" "0006_losses.sql", 8 "disabled" "0008_disabled.sql", 10 "runs" "0010_runs.sql");
 
 statements! {
     HAS_SCHEMA = "-- has_schema
