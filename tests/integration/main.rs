@@ -5,6 +5,7 @@
 mod actions;
 mod alerts;
 mod alone;
+mod apply_wait;
 mod batch;
 mod bombs;
 mod crash;

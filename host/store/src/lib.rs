@@ -33,6 +33,7 @@ pub mod conformance;
 pub mod dead_letters;
 pub mod definitions;
 pub mod deliveries;
+pub mod earlier_observers;
 mod error;
 pub mod events;
 pub mod holds;
@@ -61,6 +62,7 @@ pub use claims::{
 pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
+pub use earlier_observers::{EarlierObserver, EarlierObservers};
 pub use error::{Result, StoreError};
 pub use events::{EventFilter, EventHistory, EventPage, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
@@ -90,6 +92,7 @@ pub trait Backend:
     + Deliveries
     + DeadLetters
     + Schema
+    + EarlierObservers
     + Transactions
 {
 }
@@ -109,6 +112,7 @@ impl<T> Backend for T where
         + Deliveries
         + DeadLetters
         + Schema
+        + EarlierObservers
         + Transactions
 {
 }

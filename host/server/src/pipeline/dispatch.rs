@@ -1,6 +1,9 @@
 //! Runs the deliveries that this host owns, each in a task of its own, bounded in all and by destination.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
 use aftercommit_runtime::{Admission, Attempt, PreparedEvent, Usage};
@@ -47,6 +50,8 @@ pub(super) struct Dispatch {
     pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
+    /// Whether this host's entry says which observers it works with.
+    pub(super) is_reported: Arc<AtomicBool>,
     /// Another snapshot is there.
     pub(super) loaded: Arc<Notify>,
     pub(super) claimer: Arc<Notify>,
@@ -95,6 +100,7 @@ impl Dispatch {
             holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
+            is_reported: Arc::default(),
             loaded: Arc::new(Notify::new()),
             claimer,
             slots: Semaphore::new(settings.max_concurrency),

@@ -295,11 +295,11 @@ fn count(places: usize) -> u32 {
 mod tests {
     use std::pin::pin;
 
-    use aftercommit_core::{EntityEvent, EventKind, Losses};
+    use aftercommit_core::Losses;
     use futures::poll;
-    use serde_json::json;
 
     use super::*;
+    use crate::sample;
 
     /// One with memory for whatever comes.
     fn room(capacity: usize) -> Room {
@@ -308,7 +308,7 @@ mod tests {
 
     /// The first attempt of so many deliveries.
     fn deliveries(count: u64) -> Vec<ClaimedDelivery> {
-        let event = Arc::new(EntityEvent::new(EventKind::Created, "Order", 1, json!({})));
+        let event = sample::event();
         let delivery = |n: u64| ClaimedDelivery {
             id: DeliveryId::of(event.id, &n.to_string(), "hook"),
             event: Arc::clone(&event),

@@ -19,6 +19,25 @@ pub(super) async fn enters_renews_and_lists(fixture: Fixture) {
     assert!(!fixture.store.heartbeat(crate::HostId::random(), at(8)).await.unwrap(), "it was never entered");
 }
 
+pub(super) async fn says_who_lives_and_what_they_have_loaded(fixture: Fixture) {
+    fixture.store.register(fixture.host, "box:1", at(0)).await.unwrap();
+    fixture.store.register(fixture.other, "box:2", at(20)).await.unwrap();
+    let seen = async |now| {
+        let hosts = fixture.store.live_hosts(at(now), LEASE).await.unwrap();
+        hosts.into_iter().map(|host| (host.id, host.revision)).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(21).await, [(fixture.host, None), (fixture.other, None)]);
+    fixture.store.report_loaded(fixture.host, 7, Vec::new(), at(21)).await.unwrap();
+    assert_eq!(seen(21).await, [(fixture.host, Some(7)), (fixture.other, None)]);
+    fixture.store.heartbeat(fixture.host, at(22)).await.unwrap();
+    fixture.store.report_loaded(fixture.other, 8, Vec::new(), at(22)).await.unwrap();
+    assert_eq!(seen(51).await, [(fixture.host, Some(7))], "the other is silent");
+    fixture.store.take_over(at(51), LEASE).await.unwrap();
+    fixture.store.report_loaded(fixture.other, 9, Vec::new(), at(51)).await.unwrap();
+    fixture.store.register(fixture.other, "box:2", at(52)).await.unwrap();
+    assert_eq!(seen(52).await, [(fixture.host, Some(7)), (fixture.other, None)], "it says so again");
+}
+
 /// A host of this database that runs three deliveries.
 async fn running(fixture: &Fixture) -> Vec<ClaimedDelivery> {
     fixture.store.register(fixture.host, "box:1", at(0)).await.unwrap();

@@ -161,6 +161,7 @@ pub const CASES: &[Case] = cases! {
     }
     hosts {
         enters_renews_and_lists,
+        says_who_lives_and_what_they_have_loaded,
         takes_over_after_the_lease_and_not_before,
         refuses_completions_of_a_host_that_was_taken_over,
         a_lost_attempt_is_logged,

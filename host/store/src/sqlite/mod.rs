@@ -18,6 +18,7 @@ mod dead_letters;
 mod definitions;
 mod deliveries;
 mod doorbell;
+mod earlier_observers;
 mod event_row;
 mod events;
 mod failure;
