@@ -21,7 +21,8 @@ static MIGRATIONS: Migrations = migrations!(
     5 "hosts" "0005_hosts.sql",
     6 "losses" "0006_losses.sql",
     8 "disabled" "0008_disabled.sql",
-    9 "host_revision" "0009_host_revision.sql"
+    9 "host_revision" "0009_host_revision.sql",
+    10 "runs" "0010_runs.sql"
 );
 
 statements! {

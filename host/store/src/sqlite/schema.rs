@@ -13,7 +13,8 @@ static MIGRATIONS: Migrations = migrations!(
     "sqlite",
     5 "losses" "0005_losses.sql",
     7 "disabled" "0007_disabled.sql",
-    8 "host_revision" "0008_host_revision.sql"
+    8 "host_revision" "0008_host_revision.sql",
+    9 "runs" "0009_runs.sql"
 );
 
 statements! {
