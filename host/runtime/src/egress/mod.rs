@@ -38,7 +38,7 @@ pub(crate) use body::Cut;
 pub(crate) use client::{Client, Clients};
 pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply, Sent as MailSent, check_mailbox};
-pub use mail::{SmtpEncryption, SmtpSettings};
+pub use mail::{SmtpEncryption, SmtpOAuth, SmtpSettings};
 pub(crate) use memcached::MemcachedFault;
 pub use memcached::MemcachedSettings;
 pub use redis::RedisSettings;

@@ -10,7 +10,7 @@ use crate::{
     capability::Need,
     egress::Permit,
     guest::{Guest, Phase},
-    hostapi::{content_bytes, token},
+    hostapi::{access_token, content_bytes},
     secrets::{Entry, Handles, KeyError, hmac, sign},
 };
 
@@ -100,7 +100,7 @@ impl Host for Guest {
         if let Err(error) = self.may(Need::Secrets) {
             return Ok(Err(error));
         }
-        Ok(token::access_token(&self.call, &request).await)
+        Ok(access_token(&self.call.permit, &self.call.egress, self.call.bounds(), &request).await)
     }
 
     fn reveal(&mut self, secret: String) -> wasmtime::Result<Result<String, SecretError>> {

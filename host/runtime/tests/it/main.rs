@@ -13,6 +13,7 @@ mod heard;
 mod hostile;
 mod limits;
 mod loading;
+mod mail_token;
 mod own_process;
 mod receiver;
 mod redis;

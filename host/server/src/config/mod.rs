@@ -19,6 +19,7 @@ mod retention;
 mod runtime;
 mod secrets;
 mod smtp;
+mod smtp_oauth;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +40,7 @@ pub use retention::RetentionConfig;
 pub use runtime::RuntimeConfig;
 pub use secrets::SecretsConfig;
 pub use smtp::{SmtpConfig, SmtpTls};
+pub use smtp_oauth::SmtpOAuthConfig;
 
 /// The commented default file, which is also the reference: what `aftercommit init` writes.
 pub const REFERENCE: &str = include_str!("reference.toml");
