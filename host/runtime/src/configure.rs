@@ -78,13 +78,18 @@ impl Plugin {
         let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
         let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });
         let clients = &self.runtime.egress.clients;
-        let identified = identities
+        let identified: Vec<_> = identities
             .into_iter()
-            .map(|(origin, identity)| (origin, clients.of(&effective, Some(&identity))))
+            .map(|(origin, identity)| {
+                let client = clients.identified(&effective, &origin, &identity);
+                (origin, client)
+            })
             .collect();
         let destination =
             destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
-        let permit = Arc::new(Permit { handles, identified, ..Permit::new(who, effective, clients) });
+        let mut permit = Permit { handles, ..Permit::new(who, effective, clients) };
+        drop(permit.particular.splice(0..0, identified));
+        let permit = Arc::new(permit);
         self.check(config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
         Ok(ConfiguredAction::new(

@@ -61,7 +61,9 @@ pub use batch::BatchItem;
 pub use capability::{Effective, Need, Needs, Origin, PrivateNetwork};
 pub use compiler::{Compiler, compile_if_asked};
 pub use descriptor::{Descriptor, DescriptorError};
-pub use egress::{MemcachedSettings, RedisSettings, SmtpEncryption, SmtpOAuth, SmtpSettings};
+pub use egress::{
+    MemcachedSettings, ProxySettings, RedisSettings, RouteSettings, SmtpEncryption, SmtpOAuth, SmtpSettings,
+};
 pub use engine::EngineError;
 pub use event::PreparedEvent;
 pub use limits::Limits;

@@ -72,7 +72,8 @@ impl Runtime {
         let cache = settings.cache_dir.as_deref().and_then(|folder| CompileCache::open(folder, &engine));
         let secrets = Arc::new(LiveSecrets::new(secrets));
         let provider: Arc<dyn SecretProvider> = Arc::<LiveSecrets>::clone(&secrets);
-        let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?;
+        let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?
+            .with_routes(&settings.routes, &provider)?;
         let services = Services::new(&settings.services, &settings.extra_ca_pem, &provider)?;
         let shared = Shared {
             running: Arc::new(Semaphore::new(settings.max_instances.max(1) as usize)),
@@ -94,7 +95,9 @@ impl Runtime {
 
     /// The names of the secrets that have changed, come or gone since this was called last, or since they were asked for first.
     /// Whoever embeds the runtime configures the actions anew that name them ([`ConfiguredAction::has_old_secret`](crate::ConfiguredAction)).
+    /// The files and passwords of [`RuntimeSettings::routes`] are read again too; what changed of them is used from now on.
     pub fn changed_secrets(&self) -> BTreeSet<String> {
+        self.shared.egress.clients.follow_routes();
         self.shared.secrets.changed()
     }
 

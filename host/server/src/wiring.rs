@@ -13,7 +13,7 @@ use aftercommit_store::{
 };
 
 use crate::{
-    config::{Config, DatabaseConfig},
+    config::{Config, DatabaseConfig, DestinationConfig},
     error::{Error, Result},
     plugins::Catalog,
     services,
@@ -53,6 +53,7 @@ pub fn open_catalog(config: &Config, compiler_program: Option<PathBuf>) -> Resul
         compiler: compiler_program.map(compiler),
         max_instances: u32::try_from(config.dispatch.max_concurrency).unwrap_or(u32::MAX),
         services: services::settings(config)?,
+        routes: DestinationConfig::routes(&config.destinations),
         ..RuntimeSettings::default()
     };
     let runtime = Runtime::new(settings, secrets(config), clock)

@@ -1,9 +1,9 @@
-//! HTTP clients: one pool of connections for each set of grants and each client certificate, never shared between different
-//! ones.
+//! HTTP clients: one pool of connections for each set of grants, each client certificate and each way to an origin that the operator
+//! says more of, never shared between different ones.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak},
     time::Duration,
 };
 
@@ -18,14 +18,16 @@ use super::{
     certificates::NamesSelfSigned,
     identity::{Fingerprint, Identity},
     names::{GuardedResolver, Names, SystemNames},
+    route::{Route, RouteSettings, Routes},
 };
 use crate::{
     capability::{Effective, Origin, PrivateNetwork},
     engine::EngineError,
+    secrets::SecretProvider,
 };
 
 /// What makes two actions share a pool.
-type Sharing = (Vec<Origin>, PrivateNetwork, Option<Fingerprint>);
+type Sharing = (Vec<Origin>, PrivateNetwork, Option<Fingerprint>, Option<Origin>);
 
 /// An unused connection is closed after that.
 const IDLE: Duration = Duration::from_mins(1);
@@ -43,6 +45,7 @@ pub(crate) struct Clients {
     tls: Arc<Tls>,
     names: Arc<dyn Names>,
     user_agent: String,
+    routes: Routes,
     by_sharing: Mutex<HashMap<Sharing, Weak<Client>>>,
 }
 
@@ -52,7 +55,21 @@ impl Clients {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = Arc::new(Tls::new(extra_ca_pem)?);
         let (user_agent, names) = (user_agent.to_owned(), Arc::new(SystemNames));
-        Ok(Self { tls, names, user_agent, by_sharing: Mutex::default() })
+        Ok(Self { tls, names, user_agent, routes: Routes::default(), by_sharing: Mutex::default() })
+    }
+
+    /// The same with ways of their own to some origins.
+    pub(crate) fn with_routes(
+        self,
+        settings: &BTreeMap<Origin, RouteSettings>,
+        secrets: &Arc<dyn SecretProvider>,
+    ) -> Result<Self, EngineError> {
+        Ok(Self { routes: Routes::open(settings, secrets)?, ..self })
+    }
+
+    /// Reads again the files and secrets that the ways name.
+    pub(crate) fn follow_routes(&self) {
+        self.routes.follow();
     }
 
     /// The same with another way to look names up.
@@ -61,10 +78,37 @@ impl Clients {
         Self { names, ..self }
     }
 
-    /// The client for a set of grants and a client certificate; made when it is first used to send.
-    pub(crate) fn of(&self, effective: &Effective, identity: Option<&Identity>) -> Arc<Client> {
+    /// The client for a set of grants, for all origins of which nothing more is said.
+    pub(crate) fn of(&self, effective: &Effective) -> Arc<Client> {
+        self.make(effective, None, None)
+    }
+
+    /// The client for one origin, if it has a way of its own.
+    pub(crate) fn routed(&self, effective: &Effective, origin: &Origin) -> Option<Arc<Client>> {
+        self.routes.to(origin).map(|_| self.make(effective, Some(origin), None))
+    }
+
+    /// The client on which one origin is shown a client certificate.
+    pub(crate) fn identified(
+        &self,
+        effective: &Effective,
+        origin: &Origin,
+        identity: &Identity,
+    ) -> Arc<Client> {
+        self.make(effective, Some(origin), Some(identity))
+    }
+
+    /// Made when it is first used to send.
+    fn make(
+        &self,
+        effective: &Effective,
+        origin: Option<&Origin>,
+        identity: Option<&Identity>,
+    ) -> Arc<Client> {
         let fingerprint = identity.map(|identity| identity.fingerprint);
-        let key = (effective.origins.clone(), effective.private_network.clone(), fingerprint);
+        let route = origin.and_then(|origin| Some((origin, self.routes.to(origin)?)));
+        let routed = route.map(|(origin, _)| origin.clone());
+        let key = (effective.origins.clone(), effective.private_network.clone(), fingerprint, routed);
         let mut known = self.by_sharing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = known.get(&key).and_then(Weak::upgrade) {
             return client;
@@ -76,7 +120,8 @@ impl Clients {
             certified: identity.map(|identity| Arc::clone(&identity.certified)),
             names: Arc::clone(&self.names),
             user_agent: self.user_agent.clone(),
-            http: OnceLock::new(),
+            route: route.map(|(_, route)| Arc::clone(route)),
+            http: RwLock::default(),
         });
         known.insert(key, Arc::downgrade(&client));
         client
@@ -90,18 +135,60 @@ pub(crate) struct Client {
     certified: Option<Arc<CertifiedKey>>,
     names: Arc<dyn Names>,
     user_agent: String,
-    http: OnceLock<Result<reqwest::Client, String>>,
+    route: Option<Arc<Route>>,
+    http: RwLock<Option<Built>>,
+}
+
+/// Built of what a route was.
+struct Built {
+    version: u64,
+    http: Result<reqwest::Client, String>,
 }
 
 impl Client {
-    pub(super) fn http(&self) -> Result<&reqwest::Client, &str> {
-        self.http.get_or_init(|| self.build()).as_ref().map_err(String::as_str)
+    /// Its connections. Those that began with other certificates or another password of a proxy are not used again.
+    pub(super) fn http(&self) -> Result<reqwest::Client, String> {
+        let version = self.route.as_ref().map_or(0, |route| route.version());
+        let built = self.http.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(built) = built.as_ref().filter(|built| built.version >= version) {
+            return built.http.clone();
+        }
+        drop(built);
+        let mut built = self.http.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(built) = built.as_ref().filter(|built| built.version >= version) {
+            return built.http.clone();
+        }
+        let (version, http) = match &self.route {
+            None => (0, self.build(self.tls.config().clone(), None, self.private_network.clone())),
+            Some(route) => self.build_routed(route),
+        };
+        built.insert(Built { version, http }).http.clone()
     }
 
-    fn build(&self) -> Result<reqwest::Client, String> {
-        let mut tls = self.tls.config().clone();
-        let resolver =
-            GuardedResolver { names: Arc::clone(&self.names), private_network: self.private_network.clone() };
+    fn build_routed(&self, route: &Route) -> (u64, Result<reqwest::Client, String>) {
+        let (version, present) = route.present();
+        let tls = self.tls.with_roots(&present.roots);
+        let http = route.proxy(&present).and_then(|proxy| {
+            // Behind a proxy only its own name is looked up here; the operator wrote it.
+            let network =
+                if proxy.is_some() { PrivateNetwork::Granted } else { self.private_network.clone() };
+            self.build(tls, proxy, network)
+        });
+        (version, http)
+    }
+
+    /// The proxy that its requests go through, as it may be told.
+    pub(super) fn proxy_shown(&self) -> Option<String> {
+        self.route.as_ref()?.proxy_shown()
+    }
+
+    fn build(
+        &self,
+        mut tls: rustls::ClientConfig,
+        proxy: Option<reqwest::Proxy>,
+        private_network: PrivateNetwork,
+    ) -> Result<reqwest::Client, String> {
+        let resolver = GuardedResolver { names: Arc::clone(&self.names), private_network };
         // RFC 7301; APNs speaks HTTP/2 only.
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if let Some(certified) = &self.certified {
@@ -109,7 +196,7 @@ impl Client {
             // A session that others began is not theirs to go on with (RFC 8446, 2.2): it stands for their certificate.
             tls.resumption = Resumption::default();
         }
-        reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(&self.user_agent)
             .dns_resolver(Arc::new(resolver))
@@ -125,9 +212,13 @@ impl Client {
             .http1_allow_spaces_after_header_name_in_responses(true)
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_ignore_invalid_headers_in_responses(true)
-            .http2_max_header_list_size(MAX_HTTP2_HEADERS_BYTES)
-            .build()
-            .map_err(|error| error.without_url().to_string())
+            .http2_max_header_list_size(MAX_HTTP2_HEADERS_BYTES);
+        // After `no_proxy`, which keeps those of the environment away.
+        let builder = match proxy {
+            Some(proxy) => builder.proxy(proxy),
+            None => builder,
+        };
+        builder.build().map_err(|error| error.without_url().to_string())
     }
 }
 
@@ -146,22 +237,25 @@ impl Tls {
     }
 
     pub(super) fn config(&self) -> &rustls::ClientConfig {
-        self.config.get_or_init(|| {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-                .with_safe_default_protocol_versions()
-                .expect("ring supports the default versions of TLS");
-            match Verifier::new_with_extra_roots(self.extra.iter().cloned(), provider) {
-                Ok(verifier) => builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(NamesSelfSigned(verifier)))
-                    .with_no_client_auth(),
-                Err(error) => {
-                    tracing::error!(%error, "this system has no certificate authorities: every https request will fail");
-                    builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-                }
+        self.config.get_or_init(|| self.with_roots(&[]))
+    }
+
+    /// One that trusts these too, for the connections to one origin.
+    fn with_roots(&self, more: &[CertificateDer<'static>]) -> rustls::ClientConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the default versions of TLS");
+        match Verifier::new_with_extra_roots(self.extra.iter().chain(more).cloned(), provider) {
+            Ok(verifier) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(NamesSelfSigned(verifier)))
+                .with_no_client_auth(),
+            Err(error) => {
+                tracing::error!(%error, "this system has no certificate authorities: every https request will fail");
+                builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
             }
-        })
+        }
     }
 }
 
@@ -183,7 +277,7 @@ mod tests {
     fn servers_that_speak_something_else_are_not_offered_http() {
         // As mail and Redis connect.
         let clients = Clients::new("test", &[]).unwrap();
-        assert!(clients.of(&Effective::default(), None).http().is_ok());
+        assert!(clients.of(&Effective::default()).http().is_ok());
         assert!(clients.tls.config().alpn_protocols.is_empty());
     }
 
@@ -193,10 +287,11 @@ mod tests {
         let origins = vec!["https://a.example".parse().unwrap()];
         let open = Effective { origins: origins.clone(), ..Effective::default() };
         let private = Effective { origins, private_network: PrivateNetwork::Granted, ..Effective::default() };
-        let first = clients.of(&open, None);
-        assert!(Arc::ptr_eq(&first, &clients.of(&open, None)));
-        assert!(!Arc::ptr_eq(&first, &clients.of(&private, None)));
-        assert!(!Arc::ptr_eq(&first, &clients.of(&Effective::default(), None)));
+        let first = clients.of(&open);
+        assert!(Arc::ptr_eq(&first, &clients.of(&open)));
+        assert!(!Arc::ptr_eq(&first, &clients.of(&private)));
+        assert!(!Arc::ptr_eq(&first, &clients.of(&Effective::default())));
+        assert!(clients.routed(&open, &open.origins[0]).is_none());
         drop(first);
         assert_eq!(
             clients.by_sharing.lock().unwrap().values().filter(|client| client.strong_count() > 0).count(),

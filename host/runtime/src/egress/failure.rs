@@ -23,6 +23,10 @@ const GONE: &str = "stream closed because of a broken pipe";
 pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     let error = error.without_url();
     let (timeout, connect) = (error.is_timeout(), error.is_connect());
+    let shown = match permit.client(&hop.origin).proxy_shown() {
+        Some(proxy) if connect => format!("{} (over the proxy {proxy})", hop.shown),
+        _ => hop.shown.to_string(),
+    };
     let mut deepest = error.to_string();
     let mut words = None;
     let mut cause = error.source();
@@ -31,10 +35,10 @@ pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressErr
             return permit.denied(&hop.shown, &private_reason(special.range));
         }
         if inner.is::<Unresolved>() {
-            return EgressError::Dns(format!("{}: {inner}", hop.shown));
+            return EgressError::Dns(format!("{shown}: {inner}"));
         }
         if let Some(tls) = tls_error(inner) {
-            return EgressError::Tls(format!("{}: {}", hop.shown, tls_words(tls)));
+            return EgressError::Tls(format!("{shown}: {}", tls_words(tls)));
         }
         if inner.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_canceled() || error.is_closed())
         {
@@ -45,8 +49,8 @@ pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressErr
         cause = inner.source();
     }
     let text = match words {
-        Some(words) => format!("{}: {words} ({deepest})", hop.shown),
-        None => format!("{}: {deepest}", hop.shown),
+        Some(words) => format!("{shown}: {words} ({deepest})"),
+        None => format!("{shown}: {deepest}"),
     };
     if timeout && !connect {
         EgressError::Timeout
@@ -113,8 +117,7 @@ fn http_words(error: &(dyn Error + 'static)) -> Option<&'static str> {
 }
 
 /// How an authority becomes one that this host trusts.
-const TRUST: &str =
-    "if it is right, add its authority to the system's, or name a file of PEM in `SSL_CERT_FILE`";
+const TRUST: &str = "if it is right, name a file of PEM in `ca_file` of the destination, or add its authority to the system's";
 
 fn tls_words(error: &rustls::Error) -> String {
     let words = match error {
@@ -136,6 +139,10 @@ fn certificate_words(why: &CertificateError, error: &rustls::Error) -> String {
         _ if is_self_signed => return format!("the receiver's certificate is self-signed; {TRUST}"),
         CertificateError::UnknownIssuer => {
             let why = "is by an authority that this host does not trust, or the receiver leaves out a certificate between them";
+            return format!("the receiver's certificate {why}; {TRUST} ({error})");
+        }
+        CertificateError::BadSignature => {
+            let why = "is not signed by the authority of that name that this host trusts, which may have been made anew";
             return format!("the receiver's certificate {why}; {TRUST} ({error})");
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

@@ -48,7 +48,7 @@ impl Unprocessed {
 
 /// Sends it until it is answered, or fails otherwise than by not having been processed.
 pub(super) async fn send(permit: &Permit, hop: &Hop) -> Result<reqwest::Response, EgressError> {
-    let http = permit.client(&hop.origin).http().map_err(|why| EgressError::Connect(why.to_owned()))?;
+    let http = permit.client(&hop.origin).http().map_err(EgressError::Connect)?;
     let (mut refused, mut unsent) = (0, 0);
     loop {
         let error = match http.execute(request(hop)).await {

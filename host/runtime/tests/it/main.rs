@@ -18,6 +18,7 @@ mod own_process;
 mod receiver;
 mod redis;
 mod requests;
+mod routes;
 mod secrets;
 mod smtp;
 mod wasi;

@@ -228,7 +228,7 @@ async fn a_certificate_that_is_not_trusted_says_why() {
         failure.problem.message
     };
     let own = said("localhost", |_| {}, false).await;
-    assert!(own.contains("self-signed") && own.contains("SSL_CERT_FILE"), "{own}");
+    assert!(own.contains("self-signed") && own.contains("`ca_file` of the destination"), "{own}");
     let authority = |params: &mut CertificateParams| {
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     };
