@@ -19,6 +19,7 @@ mod compiler;
 mod compiling;
 mod configure;
 mod connections;
+mod contacts;
 mod cpu;
 mod default_destinations;
 mod descriptor;

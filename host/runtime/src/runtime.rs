@@ -190,6 +190,7 @@ impl Shared {
             host_calls: 0,
             deliveries: 1,
             redirected_to: None,
+            contacts: Arc::default(),
             limits,
             log,
         }

@@ -38,7 +38,8 @@ pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressErr
             return EgressError::Dns(format!("{shown}: {inner}"));
         }
         if let Some(tls) = tls_error(inner) {
-            return EgressError::Tls(format!("{shown}: {}", tls_words(tls)));
+            let text = format!("{shown}: {}", tls_words(tls));
+            return if is_untrusted(tls) { EgressError::Certificate(text) } else { EgressError::Tls(text) };
         }
         if inner.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_canceled() || error.is_closed())
         {
@@ -79,8 +80,15 @@ fn closed(hop: &Hop) -> EgressError {
     }
 }
 
+/// Whether the peer's certificate is one that time alone does not make right.
+pub(super) fn is_untrusted(error: &rustls::Error) -> bool {
+    use CertificateError::{NotValidYet, NotValidYetContext};
+    let rustls::Error::InvalidCertificate(why) = error else { return false };
+    !matches!(why, NotValidYet | NotValidYetContext { .. })
+}
+
 /// TLS errors travel inside I/O errors, which do not name them as their source, sometimes two deep.
-fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+pub(super) fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     error.downcast_ref::<rustls::Error>().or_else(|| tls_error(error.downcast_ref::<io::Error>()?.get_ref()?))
 }
 
@@ -119,7 +127,7 @@ fn http_words(error: &(dyn Error + 'static)) -> Option<&'static str> {
 /// How an authority becomes one that this host trusts.
 const TRUST: &str = "if it is right, name a file of PEM in `ca_file` of the destination, or add its authority to the system's";
 
-fn tls_words(error: &rustls::Error) -> String {
+pub(super) fn tls_words(error: &rustls::Error) -> String {
     let words = match error {
         rustls::Error::InvalidCertificate(why) => return certificate_words(why, error),
         rustls::Error::InvalidMessage(_) => "the receiver answers without TLS; is its URL one of http?",

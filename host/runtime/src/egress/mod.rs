@@ -181,6 +181,9 @@ pub(crate) enum EgressError {
     Connect(String),
     #[error("{0}")]
     Tls(String),
+    /// Of a first hop: nothing was sent.
+    #[error("{0}")]
+    Certificate(String),
     #[error("no response in time")]
     Timeout,
     #[error("{0}")]

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     bindings::aftercommit::action::secrets::{SecretError, TokenRequest},
+    contacts::Contact,
     egress::{Bounds, Cut, Egress, Permit, Request},
     secrets::{Entry, Secret},
 };
@@ -29,6 +30,20 @@ struct Kept {
     handle: String,
     obtained_at: Timestamp,
     renew_at: Timestamp,
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(crate) struct TokenFault {
+    pub(crate) error: SecretError,
+    /// The certificate of its endpoint is not trusted.
+    pub(crate) is_untrusted: bool,
+}
+
+impl From<SecretError> for TokenFault {
+    fn from(error: SecretError) -> Self {
+        Self { error, is_untrusted: false }
+    }
 }
 
 /// A token that is not taken is asked for again no sooner, or each refusal would cost two requests.
@@ -102,7 +117,7 @@ pub(crate) async fn access_token(
     egress: &Egress,
     bounds: Bounds,
     asked: &TokenRequest,
-) -> Result<String, SecretError> {
+) -> Result<String, TokenFault> {
     let key = format!("{asked:?}");
     let mut kept = permit.tokens.by_request.lock().await;
     if let Some(token) = kept.get(&key).filter(|token| egress.clock.now() < token.renew_at) {
@@ -176,11 +191,11 @@ async fn obtain(
     egress: &Egress,
     bounds: Bounds,
     request: &Request,
-) -> Result<(Secret, Timestamp), SecretError> {
-    let response = egress
-        .send(permit, request, bounds)
-        .await
-        .map_err(|error| SecretError::Token(format!("the token endpoint: {error}")))?;
+) -> Result<(Secret, Timestamp), TokenFault> {
+    let response = egress.send(permit, request, bounds).await.map_err(|error| TokenFault {
+        is_untrusted: error.contact() == Contact::Untrusted,
+        error: SecretError::Token(format!("the token endpoint: {error}")),
+    })?;
     let mut answer: Answer = serde_json::from_slice(&response.body).map_err(|_| {
         let why = match response.cut {
             None => "without JSON",
@@ -196,7 +211,8 @@ async fn obtain(
         // The answer was read as it came.
         let said = permit.handles.redact_text(answer.refusal());
         let why: String = one_line(&said).chars().take(MAX_SAID_CHARS).collect();
-        return Err(SecretError::Token(format!("the token endpoint answered {}: {why}", response.status)));
+        let why = format!("the token endpoint answered {}: {why}", response.status);
+        return Err(SecretError::Token(why).into());
     };
     Ok((Secret::new(token), egress.clock.now().plus(renewed_after(answer.life()))))
 }
@@ -302,12 +318,13 @@ mod tests {
             host_calls: 0,
             deliveries: 1,
             redirected_to: None,
+            contacts: Arc::default(),
         };
         (call, handle)
     }
 
     async fn of_call(call: &Call, asked: &TokenRequest) -> Result<String, SecretError> {
-        access_token(&call.permit, &call.egress, call.bounds(), asked).await
+        access_token(&call.permit, &call.egress, call.bounds(), asked).await.map_err(|fault| fault.error)
     }
 
     #[tokio::test]

@@ -81,9 +81,12 @@ impl Connection {
         let endpoint = &settings.endpoint;
         let login =
             credential.map(|it| Redaction::of_login(Some(it.username), &it.secret)).unwrap_or_default();
-        let no_stream = |error: DialError| MailFault::Transient(Reply::connection(told(&error.0, &login)));
+        let no_stream = |error: DialError| match error {
+            DialError::Certificate(why) => MailFault::Untrusted(told(&why, &login)),
+            DialError::Other(why) => MailFault::Transient(Reply::connection(told(&why, &login))),
+        };
         let stream = endpoint.connect().await.map_err(no_stream)?;
-        let peer = stream.peer_addr().map_err(|error| no_stream(DialError(error.to_string())))?;
+        let peer = stream.peer_addr().map_err(|error| no_stream(DialError::Other(error.to_string())))?;
         let (stream, first): (Box<dyn Wire>, &'static [u8]) = match settings.encryption {
             SmtpEncryption::None => (Box::new(stream), b""),
             SmtpEncryption::Implicit => {

@@ -40,7 +40,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    fn connection(message: impl Into<String>) -> Self {
+    pub(crate) fn connection(message: impl Into<String>) -> Self {
         Self { code: 0, message: message.into() }
     }
 }
@@ -60,6 +60,8 @@ pub(crate) enum MailFault {
     InvalidMessage(String),
     Denied(String),
     NotConfigured(String),
+    /// The certificate of the server, or of the endpoint of its tokens, is not trusted.
+    Untrusted(String),
     /// 4yz, no login, or no connection (code 0).
     Transient(Reply),
     /// Another 5yz.

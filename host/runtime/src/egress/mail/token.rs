@@ -10,10 +10,11 @@ use crate::{
     },
     capability::{Effective, Need, Needs, Origin, PrivateNetwork},
     egress::{Bounds, Egress, Permit, Who},
-    hostapi::access_token,
+    hostapi::{TokenFault, access_token},
     secrets::{Entry, Handles, KeyFile, Secret},
 };
 
+const NO_TOKEN: &str = "no access token for the mail server";
 /// An endpoint's answer is a few KiB.
 const ANSWER_BYTES: u64 = 64 << 10;
 
@@ -118,15 +119,16 @@ fn request(oauth: &SmtpOAuth, username: &str, handle: String) -> TokenRequest {
     }
 }
 
-fn fault(error: SecretError) -> MailFault {
+fn fault(TokenFault { error, is_untrusted }: TokenFault) -> MailFault {
     match error {
+        SecretError::Token(why) if is_untrusted => MailFault::Untrusted(format!("{NO_TOKEN}: {why}")),
         SecretError::Token(why) => no_token(&why),
         SecretError::Denied(why) | SecretError::InvalidKey(why) | SecretError::Unsupported(why) => {
-            MailFault::NotConfigured(format!("no access token for the mail server: {why}"))
+            MailFault::NotConfigured(format!("{NO_TOKEN}: {why}"))
         }
     }
 }
 
 fn no_token(why: &str) -> MailFault {
-    MailFault::Transient(Reply::connection(format!("no access token for the mail server: {why}")))
+    MailFault::Transient(Reply::connection(format!("{NO_TOKEN}: {why}")))
 }
