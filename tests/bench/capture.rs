@@ -1,6 +1,7 @@
 //! What capture costs the application that writes, beside what other ways to record its changes cost it.
 
 mod rates;
+mod statement;
 mod statement_size;
 mod tpcb;
 mod way;

@@ -1,6 +1,7 @@
 //! A database with a table of orders, and a host.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use aftercommit::{
     wiring,
 };
 use aftercommit_core::{Clock as _, SystemClock};
-use aftercommit_store::{Backend, CaptureRequest};
+use aftercommit_store::{Backend, CaptureRequest, ChangeLogRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -74,6 +75,12 @@ impl Shop {
         let key = key.iter().map(|&column| column.into()).collect();
         let request = CaptureRequest { key, notify, ..CaptureRequest::new(table, entity_type) };
         self.store.add_capture(request, SystemClock.now()).await.unwrap();
+    }
+
+    /// Captures a change log whose columns have their usual names.
+    pub(crate) async fn capture_log(&self, table: &str, notify: bool) {
+        let request = ChangeLogRequest { table: table.to_owned(), columns: BTreeMap::new(), notify };
+        self.store.add_change_log(request, SystemClock.now()).await.unwrap();
     }
 
     /// How many rows wait in the inbox.

@@ -12,6 +12,7 @@ mod delivery;
 mod destinations;
 mod host_process;
 mod hostile;
+mod library;
 mod losses;
 mod lost;
 mod memory_group;

@@ -1,9 +1,12 @@
-//! HTTP clients: one pool of connections for each set of grants, each client certificate and each way to an origin that the operator
-//! says more of, never shared between different ones.
+//! HTTP clients: connections of their own for each set of grants, each client certificate, each way to an origin that the operator says
+//! more of, and each origin, never shared between different ones.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ use rustls_platform_verifier::Verifier;
 use super::{
     certificates::NamesSelfSigned,
     identity::{Fingerprint, Identity},
+    idle::{DEFAULT_IDLE, IDLE, IdleConnections, Use},
     names::{GuardedResolver, Names, SystemNames},
     route::{Route, RouteSettings, Routes},
 };
@@ -29,8 +33,13 @@ use crate::{
 /// What makes two actions share a pool.
 type Sharing = (Vec<Origin>, PrivateNetwork, Option<Fingerprint>, Option<Origin>);
 
-/// An unused connection is closed after that.
-const IDLE: Duration = Duration::from_mins(1);
+/// The clients that are in use, and how many there were.
+#[derive(Default)]
+struct Known {
+    clients: HashMap<Sharing, Weak<Client>>,
+    count: u64,
+}
+
 /// Part of the request's own timeout, but no connection is waited for longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -46,7 +55,8 @@ pub(crate) struct Clients {
     names: Arc<dyn Names>,
     user_agent: String,
     routes: Routes,
-    by_sharing: Mutex<HashMap<Sharing, Weak<Client>>>,
+    idle: Arc<IdleConnections>,
+    by_sharing: Mutex<Known>,
 }
 
 impl Clients {
@@ -55,7 +65,14 @@ impl Clients {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = Arc::new(Tls::new(extra_ca_pem)?);
         let (user_agent, names) = (user_agent.to_owned(), Arc::new(SystemNames));
-        Ok(Self { tls, names, user_agent, routes: Routes::default(), by_sharing: Mutex::default() })
+        let idle = Arc::new(IdleConnections::new(DEFAULT_IDLE));
+        let routes = Routes::default();
+        Ok(Self { tls, names, user_agent, routes, idle, by_sharing: Mutex::default() })
+    }
+
+    /// The same with another bound of idle connections.
+    pub(crate) fn with_max_idle(self, most: usize) -> Self {
+        Self { idle: Arc::new(IdleConnections::new(most)), ..self }
     }
 
     /// The same with ways of their own to some origins.
@@ -110,71 +127,61 @@ impl Clients {
         let routed = route.map(|(origin, _)| origin.clone());
         let key = (effective.origins.clone(), effective.private_network.clone(), fingerprint, routed);
         let mut known = self.by_sharing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = known.get(&key).and_then(Weak::upgrade) {
+        if let Some(client) = known.clients.get(&key).and_then(Weak::upgrade) {
             return client;
         }
-        known.retain(|_, client| client.strong_count() > 0);
+        known.clients.retain(|_, client| client.strong_count() > 0);
+        known.count += 1;
         let client = Arc::new(Client {
+            number: known.count,
+            idle: Arc::clone(&self.idle),
             private_network: effective.private_network.clone(),
             tls: Arc::clone(&self.tls),
             certified: identity.map(|identity| Arc::clone(&identity.certified)),
             names: Arc::clone(&self.names),
             user_agent: self.user_agent.clone(),
             route: route.map(|(_, route)| Arc::clone(route)),
-            http: RwLock::default(),
+            version: AtomicU64::new(0),
+            config: Mutex::default(),
         });
-        known.insert(key, Arc::downgrade(&client));
+        known.clients.insert(key, Arc::downgrade(&client));
         client
     }
 }
 
 /// The connections of one set of grants, with or without a client certificate.
 pub(crate) struct Client {
+    /// No other client ever has it.
+    number: u64,
+    idle: Arc<IdleConnections>,
     private_network: PrivateNetwork,
     tls: Arc<Tls>,
     certified: Option<Arc<CertifiedKey>>,
     names: Arc<dyn Names>,
     user_agent: String,
     route: Option<Arc<Route>>,
-    http: RwLock<Option<Built>>,
+    /// Of the route, as its connections were made last.
+    version: AtomicU64,
+    /// Made when it is first used to send, of this version of the route. TLS sessions are kept in it, for longer than connections are.
+    config: Mutex<Option<(u64, rustls::ClientConfig)>>,
 }
 
-/// Built of what a route was.
-struct Built {
-    version: u64,
-    http: Result<reqwest::Client, String>,
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.idle.forget(self.owner_at(self.version.load(Relaxed)));
+    }
 }
 
 impl Client {
-    /// Its connections. Those that began with other certificates or another password of a proxy are not used again.
-    pub(super) fn http(&self) -> Result<reqwest::Client, String> {
-        let version = self.route.as_ref().map_or(0, |route| route.version());
-        let built = self.http.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(built) = built.as_ref().filter(|built| built.version >= version) {
-            return built.http.clone();
-        }
-        drop(built);
-        let mut built = self.http.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(built) = built.as_ref().filter(|built| built.version >= version) {
-            return built.http.clone();
-        }
-        let (version, http) = match &self.route {
-            None => (0, self.build(self.tls.config().clone(), None, self.private_network.clone())),
-            Some(route) => self.build_routed(route),
-        };
-        built.insert(Built { version, http }).http.clone()
+    /// The connections to one origin, for one request. Those that began with other certificates or another password of a proxy
+    /// are not used again.
+    pub(super) fn enter(&self, origin: &Origin) -> Result<Use, String> {
+        self.idle.enter(self.owner(), origin, |most_idle| self.build(most_idle))
     }
 
-    fn build_routed(&self, route: &Route) -> (u64, Result<reqwest::Client, String>) {
-        let (version, present) = route.present();
-        let tls = self.tls.with_roots(&present.roots);
-        let http = route.proxy(&present).and_then(|proxy| {
-            // Behind a proxy only its own name is looked up here; the operator wrote it.
-            let network =
-                if proxy.is_some() { PrivateNetwork::Granted } else { self.private_network.clone() };
-            self.build(tls, proxy, network)
-        });
-        (version, http)
+    /// Closes all idle connections, whoever's: the process may open no more files.
+    pub(super) fn give_way(&self) {
+        self.idle.give_way();
     }
 
     /// The proxy that its requests go through, as it may be told.
@@ -182,22 +189,49 @@ impl Client {
         self.route.as_ref()?.proxy_shown()
     }
 
-    fn build(
-        &self,
-        mut tls: rustls::ClientConfig,
-        proxy: Option<reqwest::Proxy>,
-        private_network: PrivateNetwork,
-    ) -> Result<reqwest::Client, String> {
-        let resolver = GuardedResolver { names: Arc::clone(&self.names), private_network };
+    /// Whose connections those are that it uses now.
+    fn owner(&self) -> u64 {
+        let version = self.route.as_ref().map_or(0, |route| route.version());
+        let before = self.version.swap(version, Relaxed);
+        if before != version {
+            self.idle.forget(self.owner_at(before));
+        }
+        self.owner_at(version)
+    }
+
+    /// One number for each client and version of its route; of neither there are so many.
+    const fn owner_at(&self, version: u64) -> u64 {
+        self.number.wrapping_add(version << 32)
+    }
+
+    fn config(&self, version: u64, roots: &[CertificateDer<'static>]) -> rustls::ClientConfig {
+        let mut made = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = made.as_ref().filter(|(of, _)| *of == version) {
+            return config.clone();
+        }
+        let mut tls = if roots.is_empty() { self.tls.config().clone() } else { self.tls.with_roots(roots) };
         // RFC 7301; APNs speaks HTTP/2 only.
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if let Some(certified) = &self.certified {
             tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(certified)));
-            // A session that others began is not theirs to go on with (RFC 8446, 2.2): it stands for their certificate.
+        }
+        if self.certified.is_some() || self.route.is_some() {
+            // A session that others began is not theirs to go on with (RFC 8446, 2.2): it stands for their certificate, or for
+            // whom they trust.
             tls.resumption = Resumption::default();
         }
+        made.insert((version, tls)).1.clone()
+    }
+
+    fn build(&self, most_idle: usize) -> Result<reqwest::Client, String> {
+        let (version, present) = self.route.as_ref().map_or_else(Default::default, |route| route.present());
+        let proxy = self.route.as_ref().map_or(Ok(None), |route| route.proxy(&present))?;
+        // Behind a proxy only its own name is looked up here; the operator wrote it.
+        let private_network =
+            if proxy.is_some() { PrivateNetwork::Granted } else { self.private_network.clone() };
+        let resolver = GuardedResolver { names: Arc::clone(&self.names), private_network };
         let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(self.config(version, &present.roots))
             .user_agent(&self.user_agent)
             .dns_resolver(Arc::new(resolver))
             .no_proxy()
@@ -206,6 +240,7 @@ impl Client {
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(most_idle)
             .tcp_nodelay(true)
             // A response whose head other clients understand has a status, and that counts.
             .http1_max_headers(MAX_HEADERS)
@@ -277,7 +312,8 @@ mod tests {
     fn servers_that_speak_something_else_are_not_offered_http() {
         // As mail and Redis connect.
         let clients = Clients::new("test", &[]).unwrap();
-        assert!(clients.of(&Effective::default()).http().is_ok());
+        let origin = "https://a.example".parse().unwrap();
+        assert!(clients.of(&Effective::default()).enter(&origin).is_ok());
         assert!(clients.tls.config().alpn_protocols.is_empty());
     }
 
@@ -294,7 +330,14 @@ mod tests {
         assert!(clients.routed(&open, &open.origins[0]).is_none());
         drop(first);
         assert_eq!(
-            clients.by_sharing.lock().unwrap().values().filter(|client| client.strong_count() > 0).count(),
+            clients
+                .by_sharing
+                .lock()
+                .unwrap()
+                .clients
+                .values()
+                .filter(|client| client.strong_count() > 0)
+                .count(),
             0
         );
     }

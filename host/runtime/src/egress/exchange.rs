@@ -42,9 +42,9 @@ impl Egress {
         let mut hop = permit.hop(request, method(&request.method)?, first, true)?;
         let mut redirects = Redirects::of(request);
         loop {
-            let answer = sending::send(permit, &hop).await;
-            let answer =
-                answer.map_err(|error| if redirects.followed { error.after_a_hop() } else { error })?;
+            let sent = sending::send(permit, &hop).await;
+            let (answer, _used) =
+                sent.map_err(|error| if redirects.followed { error.after_a_hop() } else { error })?;
             if let Some(target) = redirects.next(permit, &hop, &answer)? {
                 hop = permit.hop(request, hop.method, target, redirects.with_secrets)?;
                 continue;

@@ -18,9 +18,11 @@ use super::{
     clock::CommonClock,
     completer,
     counters::{Counters, Health},
+    dead_letter_drain::DeadLetterDrain,
     destinations,
     dispatch::Dispatch,
     fatal::Fatal,
+    feeder::Feeder,
     intake, recovery,
     room::Room,
     upkeep,
@@ -118,6 +120,7 @@ impl HostSettings {
 pub struct Host {
     id: HostId,
     store: Arc<dyn Backend>,
+    clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     room: Room,
@@ -151,6 +154,7 @@ impl Host {
         let clock = Arc::new(CommonClock::new(clock));
         store.register(id, &name, clock.set_by(&*store).await?).await?;
 
+        let dispatch_clock: Arc<dyn Clock> = Arc::<CommonClock>::clone(&clock);
         let (dispatch, finished) = Dispatch::new(id, Arc::clone(&store), Arc::clone(&clock), &settings);
         let reload = upkeep::Reload {
             host: id,
@@ -178,6 +182,7 @@ impl Host {
         Ok(Self {
             id,
             store,
+            clock: dispatch_clock,
             counters: Arc::clone(&dispatch.counters),
             snapshot: Arc::clone(&dispatch.snapshot),
             room: dispatch.room.clone(),
@@ -225,6 +230,19 @@ impl Host {
         self.room.taken()
     }
 
+    /// A feeder, which puts the events of the program's own [`EventSource`](crate::EventSource) into the inbox.
+    #[must_use]
+    pub fn feeder(&self) -> Feeder {
+        Feeder::new(Arc::clone(&self.store), self.fatal.clone(), self.stop.clone())
+    }
+
+    /// A drain, which moves dead letters into the program's own [`DeadLetterQueue`](crate::DeadLetterQueue).
+    #[must_use]
+    pub fn dead_letter_drain(&self) -> DeadLetterDrain {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        DeadLetterDrain::new(store, clock, self.fatal.clone(), self.stop.clone())
+    }
+
     /// Returns why, when the host has to end: its database is another one than it began with. Then there is nothing to
     /// [`stop`](Self::stop): drop it.
     pub async fn ended(&self) -> String {
@@ -254,8 +272,8 @@ impl Host {
         let _ = self.heartbeat.await;
         self.store.retire(self.id).await?;
         for count in self.store.transactions() {
-            let TransactionCount { name, done, failed, repeated, took, p99, longest } = count;
-            tracing::debug!(name, done, failed, repeated, ?took, ?p99, ?longest, "transactions");
+            let TransactionCount { name, done, failed, repeated, took, p50, p99, longest } = count;
+            tracing::debug!(name, done, failed, repeated, ?took, ?p50, ?p99, ?longest, "transactions");
         }
         tracing::info!("stopped");
         Ok(())

@@ -236,18 +236,23 @@ impl Visit {
         (max_items as usize).min(self.destination.bounds.most)
     }
 
-    /// Waits for its turn: at its destination, then for one of `slots`, which all share. None when the destination is held
-    /// back: then the delivery is to be handed back.
-    pub(in crate::pipeline) async fn turn<'s>(&mut self, slots: &'s Semaphore) -> Option<Turn<'_, 's>> {
+    /// Waits for its turn: at its destination, then for `admit`, then for one of `slots`, which all share. None when the
+    /// destination is held back: then the delivery is to be handed back.
+    pub(in crate::pipeline) async fn turn<'s, A>(
+        &mut self,
+        admit: impl Future<Output = A>,
+        slots: &'s Semaphore,
+    ) -> Option<(Turn<'_, 's>, A)> {
         let destination = &*self.destination;
         let pass = destination.gate.pass().await?;
+        let admission = admit.await;
         let slot = destination.pacer.pace(slots, &destination.clock).await;
         if destination.gate.is_void(&pass) {
             return None;
         }
         self.is_waiting = false;
         destination.waiting.fetch_sub(1, Relaxed);
-        Some(Turn { destination, pass, epoch: destination.pacer.epoch(), slot })
+        Some((Turn { destination, pass, epoch: destination.pacer.epoch(), slot }, admission))
     }
 }
 

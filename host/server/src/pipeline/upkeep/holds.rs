@@ -167,7 +167,9 @@ mod tests {
         let (here, elsewhere) = (dispatch(&store), dispatch(&store));
         let mut visit = here.destinations.get("redis.cache").enter();
         let lane = Lane { observer: "o".into(), action: "a".into() };
-        assert!(visit.turn(&here.slots).await.unwrap().report(&throttled(), &lane, false));
+        let (turn, ()) = visit.turn(std::future::ready(()), &here.slots).await.unwrap();
+        assert!(turn.report(&throttled(), &lane, false));
+        drop(turn);
 
         let other = Connection::open(file).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
