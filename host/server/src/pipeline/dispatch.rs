@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_core::{
+    Care, Clock, DestinationEvidence, EndpointEvidence, Failure, FailureClass, Problem, Timestamp,
+};
 use aftercommit_runtime::{Admission, Attempt, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
@@ -248,7 +250,22 @@ impl Dispatch {
         }
         let action = renewed.as_deref().unwrap_or(action);
         self.heed(action, &attempt, turn, delivery.round_attempt() > 1);
+        // One that runs alone is marked as begun: its attempt counts.
+        if delivery.losses.care() != Care::Alone && self.is_to_wait(&attempt) {
+            return self.hand_back(delivery, Some(WAIT));
+        }
         self.conclude(delivery, action, attempt, started_at)
+    }
+
+    /// Whether an attempt is none: it met a server whose certificate is not trusted, and sent nothing. Its delivery waits, with its
+    /// destination, until somebody renews or trusts the certificate.
+    pub(super) fn is_to_wait(&self, attempt: &Attempt) -> bool {
+        let is_untrusted = DestinationEvidence::of(&attempt.result) == DestinationEvidence::Untrusted;
+        if is_untrusted {
+            // The file of authorities may have been changed meanwhile.
+            self.reload.notify_one();
+        }
+        is_untrusted
     }
 
     /// Marks a delivery that runs alone, before it begins: should this host die, the attempt counts. `false` if it must not

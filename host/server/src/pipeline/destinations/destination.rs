@@ -275,7 +275,8 @@ impl Turn<'_, '_> {
         match evidence {
             DestinationEvidence::Up => destination.pacer.taken(),
             DestinationEvidence::Busy => destination.is_busy(self.epoch),
-            DestinationEvidence::Down { .. } | DestinationEvidence::None => {}
+            DestinationEvidence::Untrusted | DestinationEvidence::Down { .. } | DestinationEvidence::None => {
+            }
         }
         let call = Call { evidence, problem, lane, is_retry };
         let held = destination.gate.report(&self.pass, &call, destination.clock.now());
