@@ -15,6 +15,7 @@ mod database;
 mod delivery;
 mod endurance;
 mod figure;
+mod hot;
 mod idle;
 mod matching;
 mod peers;
@@ -34,6 +35,10 @@ use postgres::Postgres;
 
 /// This argument makes the program the receiver that the others send to.
 const RECEIVE: &str = "--receive";
+
+/// Sections.
+const POSTGRES_HOT: &str = "postgres-hot";
+const POSTGRES_IDLE: &str = "postgres-idle";
 
 /// The allocator of the host's program.
 #[global_allocator]
@@ -69,16 +74,23 @@ fn main() {
         if wanted("sqlite") {
             sqlite::measure().await;
         }
+        if wanted("hot") {
+            hot::measure("hot", &sqlite::Sqlite).await;
+        }
         if wanted("write-lock") {
             write_lock::measure().await;
         }
         // Asked for by name: it needs a server's programs.
         let (rates, minutes) = (wanted("postgres-rates"), wanted("postgres-minutes"));
-        let idle = filter.starts_with("postgres") && wanted("postgres-idle");
-        if !filter.is_empty() && (rates || minutes || idle) {
+        let by_name = |section| filter.starts_with("postgres") && wanted(section);
+        let (hot, idle) = (by_name(POSTGRES_HOT), by_name(POSTGRES_IDLE));
+        if !filter.is_empty() && (rates || minutes || hot || idle) {
             let server = Postgres::start();
             if idle {
-                idle::measure("postgres-idle", &server).await;
+                idle::measure(POSTGRES_IDLE, &server).await;
+            }
+            if hot {
+                hot::measure(POSTGRES_HOT, &server).await;
             }
             if rates {
                 postgres::measure(&server).await;

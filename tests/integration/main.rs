@@ -14,6 +14,7 @@ mod delivery;
 mod destinations;
 mod host_process;
 mod hostile;
+mod hot;
 mod library;
 mod losses;
 mod lost;

@@ -35,7 +35,7 @@ enum Chore {
     Plugins,
     /// Measure, each figure beside its reference from the same run
     Bench {
-        /// Only the sections whose name contains this; with `--postgres`: rates, minutes, capture or idle
+        /// Only the sections whose name contains this; with `--postgres`: rates, minutes, hot, capture or idle
         filter: Option<String>,
         /// Only what PostgreSQL is for, beside Graphile Worker, River for Rust and pgbench; installs what is missing
         #[arg(long)]
@@ -87,7 +87,10 @@ fn bench(filter: Option<&str>, postgres: bool) -> Result<()> {
     bench.args(["bench", "--workspace", "--bench", "aftercommit", "--"]);
     if postgres {
         packages::for_tests()?;
-        bench.arg(format!("postgres-{}", filter.unwrap_or_default())).env("PEERS", peers::install()?);
+        bench.arg(format!("postgres-{}", filter.unwrap_or_default()));
+        if !matches!(filter, Some("hot" | "minutes")) {
+            bench.env("PEERS", peers::install()?);
+        }
     } else {
         bench.args(filter);
     }

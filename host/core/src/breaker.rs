@@ -93,6 +93,8 @@ pub struct FailedCall {
     pub retry_after: Option<Duration>,
     /// Its delivery had failed before: it may be the delivery's own fault.
     pub is_retry: bool,
+    /// All calls end so until a person does something: it opens at once, if no call has succeeded of late.
+    pub is_certain: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -227,7 +229,10 @@ impl Breaker {
             self.until = now.plus(asked.min(self.settings.max_open));
         } else {
             self.window.add(false);
-            if self.phase != Phase::HalfOpen && !self.window.is_failing(self.settings.failures) {
+            let is_certain =
+                call.is_certain && self.settings.failures > 0 && self.window.succeeded < Window::QUIET;
+            let is_failing = is_certain || self.window.is_failing(self.settings.failures);
+            if self.phase != Phase::HalfOpen && !is_failing {
                 return false;
             }
             self.open_longer(now, call.is_retry);
@@ -319,7 +324,7 @@ mod tests {
     }
 
     fn asked(span: Duration) -> FailedCall {
-        FailedCall { retry_after: Some(span), is_retry: false }
+        FailedCall { retry_after: Some(span), ..FailedCall::default() }
     }
 
     fn succeed(breaker: &mut Breaker) {
@@ -425,7 +430,7 @@ mod tests {
         for _ in 0..6 {
             let now = breaker.until();
             breaker.look(now);
-            let call = FailedCall { retry_after: None, is_retry: true };
+            let call = FailedCall { is_retry: true, ..FailedCall::default() };
             breaker.failed(breaker.generation(), now, call);
             spans.push(breaker.until().since(now).as_secs());
         }
@@ -435,10 +440,24 @@ mod tests {
         for _ in 0..9 {
             let now = breaker.until();
             breaker.look(now);
-            breaker.failed(breaker.generation(), now, FailedCall { retry_after: None, is_retry: true });
+            breaker.failed(breaker.generation(), now, FailedCall { is_retry: true, ..FailedCall::default() });
             spans.push(breaker.until().since(now).as_secs());
         }
         assert_eq!(spans[6..], [2, 4, 8, 16, 16, 16, 16, 16, 16]);
+    }
+
+    #[test]
+    fn a_failure_that_is_certain_opens_at_once_where_nothing_works() {
+        let certain = FailedCall { is_certain: true, ..FailedCall::default() };
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        assert!(breaker.failed(0, at(0), certain));
+        assert_eq!((breaker.state(), breaker.until()), (BreakerState::Open, at(1000)));
+        // One server of several behind an address: the others go on.
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        succeed(&mut breaker);
+        assert!(!breaker.failed(0, at(0), certain));
+        let mut never = Breaker::new(BreakerSettings { failures: 0, ..SETTINGS }, 8);
+        assert!(!never.failed(0, at(0), certain));
     }
 
     #[test]
@@ -528,7 +547,7 @@ mod tests {
                     Step::Pass(millis) => now = now.plus(Duration::from_millis(u64::from(millis))),
                     Step::Succeed { stale } => breaker.succeeded(of(stale)),
                     Step::Fail { stale, retry_after_ms } => {
-                        let opened = breaker.failed(of(stale), now, FailedCall { retry_after: retry_after_ms.map(Duration::from_millis), is_retry: stale });
+                        let opened = breaker.failed(of(stale), now, FailedCall { retry_after: retry_after_ms.map(Duration::from_millis), is_retry: stale, is_certain: false });
                         prop_assert_eq!(opened, breaker.generation() != generation);
                         prop_assert!(!(stale && opened));
                         prop_assert!(!opened || breaker.until() > now);

@@ -29,22 +29,7 @@ pub trait Intake: Send + Sync {
 
     /// Returns when it is time for `host` to look whether something was committed, by whatever the backend hears: after `longest` at
     /// the latest, and often for nothing. May miss a commit, which the look after `longest` then finds.
-    async fn doorbell(&self, host: HostId, longest: Longest);
-}
-
-/// How long a host waits for the doorbell at most.
-#[derive(Clone, Copy, Debug)]
-pub struct Longest {
-    /// Where nothing rings for it.
-    pub unheard: Duration,
-    /// Where commits ring.
-    pub heard: Duration,
-}
-
-impl From<Duration> for Longest {
-    fn from(longest: Duration) -> Self {
-        Self { unheard: longest, heard: longest }
-    }
+    async fn doorbell(&self, host: HostId, longest: Duration);
 }
 
 /// What an event sets off. Pure: on PostgreSQL it is asked inside the intake transaction, and what a transaction that was repeated, or

@@ -57,7 +57,10 @@ pub mod waits;
 pub use backfill::{Backfill, BackfillRequest, Backfills};
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Selection};
 pub use change_log::ChangeLogField;
-pub use claims::{AttemptRecord, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane};
+pub use claims::{
+    AttemptRecord, ClaimFirst, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End,
+    Lane, RunLengths,
+};
 pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
@@ -66,7 +69,7 @@ pub use error::{Result, StoreError};
 pub use events::{EventFilter, EventHistory, EventPage, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
 pub use hosts::{HostId, HostRow, Hosts, TakenOver};
-pub use intake::{ConditionError, Intake, Longest, NewDelivery, Plan, Planned, TakeRequest, Taken};
+pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use quarantine::{Quarantine, QuarantinedImage, QuarantinedRow};
 pub use retention::{Purged, Retention, RetentionLimits};

@@ -1,20 +1,12 @@
 //! Takes what was committed, plans what follows, and hands what this host owns to dispatch.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::Clock as _;
-use aftercommit_store::{Longest, TakeRequest, Taken};
+use aftercommit_store::{TakeRequest, Taken};
 use tokio_util::sync::CancellationToken;
 
 use super::{counters::add, dispatch::Dispatch, patience::Patience, plan::IntakePlan, room::Reservation};
-
-/// Where commits ring, a host that found nothing for so long looks more rarely: an idle host costs little more than its looks.
-const QUIET: Duration = Duration::from_secs(5);
-/// How many times as rarely.
-const RARELY: u32 = 4;
 
 /// How intake works.
 #[derive(Clone, Copy, Debug)]
@@ -23,18 +15,9 @@ pub(super) struct Settings {
     pub(super) poll_interval: Duration,
 }
 
-impl Settings {
-    /// How long to wait for the doorbell at most, so long after something was found.
-    fn longest(self, quiet: Duration) -> Longest {
-        let rarely = if quiet < QUIET { 1 } else { RARELY };
-        Longest { unheard: self.poll_interval, heard: self.poll_interval * rarely }
-    }
-}
-
 /// Takes batches until `stop`; between them waits for the doorbell, or for the poll that stands behind it.
 pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: CancellationToken) {
     let mut patience = Patience::new("intake", &dispatch.fatal);
-    let mut found = Instant::now();
     loop {
         let Some(most) = stop.run_until_cancelled(dispatch.destinations.ease()).await else { return };
         let batch_size = settings.batch_size.min(most);
@@ -45,9 +28,6 @@ pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: Cance
         let pause = match take(&dispatch, batch_size, reservation).await {
             Ok(taken) => {
                 patience.reset();
-                if taken.events > 0 {
-                    found = Instant::now();
-                }
                 if taken.more && !stop.is_cancelled() {
                     continue;
                 }
@@ -58,7 +38,7 @@ pub(super) async fn run(dispatch: Arc<Dispatch>, settings: Settings, stop: Cance
         let wait = async {
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => dispatch.store.doorbell(dispatch.host, settings.longest(found.elapsed())).await,
+                None => dispatch.store.doorbell(dispatch.host, settings.poll_interval).await,
             }
         };
         if stop.run_until_cancelled(wait).await.is_none() {

@@ -215,6 +215,7 @@ mod tests {
             attempts_before: 0,
             losses: (0..times).fold(Losses::default(), |losses, _| losses.with_host(false)),
             event_bytes: 0,
+            ordering_key: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
+    time::Instant,
 };
 
 use aftercommit_core::DeliveryId;
@@ -69,6 +70,7 @@ pub(super) struct Reservation {
     memory: SetAside,
     known: Arc<Known>,
     term: u64,
+    since: Instant,
     #[expect(dead_code, reason = "held, not read")]
     claiming: OwnedRwLockReadGuard<()>,
 }
@@ -102,8 +104,8 @@ impl Room {
         let permit = acquire(&self.places, wanted, (wanted / 4).max(1), &self.waiting).await;
         let memory = self.memory.set_aside(&self.waiting).await;
         let claiming = Arc::clone(&self.claiming).read_owned().await;
-        let term = self.term();
-        Reservation { permit: Some(permit), memory, known: Arc::clone(&self.known), term, claiming }
+        let (known, term, since) = (Arc::clone(&self.known), self.term(), Instant::now());
+        Reservation { permit: Some(permit), memory, known, term, since, claiming }
     }
 
     /// Other hosts took over all that this one owned: what is claimed from now on belongs to another term.
@@ -216,6 +218,11 @@ impl Still<'_> {
 impl Reservation {
     pub(super) fn len(&self) -> usize {
         self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    /// When it was made: what is owned in its places was claimed later.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
     }
 
     /// Bytes of text that the events of the deliveries may have.
@@ -334,6 +341,7 @@ mod tests {
             attempts_before: 0,
             losses: Losses::default(),
             event_bytes: 0,
+            ordering_key: None,
         };
         (0..count).map(delivery).collect()
     }

@@ -7,7 +7,7 @@ use std::{
 
 use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, SystemClock};
 use aftercommit_store::{
-    AttemptRecord, Backend, Completion, End, HostId, NewDelivery, Plan, Planned, TakeRequest,
+    AttemptRecord, Backend, ClaimRequest, Completion, End, HostId, NewDelivery, Plan, Planned, TakeRequest,
 };
 
 /// Events taken, claimed and completed at once.
@@ -112,7 +112,8 @@ pub(crate) async fn drain(store: &dyn Backend, host: HostId, hold: bool, ordered
         taking.add(&started);
         if hold {
             let started = Started::now();
-            taken.owned = store.claim(host, BATCH.into(), usize::MAX, &[], SystemClock.now()).await.unwrap();
+            taken.owned =
+                store.claim(ClaimRequest::new(host, BATCH.into(), SystemClock.now())).await.unwrap();
             claiming.add(&started);
         }
         let done = taken.owned.iter().map(|delivery| completion(delivery.id, delivery.attempt)).collect();
@@ -135,13 +136,13 @@ pub(crate) async fn ring<B: Backend + Clone + 'static>(
     for _ in 0..200 {
         // What was rung for earlier commits is heard first.
         for _ in 0..20 {
-            store.doorbell(host, Duration::from_millis(5).into()).await;
+            store.doorbell(host, Duration::from_millis(5)).await;
         }
         let waiting = tokio::spawn({
             let store = store.clone();
             async move {
                 while store.inbox_len().await.unwrap() == 0 {
-                    store.doorbell(host, Duration::from_secs(5).into()).await;
+                    store.doorbell(host, Duration::from_secs(5)).await;
                 }
                 Instant::now()
             }

@@ -134,7 +134,7 @@ pub(super) async fn hears_a_commit(fixture: Fixture) {
     let waiting = tokio::spawn(async move {
         // It may return for nothing.
         while store.inbox_len().await.unwrap() == 0 {
-            store.doorbell(host, (GUARD * 2).into()).await;
+            store.doorbell(host, GUARD * 2).await;
         }
     });
     second.emit(super::fixture::event(1)).await.unwrap();

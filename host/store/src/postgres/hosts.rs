@@ -1,6 +1,6 @@
 //! Which hosts live, and what becomes of the work of those that do not.
 
-use std::{collections::HashSet, ops::RangeInclusive};
+use std::{collections::HashSet, ops::RangeInclusive, time::Duration};
 
 use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;

@@ -7,6 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use aftercommit_core::Timestamp;
@@ -26,7 +27,7 @@ use super::{
     watermark::{Scan, Watermark},
 };
 use crate::{
-    HostId, Intake, Longest, Plan, Result, StoreError, TakeRequest, Taken,
+    HostId, Intake, Plan, Result, StoreError, TakeRequest, Taken,
     intake_batch::{Allowance, Batch, Rejected, TakenEvent},
 };
 
@@ -111,7 +112,7 @@ impl Intake for PostgresStore {
         Ok(self.noted(request.host, taken).await)
     }
 
-    async fn doorbell(&self, host: HostId, longest: Longest) {
+    async fn doorbell(&self, host: HostId, longest: Duration) {
         self.watch(host, longest).await;
     }
 }

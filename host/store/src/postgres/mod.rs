@@ -45,6 +45,7 @@ mod predicate;
 mod quarantine;
 mod retention;
 mod rights;
+mod runs;
 mod safe_reading;
 mod schema;
 mod server_version;
@@ -194,6 +195,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         quarantine::STATEMENTS,
         retention::STATEMENTS,
         rights::STATEMENTS,
+        runs::STATEMENTS,
         safe_reading::STATEMENTS,
         schema::STATEMENTS,
         watch::STATEMENTS,

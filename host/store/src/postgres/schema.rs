@@ -22,7 +22,8 @@ static MIGRATIONS: Migrations = migrations!(
     6 "losses" "0006_losses.sql",
     7 "waits" "0007_waits.sql",
     8 "disabled" "0008_disabled.sql",
-    9 "host_revision" "0009_host_revision.sql"
+    9 "host_revision" "0009_host_revision.sql",
+    10 "runs" "0010_runs.sql"
 );
 
 statements! {

@@ -17,7 +17,7 @@ use std::{
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{PostgresStore, connection::Sync, session::Session, statement::statements};
-use crate::{HostId, Longest, Result};
+use crate::{HostId, Result};
 
 /// Between two looks of a host that is awake, at least.
 const LOOKS: Duration = Duration::from_millis(2);
@@ -93,15 +93,15 @@ impl Watch {
 
 impl PostgresStore {
     /// Returns when it is time for a look, after `longest` at the latest.
-    pub(super) async fn watch(&self, host: HostId, longest: Longest) {
+    pub(super) async fn watch(&self, host: HostId, longest: Duration) {
         if !self.inner.doorbell.is_heard() {
             // Nobody rings for this host, and no commit has to.
-            return sleep(longest.unheard).await;
+            return sleep(longest).await;
         }
         let mut standing = self.inner.watch.standing.lock().await;
         *standing = match *standing {
-            Standing::Awake { number, quiet } => self.awake(host, number, quiet, longest.unheard).await,
-            Standing::Asleep { pause, again } => self.asleep(host, pause, again, longest.heard).await,
+            Standing::Awake { number, quiet } => self.awake(host, number, quiet, longest).await,
+            Standing::Asleep { pause, again } => self.asleep(host, pause, again, longest).await,
         };
     }
 

@@ -1,6 +1,6 @@
 //! Which hosts live, and what becomes of the work of those that do not.
 
-use std::{collections::HashSet, ops::RangeInclusive, sync::Arc};
+use std::{collections::HashSet, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use aftercommit_core::{DeliveryId, Losses, Timestamp};
 use async_trait::async_trait;
@@ -155,8 +155,9 @@ impl Hosts for SqliteStore {
     }
 
     async fn live_hosts(&self, now: Timestamp, lease_timeout: Duration) -> Result<Vec<HostRow>> {
+        let oldest = now.minus(lease_timeout);
         let mut hosts = self.hosts().await?;
-        hosts.retain(|host| !self.inner.is_gone(host, now, lease_timeout));
+        hosts.retain(|host| host.heartbeat_at >= oldest && !self.inner.liveness.is_dead(host.id));
         Ok(hosts)
     }
 }

@@ -17,7 +17,7 @@ use super::{
     statement::{Statement, rows_as_json, statements},
 };
 use crate::{
-    HostId, Intake, Longest, NewDelivery, Plan, Result, StoreError, TakeRequest, Taken,
+    HostId, Intake, NewDelivery, Plan, Result, StoreError, TakeRequest, Taken,
     intake_batch::{Allowance, Batch, PlannedDelivery, Rejected},
     row::Row as _,
 };
@@ -100,11 +100,11 @@ impl Intake for SqliteStore {
         Ok(Taken { more: inbox.more, ..taken })
     }
 
-    async fn doorbell(&self, _: HostId, longest: Longest) {
+    async fn doorbell(&self, _: HostId, longest: Duration) {
         // The look at the end of the time finds what was not heard.
         let looks = Distance { least: Duration::from_millis(1), most: Duration::from_millis(50) };
         let heard = self.inner.doorbell.wait(looks, || self.inbox_has_rows());
-        let _ = tokio::time::timeout(longest.heard, heard).await;
+        let _ = tokio::time::timeout(longest, heard).await;
     }
 }
 

@@ -36,6 +36,7 @@ mod predicate;
 mod quarantine;
 mod retention;
 mod row_json;
+mod runs;
 mod schema;
 mod statement;
 #[cfg(feature = "conformance")]
@@ -161,6 +162,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         intake::STATEMENTS,
         quarantine::STATEMENTS,
         retention::STATEMENTS,
+        runs::STATEMENTS,
         schema::STATEMENTS,
         suspects::STATEMENTS,
         waits::STATEMENTS,

@@ -69,7 +69,7 @@ async fn host(database: &Database) -> (PostgresStore, HostId) {
 
 /// Goes to sleep: it has nothing to do. It looks once more before it waits.
 async fn sleep(store: &PostgresStore, host: HostId) {
-    store.doorbell(host, GUARD.into()).await;
+    store.doorbell(host, GUARD).await;
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_busy_host_looks_by_itself_until_all_is_quiet() {
     wake(&ear, &store, host).await;
     assert!(!ear.rings("INSERT INTO t VALUES (-1)").await);
     while !ear.sleeps().await {
-        store.doorbell(host, GUARD.into()).await;
+        store.doorbell(host, GUARD).await;
     }
     assert!(ear.rings("INSERT INTO t VALUES (-2)").await);
 }
@@ -138,7 +138,7 @@ async fn a_transaction_that_was_open_when_the_host_went_to_sleep_is_found() {
     execute(&mut late, "COMMIT").await.unwrap();
     let found = async {
         while ear.database.kinds().await.is_empty() {
-            store.doorbell(host, (GUARD * 2).into()).await;
+            store.doorbell(host, GUARD * 2).await;
             ear.database.settle().await;
         }
     };

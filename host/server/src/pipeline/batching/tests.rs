@@ -70,6 +70,7 @@ async fn the_last_of_several_attempts_and_a_suspect_run_alone() {
         attempts_before,
         losses: Losses::default(),
         event_bytes: 0,
+        ordering_key: None,
     };
     let gathered = |action: &Action| [1, 2, 3].map(|attempt| is_gathered(&delivery(attempt, 0), action));
     let mut action = Arc::into_inner(action).unwrap();

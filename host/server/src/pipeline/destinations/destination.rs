@@ -79,6 +79,8 @@ pub(in crate::pipeline) enum Standing {
 pub(in crate::pipeline) struct Visit {
     destination: Arc<Destination>,
     is_waiting: bool,
+    /// It ends nothing: a place is held for another.
+    is_held: bool,
 }
 
 /// A visit whose turn it is.
@@ -204,7 +206,14 @@ impl Destination {
     pub(in crate::pipeline) fn enter(self: &Arc<Self>) -> Visit {
         self.owned.fetch_add(1, Relaxed);
         self.waiting.fetch_add(1, Relaxed);
-        Visit { destination: Arc::clone(self), is_waiting: true }
+        Visit { destination: Arc::clone(self), is_waiting: true, is_held: false }
+    }
+
+    /// Holds a place for a delivery that is to be entered when the one before it in its run has ended.
+    pub(in crate::pipeline) fn hold(self: &Arc<Self>) -> Visit {
+        let mut visit = self.enter();
+        visit.is_held = true;
+        visit
     }
 }
 
@@ -266,7 +275,8 @@ impl Turn<'_, '_> {
         match evidence {
             DestinationEvidence::Up => destination.pacer.taken(),
             DestinationEvidence::Busy => destination.is_busy(self.epoch),
-            DestinationEvidence::Down { .. } | DestinationEvidence::None => {}
+            DestinationEvidence::Untrusted | DestinationEvidence::Down { .. } | DestinationEvidence::None => {
+            }
         }
         let call = Call { evidence, problem, lane, is_retry };
         let held = destination.gate.report(&self.pass, &call, destination.clock.now());
@@ -289,7 +299,7 @@ impl Drop for Visit {
         if self.is_waiting {
             destination.waiting.fetch_sub(1, Relaxed);
         }
-        destination.ended.fetch_add(1, Relaxed);
+        destination.ended.fetch_add(usize::from(!self.is_held), Relaxed);
         let left = destination.owned.fetch_sub(1, SeqCst) - 1;
         // On the way down and while some are left to run: the next come many at a time, and in time. The bound moves, so
         // its half may be stepped over; the half of the share is not.

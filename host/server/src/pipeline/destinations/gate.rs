@@ -168,31 +168,38 @@ impl Gate {
                 }
                 false
             }
-            DestinationEvidence::Down { retry_after } => {
-                let mut guard = self.lock();
-                if self.has_worked.swap(false, Relaxed) {
-                    guard.breaker.worked();
-                }
-                if guard.failed_last.as_ref() != Some(call.lane) {
-                    guard.failed_last = Some(call.lane.clone());
-                }
-                let failed = FailedCall { retry_after, is_retry: call.is_retry };
-                let opened = guard.breaker.failed(pass.generation, now, failed);
-                if opened {
-                    guard.reason = call.problem.map(|problem| Reason {
-                        problem: problem.clone(),
-                        is_asked: retry_after.is_some_and(|asked| !asked.is_zero()),
-                        since: now,
-                        until: guard.breaker.until(),
-                        openings: guard.breaker.openings(),
-                    });
-                    guard.is_unwritten = true;
-                    self.changed.notify_one();
-                }
-                self.settle(&mut guard);
-                opened
-            }
+            DestinationEvidence::Untrusted => self.failed(pass, call, None, now),
+            DestinationEvidence::Down { retry_after } => self.failed(pass, call, retry_after, now),
         }
+    }
+
+    fn failed(&self, pass: &Pass, call: &Call<'_>, retry_after: Option<Duration>, now: Timestamp) -> bool {
+        let mut guard = self.lock();
+        if self.has_worked.swap(false, Relaxed) {
+            guard.breaker.worked();
+        }
+        if guard.failed_last.as_ref() != Some(call.lane) {
+            guard.failed_last = Some(call.lane.clone());
+        }
+        let failed = FailedCall {
+            retry_after,
+            is_retry: call.is_retry,
+            is_certain: call.evidence == DestinationEvidence::Untrusted,
+        };
+        let opened = guard.breaker.failed(pass.generation, now, failed);
+        if opened {
+            guard.reason = call.problem.map(|problem| Reason {
+                problem: problem.clone(),
+                is_asked: retry_after.is_some_and(|asked| !asked.is_zero()),
+                since: now,
+                until: guard.breaker.until(),
+                openings: guard.breaker.openings(),
+            });
+            guard.is_unwritten = true;
+            self.changed.notify_one();
+        }
+        self.settle(&mut guard);
+        opened
     }
 
     /// The lane of the call that failed last.

@@ -54,6 +54,7 @@ fn delivery(observer: &str, event_bytes: usize) -> ClaimedDelivery {
         attempts_before: 0,
         losses: Losses::default(),
         event_bytes,
+        ordering_key: None,
     }
 }
 
