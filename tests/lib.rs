@@ -1,11 +1,12 @@
 //! What tests and benchmarks of several packages start for themselves: an HTTP receiver, and servers of PostgreSQL, Redis,
-//! Memcached, search and mail. And WebAssembly that no compiler makes.
+//! Memcached, search and mail, and nginx. And WebAssembly that no compiler makes.
 
 mod certificate;
 mod cluster;
 mod guarded;
 mod mail;
 mod memcached_server;
+mod nginx_server;
 mod on_port;
 mod opensearch_server;
 mod receiver;
@@ -17,6 +18,7 @@ pub use certificate::Certificate;
 pub use cluster::Cluster;
 pub use mail::{Mail, Part};
 pub use memcached_server::MemcachedServer;
+pub use nginx_server::{NginxServer, Processed};
 pub use opensearch_server::OpenSearchServer;
 pub use receiver::{Answer, Received, Receiver};
 pub use redis_server::RedisServer;

@@ -15,6 +15,7 @@ mod hostile;
 mod losses;
 mod lost;
 mod memory_group;
+mod nginx;
 mod open_files;
 mod postgres;
 mod readme;
