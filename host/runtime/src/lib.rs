@@ -8,6 +8,7 @@
 //! nothing of databases, of deliveries beyond their id, or of retries.
 
 mod action;
+mod address;
 mod attempt;
 mod batch;
 mod bindings;
@@ -55,7 +56,7 @@ mod warm;
 mod weight;
 mod world;
 
-pub use action::ConfiguredAction;
+pub use action::{Addressed, ConfiguredAction};
 pub use attempt::{Attempt, DeliveryInfo, Usage};
 pub use batch::BatchItem;
 pub use capability::{Effective, Need, Needs, Origin, PrivateNetwork};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aftercommit_core::{Clock as _, SystemClock, Timestamp, nearest};
-use aftercommit_store::{Hold, HoldState, Lane, Lift};
+use aftercommit_store::{Hold, HoldState, Lane, Lift, Target};
 use serde_json::{Value, json};
 
 use super::{
@@ -14,14 +14,16 @@ use super::{
 /// Look at destinations that are left alone and endpoints that are paused, and resume them
 ///
 /// A destination is a server: an origin such as `https://api.example.com`, or a server of the host's such as `redis.cache`. An
-/// endpoint is one action of one observer. While one is held back its deliveries wait, and no attempt is counted.
+/// endpoint is one action of one observer, or what a delivery goes to at a destination that has several: a path
+/// (`https://api.example.com/users/7`), a channel, a device. While one is held back its deliveries wait, and no attempt is counted.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// List what is held back: since when, why, until when, and how many deliveries wait for it
     ///
     /// `open`: it failed too often in a row. `throttled`: it asked to be left alone (Retry-After). `half_open`: that time is
     /// over, and the next deliveries find out whether it works again. `paused`: an endpoint is gone or refuses, until you
-    /// resume it or change its action. What works is not listed.
+    /// resume it or change its action. What works is not listed. How many wait is not known of an endpoint that is one of many of a
+    /// template.
     #[command(after_help = "\
 Examples:
   aftercommit destinations list
@@ -33,9 +35,10 @@ Examples:
     #[command(after_help = "\
 Examples:
   aftercommit destinations resume https://api.example.com
+  aftercommit destinations resume https://api.example.com/users/7
   aftercommit destinations resume order-shipped/webhook")]
     Resume {
-        /// As `destinations list` names them: a destination, or OBSERVER/ACTION
+        /// As `destinations list` names them: a destination, what it has several of, or OBSERVER/ACTION
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
     },
@@ -73,12 +76,13 @@ fn listed(hold: &Hold, waiting: &HashMap<Lane, u64>, now: Timestamp) -> Value {
         HoldState::Open | HoldState::Throttled if is_over => "half_open",
         state => state.as_str(),
     };
+    let is_one_of_many = matches!(hold.target, Target::Address(_)) && hold.lanes.is_empty();
     let waiting: u64 = hold.lanes.iter().filter_map(|lane| waiting.get(lane)).sum();
     json!({
         "name": hold.target.to_string(),
         "kind": hold.target.kind(),
         "state": state,
-        "waiting": waiting,
+        "waiting": (!is_one_of_many).then_some(waiting),
         "since": hold.since,
         "until": hold.until,
         "openings": hold.openings,

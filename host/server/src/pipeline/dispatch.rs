@@ -16,7 +16,7 @@ use super::{
     completer::{Done, Finished},
     conclusion::{conclude, conclude_gone},
     counters::{Counters, add},
-    destinations::{Destinations, Endpoints, Turn, Visit},
+    destinations::{Destinations, Ended, Endpoints, Turn, Visit},
     event_memory::EventMemory,
     fatal::Fatal,
     host::HostSettings,
@@ -159,7 +159,11 @@ impl Dispatch {
     async fn deliver(&self, delivery: ClaimedDelivery, event: &Arc<PreparedEvent>, is_large: bool) -> Done {
         let snapshot = self.snapshot.load_full();
         match look_up(&delivery, &snapshot) {
-            Lookup::Run(action) => self.take_turn(&delivery, event, &action, is_large).await,
+            Lookup::Run(action) => {
+                let visit = self.destinations.visit(&action, snapshot.addressed(&action), event);
+                drop(snapshot);
+                self.take_turn(&delivery, event, &action, visit, is_large).await
+            }
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
@@ -176,18 +180,21 @@ impl Dispatch {
         delivery: &ClaimedDelivery,
         event: &Arc<PreparedEvent>,
         action: &Arc<Action>,
+        mut visit: Visit,
         is_large: bool,
     ) -> Done {
-        let mut visit = self.destinations.of(action).enter();
+        if let Some(pause) = visit.pause(fastrand::f64()) {
+            return self.hand_back(delivery, Some(pause));
+        }
         // A large event may need more memory than its plugin has: that must not end the attempts of others.
         if !is_large && batching::is_gathered(delivery, action) {
             return self.run_together(delivery, event, action, &mut visit).await;
         }
-        let Some(turn) = self.turn(&mut visit, action).await else {
-            return self.hand_back(delivery, None);
-        };
-        // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
-        Box::pin(self.run(delivery, event, action, &turn)).await
+        if let Some(turn) = self.turn(&mut visit, action).await {
+            // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
+            return Box::pin(self.run(delivery, event, action, &turn)).await;
+        }
+        self.hand_back(delivery, visit.pause(fastrand::f64()))
     }
 
     /// Waits for a turn at the destination and for one in all. None when the host stops, or when the destination or the
@@ -210,7 +217,7 @@ impl Dispatch {
         }
         let started_at = self.clock.now();
         let attempt = configured.run(event, batching::info(delivery, action)).await;
-        self.heed(action, &attempt, turn, delivery.round_attempt() > 1);
+        self.heed(action, event, &attempt, turn, delivery.round_attempt() > 1);
         self.conclude(delivery, action, attempt, started_at)
     }
 
@@ -240,8 +247,22 @@ impl Dispatch {
     }
 
     /// Learns from an attempt how its destination and its endpoint are. `is_retry` when its delivery had failed before.
-    pub(super) fn heed(&self, action: &Action, attempt: &Attempt, turn: &Turn<'_, '_>, is_retry: bool) {
-        if turn.report(&attempt.result, &action.lane(), is_retry) {
+    pub(super) fn heed(
+        &self,
+        action: &Action,
+        event: &PreparedEvent,
+        attempt: &Attempt,
+        turn: &Turn<'_, '_>,
+        is_retry: bool,
+    ) {
+        let ended = Ended {
+            result: &attempt.result,
+            lane: &action.lane(),
+            is_retry,
+            is_many_servers: action.is_many_servers(),
+            address: &|| action.address(event),
+        };
+        if turn.report(&self.destinations, &ended) {
             add(&self.counters.held_back, 1);
         }
         let Err(failure) = &attempt.result else { return self.endpoints.took(action) };
@@ -270,8 +291,11 @@ impl Dispatch {
         }
     }
 
+    /// Gives a delivery back that did not start. One that had failed before waits among the retries that are due: as one that is
+    /// `ready` it would be taken for one that was never tried.
     pub(super) fn hand_back(&self, delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
-        let not_before: Option<Timestamp> = pause.map(|pause| self.clock.now().plus(pause));
+        let again = || (delivery.round_attempt() > 1).then_some(Duration::ZERO);
+        let not_before = pause.or_else(again).map(|pause| next_tick(self.clock.now().plus(pause)));
         Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before }
     }
 
@@ -284,4 +308,10 @@ impl Dispatch {
     pub(super) async fn claimer_woken(&self) {
         self.claimer.notified().await;
     }
+}
+
+/// What is handed back comes again at such times: what comes at the same is handed back in one transaction.
+fn next_tick(at: Timestamp) -> Timestamp {
+    const TICK_US: i64 = 100_000;
+    Timestamp::from_micros(at.as_micros().saturating_add(TICK_US - 1).div_euclid(TICK_US) * TICK_US)
 }

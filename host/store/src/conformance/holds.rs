@@ -46,6 +46,10 @@ pub(super) async fn holds_are_listed_as_they_were_written(fixture: Fixture) {
         destination("https://b.example:8443", at(20)),
         endpoint("a", "b/c"),
         endpoint("a/b", "c"),
+        Hold {
+            target: Target::Address("http://a.example/x C1".to_owned()),
+            ..destination("http://a.example", at(10))
+        },
     ];
     for hold in written.iter().rev() {
         fixture.store.hold(hold.clone()).await.unwrap();

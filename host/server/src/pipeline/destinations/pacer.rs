@@ -54,6 +54,11 @@ impl Pacer {
         }
     }
 
+    /// Whether a rate was learned.
+    pub(super) fn has_learned(&self) -> bool {
+        self.is_paced.load(Acquire) && self.learned().per_sec().is_some()
+    }
+
     /// What a call that begins now says of the rate, when it is refused.
     pub(super) fn epoch(&self) -> u64 {
         self.learned().epoch()
@@ -96,6 +101,21 @@ impl Pacer {
             if bucket.take(clock.now()) {
                 return slot;
             }
+        }
+    }
+
+    /// Waits for a token, where there is a rate.
+    pub(super) async fn token(&self, clock: &Arc<dyn Clock>) {
+        if !self.is_paced.load(Acquire) {
+            return;
+        }
+        let mut bucket = self.bucket.lock().await;
+        while let Some(rate) = self.rate() {
+            bucket.set_rate(rate);
+            if bucket.take(clock.now()) {
+                return;
+            }
+            tokio::time::sleep(bucket.wait(clock.now())).await;
         }
     }
 

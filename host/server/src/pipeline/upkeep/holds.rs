@@ -3,14 +3,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::Clock as _;
+use aftercommit_core::{Clock as _, Timestamp};
+use aftercommit_runtime::Addressed;
 use aftercommit_store::{Hold, HoldState, Lift, Result, Target};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    observers::Snapshot,
+    observers::{Action, Snapshot},
     pipeline::{
-        destinations::{Change, Reason},
+        destinations::{Change, FORGOTTEN, Reason},
         dispatch::Dispatch,
         patience::Patience,
     },
@@ -61,17 +62,16 @@ pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: Cancellati
 /// Writes down what this host found out.
 async fn write(dispatch: &Dispatch) -> Result<()> {
     let mut result = Ok(());
-    for (name, change) in dispatch.destinations.changes() {
+    for (target, change) in dispatch.destinations.changes() {
         let written = match change {
-            Change::Held(reason) => dispatch.store.hold(hold(dispatch, &name, reason)).await,
+            Change::Held(reason) => dispatch.store.hold(hold(dispatch, target.clone(), reason)).await,
             Change::Works => {
-                tracing::info!(destination = name, "the destination works again");
-                let target = Target::Destination(name.clone());
-                dispatch.store.lift(target, Lift::OverAt(dispatch.clock.now())).await.map(drop)
+                tracing::info!(destination = %target, "the destination works again");
+                dispatch.store.lift(target.clone(), Lift::OverAt(dispatch.clock.now())).await.map(drop)
             }
         };
         if written.is_err() {
-            dispatch.destinations.not_written(&name);
+            dispatch.destinations.not_written(&target);
             result = written;
         }
     }
@@ -91,6 +91,9 @@ pub(in crate::pipeline) async fn follow_holds(dispatch: &Dispatch) -> Result<()>
     for hold in holds.extract_if(.., |hold| is_outdated(hold, &snapshot)) {
         tracing::warn!(endpoint = %hold.target, "its action was changed or removed: it is not paused any more");
         dispatch.store.lift(hold.target, Lift::Before(snapshot.revision)).await?;
+    }
+    for hold in holds.extract_if(.., |hold| is_forgotten(hold, dispatch.clock.now())) {
+        dispatch.store.lift(hold.target, Lift::OverAt(dispatch.clock.now())).await?;
     }
     dispatch.destinations.follow(&holds);
     dispatch.endpoints.follow(&holds);
@@ -118,13 +121,25 @@ fn is_outdated(hold: &Hold, snapshot: &Snapshot) -> bool {
     }
 }
 
-/// A destination that is held back, and the actions whose deliveries wait for it.
-fn hold(dispatch: &Dispatch, destination: &str, reason: Reason) -> Hold {
+/// Whether nothing went to an address for long: nobody would find out that it works again.
+fn is_forgotten(hold: &Hold, now: Timestamp) -> bool {
+    let is_address = matches!(hold.target, Target::Address(_));
+    is_address && hold.until.is_some_and(|until| until.plus(FORGOTTEN) < now)
+}
+
+/// A destination or an address that is held back, and the actions all of whose deliveries wait for it.
+fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
     let snapshot = dispatch.snapshot.load();
-    let waiting = snapshot.all_actions().filter(|action| action.destination() == destination);
+    let waits = |action: &Action| match &target {
+        Target::Destination(name) => action.destination() == name,
+        Target::Address(name) => {
+            matches!(snapshot.addressed(action), Addressed::Fixed(address) if **address == **name)
+        }
+        Target::Endpoint(..) => false,
+    };
     Hold {
-        lanes: waiting.map(|action| action.lane()).collect(),
-        target: Target::Destination(destination.to_owned()),
+        lanes: snapshot.all_actions().filter(|action| waits(action)).map(|action| action.lane()).collect(),
+        target,
         state: if reason.is_asked { HoldState::Throttled } else { HoldState::Open },
         code: reason.problem.code,
         message: reason.problem.message,
@@ -143,7 +158,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::pipeline::{HostSettings, clock::CommonClock};
+    use crate::pipeline::{HostSettings, clock::CommonClock, destinations::Ended};
 
     fn throttled() -> AttemptResult {
         let problem = Problem { status: Some(429), ..Problem::new("http_status", "later") };
@@ -165,22 +180,25 @@ mod tests {
         store.migrate().await.unwrap();
         let store: Arc<dyn Backend> = Arc::new(store);
         let (here, elsewhere) = (dispatch(&store), dispatch(&store));
-        let mut visit = here.destinations.get("redis.cache").enter();
+        let throttled = throttled();
+        let mut visit = here.destinations.visit_alone("redis.cache");
         let lane = Lane { observer: "o".into(), action: "a".into() };
-        assert!(visit.turn(&here.slots).await.unwrap().report(&throttled(), &lane, false));
+        let ended = Ended::of(&throttled, &lane);
+        assert!(visit.turn(&here.slots).await.unwrap().report(&here.destinations, &ended));
 
         let other = Connection::open(file).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         write(&here).await.unwrap_err();
         follow_holds(&here).await.unwrap();
-        assert_eq!(here.destinations.standings().len(), 1, "it is held back, written down or not");
+        let is_held = |host: &Dispatch| host.destinations.get("redis.cache").room() == 0;
+        assert!(is_held(&here), "it is held back, written down or not");
         other.execute_batch("COMMIT").unwrap();
         write(&here).await.unwrap();
         let holds = store.holds().await.unwrap();
         assert_eq!((holds.len(), holds[0].state, holds[0].http_status), (1, HoldState::Throttled, Some(429)));
 
         follow_holds(&elsewhere).await.unwrap();
-        assert_eq!(elsewhere.destinations.standings().len(), 1);
+        assert!(is_held(&elsewhere));
         assert!(store.lift(holds[0].target.clone(), Lift::Always).await.unwrap());
         for dispatch in [&here, &elsewhere] {
             follow_holds(dispatch).await.unwrap();
