@@ -1,6 +1,7 @@
 //! What capture costs the application that writes, beside what other ways to record its changes cost it.
 
 mod rates;
+mod statement;
 mod statement_size;
 mod tpcb;
 mod way;
@@ -22,7 +23,6 @@ pub(crate) async fn measure(wanted: impl Fn(&str) -> bool) {
     if wanted(RATES) {
         figure::section(RATES);
         rates::measure(&server, &Peers::installed(), seconds).await;
-        // What a condition in the trigger costs belongs here.
     }
     if wanted(TPCB) {
         figure::section(TPCB);

@@ -1,6 +1,7 @@
 //! A database with a table of orders, and a host.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use aftercommit::{
     wiring,
 };
 use aftercommit_core::{Clock as _, SystemClock};
-use aftercommit_store::{Backend, CaptureRequest};
+use aftercommit_store::{Backend, CaptureRequest, ChangeLogRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -62,11 +63,24 @@ impl Shop {
         self.capture_table("orders", "Order", &[], notify).await;
     }
 
+    /// Without the doorbell, and only changes for which the condition is true.
+    pub(crate) async fn capture_when(&self, condition: &str) {
+        let condition = Some(condition.to_owned());
+        let request = CaptureRequest { condition, notify: false, ..CaptureRequest::new("orders", "Order") };
+        self.store.add_capture(request, SystemClock.now()).await.unwrap();
+    }
+
     /// Captures a table; without a key, by its primary key.
     pub(crate) async fn capture_table(&self, table: &str, entity_type: &str, key: &[&str], notify: bool) {
         let key = key.iter().map(|&column| column.into()).collect();
         let request = CaptureRequest { key, notify, ..CaptureRequest::new(table, entity_type) };
         self.store.add_capture(request, SystemClock.now()).await.unwrap();
+    }
+
+    /// Captures a change log whose columns have their usual names.
+    pub(crate) async fn capture_log(&self, table: &str, notify: bool) {
+        let request = ChangeLogRequest { table: table.to_owned(), columns: BTreeMap::new(), notify };
+        self.store.add_change_log(request, SystemClock.now()).await.unwrap();
     }
 
     /// How many rows wait in the inbox.

@@ -16,8 +16,8 @@ pub const ENDPOINT_GONE: &str = "endpoint_gone";
 const UNREGISTERED: &str = "unregistered";
 
 /// Failures that may pass and are the plugin's or the host's own: it recursed too deep, used too much time (in a template too), found no free
-/// instance; in a batch, also what else ends a call.
-const NOT_ITS_FAULT: [&str; 10] = [
+/// instance, or had a secret that was replaced; in a batch, also what else ends a call.
+const NOT_ITS_FAULT: [&str; 11] = [
     "plugin_trap",
     "plugin_abi",
     "cpu_limit",
@@ -28,6 +28,7 @@ const NOT_ITS_FAULT: [&str; 10] = [
     "no_instance",
     "host_lost",
     "template",
+    "secret_changed",
 ];
 
 /// Status codes of a destination that is up, also where the failure is tried again: a batch was refused for one of its

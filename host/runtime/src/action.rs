@@ -1,6 +1,7 @@
 //! An action that can run: a plugin, its configuration, its grants and its limits.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,6 +21,7 @@ use crate::{
     plugin::Plugin,
     problem::ConfigProblem,
     rendering::ConfigText,
+    secrets::{Secret, SecretProvider as _},
     standing::Standing,
     templates::RenderProblem,
     warm::WarmInstances,
@@ -35,6 +37,8 @@ pub struct ConfiguredAction {
     pub(crate) standing: Arc<Standing>,
     config: ConfigText,
     goal: Goal,
+    /// Their values when it was configured.
+    secrets: BTreeMap<String, Secret>,
 }
 
 /// Where an action's deliveries go.
@@ -64,9 +68,21 @@ impl ConfiguredAction {
         batch: Option<BatchConfig>,
         config: ConfigText,
         goal: Goal,
+        secrets: BTreeMap<String, Secret>,
     ) -> Self {
         let warm = Arc::new(WarmInstances::new(limits.reuse, Arc::clone(&plugin.runtime.warm)));
-        Self { plugin, permit, limits, batch, warm, standing: Arc::default(), config, goal }
+        Self { plugin, permit, limits, batch, warm, standing: Arc::default(), config, goal, secrets }
+    }
+
+    /// Whether one of its secrets has another value by now, so that the action has to be configured anew. A secret that can not
+    /// be read at present counts as unchanged.
+    pub fn has_old_secret(&self) -> bool {
+        let provider = &self.plugin.runtime.secrets;
+        self.secrets.iter().any(|(name, old)| {
+            provider
+                .secret_of_action(name)
+                .is_ok_and(|now| now.is_some_and(|now| now.expose() != old.expose()))
+        })
     }
 
     /// Its plugin.

@@ -29,8 +29,8 @@ use crate::{
     rendering::ConfigText,
     schema::Marks,
     secrets::{
-        Handles, as_written, check_forms, check_places, fetch, names_secret, place_handles,
-        resolve_secret_names,
+        Handles, SecretProvider as _, as_written, check_characters, check_forms, check_places, fetch,
+        names_secret, place_handles, resolve_secret_names,
     },
     templates::Template,
 };
@@ -67,6 +67,7 @@ impl Plugin {
         let effective = Effective::of(needs, &grants, &literal, &names);
         self.check_mail_password(&effective)?;
         check_forms(&config, &marks, &secrets, &effective.origins)?;
+        check_characters(&config, &marks, &secrets)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
         let is_many_servers = destination.is_none();
         let identities = identities(&config, &marks, &secrets)?;
@@ -89,7 +90,8 @@ impl Plugin {
         let permit = Arc::new(Permit { handles, identified, ..Permit::new(who, effective, clients) });
         self.check(config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
-        Ok(ConfiguredAction::new(Arc::clone(self), permit, Arc::new(limits), action.batch, text, goal))
+        let limits = Arc::new(limits);
+        Ok(ConfiguredAction::new(Arc::clone(self), permit, limits, action.batch, text, goal, secrets))
     }
 
     /// Everything that can be said before any secret is read.

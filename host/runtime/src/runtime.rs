@@ -1,7 +1,7 @@
 //! The runtime: one engine, its linker, its cache and its egress, and the plugins loaded so far.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -26,7 +26,7 @@ use crate::{
     linking::{self, Linked},
     loading::{self, Compiled, ComponentSource, LoadError, Whole},
     plugin::{Loaded, Plugin},
-    secrets::SecretProvider,
+    secrets::{LiveSecrets, SecretProvider},
     settings::RuntimeSettings,
     standing::Standing,
     ticker::Ticker,
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) egress: Arc<Egress>,
-    pub(crate) secrets: Arc<dyn SecretProvider>,
+    pub(crate) secrets: Arc<LiveSecrets>,
     /// Stays below the pool: an exhausted pool is an error, not a wait.
     pub(crate) running: Arc<Semaphore>,
     pub(crate) warm: Arc<Semaphore>,
@@ -70,8 +70,10 @@ impl Runtime {
         let (engine, ticker) = engine::start(&settings)?;
         let linker = linking::linker(&engine).map_err(|error| EngineError::Engine(format!("{error:#}")))?;
         let cache = settings.cache_dir.as_deref().and_then(|folder| CompileCache::open(folder, &engine));
+        let secrets = Arc::new(LiveSecrets::new(secrets));
+        let provider: Arc<dyn SecretProvider> = Arc::<LiveSecrets>::clone(&secrets);
         let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?;
-        let services = Services::new(&settings.services, &settings.extra_ca_pem, &secrets)?;
+        let services = Services::new(&settings.services, &settings.extra_ca_pem, &provider)?;
         let shared = Shared {
             running: Arc::new(Semaphore::new(settings.max_instances.max(1) as usize)),
             warm: Arc::new(Semaphore::new(settings.max_warm_instances as usize)),
@@ -88,6 +90,12 @@ impl Runtime {
             settings,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The names of the secrets that have changed, come or gone since this was called last, or since they were asked for first.
+    /// Whoever embeds the runtime configures the actions anew that name them ([`ConfiguredAction::has_old_secret`](crate::ConfiguredAction)).
+    pub fn changed_secrets(&self) -> BTreeSet<String> {
+        self.shared.secrets.changed()
     }
 
     /// Loads a component under the name that operators gave it. Compiling takes its time, one component at a time; one

@@ -1,7 +1,11 @@
 //! The one error of the library: the classes a caller can act on.
 
+use aftercommit_core::{Failure, FailureClass};
 use aftercommit_runtime::ConfigureError;
 use aftercommit_store::StoreError;
+
+/// The code of an attempt that ended because a template did not render.
+const TEMPLATE: &str = "template";
 
 /// The result of a library call.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -95,6 +99,37 @@ pub enum Error {
 }
 
 impl Error {
+    /// What an action's last failure is. `attempts` were made.
+    pub(crate) fn of_failure(failure: &Failure, attempts: u32) -> Self {
+        let reason = failure.to_string();
+        match failure.class {
+            FailureClass::Transient | FailureClass::Throttled if attempts > 1 => {
+                Self::RetriesExhausted { reason: format!("{attempts} attempts: {reason}") }
+            }
+            FailureClass::Transient | FailureClass::Throttled => Self::ActionExecutionFailed { reason },
+            FailureClass::Permanent | FailureClass::Misconfigured if failure.problem.code == TEMPLATE => {
+                Self::TemplateRenderingFailed { reason }
+            }
+            FailureClass::Permanent | FailureClass::Misconfigured => Self::ActionPermanentlyFailed { reason },
+        }
+    }
+
+    /// What a queue that a program brings says, whatever class it gave it.
+    pub(crate) fn of_queue(self) -> Self {
+        match self {
+            Self::DlqError { .. } => self,
+            other => Self::DlqError { reason: other.to_string() },
+        }
+    }
+
+    /// What a source that a program brings says, whatever class it gave it.
+    pub(crate) fn of_source(self) -> Self {
+        match self {
+            Self::ListenerConnectionFailed { .. } => self,
+            other => Self::ListenerConnectionFailed { reason: other.to_string() },
+        }
+    }
+
     /// Whether the same call may work later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
@@ -114,5 +149,27 @@ impl Error {
             | Self::PluginFailed { .. }
             | Self::RetriesExhausted { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aftercommit_core::Problem;
+
+    use super::*;
+
+    #[test]
+    fn each_end_of_an_action_has_its_class() {
+        use FailureClass::{Misconfigured, Permanent, Throttled, Transient};
+        let of = |class, code: &str, attempts| {
+            Error::of_failure(&Failure::new(class, Problem::new(code, "why")), attempts)
+        };
+        assert!(matches!(of(Transient, "connect", 1), Error::ActionExecutionFailed { .. }));
+        assert!(matches!(of(Throttled, "http_status", 3), Error::RetriesExhausted { .. }));
+        assert!(matches!(of(Transient, "template", 1), Error::ActionExecutionFailed { .. }));
+        assert!(matches!(of(Permanent, "template", 1), Error::TemplateRenderingFailed { .. }));
+        assert!(matches!(of(Permanent, "http_status", 2), Error::ActionPermanentlyFailed { .. }));
+        assert!(matches!(of(Misconfigured, "config", 1), Error::ActionPermanentlyFailed { .. }));
+        assert!(of(Transient, "connect", 1).is_transient() && !of(Transient, "connect", 2).is_transient());
     }
 }

@@ -36,7 +36,7 @@ pub struct ObserverExecutor {
 }
 
 /// What became of an event.
-#[derive(Clone, Default, PartialEq, Debug)]
+#[derive(Default, Debug)]
 pub struct ExecutionSummary {
     /// Actions that succeeded, retries included.
     pub successful_actions: usize,
@@ -51,7 +51,7 @@ pub struct ExecutionSummary {
     /// Wall time of it all, in milliseconds.
     pub total_duration_ms: f64,
     /// Why actions failed and conditions could not be evaluated.
-    pub errors: Vec<String>,
+    pub errors: Vec<Error>,
 }
 
 impl ExecutionSummary {
@@ -116,7 +116,7 @@ impl ObserverExecutor {
                 Ok(false) => summary.conditions_skipped += 1,
                 Err(error) => {
                     summary.condition_errors += 1;
-                    summary.errors.push(watcher.explain(&error));
+                    summary.errors.push(Error::ConditionEvaluationFailed { reason: watcher.explain(&error) });
                 }
             }
         }
@@ -134,14 +134,26 @@ impl ObserverExecutor {
         Ok(summary)
     }
 
-    /// Processes events until the source has no more; returns how many.
+    /// The same for an event that somebody has to want: one that no observer is for is
+    /// [`Error::NoMatchingObservers`]. Whether their conditions are true makes no difference.
+    pub async fn process_expected(&self, event: &EntityEvent) -> Result<ExecutionSummary> {
+        if self.matcher.find(event).next().is_none() {
+            let event_type = format!("{} {}", event.entity_type, event.event_kind.as_str());
+            return Err(Error::NoMatchingObservers { event_type });
+        }
+        self.process_event(event).await
+    }
+
+    /// Processes events until the source has no more; returns how many. A source that failed is
+    /// [`Error::ListenerConnectionFailed`].
     pub async fn process_all(&self, source: &mut dyn EventSource) -> Result<usize> {
         let mut count = 0;
         while let Some(event) = source.next_event().await {
             self.process_event(&event).await?;
+            source.acknowledge(event.id).await;
             count += 1;
         }
-        Ok(count)
+        source.failure().map_or(Ok(count), |error| Err(error.of_source()))
     }
 
     /// Runs one dead letter again and tells the queue how it went; `Ok(false)` when it failed again.
@@ -153,16 +165,17 @@ impl ObserverExecutor {
             Ok(_) => self.attempts(&PreparedEvent::new(item.event.clone()), &action).await.err(),
             Err(error) => Some(not_configured(error)),
         };
-        match end {
+        let marked = match end {
             None => self.dlq.mark_success(item.id).await.map(|()| true),
             Some(ended) => {
                 self.dlq.mark_retry_failed(item.id, &ended.failure.to_string()).await.map(|()| false)
             }
-        }
+        };
+        marked.map_err(Error::of_queue)
     }
 
     /// `None` when the action succeeded, else the error and whether it is a dead letter now.
-    async fn run(&self, event: &PreparedEvent, action: &Action) -> Result<Option<(String, bool)>> {
+    async fn run(&self, event: &PreparedEvent, action: &Action) -> Result<Option<(Error, bool)>> {
         let Err(ended) = self.attempts(event, action).await else { return Ok(None) };
         let alert = matches!(ended.verdict, Verdict::Failed { alert: true });
         let error = ended.failure.to_string();
@@ -172,9 +185,10 @@ impl ObserverExecutor {
         }
         let dead = ended.verdict == Verdict::Dead;
         if dead {
-            self.dlq.push(event.event().clone(), action.written.clone(), error.clone()).await?;
+            let pushed = self.dlq.push(event.event().clone(), action.written.clone(), error).await;
+            pushed.map_err(Error::of_queue)?;
         }
-        Ok(Some((error, dead)))
+        Ok(Some((Error::of_failure(&ended.failure, ended.attempt), dead)))
     }
 
     /// Tells a person, if the observer has an action for that and no one was told just now.

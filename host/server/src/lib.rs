@@ -2,7 +2,7 @@
 //! evaluates their conditions and runs their actions, each a WebAssembly component.
 //!
 //! Two ways to embed it. A [`Host`] is the whole durable pipeline over a database. An [`ObserverExecutor`] processes
-//! single events in memory; the program brings its own [`EventSource`] and [`DeadLetterQueue`].
+//! single events in memory. A program may bring its own [`EventSource`] and [`DeadLetterQueue`] to either.
 
 mod alerts;
 pub mod cli;
@@ -31,5 +31,11 @@ pub use dead_letter_queue::{DeadLetterQueue, DlqItem};
 pub use error::{Error, Result};
 pub use executor::{ExecutionSummary, ObserverExecutor};
 pub use observers::EventMatcher;
-pub use pipeline::{Host, HostSettings};
+pub use pipeline::{DeadLetterDrain, Feeder, Host, HostSettings};
+pub use plugins::Catalog;
 pub use source::EventSource;
+
+/// Compiles the examples of the library's page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+struct LibraryPage;

@@ -11,6 +11,9 @@ use crate::{Result, row::Row};
 /// Shows, replays and discards dead letters.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
+    /// The ids of all, in the order of their events.
+    async fn dead_letter_ids(&self) -> Result<Vec<DeliveryId>>;
+
     /// The newest first.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>>;
 

@@ -1,7 +1,7 @@
 //! What FCM's errors mean for a delivery: one table. Source: Firebase's `ErrorCode` (FCM HTTP v1), and Google's canonical
 //! statuses where FCM gives no code of its own.
 
-use aftercommit_plugin::{Failure, FailureClass, http::Response};
+use aftercommit_plugin::{Failure, FailureClass, excerpt, http::Response};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -66,8 +66,7 @@ pub(crate) fn failure(response: &Response) -> Failure {
         Err(failure) => return failure,
     };
     let code = error.code();
-    let said: String = error.message.chars().filter(|letter| !letter.is_control()).take(200).collect();
-    let message = format!("FCM answered {code}: {said}");
+    let message = format!("FCM answered {code}: {}", excerpt(&error.message, 200));
     let transient =
         |code: &str, message| FailureClass::Transient.failure(code, message, response.retry_after_ms);
     let failure = match code {

@@ -5,6 +5,7 @@ pub mod bindings;
 pub mod clock;
 mod component;
 mod event;
+mod excerpt;
 pub mod http;
 mod json;
 pub mod log;
@@ -22,6 +23,7 @@ pub use batch::{BatchItem, BatchPlugin};
 pub use bindings::aftercommit::action::model::{Delivery, Event, Failure, FieldProblem, Outcome, Problem};
 #[doc(hidden)]
 pub use component::Component;
+pub use excerpt::excerpt;
 pub use json::JsonObject;
 pub use outcome::FailureClass;
 pub use plugin::{Need, Plugin};

@@ -13,6 +13,7 @@ pub use crate::bindings::aftercommit::action::redis::{Node, RedisError};
 use crate::{
     Failure,
     bindings::aftercommit::action::{model::Content, redis},
+    excerpt,
 };
 
 /// The granted connection of this name, or the only one granted.
@@ -58,7 +59,7 @@ impl From<Content> for Argument {
 #[must_use]
 pub fn error_failure(text: &str) -> Failure {
     let kind = text.split(' ').next().unwrap_or_default();
-    let text: &str = &text.chars().filter(|letter| !letter.is_control()).take(500).collect::<String>();
+    let text: &str = &excerpt(text, 500);
     match kind {
         // The server will be ready, writable or reachable again.
         "LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "NOREPLICAS"

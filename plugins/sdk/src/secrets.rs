@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use crate::bindings::aftercommit::action::secrets::{
-    ClientCredentials, Hash, Key, ProviderToken, SecretError, ServiceAccount, Signature, TokenRequest,
+    ClientAuthentication, ClientCredentials, Hash, Key, ProviderToken, SecretError, ServiceAccount,
+    Signature, TokenRequest,
 };
 use crate::{
     Failure,

@@ -1,6 +1,6 @@
 //! What the engines share: the request's beginning, and what success is called.
 
-use aftercommit_plugin::{Failure, JsonObject, Outcome, http::Request};
+use aftercommit_plugin::{Failure, JsonObject, Outcome, excerpt, http::Request};
 
 use crate::{config::Config, operation::Operation};
 
@@ -57,8 +57,7 @@ impl Done {
 
 /// The failure of a class that all engines name alike. `said` is the engine's own message.
 pub(crate) fn refused(config: &Config, status: u16, code: &str, said: &str) -> Failure {
-    let said: String = said.chars().filter(|letter| !letter.is_control()).take(300).collect();
-    let message = format!("{} answered {status}: {said}", config.engine.title());
+    let message = format!("{} answered {status}: {}", config.engine.title(), excerpt(said, 300));
     let failure = match code {
         "unauthorized" | "index_not_found" | "invalid_index" => Failure::misconfigured(code, message),
         "cluster_blocked" => Failure::transient(code, message),

@@ -6,6 +6,7 @@
 use aftercommit_plugin::{
     Failure,
     FailureClass::{self, Misconfigured, Permanent, Transient},
+    excerpt,
 };
 
 /// Code, class, and what to do, where the code does not say it.
@@ -86,8 +87,7 @@ pub(crate) fn failure(code: &str, status: u16, retry_after_ms: Option<u64>) -> O
 
 /// The failure of a code that is not in the table: Slack adds codes, nearly all for requests that it will never take.
 pub(crate) fn unknown(code: &str, status: u16) -> Failure {
-    let code: String = code.chars().filter(|letter| !letter.is_control()).take(100).collect();
-    Failure::permanent("slack_error", format!("Slack answered {code}")).with_status(status)
+    Failure::permanent("slack_error", format!("Slack answered {}", excerpt(code, 100))).with_status(status)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use aftercommit_plugin::{
     Failure,
     FailureClass::{self, Misconfigured, Permanent, Transient},
+    excerpt,
     http::Response,
 };
 
@@ -75,8 +76,7 @@ const TABLE: &[(u32, FailureClass, &str)] = &[
 /// The failure that a code means, or nothing for one that is not in the table.
 pub(crate) fn failure(code: u32, text: &str, response: &Response) -> Option<Failure> {
     let (_, class, ours) = TABLE.iter().find(|(known, ..)| *known == code)?;
-    let text: String = text.chars().filter(|letter| !letter.is_control()).take(200).collect();
-    let message = format!("Twilio answered {code}: {text}");
+    let message = format!("Twilio answered {code}: {}", excerpt(text, 200));
     Some(class.failure(ours, message, response.retry_after_ms).with_status(response.status))
 }
 

@@ -1,6 +1,6 @@
 //! Vonage's Messages API, version 1: `POST /v1/messages`, JSON with basic authentication. Refusals are problems as in RFC 7807.
 
-use aftercommit_plugin::{Failure, FailureClass, JsonObject, http::Response};
+use aftercommit_plugin::{Failure, FailureClass, JsonObject, excerpt, http::Response};
 use serde::Deserialize;
 
 use crate::{Accepted, config::Config, post, vonage_errors};
@@ -56,9 +56,8 @@ fn refused(response: &Response) -> Failure {
     };
     let code = refusal.r#type.as_deref().and_then(|url| url.rsplit_once('#')).map_or("", |(_, code)| code);
     let said = [refusal.title, refusal.detail].into_iter().flatten().collect::<Vec<_>>().join(": ");
-    let told = |text: &str| text.chars().filter(|letter| !letter.is_control()).take(200).collect::<String>();
-    let mark = if code.is_empty() { String::new() } else { format!(" ({})", told(code)) };
-    let message = format!("Vonage answered {}{mark}: {}", response.status, told(&said));
+    let mark = if code.is_empty() { String::new() } else { format!(" ({})", excerpt(code, 200)) };
+    let message = format!("Vonage answered {}{mark}: {}", response.status, excerpt(&said, 200));
     let failure = match (response.status, response.retry_after_ms) {
         (429, after_ms) => FailureClass::Transient.failure("too_many_requests", message, after_ms),
         // Its code says more than a status; what is the server's own trouble is told by the status alone.

@@ -3,7 +3,7 @@
 use aftercommit_plugin::{
     Failure,
     http::{HttpError, Request, Response},
-    secrets::{ClientCredentials, Secret, TokenRequest, access_token},
+    secrets::{ClientAuthentication, ClientCredentials, Secret, TokenRequest, access_token},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,15 +19,29 @@ pub(crate) struct OAuth2 {
     /// The client's id.
     #[schemars(example = &"aftercommit")]
     pub(crate) client_id: String,
-    /// The client's secret, sent to the token endpoint with HTTP Basic.
+    /// The client's secret.
     #[schemars(extend("x-secret-form" = "any"), example = &"${secret:CLIENT_SECRET}")]
     pub(crate) client_secret: Secret,
+    /// How the client says who it is: `client_secret_basic`, with HTTP Basic, or `client_secret_post`, in the body.
+    #[serde(default)]
+    #[schemars(extend("default" = "client_secret_basic"))]
+    pub(crate) auth_method: AuthMethod,
     /// What the token is for, as the endpoint names it; several with a space between them.
     #[schemars(example = &"orders.write")]
     pub(crate) scope: Option<String>,
     /// For whom the token is, where the endpoint wants to know.
     #[schemars(example = &"https://api.example.com")]
     pub(crate) audience: Option<String>,
+}
+
+/// Client authentication, by its registered names (RFC 7591, 2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum AuthMethod {
+    #[default]
+    ClientSecretBasic,
+    ClientSecretPost,
 }
 
 impl OAuth2 {
@@ -38,6 +52,10 @@ impl OAuth2 {
             client_secret: self.client_secret.handle().to_owned(),
             scope: self.scope.clone(),
             audience: self.audience.clone(),
+            authentication: match self.auth_method {
+                AuthMethod::ClientSecretBasic => ClientAuthentication::Basic,
+                AuthMethod::ClientSecretPost => ClientAuthentication::Post,
+            },
         }))?)
     }
 

@@ -71,7 +71,7 @@ async fn rate(server: &Postgres, peers: &Peers, way: Way, run: Pgbench<'_>) -> O
 }
 
 fn print(statement: &Statement, synced: bool, figures: &[Figure; Way::ALL.len()]) {
-    let [plain, by_hand, silent, listening, ringing, graphile] = figures;
+    let [plain, by_hand, silent, listening, ringing, unwanted, graphile] = figures;
     let name = format!("{}, {}", statement.name, if synced { "synced" } else { "not synced" });
     let beside_plain = Some(("plain", plain));
     let beside_by_hand = Some(("trigger by hand", by_hand));
@@ -80,6 +80,7 @@ fn print(statement: &Statement, synced: bool, figures: &[Figure; Way::ALL.len()]
         ("no doorbell", silent, Some(statement.targets[0])),
         ("doorbell", listening, Some(statement.targets[1])),
         ("a host sleeps", ringing, None),
+        ("a condition that is false", unwanted, None),
     ] {
         figure::print(&format!("{name}: captured, {way}"), captured, beside_by_hand, target);
         figure::print("the same", captured, beside_plain, None);

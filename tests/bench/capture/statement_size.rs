@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use super::statement::{Statement, TABLES};
 use crate::{
     delivery::ROUNDS,
     figure::{self, Figure},
-    postgres::{Client, Postgres, on_thread},
+    postgres::{self, Client, Postgres, on_thread},
     shop::Shop,
 };
 
@@ -15,22 +16,21 @@ const SIZES: [usize; 4] = [1, 100, 10_000, 1_000_000];
 const LARGE: usize = 1_000_000;
 const LIMIT: Duration = Duration::from_mins(1);
 
-const OPERATIONS: [&str; 3] = ["INSERT", "UPDATE", "DELETE"];
-
-/// Microseconds a row, of each operation in turn, with and without capture. What was cut is none.
+/// Microseconds a row, of each statement in turn. What was cut is none.
 #[derive(Clone)]
-struct Costs([Figure; OPERATIONS.len()]);
+struct Costs([Figure; Statement::ALL.len()]);
 
+/// With and without capture, of each size.
 pub(super) async fn measure(server: &Postgres) {
     for rows in SIZES {
-        let new = || Costs(OPERATIONS.map(|_| Figure::new("µs/row")));
+        let new = || Costs(Statement::ALL.map(|_| Figure::new("µs/row")));
         let (mut plain, mut captured) = (new(), new());
         for _ in 0..if rows < LARGE { ROUNDS } else { 1 } {
             plain.add(costs(server, rows, false).await);
             captured.add(costs(server, rows, true).await);
         }
-        for ((operation, plain), captured) in OPERATIONS.iter().zip(&plain.0).zip(&captured.0) {
-            let name = format!("captured {operation}, rows: {rows}");
+        for ((statement, plain), captured) in Statement::ALL.iter().zip(&plain.0).zip(&captured.0) {
+            let name = format!("captured {}, rows: {rows}", statement.name());
             if captured.is_empty() {
                 println!("{name:<46} cut after {} s; plain: {plain}", LIMIT.as_secs());
             } else {
@@ -41,7 +41,7 @@ pub(super) async fn measure(server: &Postgres) {
 }
 
 impl Costs {
-    fn add(&mut self, costs: [Option<f64>; OPERATIONS.len()]) {
+    fn add(&mut self, costs: [Option<f64>; Statement::ALL.len()]) {
         for (figure, cost) in self.0.iter_mut().zip(costs) {
             if let Some(cost) = cost {
                 figure.add(cost);
@@ -50,30 +50,31 @@ impl Costs {
     }
 }
 
-/// On a new database. A delete after an update that was cut deletes rows all the same: the update was undone.
-async fn costs(server: &Postgres, rows: usize, captured: bool) -> [Option<f64>; OPERATIONS.len()] {
+/// On a new database.
+async fn costs(server: &Postgres, rows: usize, is_captured: bool) -> [Option<f64>; Statement::ALL.len()] {
     let shop = Shop::open(server).await;
-    if captured {
-        shop.capture(false).await;
-    }
     let url = shop.url();
+    postgres::run(&url, TABLES);
+    if is_captured {
+        shop.capture(false).await;
+        shop.capture_table("order_lines", "OrderLine", &[], false).await;
+        shop.capture_log("change_log", false).await;
+    }
     let times = on_thread(move || {
         let mut session = Client::connect(&url);
         // What is measured is not the disk.
         session.run("SET synchronous_commit = off");
         session.run(&format!("SET statement_timeout = '{}s'", LIMIT.as_secs()));
-        for operation in OPERATIONS {
-            session.run(&statement(operation, 1));
+        for statement in Statement::ALL {
+            unmeasured(&mut session, &statement.before(1));
+            session.run(&statement.text(1));
         }
-        OPERATIONS.map(|operation| {
-            let time = session.time(&statement(operation, rows));
-            if time.is_none() && operation == "INSERT" {
-                // The others need rows.
-                session.run("ALTER TABLE orders DISABLE TRIGGER USER");
-                session.run("SET statement_timeout = 0");
-                session.run(&statement(operation, rows));
-                session.run(&format!("SET statement_timeout = '{}s'", LIMIT.as_secs()));
-                session.run("ALTER TABLE orders ENABLE TRIGGER USER");
+        Statement::ALL.map(|statement| {
+            unmeasured(&mut session, &statement.before(rows));
+            let time = session.time(&statement.text(rows));
+            if time.is_none() {
+                // Those that follow need what it does.
+                unmeasured(&mut session, &statement.text(rows));
             }
             time
         })
@@ -81,15 +82,12 @@ async fn costs(server: &Postgres, rows: usize, captured: bool) -> [Option<f64>; 
     times.map(|time| time.map(|time| time.as_secs_f64() * 1e6 / rows as f64))
 }
 
-/// The table is empty before the insert, and after the delete.
-fn statement(operation: &str, rows: usize) -> String {
-    match operation {
-        "INSERT" => format!(
-            "INSERT INTO orders (customer, country, status, total, note)
-             SELECT 'customer ' || i, 'AT', 'pending', i + 0.25, 'a note of ordinary length for order ' || i
-             FROM generate_series(1, {rows}) AS i"
-        ),
-        "UPDATE" => "UPDATE orders SET status = 'paid', total = total + 1".to_owned(),
-        _ => "DELETE FROM orders".to_owned(),
-    }
+/// Runs it without triggers, and as long as it takes.
+fn unmeasured(session: &mut Client, statements: &str) {
+    session.run("SET session_replication_role = replica; SET statement_timeout = 0");
+    session.run(statements);
+    session.run(&format!(
+        "SET session_replication_role = origin; SET statement_timeout = '{}s'",
+        LIMIT.as_secs()
+    ));
 }

@@ -133,6 +133,8 @@ pub(crate) enum Auth {
     None,
     Bearer(String),
     Basic(String, String),
+    /// Basic of a form-encoded pair, as token endpoints read it (RFC 6749, 2.3.1).
+    FormBasic(String, String),
 }
 
 /// Bounds of one exchange.

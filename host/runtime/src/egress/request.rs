@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use url::Url;
+use url::{Url, form_urlencoded};
+use zeroize::Zeroizing;
 
 use super::{Auth, Body, EgressError, Permit, Request};
 use crate::{
@@ -238,13 +239,16 @@ impl Permit {
                 .map(|(text, _)| text)
                 .map_err(|refused| self.refused(shown, &refused))
         };
+        let basic = |user: &str, password: &str| {
+            let pair = Zeroizing::new(format!("{user}:{password}"));
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair.as_bytes()))
+        };
+        let form = |text: String| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let text = match auth {
             Auth::None => return Ok(None),
             Auth::Bearer(token) => format!("Bearer {}", fill(token)?),
-            Auth::Basic(user, password) => {
-                let pair = format!("{}:{}", fill(user)?, fill(password)?);
-                format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
-            }
+            Auth::Basic(user, password) => basic(&fill(user)?, &fill(password)?),
+            Auth::FormBasic(user, password) => basic(&form(fill(user)?), &form(fill(password)?)),
         };
         let mut value = HeaderValue::from_str(&text).map_err(|_| {
             EgressError::InvalidRequest(

@@ -2,8 +2,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use aftercommit_core::Timestamp;
+use aftercommit_core::{Timestamp, plain::one_line};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{
@@ -42,12 +43,46 @@ const MAX_REQUEST_BYTES: usize = 16 << 10;
 /// When an endpoint does not say (RFC 6749, 5.1 only recommends that it does).
 const DEFAULT_LIFE_SECS: u64 = 300;
 
+/// No token is kept longer, whatever its endpoint says.
+const LONGEST_LIFE_SECS: u64 = 24 * 60 * 60;
+/// Characters of what an endpoint says of a refusal.
+const MAX_SAID_CHARS: usize = 300;
+
 /// A token's answer (RFC 6749, 5.1 and 5.2).
 #[derive(Deserialize)]
 struct Answer {
     access_token: Option<String>,
-    expires_in: Option<u64>,
-    error: Option<String>,
+    /// A number by the RFC; some servers write a text, or a decimal.
+    expires_in: Option<Value>,
+    error: Option<Value>,
+    error_description: Option<Value>,
+}
+
+impl Answer {
+    /// How long the token is valid.
+    fn life(&self) -> Duration {
+        let seconds = match &self.expires_in {
+            Some(Value::Number(number)) => number.as_f64(),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            _ => None,
+        };
+        // What is no time at all says nothing.
+        let seconds = seconds.filter(|seconds: &f64| *seconds >= 0.0);
+        let life = seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+        life.unwrap_or(Duration::from_secs(DEFAULT_LIFE_SECS)).min(Duration::from_secs(LONGEST_LIFE_SECS))
+    }
+
+    /// Why there is no token, in the endpoint's words.
+    fn refusal(&self) -> String {
+        let said = [&self.error, &self.error_description].into_iter().flatten();
+        let said = said.map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned));
+        said.collect::<Vec<_>>().join(": ")
+    }
+}
+
+/// When a token with that life is renewed: well before it expires, and a short one not at once.
+fn renewed_after(life: Duration) -> Duration {
+    life.saturating_sub(MARGIN.min(life / 2))
 }
 
 impl Tokens {
@@ -135,7 +170,7 @@ async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), S
         .send(permit, request, call.bounds())
         .await
         .map_err(|error| SecretError::Token(format!("the token endpoint: {error}")))?;
-    let answer: Answer = serde_json::from_slice(&response.body).map_err(|_| {
+    let mut answer: Answer = serde_json::from_slice(&response.body).map_err(|_| {
         let why = match response.cut {
             None => "without JSON",
             Some(Cut::TooLong) => "with more than `limits.response_bytes`",
@@ -145,14 +180,14 @@ async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), S
         };
         SecretError::Token(format!("the token endpoint answered {} {why}", response.status))
     })?;
-    let Some(token) = answer.access_token.filter(|_| response.status == 200) else {
+    let is_success = (200..300).contains(&response.status);
+    let Some(token) = answer.access_token.take().filter(|token| is_success && !token.is_empty()) else {
         // The answer was read as it came.
-        let said = permit.handles.redact(answer.error.unwrap_or_default().into());
-        let why: String = String::from_utf8_lossy(&said).chars().take(100).collect();
+        let said = permit.handles.redact_text(answer.refusal());
+        let why: String = one_line(&said).chars().take(MAX_SAID_CHARS).collect();
         return Err(SecretError::Token(format!("the token endpoint answered {}: {why}", response.status)));
     };
-    let life = Duration::from_secs(answer.expires_in.unwrap_or(DEFAULT_LIFE_SECS));
-    Ok((Secret::new(token), egress.clock.now().plus(life.saturating_sub(MARGIN))))
+    Ok((Secret::new(token), egress.clock.now().plus(renewed_after(answer.life()))))
 }
 
 #[cfg(test)]
@@ -173,7 +208,7 @@ mod tests {
     use super::*;
     use crate::{
         bindings::aftercommit::action::secrets::{
-            ClientCredentials, ProviderToken, ServiceAccount, Signature,
+            ClientAuthentication, ClientCredentials, ProviderToken, ServiceAccount, Signature,
         },
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
         cpu::CpuMeter,
@@ -207,7 +242,11 @@ mod tests {
                 let length = stream.read(&mut request).await.unwrap();
                 kept.lock().unwrap().push(String::from_utf8_lossy(&request[..length]).into_owned());
                 let head = format!("connection: close\r\ncontent-length: {}", answer.len());
-                let status = if answer.contains("error") { "401 No" } else { "200 OK" };
+                let status = match answer {
+                    _ if answer.contains("error") => "401 No",
+                    _ if answer.contains("created") => "201 Created",
+                    _ => "200 OK",
+                };
                 stream
                     .write_all(format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n{answer}").as_bytes())
                     .await
@@ -263,7 +302,7 @@ mod tests {
             r#"{"access_token":"two","expires_in":3600}"#,
             // Many give the same again as long as it is valid.
             r#"{"access_token":"two","expires_in":3600}"#,
-            r#"{"error":"invalid_client pa:ss"}"#,
+            r#"{"error":"invalid_client","error_description":"no client\u0007 with pa:ss"}"#,
         ];
         let (origin, seen) = endpoint(answers).await;
         let clock = Arc::new(Hand(StdMutex::new(Timestamp::from_micros(0))));
@@ -274,6 +313,7 @@ mod tests {
             client_secret: handle,
             scope: Some("a b".into()),
             audience: None,
+            authentication: ClientAuthentication::Basic,
         });
         let first = access_token(&call, &asked).await.unwrap();
         assert_eq!(call.permit.handles.whole(&first).unwrap().secret.expose(), "one");
@@ -293,12 +333,51 @@ mod tests {
         *clock.0.lock().unwrap() = Timestamp::from_micros(9_000_000_000);
         let failed = access_token(&call, &asked).await.unwrap_err();
         assert!(
-            matches!(failed, SecretError::Token(ref why) if why.ends_with("401: invalid_client [secret]")),
+            matches!(failed, SecretError::Token(ref why) if why.ends_with("401: invalid_client: no client\u{fffd} with [secret]")),
             "{failed:?}"
         );
         let requests = seen.lock().unwrap();
-        assert!(requests[0].contains("authorization: Basic bWU6cGE6c3M="), "{}", requests[0]);
+        assert!(requests[0].contains("authorization: Basic bWU6cGElM0Fzcw=="), "{}", requests[0]);
         assert!(requests[0].ends_with("grant_type=client_credentials&scope=a+b"), "{}", requests[0]);
+    }
+
+    #[tokio::test]
+    async fn endpoints_are_understood_as_they_speak() {
+        for (expires_in, secs) in [
+            ("3600", 3540),
+            ("\"3600\"", 3540),
+            ("3599.99", 3539),
+            ("\" 3600.0 \"", 3540),
+            ("60", 30),
+            ("0", 0),
+            ("null", 240),
+            ("-5", 240),
+            ("\"soon\"", 240),
+            ("1e300", 86_340),
+        ] {
+            let answer: Answer = serde_json::from_str(&format!(r#"{{"expires_in":{expires_in}}}"#)).unwrap();
+            assert_eq!(renewed_after(answer.life()).as_secs(), secs, "{expires_in}");
+        }
+        let clock = Arc::new(Hand(StdMutex::new(Timestamp::from_micros(0))));
+        let (origin, seen) = endpoint(vec![r#"{"access_token":"made","created":true}"#]).await;
+        let (call, handle) = call(&origin.parse().unwrap(), "p&s s", &clock);
+        let asked = |token_url: String| {
+            TokenRequest::ClientCredentials(ClientCredentials {
+                token_url,
+                client_id: "me:1".into(),
+                client_secret: handle.clone(),
+                scope: None,
+                audience: None,
+                authentication: ClientAuthentication::Post,
+            })
+        };
+        let elsewhere = access_token(&call, &asked("http://127.0.0.1:1/token".to_owned())).await;
+        assert!(matches!(elsewhere, Err(SecretError::Denied(_))), "{elsewhere:?}");
+        let token = access_token(&call, &asked(format!("{origin}/token"))).await.unwrap();
+        assert_eq!(call.permit.handles.whole(&token).unwrap().secret.expose(), "made");
+        let request = seen.lock().unwrap()[0].clone();
+        let form = "grant_type=client_credentials&client_id=me%3A1&client_secret=p%26s+s";
+        assert!(request.ends_with(form) && !request.contains("authorization"), "{request}");
     }
 
     /// Tokens that the host signs itself cost a guest no request.

@@ -9,7 +9,10 @@ use super::{
     secrets::{told, unknown},
 };
 use crate::{
-    bindings::aftercommit::action::secrets::{ClientCredentials, SecretError, ServiceAccount, Signature},
+    bindings::aftercommit::action::secrets::{
+        ClientAuthentication, ClientCredentials, SecretError, ServiceAccount, Signature,
+    },
+    capability::Origin,
     egress::{Auth, Body, Egress, Permit, Request},
     secrets::{Entry, KeyFile, Secret},
 };
@@ -19,7 +22,7 @@ const ASSERTION_SECS: i64 = 600;
 
 /// The client credentials grant (RFC 6749, 4.4).
 pub(super) fn client_credentials(permit: &Permit, asked: &ClientCredentials) -> Result<Request, SecretError> {
-    known(permit, &asked.client_secret)?;
+    let client = known(permit, &asked.client_secret)?;
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials");
     for (name, value) in [("scope", &asked.scope), ("audience", &asked.audience)] {
@@ -27,8 +30,25 @@ pub(super) fn client_credentials(permit: &Permit, asked: &ClientCredentials) -> 
             form.append_pair(name, value);
         }
     }
-    let auth = Auth::Basic(asked.client_id.clone(), asked.client_secret.clone());
+    let auth = match asked.authentication {
+        ClientAuthentication::Basic => Auth::FormBasic(asked.client_id.clone(), asked.client_secret.clone()),
+        ClientAuthentication::Post => {
+            granted(permit, &client, &asked.token_url)?;
+            form.append_pair("client_id", &asked.client_id);
+            form.append_pair("client_secret", client.secret.expose());
+            Auth::None
+        }
+    };
     Ok(token_request(asked.token_url.clone(), auth, form.finish()))
+}
+
+/// A secret that the host writes into the form itself goes to its destinations only, as one that a header carries does.
+fn granted(permit: &Permit, secret: &Entry, token_url: &str) -> Result<(), SecretError> {
+    let url = url::Url::parse(&permit.handles.url(token_url).0).ok();
+    let origin = url.as_ref().and_then(Origin::of);
+    origin.filter(|origin| secret.check(origin).is_ok()).map(|_| ()).ok_or_else(|| {
+        SecretError::Denied(format!("the secret `{}` is not granted towards the token endpoint", secret.name))
+    })
 }
 
 /// The JWT bearer grant (RFC 7523, 2.1), with the key file's own endpoint.

@@ -156,7 +156,7 @@ pub(crate) fn place_handles(
     config
 }
 
-fn each_text(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &str)) {
+pub(super) fn each_text(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &str)) {
     match value {
         Value::String(text) => visit(pointer, text),
         Value::Array(items) => {

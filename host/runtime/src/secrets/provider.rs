@@ -73,6 +73,13 @@ pub trait SecretProvider: Send + Sync {
     fn place(&self, name: &str) -> String;
 }
 
+/// A secret without the line break at its end, which editors and `echo` write. An empty text is none.
+fn trimmed(mut text: Zeroizing<String>) -> Option<Secret> {
+    let length = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(length);
+    (length > 0).then(|| Secret::from(text))
+}
+
 /// Secrets in environment variables of the same name.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct EnvSecrets;
@@ -80,8 +87,7 @@ pub struct EnvSecrets;
 impl SecretProvider for EnvSecrets {
     fn secret(&self, name: &str) -> Result<Option<Secret>, SecretError> {
         match std::env::var(name) {
-            Ok(text) if text.is_empty() => Ok(None),
-            Ok(text) => Ok(Some(Secret::new(text))),
+            Ok(text) => Ok(trimmed(Zeroizing::new(text))),
             Err(std::env::VarError::NotPresent) => Ok(None),
             Err(std::env::VarError::NotUnicode(_)) => Err(SecretError {
                 name: name.to_owned(),
@@ -109,7 +115,7 @@ fn is_setting(name: &str) -> bool {
     name == "DATABASE_URL" || name.starts_with("AFTERCOMMIT_")
 }
 
-/// Secrets in the files of a folder: one file a secret, its name the secret's. A newline at the end is not part of it.
+/// Secrets in the files of a folder: one file a secret, its name the secret's.
 #[derive(Clone, Debug)]
 pub struct FileSecrets {
     folder: PathBuf,
@@ -133,14 +139,12 @@ impl SecretProvider for FileSecrets {
             return Ok(None);
         }
         let path = self.folder.join(name);
-        let mut text = match read_text(&path, MAX_SECRET_BYTES).map(Zeroizing::new) {
+        let text = match read_text(&path, MAX_SECRET_BYTES).map(Zeroizing::new) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(format!("its file {} can not be read: {error}", path.display()))),
         };
-        let length = text.trim_end_matches(['\r', '\n']).len();
-        text.truncate(length);
-        Ok(Some(Secret::from(text)))
+        Ok(trimmed(text))
     }
 
     fn place(&self, name: &str) -> String {
@@ -205,11 +209,14 @@ mod tests {
         std::fs::create_dir(folder.path().join("inner")).unwrap();
         std::fs::write(folder.path().join("inner/A"), "no").unwrap();
         std::fs::write(folder.path().join("B"), "secret b\n").unwrap();
+        std::fs::write(folder.path().join("EMPTY"), "\r\n").unwrap();
         let files = FileSecrets::new(folder.path().join("inner"));
         assert!(files.secret("../B").unwrap().is_none());
         assert!(files.secret("missing").unwrap().is_none());
         let chain = ChainedSecrets(vec![Arc::new(files), Arc::new(FileSecrets::new(folder.path()))]);
         assert_eq!(chain.secret("B").unwrap().unwrap().expose(), "secret b");
+        assert!(chain.secret("EMPTY").unwrap().is_none());
+        assert_eq!(trimmed(Zeroizing::new(" a\nb\r\n".to_owned())).unwrap().expose(), " a\nb");
         assert!(chain.place("B").contains(", or "));
         let large = std::fs::File::create(folder.path().join("C")).unwrap();
         large.set_len(2 << 20).unwrap();

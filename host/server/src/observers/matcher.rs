@@ -1,11 +1,14 @@
 //! Finds the observers that want an event of some type and kind, among many, without looking at the others.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use aftercommit_core::{EntityEvent, EventKind, ObserverDefinition};
 
 use super::watcher::Watcher;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Positions in `EventMatcher::watchers`, ascending, for each kind of event.
 type ByKind = [Vec<u32>; EventKind::ALL.len()];
@@ -26,14 +29,20 @@ impl EventMatcher {
         Self::default()
     }
 
-    /// A matcher of the enabled ones of these observers.
+    /// A matcher of the enabled ones of these observers. Two of one name are [`Error::InvalidConfig`], a condition that does
+    /// not parse is [`Error::InvalidCondition`].
     pub fn build(definitions: impl IntoIterator<Item = ObserverDefinition>) -> Result<Self> {
-        let watchers: Result<Vec<_>> = definitions
-            .into_iter()
-            .filter(|definition| definition.enabled)
-            .map(|definition| Watcher::new(Arc::new(definition)).map(Arc::new))
-            .collect();
-        Ok(Self::of(watchers?))
+        let mut names = HashSet::new();
+        let mut watchers = Vec::new();
+        for definition in definitions.into_iter().filter(|definition| definition.enabled) {
+            let watcher = Watcher::new(Arc::new(definition))?;
+            if !names.insert(Arc::clone(&watcher.name)) {
+                let message = format!("two observers have the name `{}`", watcher.name);
+                return Err(Error::InvalidConfig { message });
+            }
+            watchers.push(Arc::new(watcher));
+        }
+        Ok(Self::of(watchers))
     }
 
     /// A matcher of these watchers.
@@ -139,6 +148,13 @@ mod tests {
         assert_eq!(found(&matcher, EventKind::Deleted, "Order"), ["all", "b-order", "all-deleted"]);
         assert_eq!(found(&matcher, EventKind::Updated, "Unknown"), ["all"]);
         assert_eq!(found(&matcher, EventKind::Custom, "User"), ["user", "all"]);
+    }
+
+    #[test]
+    fn a_name_is_one_observers() {
+        let twins = [observer("a", "Order", None, 1), observer("a", "User", None, 2)];
+        let error = EventMatcher::build(twins).unwrap_err();
+        assert!(matches!(error, Error::InvalidConfig { .. }), "{error:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use aftercommit_core::{ObserverDefinition, Ordering};
-use aftercommit_runtime::Addressed;
+use aftercommit_runtime::{Addressed, ConfiguredAction};
 use aftercommit_store::{ObserverRow, ObserverTable};
 
 use super::{action::Action, matcher::EventMatcher, watcher::Watcher};
@@ -143,6 +143,7 @@ impl Entry {
         if let Some(before) = before
             && before.error.is_none()
             && before.definition.as_deref() == Some(definition)
+            && !before.has_old_secret()
         {
             return Self { enabled: row.enabled, ..before.share() };
         }
@@ -215,6 +216,12 @@ impl Entry {
 
     fn all_actions(&self) -> impl Iterator<Item = &Arc<Action>> {
         self.actions.iter().chain(&self.alert)
+    }
+
+    /// Whether a secret of one of its actions is another by now.
+    fn has_old_secret(&self) -> bool {
+        self.all_actions()
+            .any(|action| action.configured.as_ref().is_ok_and(ConfiguredAction::has_old_secret))
     }
 
     /// Whether everything in it works: it is a good version to fall back to.

@@ -23,6 +23,7 @@ use super::{
     completer::Done,
     destinations::Visit,
     dispatch::{Dispatch, WAIT},
+    secrets,
 };
 use crate::observers::Action;
 
@@ -152,7 +153,16 @@ impl Dispatch {
         let started_at = self.clock.now();
         let items: Vec<BatchItem<'_>> =
             members.iter().map(|member| BatchItem { event: &member.event, delivery: member.info }).collect();
-        let attempts = configured.run_batch(&items).await;
+        let attempts = configured.run_batch(&items).await.into_iter();
+        let attempts: Vec<_> = attempts
+            .map(|attempt| {
+                if !secrets::may_be_old(&attempt, configured) {
+                    return attempt;
+                }
+                self.reload.notify_one();
+                secrets::retried(attempt)
+            })
+            .collect();
         // One call, and one thing that it says of where it went: the best of what its deliveries say.
         let said = members.iter().zip(&attempts);
         if let Some((member, best)) = said.min_by_key(|(_, attempt)| badness(attempt)) {

@@ -23,6 +23,7 @@ use super::{
     lookup::{Lookup, look_up},
     recovery::Recovery,
     room::{Place, Reservation, Room},
+    secrets,
 };
 use crate::observers::{Action, Snapshot};
 
@@ -44,6 +45,8 @@ pub(super) struct Dispatch {
     pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
+    /// Another snapshot is there.
+    pub(super) loaded: Arc<Notify>,
     pub(super) claimer: Arc<Notify>,
     /// How many actions run at once in all.
     pub(super) slots: Semaphore,
@@ -89,6 +92,7 @@ impl Dispatch {
             holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
+            loaded: Arc::new(Notify::new()),
             claimer,
             slots: Semaphore::new(settings.max_concurrency),
             done,
@@ -216,7 +220,18 @@ impl Dispatch {
             return self.hand_back(delivery, Some(WAIT));
         }
         let started_at = self.clock.now();
-        let attempt = configured.run(event, batching::info(delivery, action)).await;
+        let mut attempt = configured.run(event, batching::info(delivery, action)).await;
+        let mut renewed = None;
+        if secrets::may_be_old(&attempt, configured) {
+            renewed = self.renewed(action).await;
+            match renewed.as_deref().map(|renewed| &renewed.configured) {
+                Some(Ok(configured)) => {
+                    attempt = configured.run(event, batching::info(delivery, action)).await;
+                }
+                _ => attempt = secrets::retried(attempt),
+            }
+        }
+        let action = renewed.as_deref().unwrap_or(action);
         self.heed(action, event, &attempt, turn, delivery.round_attempt() > 1);
         self.conclude(delivery, action, attempt, started_at)
     }

@@ -1,6 +1,11 @@
 //! A host: starts the tasks of the pipeline and stops them again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use aftercommit_core::{BreakerSettings, Clock};
 use aftercommit_store::{Backend, HostId, TransactionCount};
@@ -13,9 +18,11 @@ use super::{
     clock::CommonClock,
     completer,
     counters::{Counters, Health},
+    dead_letter_drain::DeadLetterDrain,
     destinations,
     dispatch::Dispatch,
     fatal::Fatal,
+    feeder::Feeder,
     intake, recovery,
     room::Room,
     upkeep,
@@ -54,6 +61,8 @@ pub struct HostSettings {
     pub shutdown_grace: Duration,
     /// How often to look at `tb_observer` when nothing rings.
     pub reload_interval: Duration,
+    /// The folder of secrets, if it is to be watched; without one, they are looked at every `reload_interval`.
+    pub secrets_dir: Option<PathBuf>,
     /// How long events are kept.
     pub keep_events: Duration,
     /// How long attempt logs are kept.
@@ -87,6 +96,7 @@ impl From<&Config> for HostSettings {
             lease_timeout: Duration::from_millis(config.dispatch.lease_timeout_ms),
             shutdown_grace: Duration::from_millis(config.dispatch.shutdown_grace_ms),
             reload_interval: Duration::from_secs(config.observers.reload_interval_secs),
+            secrets_dir: config.secrets.dir.clone(),
             keep_events: days(config.retention.events_days),
             keep_log: days(config.retention.log_days),
         }
@@ -110,6 +120,7 @@ impl HostSettings {
 pub struct Host {
     id: HostId,
     store: Arc<dyn Backend>,
+    clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     room: Room,
@@ -143,6 +154,7 @@ impl Host {
         let clock = Arc::new(CommonClock::new(clock));
         store.register(id, &name, clock.set_by(&*store).await?).await?;
 
+        let dispatch_clock: Arc<dyn Clock> = Arc::<CommonClock>::clone(&clock);
         let (dispatch, finished) = Dispatch::new(id, Arc::clone(&store), Arc::clone(&clock), &settings);
         let reload = upkeep::Reload {
             host: id,
@@ -150,6 +162,9 @@ impl Host {
             clock,
             catalog,
             snapshot: Arc::clone(&dispatch.snapshot),
+            secrets: upkeep::SecretFolder::watch(settings.secrets_dir.as_deref()),
+            is_stale: AtomicBool::new(false),
+            loaded: Arc::clone(&dispatch.loaded),
             asked: Arc::clone(&dispatch.reload),
             claimer: Arc::clone(&dispatch.claimer),
             fatal: dispatch.fatal.clone(),
@@ -167,6 +182,7 @@ impl Host {
         Ok(Self {
             id,
             store,
+            clock: dispatch_clock,
             counters: Arc::clone(&dispatch.counters),
             snapshot: Arc::clone(&dispatch.snapshot),
             room: dispatch.room.clone(),
@@ -212,6 +228,19 @@ impl Host {
     #[must_use]
     pub fn owned(&self) -> usize {
         self.room.taken()
+    }
+
+    /// A feeder, which puts the events of the program's own [`EventSource`](crate::EventSource) into the inbox.
+    #[must_use]
+    pub fn feeder(&self) -> Feeder {
+        Feeder::new(Arc::clone(&self.store), self.fatal.clone(), self.stop.clone())
+    }
+
+    /// A drain, which moves dead letters into the program's own [`DeadLetterQueue`](crate::DeadLetterQueue).
+    #[must_use]
+    pub fn dead_letter_drain(&self) -> DeadLetterDrain {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        DeadLetterDrain::new(store, clock, self.fatal.clone(), self.stop.clone())
     }
 
     /// Returns why, when the host has to end: its database is another one than it began with. Then there is nothing to

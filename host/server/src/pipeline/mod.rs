@@ -5,7 +5,8 @@
 //! hosts that died. All hand what they own to `dispatch`, which runs each delivery in a task of its own, bounded in all and by destination;
 //! `batching` gathers those that run in one call.
 //! `completer` writes what became of them, in batches. `upkeep` keeps the host alive in the eyes of the others, takes
-//! over from those that are not, reloads observers and drops what is old.
+//! over from those that are not, reloads observers and drops what is old. For programs that embed the host, `feeder` and
+//! `dead_letter_drain` join their own source of events and their own dead letter queue to it.
 //!
 //! Ownership is a [`Place`](room::Place): nobody owns more deliveries than there are places, and a place is free
 //! again only when the end of its delivery is durable. With it the host gets back the memory that the delivery's event was
@@ -19,10 +20,12 @@ mod clock;
 mod completer;
 mod conclusion;
 mod counters;
+mod dead_letter_drain;
 mod destinations;
 mod dispatch;
 mod event_memory;
 mod fatal;
+mod feeder;
 mod host;
 mod intake;
 mod lookup;
@@ -30,7 +33,10 @@ mod patience;
 mod plan;
 mod recovery;
 mod room;
+mod secrets;
 mod upkeep;
 
 pub use counters::{Counters, Health};
+pub use dead_letter_drain::DeadLetterDrain;
+pub use feeder::Feeder;
 pub use host::{Host, HostSettings};

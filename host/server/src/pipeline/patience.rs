@@ -1,6 +1,6 @@
 //! What a loop does when the database does not answer: it waits longer each time, and says so without flooding.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use aftercommit_store::StoreError;
 
@@ -29,12 +29,17 @@ impl Patience {
         }
     }
 
-    /// It failed: logs the first failure and then each time the count has doubled; returns how long to wait.
+    /// The database failed: logs the first failure and then each time the count has doubled; returns how long to wait.
     pub(super) fn failed(&mut self, error: &StoreError) -> Duration {
         self.fatal.look_at(error);
+        self.refused(error)
+    }
+
+    /// The same of a failure that is not the database's.
+    pub(super) fn refused(&mut self, error: &dyn Display) -> Duration {
         self.failures = self.failures.saturating_add(1);
         if self.failures.is_power_of_two() {
-            tracing::error!(duty = self.duty, failures = self.failures, %error, "failed, will try again");
+            tracing::error!(duty = self.duty, failures = self.failures, error = %error, "failed, will try again");
         }
         FIRST.saturating_mul(1 << (self.failures - 1).min(10)).min(LONGEST)
     }

@@ -48,6 +48,13 @@ impl Catalog {
         &self.runtime
     }
 
+    /// The names of the secrets that have changed, come or gone since this was called last.
+    pub async fn changed_secrets(&self) -> BTreeSet<String> {
+        let runtime = self.runtime.clone();
+        // Files are read. The task only ends otherwise when the program does.
+        tokio::task::spawn_blocking(move || runtime.changed_secrets()).await.unwrap_or_default()
+    }
+
     /// Every plugin's name and definition.
     pub fn definitions(&self) -> impl Iterator<Item = (&str, &PluginConfig)> {
         self.plugins.iter().map(|(name, known)| (name.as_str(), &known.definition))

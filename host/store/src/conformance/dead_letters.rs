@@ -48,6 +48,7 @@ pub(super) async fn replays_with_a_new_round_of_attempts(fixture: Fixture) {
 pub(super) async fn replays_all(fixture: Fixture) {
     assert_eq!(fixture.store.replay(None, at(1)).await.unwrap(), []);
     let mut ids = fixture.bury(1..=3).await;
+    assert_eq!(fixture.store.dead_letter_ids().await.unwrap(), ids, "in the order of their events");
     let mut replayed = fixture.store.replay(None, at(20)).await.unwrap();
     ids.sort();
     replayed.sort();

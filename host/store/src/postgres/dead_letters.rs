@@ -101,6 +101,10 @@ SELECT item_id, what, attempts, last_error, at FROM observer_dlq_history WHERE i
 
 #[async_trait]
 impl DeadLetters for PostgresStore {
+    async fn dead_letter_ids(&self) -> Result<Vec<DeliveryId>> {
+        Ok(self.dead_ids(None).await?.into_iter().map(DeliveryId).collect())
+    }
+
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
         let mut session = self.inner.connections.read().await?;
         let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(&mut session).await?;

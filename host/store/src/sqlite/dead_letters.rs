@@ -91,6 +91,11 @@ SELECT item_id, what, attempts, last_error, at FROM observer_dlq_history WHERE i
 
 #[async_trait]
 impl DeadLetters for SqliteStore {
+    async fn dead_letter_ids(&self) -> Result<Vec<DeliveryId>> {
+        let found = self.inner.connections.read(|connection| find(connection, None)).await?;
+        Ok(found.into_iter().map(|(id, _)| id).collect())
+    }
+
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
         self.inner
             .connections

@@ -1,7 +1,7 @@
 //! The one place that says what an HTTP result means for a delivery.
 
 use super::{HttpError, display::origin};
-use crate::{Failure, FailureClass};
+use crate::{Failure, FailureClass, excerpt};
 
 /// Code of every failure that a status code caused; the status tells more.
 const HTTP_STATUS: &str = "http_status";
@@ -25,7 +25,11 @@ pub fn status_failure(status: u16, retry_after_ms: Option<u64>, text: &str) -> F
         message.push_str(meaning);
         message.push(')');
     }
-    append_excerpt(&mut message, text);
+    let quoted = excerpt(text, EXCERPT_CHARS);
+    if !quoted.is_empty() {
+        message.push_str(": ");
+        message.push_str(&quoted);
+    }
     let class = match status {
         408 | 425 | 429 | 500..=599 => FailureClass::Transient,
         _ => FailureClass::Permanent,
@@ -66,26 +70,6 @@ pub fn status_meaning(status: u16) -> Option<&'static str> {
         504 => "gateway timeout",
         _ => return None,
     })
-}
-
-/// One line of the text: control characters and runs of spaces become one space.
-fn append_excerpt(message: &mut String, text: &str) {
-    let mut words =
-        text.split(|c: char| c.is_ascii_whitespace() || c.is_ascii_control()).filter(|w| !w.is_empty());
-    let Some(first) = words.next() else { return };
-    message.push_str(": ");
-    let mut left = EXCERPT_CHARS;
-    for word in std::iter::once(first).chain(words) {
-        let end = word.char_indices().nth(left).map_or(word.len(), |(at, _)| at);
-        message.push_str(&word[..end]);
-        if end < word.len() {
-            message.push('…');
-            return;
-        }
-        left = left.saturating_sub(word.chars().count() + 1);
-        message.push(' ');
-    }
-    message.pop();
 }
 
 impl From<HttpError> for Failure {

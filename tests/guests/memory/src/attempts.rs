@@ -5,7 +5,10 @@ use std::fmt::Debug;
 use aftercommit_plugin::{
     http::{Content, Request},
     prelude::*,
-    secrets::{ClientCredentials, Hash, Key, ServiceAccount, Signature, TokenRequest, access_token},
+    secrets::{
+        ClientAuthentication, ClientCredentials, Hash, Key, ServiceAccount, Signature, TokenRequest,
+        access_token,
+    },
 };
 
 use crate::Config;
@@ -101,6 +104,7 @@ fn tokens(config: &Config, told: &mut Vec<String>) {
             client_secret: secret(),
             scope: None,
             audience: None,
+            authentication: ClientAuthentication::Basic,
         });
         match access_token(&asked) {
             Ok(token) => {

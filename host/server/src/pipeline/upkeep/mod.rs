@@ -6,6 +6,7 @@ pub(super) mod heartbeat;
 mod holds;
 mod reload;
 mod retention;
+mod secret_folder;
 pub(super) mod takeover;
 
 pub(super) use captures::captures;
@@ -13,4 +14,5 @@ pub(super) use heartbeat::heartbeat;
 pub(super) use holds::{follow_holds, holds};
 pub(super) use reload::{Reload, reload};
 pub(super) use retention::{RetentionSettings, retention};
+pub(super) use secret_folder::SecretFolder;
 pub(super) use takeover::takeover;

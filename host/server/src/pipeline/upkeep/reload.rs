@@ -1,21 +1,32 @@
-//! Follows `tb_observer`: compiles it when its revision has changed and swaps the snapshot whole.
+//! Follows `tb_observer` and the secrets that its actions name: compiles it when its revision or a secret has changed, and swaps
+//! the snapshot whole.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use aftercommit_core::Clock;
-use aftercommit_store::{Backend, HostId};
+use aftercommit_runtime::ConfiguredAction;
+use aftercommit_store::{Backend, HostId, Lift, Target};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     observers::Snapshot,
-    pipeline::{fatal::Fatal, patience::Patience},
+    pipeline::{fatal::Fatal, patience::Patience, upkeep::secret_folder::SecretFolder},
     plugins::Catalog,
 };
 
 /// Between two reloads at least, so that a script of many small changes is not followed step by step.
 const LEAST: Duration = Duration::from_millis(250);
+
+/// Statuses of receivers that did not take credentials.
+const REFUSED_CREDENTIALS: [u16; 2] = [401, 403];
 
 /// What reloading needs.
 pub(in crate::pipeline) struct Reload {
@@ -24,6 +35,11 @@ pub(in crate::pipeline) struct Reload {
     pub(in crate::pipeline) clock: Arc<dyn Clock>,
     pub(in crate::pipeline) catalog: Arc<Catalog>,
     pub(in crate::pipeline) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(in crate::pipeline) secrets: SecretFolder,
+    /// Secrets have changed, and the snapshot may be of before.
+    pub(in crate::pipeline) is_stale: AtomicBool,
+    /// Another snapshot is there.
+    pub(in crate::pipeline) loaded: Arc<Notify>,
     /// Someone met an observer that the snapshot does not know.
     pub(in crate::pipeline) asked: Arc<Notify>,
     /// Deliveries that waited for their observer may run now.
@@ -41,6 +57,7 @@ pub(in crate::pipeline) async fn reload(reload: Reload, interval: Duration, stop
                 () = reload.store.definitions_bell(reload.snapshot.load().revision) => {}
                 () = tokio::time::sleep(interval) => {}
                 () = reload.asked.notified() => {}
+                () = reload.secrets.changed() => {}
             }
         };
         if stop.run_until_cancelled(wait).await.is_none() {
@@ -57,10 +74,17 @@ pub(in crate::pipeline) async fn reload(reload: Reload, interval: Duration, stop
 
 impl Reload {
     async fn if_changed(&self, stop: &CancellationToken) -> aftercommit_store::Result<()> {
-        if self.store.revision().await? == self.snapshot.load().revision {
+        let changed = self.catalog.changed_secrets().await;
+        if !changed.is_empty() {
+            tracing::info!(secrets = ?changed, "secrets have changed");
+            self.is_stale.store(true, Relaxed);
+        }
+        if self.store.revision().await? == self.snapshot.load().revision && !self.is_stale.load(Relaxed) {
             return Ok(());
         }
-        self.now(stop).await
+        self.now(stop).await?;
+        self.is_stale.store(false, Relaxed);
+        Ok(())
     }
 
     /// Compiles the table and swaps the snapshot. What has not been written yet when it is told to stop is left: a plugin
@@ -78,9 +102,37 @@ impl Reload {
         }
         self.store.report_load_errors(self.host, snapshot.errors(), self.clock.now()).await?;
         let (observers, revision) = (snapshot.matcher().len(), snapshot.revision);
-        self.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        self.snapshot.store(Arc::clone(&snapshot));
+        self.loaded.notify_waiters();
+        self.resume_renewed(&before, &snapshot).await?;
         self.claimer.notify_one();
         tracing::info!(observers, revision, "observers loaded");
+        Ok(())
+    }
+
+    /// Resumes endpoints that were paused because their receivers did not take the credentials that their actions had.
+    async fn resume_renewed(&self, before: &Snapshot, now: &Snapshot) -> aftercommit_store::Result<()> {
+        let renewed: Vec<_> = now
+            .all_actions()
+            .filter(|action| {
+                let old = before.action(&action.observer, &action.name);
+                let old = old.filter(|old| !Arc::ptr_eq(old, action) && old.digest() == action.digest());
+                old.is_some_and(|old| old.configured.as_ref().is_ok_and(ConfiguredAction::has_old_secret))
+            })
+            .collect();
+        if renewed.is_empty() {
+            return Ok(());
+        }
+        for hold in self.store.holds().await? {
+            let Target::Endpoint(observer, name) = &hold.target else { continue };
+            let is_renewed =
+                renewed.iter().any(|action| *action.observer == **observer && *action.name == **name);
+            if is_renewed && hold.http_status.is_some_and(|status| REFUSED_CREDENTIALS.contains(&status)) {
+                tracing::warn!(endpoint = %hold.target, "its secrets were changed: it is not paused any more");
+                self.store.lift(hold.target, Lift::Always).await?;
+            }
+        }
         Ok(())
     }
 }
