@@ -390,12 +390,24 @@ async fn the_rate_of_a_receiver_is_learned<D: Database>(shop: Shop<D>) {
     let host = shop.start_host();
     order(&shop, 0..ORDERS).await;
     shop.all_done(SOON).await;
-    assert_eq!(shop.json(&["destinations", "list"]), json!([]), "it is not left alone");
     assert!(host.stop());
+    let listed = shop.json(&["destinations", "list"]);
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["state"]), (1, &json!("paced")), "{listed}");
+    let rate = listed[0]["rate_per_sec"].as_f64().unwrap();
+    assert!(rate > 0.0 && rate < 4.0 * PER_SEC, "{listed}");
     let received = shop.receiver.received();
     let refused = received.len() - taken(&received).len();
     assert_eq!(taken(&received).len(), ORDERS as usize, "each was taken once");
     println!("{refused} of {} requests were refused", received.len());
     assert!(refused > 0 && refused * 4 <= received.len(), "{refused} of {} were refused", received.len());
     assert!(shop.host_log().contains("its rate is learned"));
+
+    // A host that starts begins with it: fewer are refused.
+    let host = shop.start_host();
+    order(&shop, ORDERS..2 * ORDERS).await;
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    let again = shop.receiver.received().len() - received.len() - ORDERS as usize;
+    println!("{again} of the next {ORDERS} were refused");
+    assert!(again < refused, "{again} refused, where {refused} were at first");
 }

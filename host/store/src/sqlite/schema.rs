@@ -9,7 +9,8 @@ use crate::{
     migration::{Migration, Migrations, migrations, of_another},
 };
 
-static MIGRATIONS: Migrations = migrations!("sqlite", 5 "losses" "0005_losses.sql");
+static MIGRATIONS: Migrations =
+    migrations!("sqlite", 5 "losses" "0005_losses.sql", 10 "rates" "0010_rates.sql");
 
 statements! {
     CREATE_MIGRATIONS = "-- create_migrations

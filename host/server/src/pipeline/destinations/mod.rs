@@ -44,6 +44,7 @@ pub(super) use self::{
     destination::Standing,
     endpoints::Endpoints,
     gate::{Change, Reason},
+    pacer::RateNews,
     visit::{Ended, Turn, Visit},
 };
 use crate::{config::DestinationConfig, observers::Action};
@@ -84,6 +85,8 @@ pub(super) struct Destinations {
     hosts: AtomicUsize,
     known: Mutex<HashMap<String, Arc<Destination>>>,
     addresses: Addresses,
+    /// Rates that were learned before this host started, in calls a second.
+    recalled: Mutex<HashMap<Target, f64>>,
 }
 
 /// What those that do not just take what comes take now.
@@ -123,6 +126,7 @@ impl Destinations {
             hosts: AtomicUsize::new(1),
             known: Mutex::default(),
             addresses: Addresses::default(),
+            recalled: Mutex::default(),
         };
         // What is not known is claimed without a bound: who has a rate keeps it from the first claim on, and leaves to other
         // hosts what they have tokens for.
@@ -172,7 +176,7 @@ impl Destinations {
     /// The address that an action's configuration names in full.
     pub(super) fn fixed_address(&self, name: &Arc<str>, action: &Action) -> Arc<Destination> {
         self.addresses.fixed(name, || {
-            let address = self.make_with(name, self.settings.bounds(action.destination()), None);
+            let address = self.make_address(name, self.settings.bounds(action.destination()));
             if let Some(batch) = &action.written.batch {
                 address.make_room_for(batch.max_items);
             }
@@ -183,20 +187,35 @@ impl Destinations {
     /// An address that a template made, known from now on; none if too many are held back.
     fn made_address(&self, name: Arc<str>, destination: &Destination) -> Option<Arc<Destination>> {
         let of = Arc::clone(&name);
-        let make = || self.make_with(&of, destination.bounds(), None);
+        let make = || self.make_address(&of, destination.bounds());
         self.addresses.made(name, self.clock.now(), make)
     }
 
     fn make(&self, name: &str) -> Destination {
-        self.make_with(name, self.settings.bounds(name), self.settings.rate(name))
+        let (bounds, rate) = (self.settings.bounds(name), self.settings.rate(name));
+        self.make_with(&Target::Destination(name.to_owned()), bounds, rate)
     }
 
-    fn make_with(&self, name: &str, bounds: Bounds, rate: Option<Rate>) -> Destination {
+    fn make_address(&self, name: &str, bounds: Bounds) -> Destination {
+        self.make_with(&Target::Address(name.to_owned()), bounds, None)
+    }
+
+    fn make_with(&self, target: &Target, bounds: Bounds, rate: Option<Rate>) -> Destination {
+        let recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner).remove(target);
         let Self { settings, clock, room, changed, eased, hosts, .. } = self;
         let gate =
             gate::Gate::new(settings.breaker, bounds.concurrency, Arc::clone(changed), Arc::clone(room));
-        let pacer = pacer::Pacer::new(rate, hosts.load(Relaxed), bounds.concurrency, clock.now());
-        Destination::new(name, bounds, gate, pacer, Arc::clone(clock), Arc::clone(room), Arc::clone(eased))
+        let hosts = hosts.load(Relaxed);
+        let pacer = pacer::Pacer::new(rate, recalled, hosts, bounds.concurrency, clock.now());
+        Destination::new(
+            &target.to_string(),
+            bounds,
+            gate,
+            pacer,
+            Arc::clone(clock),
+            Arc::clone(room),
+            Arc::clone(eased),
+        )
     }
 
     /// How much may be taken at once. While a fast destination is nearly full, waits until it has room for many again, or
@@ -277,7 +296,7 @@ impl Destinations {
             match &hold.target {
                 Target::Destination(name) => drop(self.get(name)),
                 Target::Address(name) => {
-                    let make = || self.make_with(name, self.settings.bounds(name), None);
+                    let make = || self.make_address(name, self.settings.bounds(name));
                     drop(self.addresses.made(name.as_str().into(), self.clock.now(), make));
                 }
                 Target::Endpoint(..) => continue,
@@ -286,6 +305,25 @@ impl Destinations {
         }
         for (target, it) in self.targets() {
             it.gate().follow(it.name(), written.get(&target).copied());
+        }
+    }
+
+    /// Rates that were learned before: what is made from now on begins with them.
+    pub(super) fn recall(&self, rates: impl IntoIterator<Item = (Target, f64)>) {
+        let mut recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner);
+        recalled.extend(rates);
+    }
+
+    /// What is to be written down of learned rates.
+    pub(super) fn rate_news(&self) -> Vec<(Target, RateNews)> {
+        let now = self.clock.now();
+        self.targets().into_iter().filter_map(|(target, it)| Some((target, it.pacer().news(now)?))).collect()
+    }
+
+    /// It could not be written down.
+    pub(super) fn rate_not_written(&self, target: &Target) {
+        if let Some((_, it)) = self.targets().into_iter().find(|(other, _)| other == target) {
+            it.pacer().not_written();
         }
     }
 

@@ -86,7 +86,7 @@ impl Test {
     }
 
     fn fixed(&self, name: &str, address: &str) -> Arc<Destination> {
-        let make = || self.destinations.make_with(address, self.destinations.settings.bounds(name), None);
+        let make = || self.destinations.make_address(address, self.destinations.settings.bounds(name));
         self.destinations.addresses.fixed(&address.into(), make)
     }
 
@@ -485,4 +485,22 @@ async fn an_address_that_others_hold_back_is_followed() {
     assert_eq!(test.deliver_at("d", "d/b", Kind::Made, DELIVERED).await, Some(false));
     test.destinations.follow(&[]);
     assert_eq!(test.deliver_at("d", "d/a", Kind::Made, DELIVERED).await, Some(false), "it was resumed");
+}
+
+#[tokio::test]
+async fn a_learned_rate_is_written_down_and_recalled() {
+    let test = test();
+    test.deliver("d", too_many()).await;
+    let news = test.destinations.rate_news();
+    let target = Target::Destination("d".to_owned());
+    assert_eq!(news, [(target.clone(), RateNews::Learned(120, test.clock.now()))]);
+    assert_eq!(test.destinations.rate_news(), []);
+    test.destinations.rate_not_written(&target);
+    assert_eq!(test.destinations.rate_news().len(), 1, "it is tried again");
+
+    let later = super::tests::test();
+    later.destinations.recall([(target, 2.0)]);
+    assert_eq!(later.standing("d"), None, "nothing was sent to it yet");
+    later.destinations.get("d");
+    assert_eq!(later.standing("d"), Some(Standing::Narrow(2)), "it begins with what was learned");
 }

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Clock as _, Timestamp};
 use aftercommit_runtime::Addressed;
-use aftercommit_store::{Hold, HoldState, Lift, Result, Target};
+use aftercommit_store::{Hold, HoldState, Lane, Lift, PacedTarget, Result, Target};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     observers::{Action, Snapshot},
     pipeline::{
-        destinations::{Change, FORGOTTEN, Reason},
+        destinations::{Change, FORGOTTEN, RateNews, Reason},
         dispatch::Dispatch,
         patience::Patience,
     },
@@ -76,11 +76,49 @@ async fn write(dispatch: &Dispatch) -> Result<()> {
         }
     }
     result?;
+    write_rates(dispatch).await?;
     for hold in dispatch.endpoints.unwritten() {
         let target = hold.target.clone();
         dispatch.store.hold(hold).await?;
         dispatch.endpoints.written(&target);
     }
+    Ok(())
+}
+
+/// Writes down the rates that this host has learned.
+async fn write_rates(dispatch: &Dispatch) -> Result<()> {
+    let mut result = Ok(());
+    for (target, news) in dispatch.destinations.rate_news() {
+        let now = dispatch.clock.now();
+        let written = match news {
+            RateNews::Learned(per_minute, since) => {
+                let lanes = lanes(dispatch, &target);
+                let target = target.clone();
+                dispatch
+                    .store
+                    .keep_rate(PacedTarget { target, per_minute, since, updated_at: now, lanes })
+                    .await
+            }
+            RateNews::Forgotten => dispatch.store.forget_rate(target.clone(), now).await,
+        };
+        if written.is_err() {
+            dispatch.destinations.rate_not_written(&target);
+            result = written;
+        }
+    }
+    result
+}
+
+/// Recalls the rates that hosts have learned before, but for those that nobody has written for as long as logs are kept.
+pub(in crate::pipeline) async fn recall_rates(dispatch: &Dispatch, kept: Duration) -> Result<()> {
+    let now = dispatch.clock.now();
+    let (old, rates): (Vec<_>, Vec<_>) =
+        dispatch.store.learned_rates().await?.into_iter().partition(|rate| now.since(rate.updated_at) > kept);
+    for PacedTarget { target, updated_at, .. } in old {
+        dispatch.store.forget_rate(target, updated_at).await?;
+    }
+    let per_sec = |rate: PacedTarget| (rate.target, f64::from(rate.per_minute) / 60.0);
+    dispatch.destinations.recall(rates.into_iter().map(per_sec));
     Ok(())
 }
 
@@ -127,18 +165,23 @@ fn is_forgotten(hold: &Hold, now: Timestamp) -> bool {
     is_address && hold.until.is_some_and(|until| until.plus(FORGOTTEN) < now)
 }
 
-/// A destination or an address that is held back, and the actions all of whose deliveries wait for it.
-fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
+/// The lanes all of whose deliveries go to a destination or an address.
+fn lanes(dispatch: &Dispatch, target: &Target) -> Vec<Lane> {
     let snapshot = dispatch.snapshot.load();
-    let waits = |action: &Action| match &target {
+    let goes_there = |action: &Action| match target {
         Target::Destination(name) => action.destination() == name,
         Target::Address(name) => {
             matches!(snapshot.addressed(action), Addressed::Fixed(address) if **address == **name)
         }
         Target::Endpoint(..) => false,
     };
+    snapshot.all_actions().filter(|action| goes_there(action)).map(|action| action.lane()).collect()
+}
+
+/// A destination or an address that is held back, and the lanes that wait for it.
+fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
     Hold {
-        lanes: snapshot.all_actions().filter(|action| waits(action)).map(|action| action.lane()).collect(),
+        lanes: lanes(dispatch, &target),
         target,
         state: if reason.is_asked { HoldState::Throttled } else { HoldState::Open },
         code: reason.problem.code,
@@ -154,7 +197,7 @@ fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
 #[cfg(test)]
 mod tests {
     use aftercommit_core::{AttemptResult, Failure, FailureClass, Problem, SystemClock};
-    use aftercommit_store::{Backend, HostId, Lane, Schema as _, SqliteOptions, SqliteStore};
+    use aftercommit_store::{Backend, HostId, Schema as _, SqliteOptions, SqliteStore};
     use rusqlite::Connection;
 
     use super::*;
