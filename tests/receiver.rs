@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -135,11 +135,23 @@ impl Receiver {
         Self::start_with(serve).await
     }
 
+    /// Starts one that answers 200 on every address of this machine, of which 127.0.0.0/8 has many: each is an origin.
+    pub async fn start_on_every_address() -> Self {
+        Self::start_at(Ipv4Addr::UNSPECIFIED, serve).await
+    }
+
     async fn start_with<F>(serve: impl FnOnce(TcpListener, Arc<Shared>) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port on loopback");
+        Self::start_at(Ipv4Addr::LOCALHOST, serve).await
+    }
+
+    async fn start_at<F>(at: Ipv4Addr, serve: impl FnOnce(TcpListener, Arc<Shared>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind((at, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
         let shared = Arc::new(Shared {
             received: Mutex::default(),

@@ -47,6 +47,29 @@ pub fn body_with_locals(locals: usize, instructions: &[u8]) -> Vec<u8> {
     [&declared[..], instructions].concat()
 }
 
+/// A component, and so many memories of a page beside what it needs.
+///
+/// # Panics
+///
+/// If what is given is no component.
+#[must_use]
+pub fn with_memories(component: &[u8], count: usize) -> Vec<u8> {
+    let mut modules = 0;
+    let mut rest = &component[8..];
+    while let Some((&id, after)) = rest.split_first() {
+        modules += usize::from(id == 1);
+        let bytes_of_size = after.iter().position(|byte| byte & 0x80 == 0).expect("a size") + 1;
+        let size =
+            after[..bytes_of_size].iter().rev().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f));
+        rest = &after[bytes_of_size + size..];
+    }
+    // One module with a memory, and an instance of it for each.
+    let memory = [b"\0asm\x01\0\0\0".to_vec(), section(5, &[1, 0, 1])].concat();
+    let instance = [vec![0], number(modules), vec![0]].concat();
+    let instances = section(2, &[number(count), instance.repeat(count)].concat());
+    [component.to_vec(), core_module(&memory), instances].concat()
+}
+
 /// A section.
 #[must_use]
 pub fn section(id: u8, content: &[u8]) -> Vec<u8> {

@@ -48,9 +48,10 @@ pub(crate) async fn measure() {
         println!("{what}");
         for count in store.transactions() {
             println!(
-                "  {:<10} {:>6} times, p99 {:.1} ms, longest {:.1} ms; target p99 <= 5 ms",
+                "  {:<10} {:>6} times, p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms; target p99 <= 5 ms",
                 count.name,
                 count.done,
+                ms(count.p50),
                 ms(count.p99),
                 ms(count.longest)
             );

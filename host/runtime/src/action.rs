@@ -10,10 +10,10 @@ use aftercommit_core::{BatchConfig, Failure, FailureClass, Problem};
 
 use crate::{
     address::Address,
-    attempt::{Attempt, DeliveryInfo, Usage},
+    admission::Admission,
+    attempt::{Attempt, DeliveryInfo},
     batch::BatchItem,
     bindings::aftercommit::action::model,
-    calling::Asked,
     capability::Effective,
     egress::{self, Permit},
     event::PreparedEvent,
@@ -32,7 +32,7 @@ pub struct ConfiguredAction {
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) permit: Arc<Permit>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) batch: Option<BatchConfig>,
+    batch: Option<BatchConfig>,
     pub(crate) warm: Arc<WarmInstances>,
     pub(crate) standing: Arc<Standing>,
     config: ConfigText,
@@ -164,19 +164,25 @@ impl ConfiguredAction {
         self.permit.prepare(&request).map_err(|error| error.to_string())
     }
 
-    /// Runs the action once; with `batch`, as a batch of one. Never fails itself: whatever happens is an attempt's result.
+    /// Waits until an instance of its plugin fits into the pool. Plugins that take no more than others never wait.
+    pub async fn admit(&self) -> Admission<'_> {
+        Admission::of(self).await
+    }
+
+    /// Runs the action once: [`Admission::run`], as soon as it is admitted.
     pub async fn run(&self, event: &PreparedEvent, delivery: DeliveryInfo) -> Attempt {
-        let mut attempts = if self.batch.is_some() {
-            self.run_batch(&[BatchItem { event, delivery }]).await
-        } else {
-            match self.rendered(event) {
-                Ok(config) => {
-                    self.call(Asked::Run(Arc::clone(event.record()), self.told(delivery), config)).await
-                }
-                Err(failure) => return Attempt { result: Err(failure), usage: Usage::default() },
-            }
-        };
-        attempts.pop().expect("one attempt a delivery")
+        self.admit().await.run(event, delivery).await
+    }
+
+    /// Runs the action for several deliveries: [`Admission::run_batch`], as soon as it is admitted.
+    pub async fn run_batch(&self, items: &[BatchItem<'_>]) -> Vec<Attempt> {
+        self.admit().await.run_batch(items).await
+    }
+
+    /// How its deliveries are gathered; `None` when each runs alone.
+    #[must_use]
+    pub const fn batch(&self) -> Option<BatchConfig> {
+        self.batch
     }
 
     /// The configuration with its templates rendered for an event.

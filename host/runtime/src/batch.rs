@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use aftercommit_core::BatchConfig;
-
 use crate::{
-    action::ConfiguredAction,
+    admission::Admission,
     attempt::{Attempt, DeliveryInfo, Usage},
     bindings::{Item, aftercommit::action::model},
     calling::Asked,
@@ -25,23 +23,18 @@ pub struct BatchItem<'a> {
 /// them, several times over (the configuration that it reads, its part of the body, the body).
 const PART_OF_MEMORY: u64 = 8;
 
-impl ConfiguredAction {
-    /// How its deliveries are gathered; `None` when each runs alone.
-    #[must_use]
-    pub const fn batch(&self) -> Option<BatchConfig> {
-        self.batch
-    }
-
+impl Admission<'_> {
     /// Runs the action once for each item, in one call of the plugin, or in several when the items are large. Returns one
     /// attempt an item, in their order. An item whose templates do not render fails alone. Never fails itself.
     ///
     /// What ends a call (a trap, a timeout, a limit) is the failure of each of its items, transient if there are several.
-    pub async fn run_batch(&self, items: &[BatchItem<'_>]) -> Vec<Attempt> {
+    pub async fn run_batch(mut self, items: &[BatchItem<'_>]) -> Vec<Attempt> {
+        let action = self.action();
         let mut attempts: Vec<Option<Attempt>> = Vec::with_capacity(items.len());
         let mut open = Call::default();
         for (position, item) in items.iter().enumerate() {
             attempts.push(None);
-            let config = match self.rendered(item.event) {
+            let config = match action.rendered(item.event) {
                 Ok(config) => Arc::unwrap_or_clone(config),
                 Err(failure) => {
                     attempts[position] = Some(Attempt { result: Err(failure), usage: Usage::default() });
@@ -50,12 +43,14 @@ impl ConfiguredAction {
             };
             let item = Item {
                 event: model::Event::clone(item.event.record()),
-                delivery: self.told(item.delivery),
+                delivery: action.told(item.delivery),
                 config,
             };
             let size_bytes = size_bytes(&item);
-            if open.size_bytes + size_bytes > self.limits.memory_bytes() / PART_OF_MEMORY {
+            if open.size_bytes + size_bytes > action.limits.memory_bytes() / PART_OF_MEMORY {
                 std::mem::take(&mut open).make(self, &mut attempts).await;
+                // Each call has an instance of its own.
+                self = action.admit().await;
             }
             open.size_bytes += size_bytes;
             open.items.push(item);
@@ -75,11 +70,11 @@ struct Call {
 }
 
 impl Call {
-    async fn make(self, action: &ConfiguredAction, attempts: &mut [Option<Attempt>]) {
+    async fn make(self, admission: Admission<'_>, attempts: &mut [Option<Attempt>]) {
         if self.items.is_empty() {
             return;
         }
-        let made = action.call(Asked::RunBatch(self.items)).await;
+        let made = admission.call(Asked::RunBatch(self.items)).await;
         for (position, attempt) in self.positions.into_iter().zip(made) {
             attempts[position] = Some(attempt);
         }

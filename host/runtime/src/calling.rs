@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use aftercommit_core::{Failure, FailureClass, Problem};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     action::ConfiguredAction,
@@ -45,8 +46,8 @@ impl Asked {
 }
 
 impl ConfiguredAction {
-    /// Calls the guest; one attempt a delivery, in their order.
-    pub(crate) async fn call(&self, asked: Asked) -> Vec<Attempt> {
+    /// Calls the guest, whose instance has its shares of the reserve; one attempt a delivery, in their order.
+    pub(crate) async fn call(&self, asked: Asked, shares: Option<OwnedSemaphorePermit>) -> Vec<Attempt> {
         let runtime = &self.plugin.runtime;
         // The semaphore is never closed, so this only waits.
         let running = Arc::clone(&runtime.running).acquire_owned().await;
@@ -60,6 +61,7 @@ impl ConfiguredAction {
         let mut call = runtime.call(Phase::Run, permit, Arc::clone(&limits), Arc::clone(&log), standing);
         call.deliveries = count;
         let cpu = Arc::clone(&call.cpu);
+        let reserve = Arc::clone(&runtime.reserve);
         let (loaded, warm) = (Arc::clone(&self.plugin.loaded), Arc::clone(&self.warm));
         let ended = within(&limits, Arc::clone(&cpu), async move {
             // Until the instance is gone, on whatever thread that is.
@@ -70,13 +72,13 @@ impl ConfiguredAction {
                     kept.instance.renew(call);
                     kept
                 }
-                None => warm.adopt(Instance::fresh(linked, call).await?),
+                None => warm.adopt(Instance::fresh(linked, call).await?, shares),
             };
             let said = used.instance.ask(linked, &asked).await;
             let (usage, redirected_to) = (used.instance.usage(), used.instance.redirected_to());
             // A store that trapped is never used again: only what returned is kept.
             if said.is_ok() {
-                warm.give_back(used);
+                warm.give_back(used, &reserve);
             }
             Ok((said, usage, redirected_to))
         })

@@ -154,9 +154,12 @@ impl Plugin {
         let limits = Arc::new(describe_limits());
         let log = LogSink::new(Arc::clone(&permit.who), String::new(), limits.log_lines, limits.log_bytes);
         let (permit, standing) = (Arc::clone(permit), Arc::default());
-        let call = self.runtime.call(Phase::Check, permit, Arc::clone(&limits), Arc::clone(&log), standing);
         let loaded = Arc::clone(&self.loaded);
+        let capacity = self.runtime.check_capacity(loaded.shares_beyond).await;
+        let call = self.runtime.call(Phase::Check, permit, Arc::clone(&limits), Arc::clone(&log), standing);
         let said = within(&limits, Arc::clone(&call.cpu), async move {
+            // Until the instance is gone, on whatever thread that is.
+            let _capacity = capacity;
             Instance::fresh(&loaded.linked, call).await?.check(&config).await
         })
         .await;

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::{settings::RuntimeSettings, ticker::Ticker};
+use crate::{
+    reserve::{MEMORIES_EACH, Reserve, TABLES_EACH},
+    settings::RuntimeSettings,
+    ticker::Ticker,
+};
 
 /// The engine could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +30,10 @@ pub enum EngineError {
     Random,
 }
 
-/// Core instances a component, on average: Rust takes 3 to 4, JavaScript up to 13, Python 14.
-const CORE_INSTANCES_EACH: u32 = 8;
+/// Core instances of one component: Rust takes 3 to 4, JavaScript up to 13, Python 14. The pool only counts them.
+const MAX_CORE_INSTANCES: u32 = 64;
+/// Calls of `describe` and `check` that run at the same time, beside those of `run`.
+pub(crate) const CHECKS_AT_ONCE: u32 = 8;
 /// JavaScript and .NET guests need that many.
 const TABLE_ELEMENTS: usize = 100_000;
 /// What a returned slot keeps, so that the next guest finds its pages mapped.
@@ -81,16 +87,16 @@ fn config(allocation: InstanceAllocationStrategy) -> Config {
 }
 
 fn pool(settings: &RuntimeSettings) -> InstanceAllocationStrategy {
-    // One more for each `describe` that may run at the same time.
-    let instances = settings.max_instances.saturating_add(settings.max_warm_instances).saturating_add(8);
+    let instances =
+        settings.max_instances.saturating_add(settings.max_warm_instances).saturating_add(CHECKS_AT_ONCE);
+    let shares = instances.saturating_add(Reserve::shares(settings.max_instances));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_EACH))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(3))
+        .total_core_instances(instances.saturating_mul(MAX_CORE_INSTANCES))
+        .total_memories(shares.saturating_mul(MEMORIES_EACH))
+        .total_tables(shares.saturating_mul(TABLES_EACH))
         .total_stacks(instances)
-        .max_core_instances_per_component(64)
-        .max_tables_per_component(64)
+        .max_core_instances_per_component(MAX_CORE_INSTANCES)
         .table_elements(TABLE_ELEMENTS)
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
         .table_keep_resident(TABLE_KEPT_BYTES)

@@ -9,6 +9,7 @@
 
 mod action;
 mod address;
+mod admission;
 mod attempt;
 mod batch;
 mod bindings;
@@ -43,6 +44,7 @@ mod plugin;
 mod problem;
 mod reachable;
 mod rendering;
+mod reserve;
 mod result;
 mod runtime;
 mod schema;
@@ -57,6 +59,7 @@ mod weight;
 mod world;
 
 pub use action::{Addressed, ConfiguredAction};
+pub use admission::Admission;
 pub use attempt::{Attempt, DeliveryInfo, Usage};
 pub use batch::BatchItem;
 pub use capability::{Effective, Need, Needs, Origin, PrivateNetwork};

@@ -12,6 +12,8 @@ pub(crate) struct Loaded {
     pub(crate) descriptor: Descriptor,
     pub(crate) schema: ConfigSchema,
     pub(crate) compiled: Compiled,
+    /// Shares of the reserve that an instance takes.
+    pub(crate) shares_beyond: u32,
 }
 
 /// A loaded plugin, under the name that the operator gave it.

@@ -8,7 +8,7 @@ use std::{
 
 use aftercommit_core::Clock;
 use ring::rand::SecureRandom as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{Engine, component::Linker};
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     cpu::CpuMeter,
     descriptor::Descriptor,
     egress::{Clients, Egress, Permit, Services, Who},
-    engine::{self, EngineError},
+    engine::{self, CHECKS_AT_ONCE, EngineError},
     guest::{Call, Guest, Phase},
     hostapi::{LogSink, ProviderTokens},
     invocation::{Instance, within},
@@ -26,6 +26,7 @@ use crate::{
     linking::{self, Linked},
     loading::{self, Compiled, ComponentSource, LoadError, Whole},
     plugin::{Loaded, Plugin},
+    reserve::Reserve,
     secrets::{LiveSecrets, SecretProvider},
     settings::RuntimeSettings,
     standing::Standing,
@@ -48,6 +49,10 @@ pub(crate) struct Shared {
     /// Stays below the pool: an exhausted pool is an error, not a wait.
     pub(crate) running: Arc<Semaphore>,
     pub(crate) warm: Arc<Semaphore>,
+    /// Shares of the pool for instances that take more of it than others.
+    pub(crate) reserve: Arc<Reserve>,
+    /// Bounds the calls of `describe` and `check`, for which the pool has instances of their own.
+    pub(crate) checks: Arc<Semaphore>,
     lanes: Lanes,
     linker: Linker<Guest>,
     pub(crate) cache: Option<CompileCache>,
@@ -72,11 +77,14 @@ impl Runtime {
         let cache = settings.cache_dir.as_deref().and_then(|folder| CompileCache::open(folder, &engine));
         let secrets = Arc::new(LiveSecrets::new(secrets));
         let provider: Arc<dyn SecretProvider> = Arc::<LiveSecrets>::clone(&secrets);
-        let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?;
+        let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?
+            .with_max_idle(settings.max_idle_connections);
         let services = Services::new(&settings.services, &settings.extra_ca_pem, &provider)?;
         let shared = Shared {
             running: Arc::new(Semaphore::new(settings.max_instances.max(1) as usize)),
             warm: Arc::new(Semaphore::new(settings.max_warm_instances as usize)),
+            reserve: Arc::new(Reserve::new(settings.max_instances)),
+            checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE as usize)),
             lanes: Lanes::of_this_machine().map_err(EngineError::Lanes)?,
             engine,
             ticker,
@@ -134,6 +142,7 @@ impl Shared {
 
     /// Links a component and asks it what it is.
     async fn describe(&self, name: &str, compiled: Compiled) -> Result<Arc<Loaded>, LoadError> {
+        let shares_beyond = self.reserve.beyond(compiled.component.resources_required().as_ref())?;
         let linked = Linked::new(&self.linker, &compiled.component, compiled.exports_batch)
             .map_err(|error| loading::unlinkable(&compiled, &self.engine, &error))?;
         let limits = Arc::new(loading::describe_limits());
@@ -141,8 +150,11 @@ impl Shared {
         let permit = Permit::new(Arc::clone(&who), Effective::default(), &self.egress.clients);
         let permit = Arc::new(permit);
         let log = LogSink::new(who, String::new(), limits.log_lines, limits.log_bytes);
+        let capacity = self.check_capacity(shares_beyond).await;
         let call = self.call(Phase::Describe, permit, Arc::clone(&limits), Arc::clone(&log), Arc::default());
         let (said, linked) = within(&limits, Arc::clone(&call.cpu), async move {
+            // Until the instance is gone, on whatever thread that is.
+            let _capacity = capacity;
             let mut instance = Instance::fresh(&linked, call).await?;
             instance.find_batch(&linked)?;
             Ok((instance.describe().await?, linked))
@@ -157,11 +169,22 @@ impl Shared {
         let (descriptor, schema) = tokio::task::spawn_blocking(move || Descriptor::read(said))
             .await
             .map_err(|error| LoadError::Describe { why: format!("its answer can not be read: {error}") })??;
-        let loaded = Arc::new(Loaded { linked, descriptor, schema, compiled });
+        let loaded = Arc::new(Loaded { linked, descriptor, schema, compiled, shares_beyond });
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, loaded| loaded.strong_count() > 0);
         all.insert(loaded.compiled.digest.clone(), Arc::downgrade(&loaded));
         Ok(loaded)
+    }
+
+    /// Waits until an instance of a plugin that takes so many shares of the reserve fits into the pool for `describe` or
+    /// `check`. Held for as long as the instance exists.
+    pub(crate) async fn check_capacity(
+        &self,
+        shares: u32,
+    ) -> (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>) {
+        let shares = self.reserve.take(shares).await;
+        // The semaphore is never closed.
+        (shares, Arc::clone(&self.checks).acquire_owned().await.ok())
     }
 
     /// A call with fresh budgets, starting now.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
     compiler::Compiler,
-    egress::{MemcachedSettings, RedisSettings, SmtpSettings},
+    egress::{DEFAULT_IDLE, MemcachedSettings, RedisSettings, SmtpSettings},
     limits::Limits,
 };
 
@@ -23,6 +23,9 @@ pub struct RuntimeSettings {
     pub max_instances: u32,
     /// Idle instances kept for actions with `limits.reuse`, over all actions.
     pub max_warm_instances: u32,
+    /// Idle HTTP connections that are kept, over all destinations. Beyond it those of the destination that was used least
+    /// recently are closed. Default 1024; a process that may open few files needs a lower bound.
+    pub max_idle_connections: usize,
     /// Length of a tick of CPU accounting: a guest yields each tick.
     pub tick_ms: u64,
     /// Limits of an action that does not set its own.
@@ -55,6 +58,7 @@ impl Default for RuntimeSettings {
             // Four times the default number of concurrent deliveries: some wait in host calls.
             max_instances: 256,
             max_warm_instances: 64,
+            max_idle_connections: DEFAULT_IDLE,
             tick_ms: 2,
             defaults: Limits::default(),
             extra_ca_pem: Vec::new(),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::invocation::Instance;
+use crate::{invocation::Instance, reserve::Reserve};
 
 /// The idle instances of one action.
 pub(crate) struct WarmInstances {
@@ -19,6 +19,8 @@ pub(crate) struct WarmInstances {
 pub(crate) struct Used {
     pub(crate) instance: Instance,
     calls: u64,
+    /// Its shares of the reserve: after the instance, so that they are free only when it is gone.
+    shares: Option<OwnedSemaphorePermit>,
 }
 
 impl WarmInstances {
@@ -36,14 +38,16 @@ impl WarmInstances {
 
     /// A fresh instance.
     #[expect(clippy::unused_self, reason = "only this type makes a `Used`")]
-    pub(crate) fn adopt(&self, instance: Instance) -> Used {
-        Used { instance, calls: 0 }
+    pub(crate) fn adopt(&self, instance: Instance, shares: Option<OwnedSemaphorePermit>) -> Used {
+        Used { instance, calls: 0, shares }
     }
 
-    /// Keeps an instance that ended its call well, unless it served its time or there is no room.
-    pub(crate) fn give_back(&self, mut used: Used) {
+    /// Keeps an instance that ended its call well, unless it served its time, there is no room, or others may need its shares
+    /// of the reserve.
+    pub(crate) fn give_back(&self, mut used: Used, reserve: &Reserve) {
         used.calls += 1;
-        if used.calls >= self.calls_each {
+        let is_in_the_way = used.shares.is_some() && !reserve.has_spare();
+        if used.calls >= self.calls_each || is_in_the_way {
             return;
         }
         if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {

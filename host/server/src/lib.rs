@@ -15,6 +15,7 @@ pub mod executor;
 pub mod logging;
 pub mod observer_file;
 pub mod observers;
+mod open_files;
 pub mod output;
 pub mod pipeline;
 pub mod plugins;

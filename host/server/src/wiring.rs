@@ -15,6 +15,7 @@ use aftercommit_store::{
 use crate::{
     config::{Config, DatabaseConfig},
     error::{Error, Result},
+    open_files,
     plugins::Catalog,
     services,
 };
@@ -52,6 +53,7 @@ pub fn open_catalog(config: &Config, compiler_program: Option<PathBuf>) -> Resul
         max_component_bytes: bounds.max_component_mb << 20,
         compiler: compiler_program.map(compiler),
         max_instances: u32::try_from(config.dispatch.max_concurrency).unwrap_or(u32::MAX),
+        max_idle_connections: open_files::idle_connections(config),
         services: services::settings(config)?,
         ..RuntimeSettings::default()
     };

@@ -113,7 +113,8 @@ pub(crate) struct PlannedDelivery {
     /// Bytes of the event's images as text.
     pub(crate) event_bytes: usize,
     pub(crate) position: usize,
-    pub(crate) paused: bool,
+    /// Another of its ordering key goes first, as far as is known without the order of what is live.
+    pub(crate) blocked: bool,
     pub(crate) owned: bool,
 }
 
@@ -141,7 +142,7 @@ impl Batch {
             event_seq,
             event_bytes: *event_bytes,
             position,
-            paused: false,
+            blocked: false,
             owned: false,
         }));
     }
@@ -175,11 +176,12 @@ impl Batch {
         allowance: &mut Allowance,
     ) {
         for planned in &mut self.planned {
-            planned.paused = disabled.contains(&*planned.delivery.observer);
+            let is_disabled = disabled.contains(&*planned.delivery.observer);
             let first =
                 planned.delivery.ordering_key.as_ref().is_none_or(|key| live_keys.insert(key.clone()));
+            planned.blocked = !first;
             planned.owned =
-                first && !planned.paused && !planned.delivery.hold && allowance.allow(planned.event_bytes);
+                first && !is_disabled && !planned.delivery.hold && allowance.allow(planned.event_bytes);
         }
     }
 

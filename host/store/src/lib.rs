@@ -72,7 +72,7 @@ pub use retention::{Purged, Retention, RetentionLimits};
 pub use schema::{AppliedMigration, Schema};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use suspects::{Suspects, Trial};
-pub use transactions::{TransactionCount, Transactions};
+pub use transactions::{LockHeld, TransactionCount, Transactions};
 
 /// All that a backend does.
 pub trait Backend:

@@ -4,7 +4,10 @@ mod attachment;
 mod config;
 mod recipients;
 
-use aftercommit_plugin::{mail::Message, prelude::*};
+use aftercommit_plugin::{
+    mail::{Message, Sent},
+    prelude::*,
+};
 
 use config::Config;
 
@@ -24,15 +27,25 @@ impl Plugin for Email {
     fn run(_event: Event, _delivery: Delivery, config: Config) -> Result<Outcome, Failure> {
         let message = message(config)?;
         let recipients = message.to.len() + message.cc.len() + message.bcc.len();
-        let id = mail::send(&message)?;
-        let mut details = JsonObject::new();
-        details.text("message_id", &id).raw("recipients", &recipients.to_string());
-        let people = if recipients == 1 { "recipient" } else { "recipients" };
-        Ok(Outcome::new(format!("mail {id} to {recipients} {people}")).with_details(details.finish()))
+        Ok(outcome(&mail::send(&message)?, recipients))
     }
 }
 
 aftercommit_plugin::export!(Email);
+
+/// What the attempt's log says of a mail to so many recipients.
+fn outcome(sent: &Sent, recipients: usize) -> Outcome {
+    let mut details = JsonObject::new();
+    details.text("message_id", &sent.message_id).raw("recipients", &recipients.to_string());
+    let people = if recipients == 1 { "recipient" } else { "recipients" };
+    let mut summary = format!("mail {} to {recipients} {people}", sent.message_id);
+    if !sent.refused.is_empty() {
+        details.texts("refused", &sent.refused);
+        summary.push_str("; refused: ");
+        summary.push_str(&sent.refused.join(", "));
+    }
+    Outcome::new(summary).with_details(details.finish())
+}
 
 /// The message of a configuration whose templates are rendered. Its id is left to the host, which makes it from the
 /// delivery's: the same in every attempt.
@@ -76,6 +89,24 @@ mod tests {
         assert_eq!(message.to, ["admin@example.com"]);
         assert_eq!((message.subject.as_str(), message.text.as_deref()), ("New Order", Some("Order 7")));
         assert_eq!((message.html, message.sender, message.message_id), (None, None, None));
+    }
+
+    #[test]
+    fn an_outcome_names_who_was_refused() {
+        let sent = |refused: &[&str]| Sent {
+            message_id: "7@example.com".to_owned(),
+            refused: refused.iter().map(ToString::to_string).collect(),
+        };
+        let all = outcome(&sent(&[]), 1);
+        assert_eq!(all.summary, "mail 7@example.com to 1 recipient");
+        assert_eq!(all.details.expect("details"), r#"{"message_id":"7@example.com","recipients":1}"#);
+        let some = outcome(&sent(&["a***@example.com (550 no)"]), 3);
+        assert_eq!(some.summary, "mail 7@example.com to 3 recipients; refused: a***@example.com (550 no)");
+        let details = some.details.expect("details");
+        assert!(
+            details.ends_with(r#","recipients":3,"refused":["a***@example.com (550 no)"]}"#),
+            "{details}"
+        );
     }
 
     #[test]

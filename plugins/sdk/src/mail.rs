@@ -1,10 +1,10 @@
 //! E-mail over the host's SMTP server, and what its replies mean for a delivery.
 
-pub use crate::bindings::aftercommit::action::mail::{Attachment, MailError, Message, Reply};
+pub use crate::bindings::aftercommit::action::mail::{Attachment, MailError, Message, Reply, Sent};
 use crate::{Failure, bindings::aftercommit::action::mail};
 
-/// Sends a message; gives its id, without angle brackets, once the server has accepted it for all recipients.
-pub fn send(message: &Message) -> Result<String, Failure> {
+/// Sends a message; returns once the server has accepted it for one recipient at least, and refused the others for good.
+pub fn send(message: &Message) -> Result<Sent, Failure> {
     mail::send(message).map_err(Failure::from)
 }
 

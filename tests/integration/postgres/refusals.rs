@@ -43,10 +43,10 @@ fn fill(table: &str, row: &str) -> String {
 async fn fill_the_disk(shop: &Shop<PostgresDatabase>) {
     let deliveries = fill(
         "observer_deliveries",
-        "(id, event_seq, event_at, event_id, position, observer, action, action_type, state, paused, priority,
-          attempts, max_attempts, last_error, created_at)
-         SELECT gen_random_uuid(), 0, now(), gen_random_uuid(), 0, 'asleep', 'webhook', 'webhook', 'ready', true, 1,
-                0, 1, '', now()",
+        "(id, event_seq, event_at, event_id, position, observer, action, action_type, state, priority, attempts,
+          max_attempts, last_error, created_at)
+         SELECT gen_random_uuid(), 0, now(), gen_random_uuid(), 0, 'asleep', 'webhook', 'webhook', 'ready', 1, 0, 1,
+                '', now()",
     );
     let log = fill(
         "tb_observer_log",

@@ -1,5 +1,5 @@
-//! HTTP clients: one pool of connections for each set of grants and each client certificate, never shared between different
-//! ones.
+//! HTTP clients: connections of their own for each set of grants, each client certificate and each origin, never shared between
+//! different ones.
 
 use std::{
     collections::HashMap,
@@ -17,6 +17,7 @@ use rustls_platform_verifier::Verifier;
 use super::{
     certificates::NamesSelfSigned,
     identity::{Fingerprint, Identity},
+    idle::{DEFAULT_IDLE, IDLE, IdleConnections, Use},
     names::{GuardedResolver, Names, SystemNames},
 };
 use crate::{
@@ -27,8 +28,13 @@ use crate::{
 /// What makes two actions share a pool.
 type Sharing = (Vec<Origin>, PrivateNetwork, Option<Fingerprint>);
 
-/// An unused connection is closed after that.
-const IDLE: Duration = Duration::from_mins(1);
+/// The clients that are in use, and how many there were.
+#[derive(Default)]
+struct Known {
+    clients: HashMap<Sharing, Weak<Client>>,
+    count: u64,
+}
+
 /// Part of the request's own timeout, but no connection is waited for longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -43,7 +49,8 @@ pub(crate) struct Clients {
     tls: Arc<Tls>,
     names: Arc<dyn Names>,
     user_agent: String,
-    by_sharing: Mutex<HashMap<Sharing, Weak<Client>>>,
+    idle: Arc<IdleConnections>,
+    by_sharing: Mutex<Known>,
 }
 
 impl Clients {
@@ -52,7 +59,13 @@ impl Clients {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = Arc::new(Tls::new(extra_ca_pem)?);
         let (user_agent, names) = (user_agent.to_owned(), Arc::new(SystemNames));
-        Ok(Self { tls, names, user_agent, by_sharing: Mutex::default() })
+        let idle = Arc::new(IdleConnections::new(DEFAULT_IDLE));
+        Ok(Self { tls, names, user_agent, idle, by_sharing: Mutex::default() })
+    }
+
+    /// The same with another bound of idle connections.
+    pub(crate) fn with_max_idle(self, most: usize) -> Self {
+        Self { idle: Arc::new(IdleConnections::new(most)), ..self }
     }
 
     /// The same with another way to look names up.
@@ -66,51 +79,77 @@ impl Clients {
         let fingerprint = identity.map(|identity| identity.fingerprint);
         let key = (effective.origins.clone(), effective.private_network.clone(), fingerprint);
         let mut known = self.by_sharing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = known.get(&key).and_then(Weak::upgrade) {
+        if let Some(client) = known.clients.get(&key).and_then(Weak::upgrade) {
             return client;
         }
-        known.retain(|_, client| client.strong_count() > 0);
+        known.clients.retain(|_, client| client.strong_count() > 0);
+        known.count += 1;
         let client = Arc::new(Client {
+            number: known.count,
+            idle: Arc::clone(&self.idle),
             private_network: effective.private_network.clone(),
             tls: Arc::clone(&self.tls),
             certified: identity.map(|identity| Arc::clone(&identity.certified)),
             names: Arc::clone(&self.names),
             user_agent: self.user_agent.clone(),
-            http: OnceLock::new(),
+            config: OnceLock::new(),
         });
-        known.insert(key, Arc::downgrade(&client));
+        known.clients.insert(key, Arc::downgrade(&client));
         client
     }
 }
 
 /// The connections of one set of grants, with or without a client certificate.
 pub(crate) struct Client {
+    /// No other client ever has it.
+    number: u64,
+    idle: Arc<IdleConnections>,
     private_network: PrivateNetwork,
     tls: Arc<Tls>,
     certified: Option<Arc<CertifiedKey>>,
     names: Arc<dyn Names>,
     user_agent: String,
-    http: OnceLock<Result<reqwest::Client, String>>,
+    /// Made when it is first used to send.
+    config: OnceLock<rustls::ClientConfig>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.idle.forget(self.number);
+    }
 }
 
 impl Client {
-    pub(super) fn http(&self) -> Result<&reqwest::Client, &str> {
-        self.http.get_or_init(|| self.build()).as_ref().map_err(String::as_str)
+    /// The connections to one origin, for one request.
+    pub(super) fn enter(&self, origin: &Origin) -> Result<Use, String> {
+        self.idle.enter(self.number, origin, |most_idle| self.build(most_idle))
     }
 
-    fn build(&self) -> Result<reqwest::Client, String> {
-        let mut tls = self.tls.config().clone();
+    /// Closes all idle connections, whoever's: the process may open no more files.
+    pub(super) fn give_way(&self) {
+        self.idle.give_way();
+    }
+
+    /// TLS sessions are kept in it, for longer than connections are.
+    fn config(&self) -> &rustls::ClientConfig {
+        self.config.get_or_init(|| {
+            let mut tls = self.tls.config().clone();
+            // RFC 7301; APNs speaks HTTP/2 only.
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            if let Some(certified) = &self.certified {
+                tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(certified)));
+                // A session that others began is not theirs to go on with (RFC 8446, 2.2): it stands for their certificate.
+                tls.resumption = Resumption::default();
+            }
+            tls
+        })
+    }
+
+    fn build(&self, most_idle: usize) -> Result<reqwest::Client, String> {
         let resolver =
             GuardedResolver { names: Arc::clone(&self.names), private_network: self.private_network.clone() };
-        // RFC 7301; APNs speaks HTTP/2 only.
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        if let Some(certified) = &self.certified {
-            tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(certified)));
-            // A session that others began is not theirs to go on with (RFC 8446, 2.2): it stands for their certificate.
-            tls.resumption = Resumption::default();
-        }
         reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(self.config().clone())
             .user_agent(&self.user_agent)
             .dns_resolver(Arc::new(resolver))
             .no_proxy()
@@ -119,6 +158,7 @@ impl Client {
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(most_idle)
             .tcp_nodelay(true)
             // A response whose head other clients understand has a status, and that counts.
             .http1_max_headers(MAX_HEADERS)
@@ -183,7 +223,8 @@ mod tests {
     fn servers_that_speak_something_else_are_not_offered_http() {
         // As mail and Redis connect.
         let clients = Clients::new("test", &[]).unwrap();
-        assert!(clients.of(&Effective::default(), None).http().is_ok());
+        let origin = "https://a.example".parse().unwrap();
+        assert!(clients.of(&Effective::default(), None).enter(&origin).is_ok());
         assert!(clients.tls.config().alpn_protocols.is_empty());
     }
 
@@ -199,7 +240,14 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &clients.of(&Effective::default(), None)));
         drop(first);
         assert_eq!(
-            clients.by_sharing.lock().unwrap().values().filter(|client| client.strong_count() > 0).count(),
+            clients
+                .by_sharing
+                .lock()
+                .unwrap()
+                .clients
+                .values()
+                .filter(|client| client.strong_count() > 0)
+                .count(),
             0
         );
     }

@@ -40,7 +40,7 @@ impl Egress {
         let mut hop = permit.hop(request, method(&request.method)?, first, true)?;
         let mut redirects = Redirects::of(request);
         loop {
-            let answer = sending::send(permit, &hop).await?;
+            let (answer, _used) = sending::send(permit, &hop).await?;
             if let Some(target) = redirects.next(permit, &hop, &answer)? {
                 hop = permit.hop(request, hop.method, target, redirects.with_secrets)?;
                 continue;

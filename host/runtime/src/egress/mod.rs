@@ -15,6 +15,7 @@ mod failure;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod identity;
+mod idle;
 mod mail;
 mod memcached;
 mod names;
@@ -37,7 +38,8 @@ pub(crate) use audit::Audit;
 pub(crate) use body::Cut;
 pub(crate) use client::{Client, Clients};
 pub(crate) use identity::{Identity, IdentityError};
-pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply, check_mailbox};
+pub(crate) use idle::DEFAULT_IDLE;
+pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply, Sent as MailSent, check_mailbox};
 pub use mail::{SmtpEncryption, SmtpSettings};
 pub(crate) use memcached::MemcachedFault;
 pub use memcached::MemcachedSettings;

@@ -1,11 +1,12 @@
 //! Sending one hop. A request that the destination has not processed is sent again at once: nothing has happened by it, so it is no
 //! attempt.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, io, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+use rustix::io::Errno;
 
-use super::{EgressError, Permit, failure, request::Hop};
+use super::{EgressError, Permit, failure, idle::Use, request::Hop};
 
 /// How often a request is sent again that a server says it did not process. A server that closes each connection after ten
 /// requests, of which a hundred came at once, refuses the last of them ten times.
@@ -29,6 +30,8 @@ enum Unprocessed {
     Refused,
     /// No byte of it was sent.
     Unsent,
+    /// This process may open no more files, and so no connection: that is the host's failure and passes.
+    NoFile,
 }
 
 impl Unprocessed {
@@ -43,6 +46,9 @@ impl Unprocessed {
                     .then_some(Self::Refused)
                     .or(unsent);
             }
+            if inner.downcast_ref::<io::Error>().is_some_and(is_lack_of_files) {
+                return Some(Self::NoFile);
+            }
             let is_canceled = inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
             if is_canceled || NEVER_SENT.contains(&&*inner.to_string()) {
                 unsent = Some(Self::Unsent);
@@ -53,17 +59,34 @@ impl Unprocessed {
     }
 }
 
-/// Sends it until it is answered, or fails otherwise than by not having been processed.
-pub(super) async fn send(permit: &Permit, hop: &Hop) -> Result<reqwest::Response, EgressError> {
-    let http = permit.client(&hop.origin).http().map_err(|why| EgressError::Connect(why.to_owned()))?;
+/// Whether the process, or the system, has no more files to open (POSIX).
+fn is_lack_of_files(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// Sends it until it is answered, or fails otherwise than by not having been processed. The destination counts as used until
+/// what is returned beside the answer is dropped.
+pub(super) async fn send(permit: &Permit, hop: &Hop) -> Result<(reqwest::Response, Use), EgressError> {
+    let client = permit.client(&hop.origin);
     let (mut refused, mut unsent) = (0, 0);
     loop {
-        let error = match http.execute(request(hop)).await {
-            Ok(answer) => return Ok(answer),
+        let used = client.enter(&hop.origin).map_err(EgressError::Connect)?;
+        let error = match used.http().execute(request(hop)).await {
+            Ok(answer) => {
+                if answer.version() == Version::HTTP_2 {
+                    used.set_multiplexed();
+                }
+                return Ok((answer, used));
+            }
             Err(error) => error,
         };
+        drop(used);
         let may_repeat = match Unprocessed::of(&error) {
             Some(Unprocessed::Refused) => counted(&mut refused, MAX_REFUSALS),
+            Some(Unprocessed::NoFile) => {
+                client.give_way();
+                counted(&mut refused, MAX_REFUSALS)
+            }
             Some(Unprocessed::Unsent) => counted(&mut unsent, MAX_UNSENT),
             None => false,
         };

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Bounds, Egress, EgressError, Permit,
-    mail::{Letter, MailFault, MailServer},
+    mail::{Letter, MailFault, MailServer, Sent},
     memcached::{MemcachedFault, MemcachedServer},
     redis::{RedisFault, RedisServer, Reply},
 };
@@ -60,7 +60,7 @@ impl Egress {
         letter: &Letter,
         delivery: &str,
         bounds: Bounds,
-    ) -> Result<String, MailFault> {
+    ) -> Result<Sent, MailFault> {
         permit.may(Need::Mail, "the mail server").map_err(MailFault::Denied)?;
         if !permit.effective.mail {
             let why = "`mail` is not granted; write `mail = true` into the action's `grants`";

@@ -5,14 +5,14 @@ use crate::{
         mail::{self, Host, MailError},
         model::Content,
     },
-    egress::{Enclosure, Letter, MailFault, MailReply},
+    egress::{Enclosure, Letter, MailFault, MailReply, MailSent},
     guest::{Guest, Phase},
     hostapi::ONLY_HTTP,
     secrets::Handles,
 };
 
 impl Host for Guest {
-    async fn send(&mut self, message: mail::Message) -> wasmtime::Result<Result<String, MailError>> {
+    async fn send(&mut self, message: mail::Message) -> wasmtime::Result<Result<mail::Sent, MailError>> {
         self.call.host_call()?;
         if self.call.phase != Phase::Run {
             return Ok(Err(MailError::Denied("mail is sent during `run` only".to_owned())));
@@ -27,7 +27,7 @@ impl Host for Guest {
         }
         let call = &self.call;
         let sent = call.egress.mail(&call.permit, &letter, call.log.delivery(), call.bounds()).await;
-        Ok(sent.map_err(MailError::from))
+        Ok(sent.map(mail::Sent::from).map_err(MailError::from))
     }
 }
 
@@ -54,6 +54,12 @@ impl From<mail::Message> for Letter {
             attachments: attachments.collect(),
             message_id: message.message_id,
         }
+    }
+}
+
+impl From<MailSent> for mail::Sent {
+    fn from(MailSent { message_id, refused }: MailSent) -> Self {
+        Self { message_id, refused }
     }
 }
 

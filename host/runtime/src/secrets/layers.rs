@@ -1,25 +1,112 @@
-//! A text as its reader will have it: escapes undone, also one within another, with the place of each byte in the text as it came.
+//! A text as its reader will have it: escapes undone and base64 decoded, also one within another, with the place of each byte in the
+//! text as it came.
 //!
-//! A destination may write each letter of what it repeats in several ways (`%41`, `\u0041`, `&#65;`), so no list of forms is whole.
+//! A destination may write each letter of what it repeats in several ways (`%41`, `\u0041`, `&#65;`), and all of it in base64, so no
+//! list of forms is whole.
 
-/// More escapes within one another than that no honest destination writes.
+use std::ops::Range;
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+
+/// More layers within one another than that no honest destination writes.
 const MAX_LAYERS: usize = 4;
 
 /// A text, and where each of its bytes stands in the text as it came.
-struct Layer {
-    text: Vec<u8>,
+pub(super) struct Layer {
+    pub(super) text: Vec<u8>,
     /// One more than bytes: the last is the end.
-    places: Vec<usize>,
+    pub(super) places: Vec<usize>,
+    /// Whether it ends where the text as it came does.
+    pub(super) is_at_end: bool,
 }
 
-/// Calls `see` with the text of each layer under `text`, from the outermost on, and with the places of its bytes.
-pub(super) fn each(text: &[u8], mut see: impl FnMut(&[u8], &[usize])) {
-    let mut layer = undone(text, |at| at);
-    for _ in 0..MAX_LAYERS {
-        let Some(Layer { text, places }) = layer else { return };
-        see(&text, &places);
-        layer = undone(&text, |at| places[at]);
+/// Calls `see` with each layer under `text`, the outer before what is within it.
+pub(super) fn each(text: &[u8], mut see: impl FnMut(&Layer)) {
+    under(text, &|at| at, true, MAX_LAYERS, &mut see);
+}
+
+fn under(
+    text: &[u8],
+    place: &dyn Fn(usize) -> usize,
+    is_at_end: bool,
+    left: usize,
+    see: &mut dyn FnMut(&Layer),
+) {
+    let Some(left) = left.checked_sub(1) else { return };
+    let mut found = |layer: Layer| {
+        see(&layer);
+        under(&layer.text, &|at| layer.places[at], layer.is_at_end, left, see);
+    };
+    if let Some(layer) = undone(text, place, is_at_end) {
+        found(layer);
     }
+    for run in runs(text) {
+        // What stands before it may be letters of base64 too: `/path/QUJD`.
+        for start in run.start..run.start + 4 {
+            if let Some(layer) = decoded(text, start..run.end, place, is_at_end) {
+                found(layer);
+            }
+        }
+    }
+}
+
+/// Letters of base64 in a row: four bytes, each with an escape of its own, take as many. What is not escaped is found without decoding.
+const SHORTEST_RUN: usize = 16;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
+/// The standard's alphabet, and the one for URLs (RFC 4648, 4 and 5).
+const fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+}
+
+/// Where long runs of letters of base64 stand.
+fn runs(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at + text.get(at..)?.iter().position(|byte| is_base64(*byte))?;
+            let length = text[start..].iter().take_while(|byte| is_base64(**byte)).count();
+            at = start + length;
+            if length >= SHORTEST_RUN {
+                return Some(start..at);
+            }
+        }
+    })
+}
+
+/// What such a run means, if that is a text.
+fn decoded(text: &[u8], run: Range<usize>, place: &dyn Fn(usize) -> usize, is_at_end: bool) -> Option<Layer> {
+    let (start, is_at_end) = (run.start, is_at_end && run.end == text.len());
+    let mut letters: Vec<u8> = text[run].to_vec();
+    for letter in &mut letters {
+        match letter {
+            b'-' => *letter = b'+',
+            b'_' => *letter = b'/',
+            _ => {}
+        }
+    }
+    if letters.len() % 4 == 1 {
+        letters.pop();
+    }
+    let text = BASE64.decode(&letters).ok()?;
+    let readable = text.iter().filter(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()).count();
+    if readable * 4 < text.len() * 3 {
+        return None;
+    }
+    // A byte stands where its first bit does; the end behind the letter of its last bit.
+    let letter_of = |byte: usize| byte * 8 / 6;
+    let mut places: Vec<usize> = (0..text.len()).map(|byte| place(start + letter_of(byte))).collect();
+    places.push(place(start + letters.len()));
+    Some(Layer { text, places, is_at_end })
 }
 
 /// How long a text is without an escape that may not have ended yet.
@@ -38,12 +125,13 @@ pub(super) fn without_open_escape(text: &[u8]) -> usize {
 const LONGEST_ESCAPE: usize = 12;
 
 /// The text with its escapes undone, or nothing if it has none.
-fn undone(text: &[u8], place: impl Fn(usize) -> usize) -> Option<Layer> {
+fn undone(text: &[u8], place: impl Fn(usize) -> usize, is_at_end: bool) -> Option<Layer> {
     let first = memchr::memchr3(b'%', b'\\', b'&', text)
         .into_iter()
         .chain(memchr::memchr2(b'\r', b'\n', text))
         .min()?;
-    let mut layer = Layer { text: text[..first].to_vec(), places: (0..first).map(&place).collect() };
+    let mut layer =
+        Layer { text: text[..first].to_vec(), places: (0..first).map(&place).collect(), is_at_end };
     let (mut at, mut any) = (first, false);
     while at < text.len() {
         let rest = &text[at..];
@@ -197,11 +285,13 @@ fn reference(text: &[u8]) -> Escape {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn layers(text: &str) -> Vec<String> {
         let mut layers = Vec::new();
-        each(text.as_bytes(), |text, _| layers.push(String::from_utf8_lossy(text).into_owned()));
+        each(text.as_bytes(), |layer| layers.push(String::from_utf8_lossy(&layer.text).into_owned()));
         layers
     }
 
@@ -228,13 +318,34 @@ mod tests {
     #[test]
     fn each_byte_has_its_place_in_the_text_as_it_came() {
         let mut seen = Vec::new();
-        each(b"x%2541\\u0042y", |text, places| seen.push((text.to_vec(), places.to_vec())));
+        each(b"x%2541\\u0042y", |layer| seen.push((layer.text.clone(), layer.places.clone())));
         assert_eq!(seen[0], (b"x%41By".to_vec(), vec![0, 1, 4, 5, 6, 12, 13]));
         assert_eq!(seen[1], (b"xABy".to_vec(), vec![0, 1, 6, 12, 13]));
         // Both bytes of a letter stand where its escape begins.
-        each(b"\\u00fcz", |text, places| {
-            assert_eq!((text, places), ("\u{fc}z".as_bytes(), &[0, 0, 6, 7][..]));
+        each(b"\\u00fcz", |layer| {
+            assert_eq!((&*layer.text, &*layer.places), ("\u{fc}z".as_bytes(), &[0, 0, 6, 7][..]));
         });
+    }
+
+    #[test]
+    fn base64_is_decoded_wherever_it_begins_and_whatever_is_within() {
+        // `%73%65%63%72%65%74`, as a value of its own, behind a path, and once more in base64.
+        let once = "JTczJTY1JTYzJTcyJTY1JTc0";
+        for text in
+            [format!("a {once}= b"), format!("/a/{once}"), format!("token: {}", STANDARD.encode(once))]
+        {
+            let layers = layers(&text);
+            assert!(layers.iter().any(|layer| layer.ends_with("secret")), "{text}: {layers:?}");
+        }
+        let mut places = Vec::new();
+        each(format!("a {once}").as_bytes(), |layer| {
+            if layer.text == b"secret" {
+                places.clone_from(&layer.places);
+            }
+        });
+        assert_eq!(places, [2, 6, 10, 14, 18, 22, 26]);
+        let picture = STANDARD.encode((0..=255_u8).map(|byte| byte.wrapping_mul(167)).collect::<Vec<_>>());
+        assert_eq!(layers(&picture), Vec::<String>::new(), "it is no text");
     }
 
     #[test]

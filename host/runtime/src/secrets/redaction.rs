@@ -115,13 +115,13 @@ fn found(text: &[u8], secrets: &[&Secret]) -> Vec<Range<usize>> {
     for spelling in spellings() {
         found.extend(places(text, spelling).map(|at| at..at + spelling.len()));
     }
-    layers::each(text, |undone, places_in_text| {
+    layers::each(text, |layer| {
         for spelling in spellings() {
-            for at in places(undone, spelling) {
-                let start = places_in_text[at];
+            for at in places(&layer.text, spelling) {
+                let start = layer.places[at];
                 // The next byte that does not belong to the same escape.
-                let last = places_in_text[at + spelling.len() - 1];
-                let end = places_in_text[at + spelling.len()..].iter().find(|place| **place > last);
+                let last = layer.places[at + spelling.len() - 1];
+                let end = layer.places[at + spelling.len()..].iter().find(|place| **place > last);
                 found.push(start..end.copied().unwrap_or(text.len()));
             }
         }
@@ -150,7 +150,12 @@ fn before_beginning(text: &[u8], spellings: &[&Zeroizing<Vec<u8>>]) -> usize {
         text.len() - spellings.iter().map(|spelling| beginning(spelling)).max().unwrap_or(0)
     };
     let mut kept = begins(text);
-    layers::each(text, |undone, places| kept = kept.min(places[begins(undone)]));
+    layers::each(text, |layer| {
+        if layer.is_at_end {
+            let whole = layers::without_open_escape(&layer.text);
+            kept = kept.min(layer.places[begins(&layer.text[..whole])]);
+        }
+    });
     kept
 }
 
@@ -295,6 +300,34 @@ mod tests {
         }
         for honest in ["100% of \\u0041 &amp; %41", "k3y/Of", "line\r\nline"] {
             assert_eq!(handles.redact_text(honest.to_owned()), honest);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_base64_of_however_its_letters_are_escaped() {
+        let handles = Handles::default();
+        let secret = "k3y/Of+all=";
+        let entry =
+            Entry { name: "S".into(), secret: Secret::new(secret), destinations: Vec::new(), body: None };
+        handles.issue(entry);
+        let percent: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let units: String = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        for escaped in [&percent, &units] {
+            let once = STANDARD_NO_PAD.encode(format!("x:{escaped}"));
+            let twice = STANDARD_NO_PAD.encode(format!("{{\"a\":\"{once}\"}}"));
+            let percent_again = once.replace('A', "%41");
+            for told in [&once, &twice, &percent_again] {
+                let redacted = handles.redact_text(format!("before {told} after"));
+                assert!(
+                    redacted.starts_with("before ") && redacted.ends_with(" after"),
+                    "{told}: {redacted}"
+                );
+                assert!(redacted.contains("[secret]") && redacted.len() < 50, "{told}: {redacted}");
+            }
+            for cut in 1..once.len() {
+                let kept = handles.redact_cut(Bytes::from(format!("{} {}", "-".repeat(20), &once[..cut])));
+                assert!(kept.len() < 21 + 16 && kept.starts_with(&[b'-'; 20]), "{escaped} {cut}: {kept:?}");
+            }
         }
     }
 }

@@ -141,10 +141,22 @@ mod tests {
             ("{\"a\":{{{json list}}},\"b\":\"{{json list}}\"}", "{\"a\":[1,\"x\"],\"b\":\"[1,\\\"x\\\"]\"}"),
             ("{\"a\":{{{json (default no text)}}}}", "{\"a\":\"a\\\"b\"}"),
             ("{{{json none}}}", "null"),
+            ("{{#if total}}{{{json list}}}{{/if}}", "[1,\"x\"]"),
             (" {\"n\":{{len list}}} ", " {\"n\":2} "),
         ] {
             assert_eq!(render(text, row.clone()).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    /// A value is one step, whatever is in it.
+    #[test]
+    fn a_large_value_is_written_at_once() {
+        let many: Vec<u32> = vec![1; 200_000];
+        let hour = Duration::from_hours(1);
+        let until = Until::on_this_thread(Instant::now() + hour, hour);
+        let template = Template::compile("{{{a}}}", Escaping::Json).unwrap();
+        let text = template.render(until, &Context::from(json!({"a": many})), 1 << 20).unwrap();
+        assert_eq!(text.len(), 400_001);
     }
 
     #[test]

@@ -206,23 +206,18 @@ async fn the_id_is_the_same_in_every_attempt_and_a_refused_message_reaches_nobod
     let server = SmtpServer::start();
     let to = |to: Value| json!({"to": to});
     for (recipients, class, status, named) in [
-        (
-            json!(["a@example.com", "refused@example.com"]),
-            FailureClass::Permanent,
-            550,
-            "refused@example.com (550 5.1.1",
-        ),
+        (json!("refused@example.com"), FailureClass::Permanent, 550, "r***@example.com (550 5.1.1"),
         (
             json!(["later@example.com", "a@example.com"]),
             FailureClass::Transient,
             450,
-            "later@example.com (450 4.2.1",
+            "l***@example.com (450 4.2.1",
         ),
         (
-            json!(["later@example.com", "refused@example.com"]),
-            FailureClass::Permanent,
-            550,
-            "2 of 2 recipients",
+            json!(["later@example.com", "a@example.com", "refused@example.com"]),
+            FailureClass::Transient,
+            450,
+            "2 of 3 recipients",
         ),
         (json!("full@example.com"), FailureClass::Permanent, 552, "mailbox full"),
     ] {
@@ -243,13 +238,50 @@ async fn the_id_is_the_same_in_every_attempt_and_a_refused_message_reaches_nobod
 }
 
 #[tokio::test]
+async fn who_is_refused_for_good_takes_the_mail_from_nobody_else() {
+    let server = SmtpServer::start();
+    let written =
+        json!({"to": ["a@example.com", "Refused, Jane <refused@example.com>"], "bcc": "b@example.com"});
+    let attempt = run(&action(plain(&server), written).await).await;
+    let told = attempt.result.as_ref().unwrap().summary.clone();
+    assert!(told.contains(" to 3 recipients; refused: r***@example.com (550 5.1.1"), "{told}");
+    let details = crate::fixture::details(&attempt);
+    assert_eq!((&details["recipients"], details["refused"].as_array().map(Vec::len)), (&json!(3), Some(1)));
+    assert!(!details.to_string().contains("refused@"), "{details}");
+    let accepted = server.accepted();
+    assert_eq!(accepted.len(), 1);
+    assert_eq!(accepted[0].about["recipients"], json!(["a@example.com", "b@example.com"]));
+    let shown = ["a@example.com", "Refused, Jane <refused@example.com>"];
+    assert_eq!(parsed(&accepted[0]).addresses("to"), shown);
+}
+
+#[tokio::test]
+async fn names_of_rows_hold_any_character() {
+    let server = SmtpServer::start();
+    let action = action(plain(&server), json!({"to": "{{name}} <{{email}}>"})).await;
+    let names = ["Doe, Jane", "Jane \"JD\" Doe", "I <3 (this) shop; really", "Müller & Söhne, Köln", "\\"];
+    for name in names {
+        let data = json!({"name": name, "email": "jane@example.com", "total": 1});
+        action.run(&event(data), delivery()).await.result.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    let accepted = server.accepted();
+    for (mail, name) in accepted.iter().zip(names) {
+        assert_eq!(mail.about["recipients"], json!(["jane@example.com"]), "{name}");
+        assert_eq!(parsed(mail).addresses("to"), [format!("{name} <jane@example.com>")]);
+    }
+    let several = json!({"name": "A <a@example.com>, B", "email": "b@example.com", "total": 1});
+    let refused = action.run(&event(several), delivery()).await.result.unwrap_err();
+    assert_eq!(refused.problem.code, "invalid_message");
+    assert_eq!(server.accepted().len(), names.len());
+}
+
+#[tokio::test]
 async fn nothing_of_a_refused_message_is_left_on_its_connection() {
     let server = SmtpServer::start();
     let written = json!({"to": "{{to}}", "cc": "{{cc}}"});
     let action = action(plain(&server), written).await;
     let mail = |to: &str, cc: &str| event(json!({"to": to, "cc": cc, "total": 1}));
-    for (to, cc) in [("first@example.com", "refused@example.com"), ("full@example.com", "second@example.com")]
-    {
+    for (to, cc) in [("first@example.com", "later@example.com"), ("full@example.com", "second@example.com")] {
         action.run(&mail("a@example.com", ""), delivery()).await.result.unwrap();
         action.run(&mail(to, cc), delivery()).await.result.unwrap_err();
         action.run(&mail("b@example.com", ""), delivery()).await.result.unwrap();

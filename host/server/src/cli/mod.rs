@@ -14,7 +14,6 @@ mod ids;
 mod init;
 mod migrate;
 mod observers;
-mod open_files;
 mod plugin;
 mod quarantine;
 mod run;

@@ -7,11 +7,10 @@ use aftercommit_store::Backend;
 
 use super::{
     failure::{Failure, Outcome},
-    open_files,
     session::Session,
     signals::{Hangups, Signals},
 };
-use crate::{Host, HostSettings, config::Config, observer_file::ObserverFile, output};
+use crate::{Host, HostSettings, config::Config, observer_file::ObserverFile, open_files, output};
 
 /// Run the host: apply the configured file of observers, then deliver until told to stop
 ///
@@ -31,7 +30,7 @@ pub(super) async fn run(session: &Session, _: &Args) -> Outcome {
     let observers = read_observers(&config)?;
     let mut signals = Signals::listen()?;
     let mut hangups = Hangups::listen()?;
-    open_files::allow();
+    open_files::allow(&config);
     let store = session.store_of(&config).await?;
     if let Some(file) = observers {
         apply(&*store, file).await?;

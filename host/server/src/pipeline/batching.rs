@@ -141,10 +141,13 @@ impl Dispatch {
 
     async fn see_through(&self, batch: &Arc<Batch>, visit: &mut Visit, max_wait: Duration) {
         let filled = self.stop.run_until_cancelled(self.fill(batch, max_wait)).await;
-        let turn = if filled.is_some() { self.turn(visit, &batch.action).await } else { None };
+        let turn = match (filled, &batch.action.configured) {
+            (Some(()), Ok(configured)) => self.turn(visit, &batch.action, configured.admit()).await,
+            _ => None,
+        };
         let members = self.batches.close(batch);
-        let (Some(turn), Ok(configured)) = (&turn, &batch.action.configured) else {
-            let pause = turn.is_some().then_some(WAIT);
+        let Some((turn, admission)) = turn else {
+            let pause = batch.action.configured.is_err().then_some(WAIT);
             for member in members {
                 let _ = member.tell.send(Told::NotStarted(pause));
             }
@@ -153,10 +156,10 @@ impl Dispatch {
         let started_at = self.clock.now();
         let items: Vec<BatchItem<'_>> =
             members.iter().map(|member| BatchItem { event: &member.event, delivery: member.info }).collect();
-        let attempts = configured.run_batch(&items).await.into_iter();
+        let attempts = admission.run_batch(&items).await.into_iter();
         let attempts: Vec<_> = attempts
             .map(|attempt| {
-                if !secrets::may_be_old(&attempt, configured) {
+                if !secrets::may_be_old(&attempt, &batch.action) {
                     return attempt;
                 }
                 self.reload.notify_one();
@@ -166,7 +169,7 @@ impl Dispatch {
         // One call, and one thing that it says of where it went: the best of what its deliveries say.
         let said = members.iter().zip(&attempts);
         if let Some((member, best)) = said.min_by_key(|(_, attempt)| badness(attempt)) {
-            self.heed(&batch.action, &member.event, best, turn, false);
+            self.heed(&batch.action, &member.event, best, &turn, false);
         }
         for (member, attempt) in members.into_iter().zip(attempts) {
             // Who waited is gone only when the host gives up what it owns.

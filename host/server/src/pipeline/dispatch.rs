@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
-use aftercommit_runtime::{Attempt, PreparedEvent, Usage};
+use aftercommit_runtime::{Admission, Attempt, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -194,17 +194,23 @@ impl Dispatch {
         if !is_large && batching::is_gathered(delivery, action) {
             return self.run_together(delivery, event, action, &mut visit).await;
         }
-        if let Some(turn) = self.turn(&mut visit, action).await {
+        let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
+        if let Some((turn, admission)) = self.turn(&mut visit, action, configured.admit()).await {
             // Hundreds may wait for their turn: what a run needs is not set aside for them, nor moved about.
-            return Box::pin(self.run(delivery, event, action, &turn)).await;
+            return Box::pin(self.run(delivery, event, action, &turn, admission)).await;
         }
         self.hand_back(delivery, visit.pause(fastrand::f64()))
     }
 
-    /// Waits for a turn at the destination and for one in all. None when the host stops, or when the destination or the
-    /// endpoint is held back: what is held back comes again when it is not, until then claims pass over it.
-    pub(super) async fn turn<'v>(&self, visit: &'v mut Visit, action: &Action) -> Option<Turn<'v, '_>> {
-        let turn = self.stop.run_until_cancelled(visit.turn(&self.slots)).await.flatten()?;
+    /// Waits for a turn at the destination, for `admit` and for a turn in all. None when the host stops, or when the
+    /// destination or the endpoint is held back: what is held back comes again when it is not, until then claims pass over it.
+    pub(super) async fn turn<'v, A>(
+        &self,
+        visit: &'v mut Visit,
+        action: &Action,
+        admit: impl Future<Output = A>,
+    ) -> Option<(Turn<'v, '_>, A)> {
+        let turn = self.stop.run_until_cancelled(visit.turn(admit, &self.slots)).await.flatten()?;
         (!self.endpoints.is_paused(action)).then_some(turn)
     }
 
@@ -214,19 +220,19 @@ impl Dispatch {
         event: &PreparedEvent,
         action: &Action,
         turn: &Turn<'_, '_>,
+        admission: Admission<'_>,
     ) -> Done {
-        let Ok(configured) = &action.configured else { return self.hand_back(delivery, Some(WAIT)) };
         if delivery.losses.care() == Care::Alone && !self.mark(delivery).await {
             return self.hand_back(delivery, Some(WAIT));
         }
         let started_at = self.clock.now();
-        let mut attempt = configured.run(event, batching::info(delivery, action)).await;
+        let mut attempt = admission.run(event, batching::info(delivery, action)).await;
         let mut renewed = None;
-        if secrets::may_be_old(&attempt, configured) {
+        if secrets::may_be_old(&attempt, action) {
             renewed = self.renewed(action).await;
             match renewed.as_deref().map(|renewed| &renewed.configured) {
                 Some(Ok(configured)) => {
-                    attempt = configured.run(event, batching::info(delivery, action)).await;
+                    attempt = configured.admit().await.run(event, batching::info(delivery, action)).await;
                 }
                 _ => attempt = secrets::retried(attempt),
             }

@@ -273,8 +273,8 @@ impl Host {
         let _ = self.heartbeat.await;
         self.store.retire(self.id).await?;
         for count in self.store.transactions() {
-            let TransactionCount { name, done, failed, repeated, took, p99, longest } = count;
-            tracing::debug!(name, done, failed, repeated, ?took, ?p99, ?longest, "transactions");
+            let TransactionCount { name, done, failed, repeated, took, p50, p99, longest } = count;
+            tracing::debug!(name, done, failed, repeated, ?took, ?p50, ?p99, ?longest, "transactions");
         }
         tracing::info!("stopped");
         Ok(())

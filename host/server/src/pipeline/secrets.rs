@@ -13,8 +13,9 @@ use crate::observers::Action;
 const RELOAD: Duration = Duration::from_secs(5);
 
 /// Whether the attempt failed for good with a secret that has another value by now.
-pub(super) fn may_be_old(attempt: &Attempt, action: &ConfiguredAction) -> bool {
-    attempt.result.as_ref().is_err_and(|failure| !failure.is_transient()) && action.has_old_secret()
+pub(super) fn may_be_old(attempt: &Attempt, action: &Action) -> bool {
+    attempt.result.as_ref().is_err_and(|failure| !failure.is_transient())
+        && action.configured.as_ref().is_ok_and(ConfiguredAction::has_old_secret)
 }
 
 /// The same failure, to be tried again.

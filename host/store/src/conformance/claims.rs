@@ -59,6 +59,38 @@ pub(super) async fn passes_over_disabled_observers_until_they_are_enabled(fixtur
     assert_eq!(numbers(&fixture.claim(10, at(5)).await), [1, 2]);
 }
 
+pub(super) async fn passes_over_each_of_many_disabled_observers(fixture: Fixture) {
+    const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+    let definition = |name: &str| ObserverDefinition {
+        enabled: ["b", "d", "f"].contains(&name),
+        ..ObserverDefinition::new(name)
+    };
+    fixture.store.apply(NAMES.map(definition).to_vec(), false, false, at(0)).await.unwrap();
+    fixture.emit(1..=2).await;
+    // Nothing is live of `c`; of each other observer one waits and one is ready.
+    let targets = NAMES.into_iter().filter(|name| *name != "c").map(Target::new).collect::<Vec<_>>();
+    fixture.take(0, &targets).await;
+    fixture.database.sql("UPDATE observer_deliveries SET state = 'waiting', next_attempt_at = created_at WHERE event_seq = (SELECT min(event_seq) FROM observer_deliveries)").await;
+    let next = async |except: &[Lane]| fixture.store.next_due(except).await.unwrap();
+    let claim = async |except: &[Lane]| {
+        let claimed = fixture.store.claim(fixture.host, 100, usize::MAX, except, at(5)).await.unwrap();
+        let mut names: Vec<_> = claimed.iter().map(|delivery| delivery.observer.to_string()).collect();
+        names.sort_unstable();
+        names.concat()
+    };
+    let lane = |observer: &str| Lane { observer: observer.into(), action: "hook".into() };
+    assert!(next(&[]).await.is_some());
+    assert_eq!(claim(&["b", "g"].map(lane)).await, "ddff", "neither those lanes nor those observers");
+    assert_eq!(claim(&[]).await, "bb");
+    assert_eq!((next(&[]).await, next(&["b"].map(lane)).await), (None, None), "nothing to wake up for");
+    fixture.database.sql("DELETE FROM tb_observer WHERE name = 'e'").await;
+    assert_eq!(claim(&[]).await, "ee", "one that is gone is not disabled: its deliveries are ended");
+    fixture.database.sql("UPDATE tb_observer SET name = 'h' WHERE name = 'a'").await;
+    assert_eq!(claim(&[]).await, "aa", "nor is one that has another name now");
+    fixture.database.sql("UPDATE tb_observer SET enabled = TRUE").await;
+    assert_eq!((claim(&[]).await.as_str(), next(&[]).await), ("gg", None));
+}
+
 pub(super) async fn counts_attempts_when_claimed(fixture: Fixture) {
     fixture.emit([1]).await;
     fixture.take(0, &[Target::new("watcher")]).await;

@@ -3,6 +3,7 @@
 //! A backend gives a [`Harness`]; [`run`] runs every case of [`CASES`] on a fresh database and reports those that failed
 //! by name. Time is an argument everywhere: nothing here sleeps.
 
+mod bulk;
 mod captures;
 mod claims;
 mod concurrency;
@@ -50,6 +51,10 @@ pub trait TestDatabase: Send + Sync {
 
     /// Runs a query as the application does; the first column of its first row as text.
     async fn ask(&self, query: &str) -> Option<String>;
+
+    /// What the database has done for all stores since this was asked last, in a unit of its own: rows that it read, steps of
+    /// its machine. Stores that are open may be used no more.
+    async fn work(&self) -> u64;
 
     /// Starts to capture a table by its primary key.
     async fn capture(&self, table: &str, entity_type: &str) -> Capture {
@@ -113,6 +118,7 @@ pub const CASES: &[Case] = cases! {
         tries_a_destination_with_what_was_not_tried_before,
         passes_over_lanes,
         passes_over_disabled_observers_until_they_are_enabled,
+        passes_over_each_of_many_disabled_observers,
         counts_attempts_when_claimed,
         says_when_the_next_is_due,
         says_when_the_next_of_the_other_lanes_is_due,
@@ -227,6 +233,23 @@ pub const CASES: &[Case] = cases! {
         drops_what_is_old_in_batches,
         keeps_events_that_are_still_needed,
         drops_history_and_keeps_quarantine,
+    }
+    bulk {
+        disabling_costs_the_same_for_any_number_of_deliveries,
+        enabling_costs_the_same_for_any_number_of_deliveries,
+        removing_costs_the_same_for_any_number_of_deliveries,
+        applying_costs_the_same_for_any_number_of_deliveries,
+        claims_cost_the_same_beside_any_number_of_a_disabled_observer,
+        taking_many_changes_of_one_entity_costs_each_the_same,
+        matching_again_before_many_of_one_entity_costs_each_the_same,
+        replaying_many_costs_each_the_same,
+        replaying_many_of_one_entity_costs_each_the_same,
+        discarding_many_costs_each_the_same,
+        retrying_many_quarantined_costs_each_the_same,
+        discarding_many_quarantined_costs_each_the_same,
+        purging_many_costs_each_the_same,
+        purging_around_what_is_needed_costs_each_the_same,
+        a_backfill_of_many_costs_each_the_same,
     }
     concurrency {
         two_hosts_take_each_event_once,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    claimable::{self, Room},
+    claimable::{self, Room, Search},
     completion,
     connection::Sync,
     event_row, locks,
@@ -101,14 +101,19 @@ impl PostgresStore {
         except: &[Lane],
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
-        // Looked at without a transaction.
-        if limit == 0 || !claimable::is_there(&mut self.inner.connections.read().await?, now).await? {
+        if limit == 0 {
             return Ok(Vec::new());
         }
+        // Looked at without a transaction.
+        let mut session = self.inner.connections.read().await?;
+        let Some(search) = claimable::search(&mut session, except, now).await? else {
+            return Ok(Vec::new());
+        };
+        drop(session);
         self.inner
             .connections
             .write("claim", Sync::Later, |session| {
-                Box::pin(claim(session, first, host, (limit, max_bytes), except, now))
+                Box::pin(claim(session, first, host, (limit, max_bytes), search, now))
             })
             .await
     }
@@ -119,10 +124,10 @@ async fn claim(
     first: ClaimFirst,
     host: HostId,
     limits: (usize, usize),
-    except: &[Lane],
+    search: Search<'_>,
     now: Timestamp,
 ) -> Result<Vec<ClaimedDelivery>> {
-    let owned = own(session, first, host, limits, except, now).await?;
+    let owned = own(session, first, host, limits, search, now).await?;
     with_events(session, owned, now).await
 }
 
@@ -170,11 +175,11 @@ async fn own(
     first: ClaimFirst,
     host: HostId,
     (limit, max_bytes): (usize, usize),
-    except: &[Lane],
+    search: Search<'_>,
     now: Timestamp,
 ) -> Result<Vec<Owned>> {
     let room = Room { rows: limit, bytes: max_bytes, has_first: true };
-    let mut owned = own_some(session, first, host, room, except, now).await?;
+    let mut owned = own_some(session, first, host, room, search, now).await?;
     let bytes: usize = owned.iter().map(|owned| owned.event_bytes).sum();
     let room = Room {
         rows: limit - owned.len(),
@@ -186,7 +191,7 @@ async fn own(
             ClaimFirst::Due => ClaimFirst::Ready,
             ClaimFirst::Ready => ClaimFirst::Due,
         };
-        owned.append(&mut own_some(session, second, host, room, except, now).await?);
+        owned.append(&mut own_some(session, second, host, room, search, now).await?);
     }
     Ok(owned)
 }
@@ -196,12 +201,12 @@ async fn own_some(
     which: ClaimFirst,
     host: HostId,
     room: Room,
-    except: &[Lane],
+    search: Search<'_>,
     now: Timestamp,
 ) -> Result<Vec<Owned>> {
     let mut owned = match which {
-        ClaimFirst::Due => read_owned(&claimable::claim_due(session, host, room, except, now).await?)?,
-        ClaimFirst::Ready => read_owned(&claimable::claim_ready(session, host, room, except).await?)?,
+        ClaimFirst::Due => read_owned(&claimable::claim_due(session, host, room, search, now).await?)?,
+        ClaimFirst::Ready => read_owned(&claimable::claim_ready(session, host, room, search).await?)?,
     };
     match which {
         ClaimFirst::Due => owned.sort_by_key(|owned| owned.due),

@@ -12,6 +12,7 @@ use super::{
     event_row, locks,
     session::Session,
     statement::{Record, statements},
+    turns,
 };
 use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, readable::readable, row::Row as _};
 
@@ -60,10 +61,9 @@ ON CONFLICT DO NOTHING";
     /// A round has as many attempts as the last one had. One that is live again by other means is left alone.
     REPLAY_DELIVERIES = "-- replay_deliveries
 INSERT INTO observer_deliveries
-    (id, event_seq, event_at, event_id, position, observer, action, action_type, state, paused, priority, attempts,
+    (id, event_seq, event_at, event_id, position, observer, action, action_type, state, priority, attempts,
      attempts_before, max_attempts, blocked, last_error, event_bytes, created_at)
 SELECT i.id, i.event_seq, i.occurred_at, i.event_id, i.position, i.observer, i.action, i.action_type, 'ready',
-       EXISTS (SELECT 1 FROM tb_observer AS o WHERE o.name = i.observer AND NOT o.enabled),
        i.priority, i.attempts, i.attempts, i.attempts + greatest(i.max_attempts - i.attempts_before, 1),
        i.ordering_key IS NOT NULL, i.last_error,
        coalesce(octet_length(i.data::text), 0) + coalesce(octet_length(i.old::text), 0), $2
@@ -77,18 +77,6 @@ RETURNING id";
 UPDATE observer_deliveries AS d SET ordering_key = i.ordering_key
 FROM observer_dlq_items AS i
 WHERE d.id = ANY($1) AND i.id = d.id AND i.ordering_key IS NOT NULL";
-    /// Waits for whoever is claiming one of them: if that one then runs, it keeps the turn.
-    TAKE_TURNS_BACK = "-- take_turns_back
-UPDATE observer_deliveries SET blocked = true
-WHERE ordering_key = ANY($1) AND NOT blocked AND state <> 'running'";
-    GIVE_TURNS = "-- give_turns
-UPDATE observer_deliveries SET blocked = false
-WHERE id IN (SELECT (SELECT first.id FROM observer_deliveries AS first
-                     WHERE first.ordering_key = k.ordering_key
-                     ORDER BY first.event_seq, first.position, first.id LIMIT 1)
-             FROM (SELECT DISTINCT unnest($1::text[])) AS k (ordering_key)
-             WHERE NOT EXISTS (SELECT 1 FROM observer_deliveries AS turn
-                               WHERE turn.ordering_key = k.ordering_key AND NOT turn.blocked))";
     REMOVE_DEAD_LETTERS = "-- remove_dead_letters
 WITH removed AS (
     DELETE FROM observer_dlq_items WHERE id = ANY($1) RETURNING *
@@ -185,14 +173,15 @@ async fn replay(session: &mut Session<'_>, ids: &[Uuid], now: Timestamp) -> Resu
     locks::replays(session).await?;
     let (found, keys) = lock(session, ids).await?;
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    locks::intake(session, &keys).await?;
+    if !keys.is_empty() {
+        locks::keys(session, &keys).await?;
+    }
     RESTORE_EVENTS.call().bind(&found).execute(session).await?;
     let made = REPLAY_DELIVERIES.call().bind(&found).bind_time(now).all(session).await?;
     if !keys.is_empty() {
         let made: Vec<Uuid> = made.iter().map(|record| record.get("id")).collect::<Result<_>>()?;
         ORDER_DELIVERIES.call().bind(&made).execute(session).await?;
-        TAKE_TURNS_BACK.call().bind(&keys).execute(session).await?;
-        GIVE_TURNS.call().bind(&keys).execute(session).await?;
+        turns::give(session, &keys).await?;
     }
     remove(session, &found, "replayed", now).await?;
     Ok(found)

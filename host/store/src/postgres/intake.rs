@@ -23,6 +23,7 @@ use super::{
     session::Session,
     statement::{int, statements},
     time::At,
+    turns,
     watermark::{Scan, Watermark},
 };
 use crate::{
@@ -51,21 +52,24 @@ RETURNING seq, id";
 DELETE FROM observer_inbox AS i USING unnest($1::bigint[], $2::bigint[]) AS t (place, seq)
 WHERE i.place = t.place AND i.seq = t.seq";
     DISABLED_OBSERVERS = "-- disabled_observers
-SELECT name FROM tb_observer WHERE NOT enabled";
+SELECT name FROM tb_observer WHERE NOT enabled AND name = ANY($1)";
+    /// Of all that is live with a key exactly one is not blocked.
     LIVE_KEYS = "-- live_keys
-SELECT DISTINCT ordering_key FROM observer_deliveries WHERE ordering_key = ANY($1)";
+SELECT k.ordering_key
+FROM (SELECT DISTINCT unnest($1::text[])) AS k (ordering_key) CROSS JOIN LATERAL (
+    SELECT 1 FROM observer_deliveries AS d WHERE d.ordering_key = k.ordering_key AND NOT d.blocked LIMIT 1) AS live";
     /// An event that was put into the inbox again makes a conflict with each of its deliveries that is still live.
     INSERT_DELIVERIES = "-- insert_deliveries
 INSERT INTO observer_deliveries
     (id, event_seq, event_at, event_id, event_bytes, position, observer, action, action_type, priority, max_attempts,
-     ordering_key, paused, state, attempts, owner, created_at)
+     ordering_key, blocked, state, attempts, owner, created_at)
 SELECT id, event_seq, event_at, event_id, event_bytes, position, observer, action, action_type, priority, max_attempts,
-       ordering_key, paused, CASE WHEN owned THEN 'running' ELSE 'ready' END, owned::integer,
+       ordering_key, blocked, CASE WHEN owned THEN 'running' ELSE 'ready' END, owned::integer,
        CASE WHEN owned THEN $15::uuid END, $16
 FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::integer[], $6::integer[], $7::text[], $8::text[],
             $9::text[], $10::integer[], $11::integer[], $12::text[], $13::boolean[], $14::boolean[])
      AS n (id, event_seq, event_at, event_id, event_bytes, position, observer, action, action_type, priority,
-           max_attempts, ordering_key, paused, owned)
+           max_attempts, ordering_key, blocked, owned)
 ON CONFLICT (id) DO NOTHING
 RETURNING id";
     INSERT_CONDITION_ERRORS = "-- insert_condition_errors
@@ -246,13 +250,14 @@ async fn decide(session: &mut Session<'_>, batch: &mut Batch, request: TakeReque
     if batch.planned.is_empty() {
         return Ok(());
     }
-    // Before anything is read that must stay true.
-    locks::intake(session, &batch.ordering_keys()).await?;
-    let records = DISABLED_OBSERVERS.call().all(session).await?;
+    let observers: Vec<_> = batch.observers().into_iter().collect();
+    let records = DISABLED_OBSERVERS.call().bind(observers).all(session).await?;
     let disabled: HashSet<String> = records.iter().map(|record| record.get("name")).collect::<Result<_>>()?;
     let keys = batch.ordering_keys();
     let mut live_keys = HashSet::new();
     if !keys.is_empty() {
+        // Before anything is read that must stay true.
+        locks::keys(session, &keys).await?;
         for record in LIVE_KEYS.call().bind(keys).all(session).await? {
             live_keys.insert(record.get("ordering_key")?);
         }
@@ -285,12 +290,18 @@ async fn insert_deliveries(
         .bind(rows.iter().map(|row| i32::from(row.delivery.priority)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| int(row.delivery.max_attempts)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.delivery.ordering_key.as_deref()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.paused).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.blocked).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.owned).collect::<Vec<_>>())
         .bind(host.0)
         .bind_time(now)
         .all(session)
         .await?;
+    let waiting: HashSet<&str> = rows
+        .iter()
+        .filter(|row| row.blocked)
+        .filter_map(|row| row.delivery.ordering_key.as_deref())
+        .collect();
+    turns::give(session, &waiting.into_iter().collect::<Vec<_>>()).await?;
     if made.len() < batch.planned.len() {
         let made: HashSet<Uuid> = made.iter().map(|record| record.get("id")).collect::<Result<_>>()?;
         batch.planned.retain(|planned| made.contains(&planned.delivery.id.0));

@@ -1,6 +1,6 @@
 //! Locks of transactions, for what row locks can not say: that no row may come. They are locks of tables, and of rows, on
 //! which only the owner has rights: whoever can connect can take an advisory lock, and keep all others waiting. The list of them is in
-//! `migrations/postgres/0005_hosts.sql`; each is freed when its transaction ends. Whoever takes several takes them in
+//! `migrations/postgres/0008_disabled.sql`; each is freed when its transaction ends. Whoever takes several takes them in
 //! the order of that list.
 
 use super::{
@@ -18,9 +18,8 @@ LOCK TABLE observer_lock_replays IN ROW SHARE MODE";
 LOCK TABLE observer_lock_replays IN EXCLUSIVE MODE";
     LOCK_TAKES = "-- lock_takes
 LOCK TABLE observer_lock_takes IN EXCLUSIVE MODE";
-    /// Who is disabled stays as it is while deliveries are made; then the keys.
-    LOCK_INTAKE = "-- lock_intake
-SELECT observer_hold_makes($1)::text";
+    LOCK_KEYS = "-- lock_keys
+SELECT observer_hold_keys($1)::text";
     /// The keys of deliveries that are about to end or to stop. Looks for the keys only where there are any at all.
     LOCK_KEYS_OF = "-- lock_keys_of
 SELECT observer_hold_keys(ARRAY(SELECT ordering_key FROM observer_deliveries
@@ -53,8 +52,8 @@ pub(super) async fn takes(session: &mut Session<'_>) -> Result<()> {
 }
 
 /// Before deliveries with these ordering keys are made.
-pub(super) async fn intake(session: &mut Session<'_>, keys: &[&str]) -> Result<()> {
-    LOCK_INTAKE.call().bind(keys).execute(session).await?;
+pub(super) async fn keys(session: &mut Session<'_>, keys: &[&str]) -> Result<()> {
+    LOCK_KEYS.call().bind(keys).execute(session).await?;
     Ok(())
 }
 

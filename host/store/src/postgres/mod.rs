@@ -2,7 +2,7 @@
 //!
 //! What several hosts do at once is decided by row locks (`FOR UPDATE SKIP LOCKED`), by what a statement finds when it
 //! comes to change a row (owner, attempt), and, where rows that do not exist yet matter, by the locks that
-//! `migrations/postgres/0005_hosts.sql` lists. Nothing relies on state of a session, so a pooler may stand between,
+//! `migrations/postgres/0008_disabled.sql` lists. Nothing relies on state of a session, so a pooler may stand between,
 //! but for the one direct connection that hears notifications.
 //!
 //! [`connection`] has the one function for transactions, [`pool`] and [`session`] the connections that they use, [`statement`] how statements are written down and named,
@@ -53,6 +53,7 @@ mod statement;
 mod surroundings;
 mod suspects;
 mod time;
+mod turns;
 mod url;
 mod watch;
 mod watermark;
@@ -60,7 +61,7 @@ mod watermark;
 use std::{sync::Arc, time::Duration};
 
 use self::{connection::Connections, doorbell::Doorbell, url::Server, watch::Watch, watermark::Progress};
-use crate::{Result, TransactionCount, Transactions};
+use crate::{LockHeld, Result, TransactionCount, Transactions};
 
 /// How to use the database.
 #[derive(Clone, Debug)]
@@ -106,6 +107,7 @@ struct Inner {
     doorbell: Doorbell,
     progress: Progress,
     watch: Watch,
+    purged: retention::Reached,
 }
 
 impl PostgresStore {
@@ -125,6 +127,7 @@ impl PostgresStore {
                 doorbell: Doorbell::at(listen),
                 progress: Progress::default(),
                 watch: Watch::default(),
+                purged: retention::Reached::default(),
             }),
         })
     }
@@ -139,6 +142,10 @@ impl PostgresStore {
 impl Transactions for PostgresStore {
     fn transactions(&self) -> Vec<TransactionCount> {
         self.inner.connections.counts()
+    }
+
+    fn lock_held(&self) -> Option<LockHeld> {
+        None
     }
 }
 
@@ -188,6 +195,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         schema::STATEMENTS,
         watch::STATEMENTS,
         suspects::STATEMENTS,
+        turns::STATEMENTS,
     ]
     .into_iter()
     .flatten()

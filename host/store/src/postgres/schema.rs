@@ -15,7 +15,7 @@ use crate::{
 };
 use async_trait::async_trait;
 
-static MIGRATIONS: Migrations = migrations!("postgres", 5 "hosts" "0005_hosts.sql", 6 "losses" "0006_losses.sql", 11 "rates" "0011_rates.sql");
+static MIGRATIONS: Migrations = migrations!("postgres", 5 "hosts" "0005_hosts.sql", 6 "losses" "0006_losses.sql", 8 "disabled" "0008_disabled.sql", 11 "rates" "0011_rates.sql");
 
 statements! {
     HAS_SCHEMA = "-- has_schema

@@ -9,14 +9,13 @@ use super::{
     capture_table::Table,
     capture_trigger, captures,
     connection::Sync,
-    failure, predicate,
+    failure,
+    piece::Pace,
+    predicate,
     row_json::{identifier, key},
     statement::{Record, rows_as_json, statements},
 };
 use crate::{Backfill, BackfillRequest, Backfills, Capture, Result, StoreError, row::Row as _};
-
-/// Rows that one statement, and one transaction, writes. Each looks for its place among those that the statement has written.
-const ROWS_IN_A_STATEMENT: usize = 64;
 
 statements! {
     FIND_BACKFILL = "-- find_backfill
@@ -40,14 +39,13 @@ impl Backfills for SqliteStore {
     }
 
     async fn backfill_page(&self, table: &str, rows: usize, now: Timestamp) -> Result<Backfill> {
-        let mut left = rows;
+        let (mut left, mut pace) = (rows, Pace::default());
         loop {
-            let (table, wanted) = (table.to_owned(), left.min(ROWS_IN_A_STATEMENT));
-            let write = self
-                .inner
-                .connections
-                .write_piece("backfill_page", Sync::Now, move |write| page(write, &table, wanted, now));
-            let (made, backfill) = write.await?;
+            let (table, wanted) = (table.to_owned(), left.min(pace.rows()));
+            let work = move |write: &Connection| page(write, &table, wanted, now);
+            let (written, held) = self.inner.connections.timed_piece("backfill_page", Sync::Now, work).await;
+            let (made, backfill) = written?;
+            pace.held(held);
             left -= made;
             if left == 0 || made < wanted || backfill.finished_at.is_some() {
                 return Ok(backfill);
@@ -154,6 +152,9 @@ fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestam
         last = Some((read(0)?, literals));
         made += 1;
     }
+    drop(records);
+    #[cfg(feature = "conformance")]
+    super::steps::count(write, &page);
     let columns: Vec<_> = capture.columns.iter().map(|name| format!(", {}", identifier(name))).collect();
     let view = identifier(&capture_trigger::view_of(&capture.table));
     let insert = format!(
@@ -161,7 +162,10 @@ fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestam
          WHERE \"aftercommit is wanted\"",
         columns.concat()
     );
-    write.execute(&insert, ()).map_err(failed)?;
+    let mut insert = write.prepare(&insert).map_err(failed)?;
+    insert.execute(()).map_err(failed)?;
+    #[cfg(feature = "conformance")]
+    super::steps::count(write, &insert);
     let (last_id, last) = last.unzip();
     NOTE_BACKFILL
         .call()

@@ -1,6 +1,7 @@
 //! What can be claimed, in its order: what is due first, then what is ready. `claims` claims it.
 //!
-//! A lane is one action of one observer. Lanes that are passed over may hold a great many deliveries, of which nothing is read.
+//! A lane is one action of one observer. Lanes that are passed over, those of disabled observers among them, may hold a great many
+//! deliveries, of which nothing is read.
 
 use aftercommit_core::Timestamp;
 use rusqlite::Connection;
@@ -10,7 +11,7 @@ use crate::{Lane, Result, Trial, claims::ClaimFirst, holds::lanes_to_json, row::
 
 /// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
 macro_rules! candidates {
-    ($name:literal, $rest:literal) => {
+    ($name:literal, $rest:expr) => {
         concat!(
             "-- ",
             $name,
@@ -49,6 +50,43 @@ macro_rules! lanes {
     };
 }
 
+/// Whether a delivery in this state belongs to a disabled observer. Steps from a name in the one index to the next one in the
+/// other: reads two entries for each step, and no more steps than either has names.
+macro_rules! of_disabled {
+    ($name:literal, $state:literal) => {
+        concat!(
+            $name,
+            " (disabled, observer) AS (
+    SELECT o.name, (SELECT observer FROM observer_deliveries WHERE ",
+            $state,
+            " AND observer >= o.name ORDER BY observer LIMIT 1)
+    FROM (SELECT name FROM tb_observer WHERE enabled = 0 ORDER BY name LIMIT 1) AS o
+    UNION ALL
+    SELECT o.name, (SELECT observer FROM observer_deliveries WHERE ",
+            $state,
+            " AND observer >= o.name ORDER BY observer LIMIT 1)
+    FROM ",
+            $name,
+            " AS step CROSS JOIN tb_observer AS o ON o.name =
+        (SELECT name FROM tb_observer WHERE enabled = 0 AND name >= step.observer ORDER BY name LIMIT 1)
+    WHERE step.observer > step.disabled
+)"
+        )
+    };
+}
+
+/// Whether the observer with this name is not disabled.
+macro_rules! is_enabled {
+    ($observer:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM tb_observer AS o WHERE o.name = ",
+            $observer,
+            " AND o.enabled = 0)"
+        )
+    };
+}
+pub(super) use is_enabled;
+
 /// The same as [`candidates`], when some lanes are passed over: takes the first of each of the others.
 macro_rules! candidates_by_lane {
     ($name:literal, $state:literal, $due:literal, $order:literal) => {
@@ -70,6 +108,9 @@ FROM lane
             $order,
             " LIMIT ?1)
 WHERE (lane.observer, lane.action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))
+  AND ",
+            is_enabled!("lane.observer"),
+            "
 ORDER BY ",
             $order,
             " LIMIT ?1"
@@ -79,56 +120,71 @@ ORDER BY ",
 
 statements! {
     CLAIM_DUE = candidates!("claim_due",
-        "d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.losses = 0 AND d.next_attempt_at <= ?2
+        "d.state = 'waiting' AND d.blocked = 0 AND d.losses = 0 AND d.next_attempt_at <= ?2
 ORDER BY d.next_attempt_at LIMIT ?1");
     CLAIM_READY = candidates!("claim_ready",
-        "d.state = 'ready' AND d.blocked = 0 AND d.paused = 0 AND d.losses = 0
+        "d.state = 'ready' AND d.blocked = 0 AND d.losses = 0
 ORDER BY d.priority DESC, d.event_seq, d.position LIMIT ?1");
     CLAIM_DUE_BY_LANE = candidates_by_lane!("claim_due_by_lane",
-        "state = 'waiting' AND blocked = 0 AND paused = 0 AND losses = 0",
+        "state = 'waiting' AND blocked = 0 AND losses = 0",
         " AND next_attempt_at <= ?3",
         "next_attempt_at");
     CLAIM_READY_BY_LANE = candidates_by_lane!("claim_ready_by_lane",
-        "state = 'ready' AND blocked = 0 AND paused = 0 AND losses = 0",
+        "state = 'ready' AND blocked = 0 AND losses = 0",
         "",
         "priority DESC, event_seq, position");
     /// With care: those that were lost this often in a row, at least and at most.
-    CLAIM_SUSPECTS = candidates!("claim_suspects",
-        "d.losses > 0 AND d.state <> 'running' AND d.blocked = 0 AND d.paused = 0
+    CLAIM_SUSPECTS = candidates!("claim_suspects", concat!(
+        "d.losses > 0 AND d.state <> 'running' AND d.blocked = 0
   AND d.losses BETWEEN ?2 AND ?3 AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= ?4)
   AND (d.observer, d.action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?5))
-ORDER BY d.losses, d.priority DESC, d.event_seq, d.position LIMIT ?1");
-    HAS_SUSPECTS = "-- has_suspects
-SELECT EXISTS (SELECT 1 FROM observer_deliveries
-               WHERE losses > 0 AND state <> 'running' AND blocked = 0 AND paused = 0)";
+  AND ", is_enabled!("d.observer"), "
+ORDER BY d.losses, d.priority DESC, d.event_seq, d.position LIMIT ?1"));
+    HAS_SUSPECTS = concat!("-- has_suspects
+SELECT EXISTS (SELECT 1 FROM observer_deliveries AS d
+               WHERE d.losses > 0 AND d.state <> 'running' AND d.blocked = 0 AND ", is_enabled!("d.observer"), ")");
+    HAS_DISABLED = concat!("-- has_disabled
+WITH RECURSIVE ", of_disabled!("ready", "state = 'ready' AND blocked = 0 AND losses = 0"), ", ",
+        of_disabled!("waiting", "state = 'waiting' AND blocked = 0 AND losses = 0"), "
+SELECT EXISTS (SELECT 1 FROM ready WHERE observer = disabled) OR EXISTS (SELECT 1 FROM waiting WHERE observer = disabled)");
     NEXT_DUE = "-- next_due
 SELECT CASE
-    WHEN EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND paused = 0 AND losses = 0)
+    WHEN EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND blocked = 0 AND losses = 0)
     THEN '1970-01-01T00:00:00.000000Z'
     ELSE (SELECT min(next_attempt_at) FROM observer_deliveries
-          WHERE state = 'waiting' AND blocked = 0 AND paused = 0 AND losses = 0)
+          WHERE state = 'waiting' AND blocked = 0 AND losses = 0)
     END AS due";
     /// Of each lane it reads the first.
     NEXT_DUE_BY_LANE = concat!("-- next_due_by_lane
-WITH RECURSIVE ", lanes!("ready", "state = 'ready' AND blocked = 0 AND paused = 0 AND losses = 0"), ", ",
-        lanes!("waiting", "state = 'waiting' AND blocked = 0 AND paused = 0 AND losses = 0"), "
+WITH RECURSIVE ", lanes!("ready", "state = 'ready' AND blocked = 0 AND losses = 0"), ", ",
+        lanes!("waiting", "state = 'waiting' AND blocked = 0 AND losses = 0"), "
 SELECT CASE
     WHEN EXISTS (SELECT 1 FROM ready
-                 WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)))
+                 WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
+                   AND ", is_enabled!("ready.observer"), ")
     THEN '1970-01-01T00:00:00.000000Z'
     ELSE (SELECT min((SELECT next_attempt_at FROM observer_deliveries AS d
-                      WHERE d.state = 'waiting' AND d.blocked = 0 AND d.paused = 0 AND d.losses = 0 AND d.observer = waiting.observer
+                      WHERE d.state = 'waiting' AND d.blocked = 0 AND d.losses = 0 AND d.observer = waiting.observer
                         AND d.action = waiting.action
                       ORDER BY d.next_attempt_at LIMIT 1))
           FROM waiting
-          WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)))
+          WHERE (observer, action) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
+            AND ", is_enabled!("waiting.observer"), ")
     END AS due");
+}
+
+/// Whether some lanes are passed over.
+fn is_by_lane(connection: &Connection, except: &[Lane]) -> Result<bool> {
+    Ok(!except.is_empty() || HAS_DISABLED.call().value(connection)?)
 }
 
 /// When there is something to claim outside these lanes; in the past when it is ready.
 pub(super) fn next_due(connection: &Connection, except: &[Lane]) -> Result<Option<Timestamp>> {
-    let call =
-        if except.is_empty() { NEXT_DUE.call() } else { NEXT_DUE_BY_LANE.call().bind(lanes_to_json(except)) };
+    let call = if is_by_lane(connection, except)? {
+        NEXT_DUE_BY_LANE.call().bind(lanes_to_json(except))
+    } else {
+        NEXT_DUE.call()
+    };
     call.optional(connection)?.map_or(Ok(None), |record| record.optional_time("due"))
 }
 
@@ -140,14 +196,14 @@ pub(super) fn candidates(
     except: &[Lane],
     now: Timestamp,
 ) -> Result<Vec<Record>> {
-    let lanes = lanes_to_json(except);
-    let due = |limit: usize| match except {
-        [] => CLAIM_DUE.call().bind_limit(limit).bind_time(now),
-        _ => CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(&lanes).bind_time(now),
+    let by_lane = is_by_lane(connection, except)?.then(|| lanes_to_json(except));
+    let due = |limit: usize| match &by_lane {
+        None => CLAIM_DUE.call().bind_limit(limit).bind_time(now),
+        Some(lanes) => CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(lanes).bind_time(now),
     };
-    let ready = |limit: usize| match except {
-        [] => CLAIM_READY.call().bind_limit(limit),
-        _ => CLAIM_READY_BY_LANE.call().bind_limit(limit).bind(&lanes),
+    let ready = |limit: usize| match &by_lane {
+        None => CLAIM_READY.call().bind_limit(limit),
+        Some(lanes) => CLAIM_READY_BY_LANE.call().bind_limit(limit).bind(lanes),
     };
     let call = match first {
         ClaimFirst::Due => due(limit),
@@ -218,6 +274,15 @@ mod tests {
             ),
             (CLAIM_SUSPECTS, &["USING INDEX observer_deliveries_lost (losses>? AND losses<?)"]),
             (HAS_SUSPECTS, &["USING INDEX observer_deliveries_lost"]),
+            (
+                HAS_DISABLED,
+                &[
+                    "USING INDEX tb_observer_disabled\n",
+                    "USING INDEX tb_observer_disabled (name>?)",
+                    "USING INDEX observer_deliveries_ready_by_lane (observer>?)",
+                    "USING INDEX observer_deliveries_due_by_lane (observer>?)",
+                ],
+            ),
             (
                 NEXT_DUE_BY_LANE,
                 &[

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{
-    SqliteStore, claimable, completion,
+    SqliteStore,
+    claimable::{self, is_enabled},
+    completion,
     connection::{Connections, Sync},
     event_row, piece, quarantine,
     statement::{Record, rows_as_json, statements},
@@ -23,9 +25,13 @@ use crate::{
 /// Of the (id, attempts) that were found those that can be claimed now.
 macro_rules! still_found {
     () => {
-        "(SELECT d.id FROM json_each(?1) AS c CROSS JOIN observer_deliveries AS d ON d.id = c.value ->> 0
-             WHERE d.attempts = c.value ->> 1 AND d.blocked = 0 AND d.paused = 0
-               AND (d.state = 'ready' OR d.state = 'waiting' AND d.next_attempt_at <= ?2))"
+        concat!(
+            "(SELECT d.id FROM json_each(?1) AS c CROSS JOIN observer_deliveries AS d ON d.id = c.value ->> 0
+             WHERE d.attempts = c.value ->> 1 AND d.blocked = 0
+               AND (d.state = 'ready' OR d.state = 'waiting' AND d.next_attempt_at <= ?2) AND ",
+            is_enabled!("d.observer"),
+            ")"
+        )
     };
 }
 

@@ -19,27 +19,22 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{SqliteOptions, failure, lock::Lock, statement::statements, url::DatabaseFile};
+use super::{
+    SqliteOptions, checkpoint, failure, held::Held, lock::Lock, statement::statements, url::DatabaseFile,
+};
 use crate::{
-    Result, StoreError, TransactionCount,
+    LockHeld, Result, StoreError, TransactionCount,
     transactions::{Ended, Tally},
 };
 
 /// Lists wait for nobody, and a command line reads one thing at a time: a few are enough.
 const READERS: usize = 3;
 
-/// The write-ahead log is folded into the database once it has so many pages of 4 KiB: four times SQLite's default,
-/// since each time costs two syncs and the host writes a lot.
-const CHECKPOINT_PAGES: u32 = 4000;
-
 /// A longer log is cut to this size when it is started over.
 const LOG_LIMIT_BYTES: u32 = 64 << 20;
 
 /// More than there are statements: each is prepared once in a connection.
 const PREPARED_STATEMENTS: usize = 128;
-
-/// A transaction that holds the write lock for longer is warned of, if none of its kind took as long before.
-const LONG: Duration = Duration::from_millis(100);
 
 statements! {
     READ_ENCODING = "-- read_encoding
@@ -62,6 +57,7 @@ pub(super) struct Connections {
     readers: Arc<Semaphore>,
     idle_readers: Arc<Mutex<Vec<Connection>>>,
     tally: Arc<Tally>,
+    lock_held: Arc<Held>,
 }
 
 /// The connection that writes.
@@ -92,6 +88,7 @@ impl Connections {
             readers: Arc::new(Semaphore::new(READERS)),
             idle_readers: Arc::default(),
             tally: Arc::default(),
+            lock_held: Arc::default(),
         })
     }
 
@@ -148,9 +145,19 @@ impl Connections {
         sync: Sync,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.timed_piece(name, sync, work).await.0
+    }
+
+    /// The same; how long the lock was held, too.
+    pub(super) async fn timed_piece<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        sync: Sync,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> (Result<T>, Duration) {
         let (result, held) = self.timed_write(name, sync, work).await;
         tokio::time::sleep(held).await;
-        result
+        (result, held)
     }
 
     /// How long the lock was held, too.
@@ -163,6 +170,7 @@ impl Connections {
         let asked = Instant::now();
         let mut slot = Arc::clone(&self.writer).lock_owned().await;
         let (opening, tally) = (Arc::clone(&self.opening), Arc::clone(&self.tally));
+        let lock_held = Arc::clone(&self.lock_held);
         blocking(move || {
             // Taken out: a panic leaves nothing half done behind.
             let mut writer = match slot.take().map_or_else(|| opening.writer(), Ok) {
@@ -180,17 +188,12 @@ impl Connections {
                 });
                 held = began.elapsed();
                 let ended = if result.is_ok() { Ended::Done } else { Ended::Failed };
-                let is_longest = tally.ended(name, held, ended);
-                if is_longest && held > LONG {
-                    tracing::warn!(
-                        transaction = name,
-                        ?held,
-                        "the write lock was held for long: applications waited"
-                    );
-                }
+                tally.ended(name, held, ended);
+                lock_held.ended(name, held);
                 tracing::trace!(transaction = name, waited_us, ?held, ?ended, "write");
                 result
             });
+            checkpoint::if_long(&writer.connection);
             *slot = Some(writer);
             (result, held)
         })
@@ -199,6 +202,10 @@ impl Connections {
 
     pub(super) fn counts(&self) -> Vec<TransactionCount> {
         self.tally.counts()
+    }
+
+    pub(super) fn lock_held(&self) -> Option<LockHeld> {
+        self.lock_held.last()
     }
 
     pub(super) async fn close(&self) {
@@ -214,9 +221,9 @@ impl Opening {
     fn writer(&self) -> Result<Writer> {
         let connection = self.connection(|connection| {
             connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
             connection.pragma_update(None, "journal_size_limit", LOG_LIMIT_BYTES)?;
             connection.pragma_update(None, "synchronous", Sync::Later.level())?;
+            checkpoint::note_commits(connection);
             // From here on the lock is waited for in our own way.
             connection.busy_timeout(Duration::ZERO)
         })?;

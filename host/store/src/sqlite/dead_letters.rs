@@ -52,10 +52,9 @@ ON CONFLICT DO NOTHING";
     /// A round has as many attempts as the last one had. One that is live again by other means is left alone.
     REPLAY_DELIVERIES = "-- replay_deliveries
 INSERT INTO observer_deliveries
-    (id, event_seq, position, observer, action, action_type, state, paused, priority, attempts, attempts_before,
+    (id, event_seq, position, observer, action, action_type, state, priority, attempts, attempts_before,
      max_attempts, blocked, last_error, event_bytes, created_at)
 SELECT i.id, i.event_seq, i.position, i.observer, i.action, i.action_type, 'ready',
-       EXISTS (SELECT 1 FROM tb_observer AS o WHERE o.name = i.observer AND o.enabled = 0),
        i.priority, i.attempts, i.attempts, i.attempts + max(i.max_attempts - i.attempts_before, 1),
        i.ordering_key IS NOT NULL, i.last_error, coalesce(octet_length(i.data), 0) + coalesce(octet_length(i.old), 0), ?2
 FROM observer_dlq_items AS i
@@ -231,7 +230,7 @@ mod tests {
     use crate::{Schema as _, SqliteOptions};
 
     /// The steps of a piece that makes dead letters of one key live again, before so many others of it that live.
-    async fn steps_of(live: usize) -> i64 {
+    async fn steps_of(live: usize) -> u64 {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}/test.db", folder.path().display());
         let options = SqliteOptions { create: true, ..SqliteOptions::default() };
@@ -253,12 +252,13 @@ mod tests {
                     't', '{{}}', 100, 'k', 3, 0, 3, 'transient', 'c', 'm', '2026' FROM n;",
             piece::MOST
         );
+        let path = store.path();
         let measure = store.inner.connections.write("test", Sync::Later, move |write| {
             write.execute_batch(&fill).unwrap();
             let list = rows_as_json(&find(write, None)?.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
-            steps::taken();
+            steps::taken(&path);
             let replayed = replay(write, &list, Timestamp::from_micros(0))?;
-            let steps = steps::taken();
+            let steps = steps::taken(&path);
             assert_eq!(replayed.len(), piece::MOST);
             let turn = "SELECT event_seq FROM observer_deliveries WHERE ordering_key = 'k' AND NOT blocked";
             assert_eq!(write.query_row(turn, (), |row| row.get::<_, i64>(0)).unwrap(), 1);

@@ -35,18 +35,18 @@ UPDATE observer_context SET actor = NULL, tenant_id = NULL, traceparent = NULL
 WHERE actor IS NOT NULL OR tenant_id IS NOT NULL OR traceparent IS NOT NULL";
     LIVE_IDS = "-- live_ids
 SELECT id FROM observer_deliveries WHERE id IN (SELECT value FROM json_each(?1))";
+    /// Of all that is live with a key exactly one is not blocked.
     LIVE_KEYS = "-- live_keys
-SELECT DISTINCT ordering_key FROM observer_deliveries
-WHERE ordering_key IN (SELECT value FROM json_each(?1))";
+SELECT ordering_key FROM observer_deliveries
+WHERE ordering_key IN (SELECT value FROM json_each(?1)) AND blocked = 0";
     DISABLED_OBSERVERS = "-- disabled_observers
 SELECT name FROM tb_observer WHERE enabled = 0 AND name IN (SELECT value FROM json_each(?1))";
     INSERT_DELIVERIES = "-- insert_deliveries
 INSERT INTO observer_deliveries
-    (id, event_seq, position, observer, action, action_type, priority, max_attempts, ordering_key, paused,
+    (id, event_seq, position, observer, action, action_type, priority, max_attempts, ordering_key,
      state, attempts, owner, event_bytes, created_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-       value ->> 8, value ->> 9,
-       iif(value ->> 10, 'running', 'ready'), value ->> 10, iif(value ->> 10, ?2, NULL), value ->> 11, ?3
+       value ->> 8, iif(value ->> 9, 'running', 'ready'), value ->> 9, iif(value ->> 9, ?2, NULL), value ->> 10, ?3
 FROM json_each(?1)";
     INSERT_CONDITION_ERRORS = "-- insert_condition_errors
 INSERT INTO tb_observer_log
@@ -289,7 +289,6 @@ fn delivery_row(planned: &PlannedDelivery) -> impl serde::Serialize {
         priority,
         max_attempts,
         ordering_key,
-        u8::from(planned.paused),
         u8::from(planned.owned),
         planned.event_bytes,
     )

@@ -9,6 +9,7 @@ mod capture_table;
 mod capture_trigger;
 mod captures;
 mod cell;
+mod checkpoint;
 mod claimable;
 mod claims;
 mod completion;
@@ -20,6 +21,7 @@ mod doorbell;
 mod event_row;
 mod events;
 mod failure;
+mod held;
 mod holds;
 mod hosts;
 mod image;
@@ -36,8 +38,8 @@ mod retention;
 mod row_json;
 mod schema;
 mod statement;
-#[cfg(test)]
-mod steps;
+#[cfg(feature = "conformance")]
+pub mod steps;
 mod suspects;
 mod url;
 
@@ -49,7 +51,7 @@ use self::{
     liveness::Liveness,
     url::{DatabaseFile, FileIdentity},
 };
-use crate::{Result, StoreError, TransactionCount, Transactions};
+use crate::{LockHeld, Result, StoreError, TransactionCount, Transactions};
 
 /// How to open the database.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +125,10 @@ impl Transactions for SqliteStore {
     fn transactions(&self) -> Vec<TransactionCount> {
         self.inner.connections.counts()
     }
+
+    fn lock_held(&self) -> Option<LockHeld> {
+        self.inner.connections.lock_held()
+    }
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -137,6 +143,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
     [
         backfill::STATEMENTS,
         captures::STATEMENTS,
+        checkpoint::STATEMENTS,
         capture_table::STATEMENTS,
         claimable::STATEMENTS,
         claims::STATEMENTS,

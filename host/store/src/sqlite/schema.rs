@@ -9,8 +9,7 @@ use crate::{
     migration::{Migration, Migrations, migrations, of_another},
 };
 
-static MIGRATIONS: Migrations =
-    migrations!("sqlite", 5 "losses" "0005_losses.sql", 10 "rates" "0010_rates.sql");
+static MIGRATIONS: Migrations = migrations!("sqlite", 5 "losses" "0005_losses.sql", 7 "disabled" "0007_disabled.sql", 10 "rates" "0010_rates.sql");
 
 statements! {
     CREATE_MIGRATIONS = "-- create_migrations

@@ -68,8 +68,8 @@ impl Call {
     pub(super) fn execute(&self, connection: &Connection) -> Result<usize> {
         let mut prepared = self.statement.prepare(connection)?;
         let written = prepared.execute(params_from_iter(&self.arguments));
-        #[cfg(test)]
-        super::steps::count(&prepared);
+        #[cfg(feature = "conformance")]
+        super::steps::count(connection, &prepared);
         written.map_err(failure::of_statement(self.statement))
     }
 
@@ -89,8 +89,8 @@ impl Call {
             Ok(records)
         };
         let records = read();
-        #[cfg(test)]
-        super::steps::count(&prepared);
+        #[cfg(feature = "conformance")]
+        super::steps::count(connection, &prepared);
         records.map_err(failure::of_statement(statement))
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Database {
     pub(crate) name: String,
     pub(crate) store: PostgresStore,
     options: PostgresOptions,
+    /// The rows that were read when that was asked last.
+    read: Mutex<u64>,
     application: tokio::sync::Mutex<PgConnection>,
 }
 
@@ -75,7 +77,7 @@ impl Database {
         let url = CLUSTER.url(&name);
         let store = PostgresStore::open(&way(&name, &options), options.clone()).await.unwrap();
         let application = tokio::sync::Mutex::new(PgConnection::connect(&url).await.unwrap());
-        Self { name, store, options, application }
+        Self { name, store, options, read: Mutex::new(0), application }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -186,6 +188,22 @@ impl TestDatabase for Database {
         if let Err(error) = self.try_sql(statements).await {
             panic!("{error}\n{statements}");
         }
+    }
+
+    /// Rows and entries of indexes that were read. A session reports them when it ends.
+    async fn work(&self) -> u64 {
+        let others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+            AND backend_type = 'client backend'";
+        self.ask(&format!("SELECT count(pg_terminate_backend(pid))::text {others}")).await;
+        while self.ask(&format!("SELECT count(*)::text {others}")).await.as_deref() != Some("0") {
+            tokio::task::yield_now().await;
+        }
+        let read = "SELECT ((SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables)
+            + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes))::text";
+        self.sql("SELECT pg_stat_force_next_flush()").await;
+        let read: u64 = self.ask(read).await.unwrap().parse().unwrap();
+        let before = std::mem::replace(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner), read);
+        read - before
     }
 
     async fn ask(&self, query: &str) -> Option<String> {

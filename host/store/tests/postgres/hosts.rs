@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aftercommit_core::{DeliveryId, EntityEvent};
 use aftercommit_store::{
-    AttemptRecord, Claims as _, Completion, DeadLetters as _, End, Events as _, HostId, Hosts as _,
-    Intake as _, NewDelivery, Plan, Planned, TakeRequest, Taken, conformance::TestDatabase as _,
+    AttemptRecord, Claims as _, Completion, DeadLetters as _, Definitions as _, End, Events as _, HostId,
+    Hosts as _, Intake as _, NewDelivery, Plan, Planned, TakeRequest, Taken, conformance::TestDatabase as _,
 };
 
 use crate::database::{Database, at, execute};
@@ -176,7 +176,7 @@ async fn the_turn_is_not_lost_between_two_transactions() {
     assert_eq!(claimed.iter().map(|delivery| &*delivery.event.entity_id).collect::<Vec<_>>(), ["2"]);
 }
 
-/// An observer is enabled while intake has found it disabled: its delivery does not stay paused.
+/// An observer is enabled while intake makes a delivery for it, which it found disabled: neither waits for the other.
 #[tokio::test]
 async fn a_delivery_does_not_miss_that_its_observer_is_enabled() {
     let database = Database::fresh().await;
@@ -185,19 +185,14 @@ async fn a_delivery_does_not_miss_that_its_observer_is_enabled() {
     database.sql("INSERT INTO t VALUES (1, 1)").await;
     database.settle().await;
     let mut making = database.connect().await;
-    let copy = "BEGIN; SELECT observer_hold_makes('{}');
+    let copy = "BEGIN; SELECT name FROM tb_observer WHERE NOT enabled;
         INSERT INTO observer_deliveries (id, event_seq, event_at, event_id, position, observer, action, action_type,
-            state, paused, priority, attempts, max_attempts, created_at)
-        SELECT gen_random_uuid(), seq, occurred_at, id, 0, 'watcher', 'hook', 'webhook', 'ready', TRUE, 100, 0, 3, now()
+            state, priority, attempts, max_attempts, created_at)
+        SELECT gen_random_uuid(), seq, occurred_at, id, 0, 'watcher', 'hook', 'webhook', 'ready', 100, 0, 3, now()
         FROM observer_events";
     execute(&mut making, copy).await.unwrap();
-    let mut person = database.connect().await;
-    // A transaction that is left open keeps nobody waiting.
-    execute(&mut person, "BEGIN; UPDATE tb_observer SET enabled = TRUE").await.unwrap();
-    let enabling = tokio::spawn(async move { execute(&mut person, "COMMIT").await });
-    wait_until_blocked(&database).await;
+    database.store.set_enabled("watcher", true, at(1)).await.unwrap();
     execute(&mut making, "COMMIT").await.unwrap();
-    enabling.await.unwrap().unwrap();
     assert_eq!(database.store.claim(HostId::random(), 10, usize::MAX, &[], at(1)).await.unwrap().len(), 1);
 }
 

@@ -13,8 +13,7 @@ use crate::{
 };
 
 /// The tables that are locked, and no other.
-const LOCKS: [&str; 4] =
-    ["observer_lock_replays", "observer_lock_takes", "observer_lock_makes", "observer_lock_keys"];
+const LOCKS: [&str; 3] = ["observer_lock_replays", "observer_lock_takes", "observer_lock_keys"];
 
 /// A role that may connect, and, as it is in many databases, has rights on all that is made later.
 async fn intruder(database: &Database) -> PgConnection {

@@ -7,7 +7,6 @@
 mod attacker;
 mod backfill;
 mod bell;
-mod bulk;
 mod capture;
 mod change_log;
 mod compiled;

@@ -46,7 +46,7 @@ async fn the_schemas_version_is_checked() {
     let store = &database.store;
     assert!(matches!(store.check_schema().await, Err(StoreError::NotMigrated { found: 0, .. })));
     let applied = store.migrate().await.unwrap();
-    assert!(applied.iter().map(|migration| migration.version).eq(1..=applied.len().try_into().unwrap()));
+    assert!(applied[0].version == 1 && applied.is_sorted_by(|one, next| one.version < next.version));
     store.check_schema().await.unwrap();
     database.sql("INSERT INTO observer_migrations (version, name) VALUES (999, 'tomorrow')").await;
     assert!(matches!(store.check_schema().await, Err(StoreError::SchemaNewer { found: 999, .. })));
@@ -67,7 +67,7 @@ async fn several_can_migrate_at_once() {
     for migration in migrating {
         applied += migration.await.unwrap().unwrap();
     }
-    let versions = database.ask("SELECT max(version) FROM \"at once\".observer_migrations").await;
+    let versions = database.ask("SELECT count(*)::text FROM \"at once\".observer_migrations").await;
     assert_eq!(versions, Some(applied.to_string()), "each once");
     database.store.check_schema().await.unwrap();
 }

@@ -52,7 +52,9 @@ impl Harness for PooledHarness {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms_behind_a_pooler() {
     let left_out = ["intake::hears_a_commit", "model::behaves_like_the_model"];
-    let cases = conformance::CASES.iter().map(|case| case.name).filter(|name| !left_out.contains(name));
+    // What counts work ends sessions, which are the pooler's here.
+    let is_wanted = |name: &&str| !left_out.contains(name) && !name.starts_with("bulk::");
+    let cases = conformance::CASES.iter().map(|case| case.name).filter(is_wanted);
     conformance::run_cases(Arc::new(PooledHarness), &cases.collect::<Vec<_>>()).await;
 }
 

@@ -127,6 +127,10 @@ impl TestDatabase for Database {
         }
     }
 
+    async fn work(&self) -> u64 {
+        aftercommit_store::sqlite::steps::taken(&self.path())
+    }
+
     async fn ask(&self, query: &str) -> Option<String> {
         let application = self.application.lock().await;
         let cell = application.query_row(query, (), |row| row.get(0)).optional().unwrap()?;

@@ -206,6 +206,7 @@ pub(crate) async fn deliveries_go_on(database: &dyn TestDatabase) {
         let mut claimed = store.claim(host, 100, usize::MAX, &[], later()).await.unwrap();
         let lost = store.claim_suspects(host, Trial::Together(100), usize::MAX, &[], later()).await;
         claimed.extend(lost.unwrap());
+        assert!(claimed.iter().all(|delivery| delivery.event_bytes > 0), "the memory for events is counted");
         let mut lines: Vec<_> =
             claimed.iter().map(|delivery| format!("{} {}", delivery.observer, delivery.attempt)).collect();
         lines.sort();

@@ -118,7 +118,7 @@ pub(crate) fn mail() -> String {
         message_id: None,
     };
     match mail::send(&message) {
-        Ok(id) => json!({"message_id": id}).to_string(),
+        Ok(sent) => json!({"message_id": sent.message_id}).to_string(),
         Err(error) => failed("mail", &format!("{error:?}")),
     }
 }

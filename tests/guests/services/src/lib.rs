@@ -143,7 +143,7 @@ fn send(config: Config) -> Value {
         message_id: config.message_id,
     };
     match mail::send(&message) {
-        Ok(id) => json!({"message_id": id}),
+        Ok(sent) => json!({"message_id": sent.message_id, "refused": sent.refused}),
         Err(error) => {
             let code = match &error {
                 MailError::InvalidMessage(_) => "invalid-message",

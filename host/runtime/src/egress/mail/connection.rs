@@ -14,6 +14,7 @@ use lettre::{
 use super::{
     MailFault, Reply,
     metered::{Metered, Room},
+    refusal::Refusal,
     settings::{SmtpEncryption, SmtpSettings},
     starttls, told,
 };
@@ -86,9 +87,13 @@ impl Connection {
         self.smtp.command(Rset).await.is_ok()
     }
 
-    /// Hands over one message to all its recipients or to none: if the server refuses one of them, the message is not
-    /// sent. After an error the connection must not be used again.
-    pub(super) async fn send(&mut self, envelope: &Envelope, message: &[u8]) -> Result<(), MailFault> {
+    /// Hands over one message; returns the recipients that the server refused for good while it took the message for others.
+    /// After an error the connection must not be used again.
+    pub(super) async fn send(
+        &mut self,
+        envelope: &Envelope,
+        message: &[u8],
+    ) -> Result<Vec<Refusal>, MailFault> {
         let mut parameters = Vec::new();
         let info = self.smtp.server_info();
         let lacks = |extension: &str| {
@@ -113,42 +118,21 @@ impl Connection {
             .map_err(|error| of(&error, &self.login))?;
         let mut refused = Vec::new();
         for recipient in envelope.to() {
-            match self
-                .smtp
-                .command(Rcpt::new(recipient.clone(), Vec::new()))
-                .await
-                .map_err(|error| of(&error, &self.login))
-            {
+            let asked = self.smtp.command(Rcpt::new(recipient.clone(), Vec::new())).await;
+            match asked.map_err(|error| of(&error, &self.login)) {
                 Ok(_) => {}
-                // A refusal of this recipient; the others are asked too, so that all are told at once.
+                // It concerns this recipient alone; the others are asked too, so that the failure names all.
                 Err(MailFault::Transient(reply) | MailFault::Permanent(reply)) if reply.code != 0 => {
-                    refused.push((recipient, reply));
+                    refused.push(Refusal::new(recipient, reply));
                 }
                 Err(broken) => return Err(broken),
             }
         }
-        if let Some(fault) = refusal(&refused, envelope.to().len()) {
-            return Err(fault);
-        }
+        let refused = Refusal::accepted_by_others(refused, envelope.to().len())?;
         self.smtp.command(Data).await.map_err(|error| of(&error, &self.login))?;
         self.smtp.message(message).await.map_err(|error| of(&error, &self.login))?;
-        Ok(())
+        Ok(refused)
     }
-}
-
-/// Permanent if any recipient is refused for ever: then no attempt can send the message.
-fn refusal(refused: &[(&lettre::Address, Reply)], all: usize) -> Option<MailFault> {
-    let worst = refused.iter().max_by_key(|(_, reply)| reply.code)?;
-    let names: Vec<String> = refused
-        .iter()
-        .map(|(recipient, reply)| format!("{recipient} ({} {})", reply.code, reply.message))
-        .collect();
-    let message = format!(
-        "{} of {all} recipients were refused, the message is sent to none: {}",
-        refused.len(),
-        names.join(", ")
-    );
-    Some(MailFault::of(worst.1.code, message))
 }
 
 /// What went wrong. Replies of the server are its own words; they are told, because they say what to do.
@@ -162,24 +146,5 @@ fn of(error: &Error, login: &Redaction) -> MailFault {
     match error.status() {
         Some(code) => MailFault::of(u16::from(code), told(&text, login)),
         None => MailFault::Transient(Reply::connection(told(&text, login))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_permanent_refusal_makes_the_whole_permanent() {
-        let address = |text: &str| text.parse::<lettre::Address>().unwrap();
-        let (a, b) = (address("a@example.com"), address("b@example.com"));
-        let reply = |code| Reply { code, message: "no".to_owned() };
-        assert_eq!(refusal(&[], 2), None);
-        let both = refusal(&[(&a, reply(450)), (&b, reply(550))], 3).unwrap();
-        let MailFault::Permanent(told) = both else { panic!("{both:?}") };
-        assert_eq!(told.code, 550);
-        assert!(told.message.starts_with("2 of 3 recipients were refused"), "{}", told.message);
-        assert!(told.message.contains("a@example.com (450 no), b@example.com (550 no)"), "{}", told.message);
-        assert!(matches!(refusal(&[(&a, reply(450))], 2), Some(MailFault::Transient(_))));
     }
 }

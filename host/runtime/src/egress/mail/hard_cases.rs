@@ -4,7 +4,10 @@ use std::time::UNIX_EPOCH;
 
 use aftercommit_tests::Mail;
 
-use super::message::{Enclosure, Letter, mailbox};
+use super::{
+    mailbox::mailbox,
+    message::{Enclosure, Letter},
+};
 
 /// RFC 5322, 2.1.1, without the line's end.
 const LINE_BYTES: usize = 998;

@@ -6,12 +6,14 @@ use std::time::SystemTime;
 
 use lettre::{
     Address, Message,
-    address::{AddressError, Envelope},
+    address::Envelope,
     message::{
         Attachment, Body, Mailbox, MultiPart, SinglePart,
         header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
 };
+
+use super::mailbox::mailbox;
 
 /// A message as it is asked for.
 #[derive(Clone, Debug, Default)]
@@ -204,31 +206,6 @@ impl Enclosure {
     }
 }
 
-/// Reads one mailbox (RFC 5322, 3.4): `a@example.com` or `Anna <a@example.com>`.
-pub(super) fn mailbox(written: &str) -> Result<Mailbox, String> {
-    let written = one_line("an address", written)?;
-    // The mail crate's reasons ("Invalid input") say no more.
-    let no_address = |_: AddressError| {
-        format!("`{}` is not one address such as Anna <a@example.com>; several are a list", shown(&written))
-    };
-    let Mailbox { name, email } = written.parse().map_err(no_address)?;
-    let email = Address::new(email.user(), plain_domain(email.domain())).map_err(no_address)?;
-    Ok(Mailbox::new(name, email))
-}
-
-/// A domain as all servers take it and in one spelling: its international form (RFC 5890) would need SMTPUTF8.
-fn plain_domain(domain: &str) -> String {
-    if domain.is_ascii() {
-        return domain.to_ascii_lowercase();
-    }
-    url::Host::parse(domain).map_or_else(|_| domain.to_owned(), |host| host.to_string())
-}
-
-/// Whether a text is one mailbox that a message can be sent to.
-pub(crate) fn check_mailbox(written: &str) -> Result<(), String> {
-    mailbox(written).map(drop)
-}
-
 fn header(name: &str, value: &str) -> Result<HeaderValue, String> {
     let lower = name.to_ascii_lowercase();
     // RFC 5322, 2.2 would allow nearly every printable character; no header in use needs more than these.
@@ -247,7 +224,7 @@ fn header(name: &str, value: &str) -> Result<HeaderValue, String> {
 }
 
 /// A text of one line, without the white space around it.
-fn one_line(what: &str, text: &str) -> Result<String, String> {
+pub(super) fn one_line(what: &str, text: &str) -> Result<String, String> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     // Unicode's own line ends are not SMTP's, but programs that show mail take them for line ends.
     if text.chars().any(|letter| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')) {
@@ -290,6 +267,6 @@ fn ascii_domain(address: &Address) -> String {
 }
 
 /// A value as an error shows it: one line, not long.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.escape_debug().take(100).collect()
 }

@@ -3,8 +3,10 @@
 mod connection;
 #[cfg(test)]
 mod hard_cases;
+mod mailbox;
 mod message;
 mod metered;
+mod refusal;
 mod settings;
 mod starttls;
 #[cfg(test)]
@@ -14,7 +16,8 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::{Instant, timeout_at};
 
-pub(crate) use message::{Enclosure, Letter, check_mailbox};
+pub(crate) use mailbox::check_mailbox;
+pub(crate) use message::{Enclosure, Letter};
 pub use settings::{SmtpEncryption, SmtpSettings};
 
 use super::{Bounds, client::Tls, pool::Pool};
@@ -23,6 +26,7 @@ use crate::{
     secrets::{Redaction, SecretProvider},
 };
 use connection::Connection;
+use refusal::Refusal;
 
 /// A reply of the mail server (RFC 5321, 4.2); code 0 when there was none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +39,15 @@ impl Reply {
     fn connection(message: impl Into<String>) -> Self {
         Self { code: 0, message: message.into() }
     }
+}
+
+/// What a server took.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Sent {
+    /// Without angle brackets.
+    pub(crate) message_id: String,
+    /// The recipients that it refused for good, each with its reply: `a***@example.com (550 no such user)`.
+    pub(crate) refused: Vec<String>,
 }
 
 /// Why a message was not sent. Texts never hold a secret.
@@ -85,19 +98,19 @@ impl MailServer {
         Ok(Self { tls: Tls::new(&ca)?, pool: Pool::new(settings.max_connections), settings, secrets })
     }
 
-    /// Sends a message; gives its id, without angle brackets, once the server has taken it.
+    /// Sends a message; returns once the server has taken it, for one recipient at least.
     pub(super) async fn send(
         &self,
         letter: &Letter,
         delivery: &str,
         now: SystemTime,
         bounds: Bounds,
-    ) -> Result<String, MailFault> {
+    ) -> Result<Sent, MailFault> {
         let prepared =
             letter.prepare(self.settings.from.as_ref(), delivery, now).map_err(MailFault::InvalidMessage)?;
         let sent = timeout_at(Instant::from_std(bounds.deadline), self.exchange(&prepared)).await;
-        sent.unwrap_or_else(|_| Err(self.silent()))?;
-        Ok(prepared.message_id)
+        let refused = refusal::lines(&sent.unwrap_or_else(|_| Err(self.silent()))?);
+        Ok(Sent { message_id: prepared.message_id, refused })
     }
 
     fn silent(&self) -> MailFault {
@@ -105,7 +118,7 @@ impl MailServer {
         MailFault::Transient(Reply::connection(message))
     }
 
-    async fn exchange(&self, prepared: &message::Prepared) -> Result<(), MailFault> {
+    async fn exchange(&self, prepared: &message::Prepared) -> Result<Vec<Refusal>, MailFault> {
         let place = self.pool.place().await;
         let mut connection = loop {
             let Some(mut kept) = place.kept() else { break self.open(prepared).await? };
@@ -117,7 +130,7 @@ impl MailServer {
         let ended = connection.send(&prepared.envelope, &prepared.bytes).await;
         // A server that refuses a message takes the next one; one that says 421 is about to close (RFC 5321, 3.8).
         let sound = match &ended {
-            Ok(()) | Err(MailFault::InvalidMessage(_)) => true,
+            Ok(_) | Err(MailFault::InvalidMessage(_)) => true,
             Err(MailFault::Transient(reply) | MailFault::Permanent(reply)) => !matches!(reply.code, 0 | 421),
             Err(_) => false,
         };

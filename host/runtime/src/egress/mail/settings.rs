@@ -45,7 +45,7 @@ impl SmtpSettings {
 
     /// The sender of messages that name none, as a mailbox (RFC 5322, 3.4): `Shop <shop@example.com>`.
     pub fn with_from(mut self, mailbox: &str) -> Result<Self, String> {
-        self.from = Some(super::message::mailbox(mailbox)?);
+        self.from = Some(super::mailbox::mailbox(mailbox)?);
         Ok(self)
     }
 

@@ -4,7 +4,10 @@ use std::time::UNIX_EPOCH;
 
 use aftercommit_tests::Mail;
 
-use super::message::{Enclosure, Letter, Prepared, mailbox};
+use super::{
+    mailbox::mailbox,
+    message::{Enclosure, Letter, Prepared},
+};
 
 const DELIVERY: &str = "0197f3a0-0000-7000-8000-000000000000";
 

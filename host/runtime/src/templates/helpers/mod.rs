@@ -7,7 +7,7 @@ mod number;
 mod signature;
 mod text;
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderError,
@@ -88,14 +88,15 @@ impl HelperDef for Write {
         if value.is_value_missing() {
             return Err(RenderError::strict_error(value.relative_path()));
         }
-        let written = if self.raw {
-            if self.escaping.is_json() {
-                out.write_fmt(format_args!("{}", value.value()))
-            } else {
-                out.write_fmt(format_args!("{}", arguments::text(value.value())))
-            }
+        let text = if self.raw && self.escaping.is_json() {
+            Cow::Owned(value.value().to_string())
         } else {
-            let text = arguments::text(value.value());
+            arguments::text(value.value())
+        };
+        // In one piece: each is a step.
+        let written = if self.raw {
+            out.write_fmt(format_args!("{text}"))
+        } else {
             let mut escaped = String::with_capacity(text.len());
             self.escaping.escape_into(&text, &mut escaped);
             out.write_fmt(format_args!("{escaped}"))

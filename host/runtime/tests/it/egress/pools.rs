@@ -44,3 +44,24 @@ async fn a_kept_connection_is_used_by_equal_grants_only() {
     assert_eq!(details(&run(&configure(&plugin, denied).await).await)["error"], "denied");
     assert_eq!(receiver.seen().len(), 7);
 }
+
+#[tokio::test]
+async fn idle_connections_have_a_bound_and_those_used_least_recently_give_way() {
+    let bounded = aftercommit_runtime::RuntimeSettings { max_idle_connections: 2, ..settings() };
+    let runtime = runtime_with(bounded, &[]);
+    let source = aftercommit_runtime::ComponentSource::File(component("test/hostile"));
+    let plugin = runtime.load("h", source, None).await.unwrap();
+    let mut destinations = Vec::new();
+    for _ in 0..3 {
+        let receiver = Receiver::start(|_| ok("")).await;
+        let grants = json!({"http": [receiver.origin()], "private_network": true});
+        let request = json!({"url": receiver.origin()});
+        let action = configure(&plugin, json!({"do": "http", "request": request, "grants": grants})).await;
+        destinations.push((receiver, action));
+    }
+    for (destination, connections) in [(0, 1), (1, 1), (2, 1), (1, 1), (0, 2), (1, 1), (2, 2)] {
+        let (receiver, action) = &destinations[destination];
+        assert_eq!(details(&run(action).await)["status"], 200);
+        assert_eq!(receiver.connections(), connections, "destination {destination}");
+    }
+}

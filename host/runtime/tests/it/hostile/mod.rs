@@ -2,6 +2,7 @@
 
 mod exports;
 mod neighbours;
+mod pool;
 mod process;
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! What destinations let through, in the time of a test.
 
 use std::{
+    future::ready,
     pin::pin,
     sync::atomic::{AtomicI64, Ordering::Relaxed},
     time::Instant,
@@ -100,7 +101,7 @@ impl Test {
         if visit.pause(0.0).is_some() {
             return None;
         }
-        let turn = visit.turn(&self.slots).await?;
+        let turn = visit.turn(ready(()), &self.slots).await?.0;
         let (lane, address) = (lane(name), || address.clone());
         let ended = Ended { address: &address, ..Ended::of(&result, &lane) };
         Some(turn.report(&self.destinations, &ended))
@@ -179,8 +180,8 @@ async fn one_that_fails_is_left_alone_then_probed_then_let_recover() {
     let destination = test.destinations.get("d");
     let (mut probe, mut next) = (visit(&destination), visit(&destination));
     assert_eq!(test.standing("d"), Some(Standing::Tried(0)));
-    let probing = probe.turn(&test.slots).await.unwrap();
-    let mut waits = pin!(next.turn(&test.slots));
+    let (probing, ()) = probe.turn(ready(()), &test.slots).await.unwrap();
+    let mut waits = pin!(next.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending(), "one probe at once");
     probing.report(&test.destinations, &Ended::of(&DELIVERED, &lane("d")));
     assert!(waits.await.is_some(), "it works: the next goes at once");
@@ -195,9 +196,9 @@ async fn who_waits_for_its_turn_is_turned_away_when_the_destination_fails() {
     let mut last = visits.pop().unwrap();
     let mut turns = Vec::new();
     for visit in &mut visits {
-        turns.push(visit.turn(&test.slots).await.unwrap());
+        turns.push(visit.turn(ready(()), &test.slots).await.unwrap().0);
     }
-    let mut waits = pin!(last.turn(&test.slots));
+    let mut waits = pin!(last.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending());
     for turn in &turns {
         turn.report(&test.destinations, &Ended::of(&unavailable(None), &lane("d")));
@@ -206,12 +207,25 @@ async fn who_waits_for_its_turn_is_turned_away_when_the_destination_fails() {
 }
 
 #[tokio::test]
+async fn who_waits_for_capacity_holds_no_slot() {
+    let test = Test { slots: Semaphore::new(1), ..test() };
+    let (mut heavy, mut light) =
+        (test.destinations.visit_alone("heavy"), test.destinations.visit_alone("light"));
+    let (free, freed) = tokio::sync::oneshot::channel::<()>();
+    let mut waits = pin!(heavy.turn(freed, &test.slots));
+    assert!(poll!(&mut waits).is_pending());
+    assert!(light.turn(ready(()), &test.slots).await.is_some());
+    free.send(()).unwrap();
+    assert!(waits.await.is_some());
+}
+
+#[tokio::test]
 async fn a_slot_that_comes_after_the_destination_failed_is_not_used() {
     let test = Test { slots: Semaphore::new(1), ..test() };
     let taken = test.slots.acquire().await.unwrap();
     let destination = test.destinations.get("d");
     let mut visit = visit(&destination);
-    let mut waits = pin!(visit.turn(&test.slots));
+    let mut waits = pin!(visit.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending());
     test.destinations.follow(&[opened_elsewhere(5)]);
     drop(taken);
@@ -293,12 +307,12 @@ async fn a_rate_is_kept_from_an_empty_bucket_on() {
     let destination = test.destinations.get("rated");
     assert_eq!(destination.room(), 4, "no more than its share, and no more than a second's worth");
     let mut visit = visit(&destination);
-    let mut waits = pin!(visit.turn(&test.slots));
+    let mut waits = pin!(visit.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending(), "the bucket begins empty");
     test.clock.pass(Duration::from_millis(100));
     assert!(waits.await.is_some());
     let mut next = super::tests::visit(&destination);
-    let mut waits = pin!(next.turn(&test.slots));
+    let mut waits = pin!(next.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending(), "one every 100 ms");
     test.destinations.share_rates(4);
     assert_eq!(test.standing("rated"), Some(Standing::Narrow(1)), "a second has 3 of a quarter of the rate");
@@ -334,12 +348,12 @@ async fn a_destination_that_refuses_a_rate_is_sent_less_and_stays_open() {
     assert_eq!(test.deliver("d", too_many()).await, Some(false));
     assert_eq!(test.standing("d"), Some(Standing::Narrow(2)), "as many a second as may run at once");
     let mut visit = test.destinations.visit_alone("d");
-    let mut waits = pin!(visit.turn(&test.slots));
+    let mut waits = pin!(visit.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending(), "the bucket begins empty");
     test.clock.pass(SECOND);
     let (result, lane) = (too_many(), lane("d"));
     let again = Ended { is_retry: true, ..Ended::of(&result, &lane) };
-    waits.await.unwrap().report(&test.destinations, &again);
+    waits.await.unwrap().0.report(&test.destinations, &again);
     assert_eq!(test.destinations.changes().len(), 0, "its breaker heard nothing");
     assert_eq!(test.standing("other"), None);
 }

@@ -97,9 +97,13 @@ impl Visit {
         (max_items as usize).min(self.destination.at.bounds().most)
     }
 
-    /// Waits for its turn: at its address, its destination, then for one of `slots`, which all share. None when one of them is held
-    /// back: then the delivery is to be handed back.
-    pub(in crate::pipeline) async fn turn<'s>(&mut self, slots: &'s Semaphore) -> Option<Turn<'_, 's>> {
+    /// Waits for its turn: at its address, its destination, then for `admit`, then for one of `slots`, which all share. None when one of
+    /// the first is held back: then the delivery is to be handed back.
+    pub(in crate::pipeline) async fn turn<'s, A>(
+        &mut self,
+        admit: impl Future<Output = A>,
+        slots: &'s Semaphore,
+    ) -> Option<(Turn<'_, 's>, A)> {
         let destination = &*self.destination.at;
         let (clock, fixed) = (destination.clock(), self.kind == Kind::Fixed);
         let mut address_pass = match &self.address {
@@ -107,6 +111,7 @@ impl Visit {
             _ => None,
         };
         let pass = destination.gate().pass().await?;
+        let admission = admit.await;
         if let Some(address) = self.address.as_ref().filter(|_| fixed) {
             address.at.pacer().token(clock).await;
         }
@@ -127,7 +132,7 @@ impl Visit {
         }
         let epoch = self.destination.at.pacer().epoch();
         let address_epoch = self.address.as_ref().map_or(0, |address| address.at.pacer().epoch());
-        Some(Turn { visit: self, pass, address_pass, epoch, address_epoch, slot })
+        Some((Turn { visit: self, pass, address_pass, epoch, address_epoch, slot }, admission))
     }
 
     /// For how long it waits in the store if its address is held back or tried now; none if claims know of that. `unit` is a

@@ -226,8 +226,9 @@ mod tests {
         let throttled = throttled();
         let mut visit = here.destinations.visit_alone("redis.cache");
         let lane = Lane { observer: "o".into(), action: "a".into() };
-        let ended = Ended::of(&throttled, &lane);
-        assert!(visit.turn(&here.slots).await.unwrap().report(&here.destinations, &ended));
+        let (turn, ()) = visit.turn(std::future::ready(()), &here.slots).await.unwrap();
+        assert!(turn.report(&here.destinations, &Ended::of(&throttled, &lane)));
+        drop(turn);
 
         let other = Connection::open(file).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
