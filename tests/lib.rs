@@ -1,8 +1,9 @@
-//! What tests and benchmarks of several packages start for themselves: an HTTP receiver, and servers of PostgreSQL, Redis,
-//! Memcached, search and mail, and nginx. And WebAssembly that no compiler makes.
+//! What tests and benchmarks of several packages start for themselves: an HTTP receiver, a forward proxy, and servers of PostgreSQL,
+//! Redis, Memcached, search and mail, and nginx. And WebAssembly that no compiler makes.
 
 mod certificate;
 mod cluster;
+mod connect_proxy;
 mod guarded;
 mod mail;
 mod memcached_server;
@@ -16,6 +17,7 @@ pub mod wasm;
 
 pub use certificate::Certificate;
 pub use cluster::Cluster;
+pub use connect_proxy::ConnectProxy;
 pub use mail::{Mail, Part};
 pub use memcached_server::MemcachedServer;
 pub use nginx_server::{NginxServer, Processed};

@@ -1,7 +1,7 @@
 """An SMTP server (RFC 5321) for tests, by aiosmtpd: with TLS and AUTH, writing what it accepts into a folder.
 
 Usage: smtp_server.py SETTINGS, a JSON object: `folder`, `port` (0 for a free one), `tls` ("none", "starttls" or
-"implicit"), `cert` and `key` (PEM files), `user` and `password`, `hide` (extensions that are not offered).
+"implicit"), `cert` and `key` (PEM files), `user` and `password`, `token` (what XOAUTH2 takes), `hide` (extensions that are not offered).
 
 It prints `ready PORT`, then does what it is told by lines on its standard input, and ends when that closes:
 `close` closes all connections, as a server does that tires of idle clients.
@@ -10,6 +10,7 @@ Recipients choose what happens: `refused@` 550, `later@` 450, `full@` 552 after 
 """
 
 import asyncio
+import base64
 import json
 import logging
 import os
@@ -40,6 +41,14 @@ class Handler:
     def __init__(self):
         # Messages of the server before this one stay.
         self.count = sum(name.endswith(".json") for name in os.listdir(settings["folder"]))
+
+    async def auth_XOAUTH2(self, server, args):
+        user, token = base64.b64decode(args[1]).decode().removesuffix("\1\1").split("\1auth=Bearer ")
+        good = user == "user=" + settings["user"] and token == settings.get("token")
+        if not good:
+            # As Google and Microsoft explain a refusal; the client answers nothing.
+            await server.challenge_auth('{"status":"401","schemes":"bearer","scope":"https://mail.google.com/"}')
+        return AuthResult(success=good, handled=False, auth_data=settings["user"] if good else None)
 
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
         session.host_name = hostname

@@ -15,6 +15,7 @@ mod database;
 mod delivery;
 mod endurance;
 mod figure;
+mod hot;
 mod matching;
 mod memory;
 mod peers;
@@ -32,6 +33,9 @@ use postgres::Postgres;
 
 /// This argument makes the program the receiver that the others send to.
 const RECEIVE: &str = "--receive";
+
+/// A section.
+const POSTGRES_HOT: &str = "postgres-hot";
 
 /// The allocator of the host's program.
 #[global_allocator]
@@ -67,13 +71,20 @@ fn main() {
         if wanted("sqlite") {
             sqlite::measure().await;
         }
+        if wanted("hot") {
+            hot::measure("hot", &sqlite::Sqlite).await;
+        }
         if wanted("write-lock") {
             write_lock::measure().await;
         }
         // Asked for by name: it needs a server's programs.
-        let (rates, minutes) = (wanted("postgres-rates"), wanted("postgres-minutes"));
-        if !filter.is_empty() && (rates || minutes) {
+        let (rates, minutes, hot) =
+            (wanted("postgres-rates"), wanted("postgres-minutes"), wanted(POSTGRES_HOT));
+        if !filter.is_empty() && (rates || minutes || (hot && filter.starts_with("postgres"))) {
             let server = Postgres::start();
+            if hot {
+                hot::measure(POSTGRES_HOT, &server).await;
+            }
             if rates {
                 postgres::measure(&server).await;
             }

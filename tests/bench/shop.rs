@@ -11,7 +11,7 @@ use aftercommit::{
     config::{Config, DatabaseConfig, PluginConfig, PluginSource},
     wiring,
 };
-use aftercommit_core::{Clock as _, SystemClock};
+use aftercommit_core::{Clock as _, EntityEvent, SystemClock};
 use aftercommit_store::{Backend, CaptureRequest, ChangeLogRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -54,9 +54,18 @@ impl Shop {
             "name": "orders", "entity_type": "Order", "event_kind": "created", "condition": "total > 0",
             "actions": [action],
         });
-        let observer: ObserverDefinition = serde_json::from_value(observer).unwrap();
-        shop.store.apply(vec![observer], true, false, SystemClock.now()).await.unwrap();
+        shop.observe(vec![serde_json::from_value(observer).unwrap()]).await;
         shop
+    }
+
+    /// Installs these observers and no other.
+    pub(crate) async fn observe(&self, observers: Vec<ObserverDefinition>) {
+        self.store.apply(observers, true, false, SystemClock.now()).await.unwrap();
+    }
+
+    /// Commits an event.
+    pub(crate) async fn emit(&self, event: EntityEvent) {
+        self.store.emit(event).await.unwrap();
     }
 
     pub(crate) async fn capture(&self, notify: bool) {

@@ -32,7 +32,7 @@ const TABLES: usize = 10;
 const COLUMNS: usize = 20;
 const OPENINGS: u32 = 200;
 
-struct Sqlite;
+pub(crate) struct Sqlite;
 
 struct File(TempDir);
 

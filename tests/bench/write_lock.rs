@@ -12,8 +12,9 @@ use std::{
 use aftercommit_condition::{Condition, Row, Truth};
 use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, FailureClass, SystemClock};
 use aftercommit_store::{
-    AttemptRecord, CaptureRequest, Captures as _, Claims as _, Completion, End, HostId, Intake as _,
-    NewDelivery, Plan, Planned, Schema as _, SqliteOptions, SqliteStore, TakeRequest, Transactions as _,
+    AttemptRecord, CaptureRequest, Captures as _, ClaimRequest, Claims as _, Completion, End, HostId,
+    Intake as _, NewDelivery, Plan, Planned, Schema as _, SqliteOptions, SqliteStore, TakeRequest,
+    Transactions as _,
 };
 use rusqlite::Connection;
 
@@ -139,7 +140,8 @@ async fn drain(store: &SqliteStore) {
             now: SystemClock.now(),
         };
         let mut taken = store.take(request, Arc::<Looking>::clone(&plan)).await.unwrap();
-        taken.owned.extend(store.claim(host, 500, 64 << 20, &[], SystemClock.now()).await.unwrap());
+        let request = ClaimRequest { max_bytes: 64 << 20, ..ClaimRequest::new(host, 500, SystemClock.now()) };
+        taken.owned.extend(store.claim(request).await.unwrap());
         let ends = taken.owned.iter().enumerate().map(|(n, owned)| end(owned.id, owned.attempt, n % 2 == 0));
         store.complete(host, ends.collect()).await.unwrap();
         if !taken.more && taken.owned.is_empty() {

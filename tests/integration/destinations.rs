@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aftercommit_tests::{Answer, Received, Receiver};
+use aftercommit_tests::{Answer, Certificate, Received, Receiver};
 use serde_json::{Value, json};
 
 use crate::{
@@ -43,6 +43,7 @@ cases! {
     a_rate_is_kept: "",
     events_that_always_fail_do_not_hold_up_the_others: super::BREAKER,
     the_rate_of_a_receiver_is_learned: "",
+    a_certificate_that_is_not_trusted_costs_no_attempt: "[dispatch]\nbreaker_open_ms = 50\nbreaker_max_open_ms = 200\n",
 }
 
 /// Gives the shop's receiver a rate.
@@ -70,6 +71,35 @@ pub(crate) async fn listed<D: Database>(
 
 fn at_path(received: &[Received], path: &str) -> usize {
     received.iter().filter(|request| request.path == path).count()
+}
+
+async fn a_certificate_that_is_not_trusted_costs_no_attempt<D: Database>(shop: Shop<D>) {
+    const ORDERS: u32 = 20;
+    let (own, other) = (Certificate::new(), Certificate::new());
+    let receiver = Receiver::start_tls(own.server(&["http/1.1"])).await;
+    let origin = format!("https://localhost:{}", receiver.port());
+    let config = fs::read_to_string(shop.path("aftercommit.toml")).unwrap();
+    shop.write("aftercommit.toml", &format!("{config}[destinations.\"{origin}\"]\nca_file = \"ca.pem\"\n"));
+    fs::copy(other.ca(), shop.path("ca.pem")).unwrap();
+    let once = "retry = { max_attempts = 1 }";
+    let batches = webhook("batches", once, &format!("{origin}/batches")) + "batch = { max_items = 5 }\n";
+    shop.observe(&(webhook("hook", once, &format!("{origin}/hook")) + &batches));
+    let host = shop.start_host();
+    order(&shop, 0..ORDERS).await;
+    let held = listed(&shop, "the certificate is why", |held| held[0]["openings"].as_u64() >= Some(3)).await;
+    assert_eq!((&held[0]["name"], &held[0]["code"]), (&json!(origin), &json!("certificate")), "{held}");
+    let message = held[0]["reason"].as_str().unwrap();
+    assert!(message.contains("ca_file"), "{message}");
+    assert!(shop.host_log().contains("the destination is held back"), "{}", shop.host_log());
+    assert_eq!(shop.count("SELECT count(*) FROM tb_observer_log").await, 0);
+    // Trusted now: the host sees it by itself, and goes on.
+    fs::copy(own.ca(), shop.path("ca.pem")).unwrap();
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    assert_eq!(at_path(&receiver.received(), "/hook"), ORDERS as usize);
+    assert_eq!(shop.json(&["dlq", "list"]), json!([]));
+    assert_eq!(shop.count("SELECT max(attempt) FROM tb_observer_log").await, 1);
+    assert_eq!(shop.json(&["destinations", "list"]), json!([]));
 }
 
 async fn retry_after_holds_the_endpoint_that_asks_and_no_other<D: Database>(shop: Shop<D>) {

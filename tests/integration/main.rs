@@ -5,6 +5,7 @@
 mod actions;
 mod alerts;
 mod alone;
+mod apply_wait;
 mod batch;
 mod bombs;
 mod crash;
@@ -12,6 +13,7 @@ mod delivery;
 mod destinations;
 mod host_process;
 mod hostile;
+mod hot;
 mod library;
 mod losses;
 mod lost;

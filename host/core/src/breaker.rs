@@ -96,6 +96,8 @@ pub struct FailedCall {
     pub retry_after: Option<Duration>,
     /// Its delivery had failed before: it may be the delivery's own fault.
     pub is_retry: bool,
+    /// All calls end so until a person does something: it opens at once, if no call has succeeded of late.
+    pub is_certain: bool,
     /// One endpoint of several failed: even if it asked to be left alone, that alone does not open the breaker.
     pub is_one_of_many: bool,
 }
@@ -230,7 +232,10 @@ impl Breaker {
         let asked = call.retry_after.filter(|asked| !asked.is_zero());
         if asked.is_none() || call.is_one_of_many {
             self.window.add(false, if call.is_retry { Window::RETRY } else { 1.0 });
-            if self.phase != Phase::HalfOpen && !self.window.is_failing(self.settings.failures) {
+            let is_certain =
+                call.is_certain && self.settings.failures > 0 && self.window.succeeded < Window::QUIET;
+            let is_failing = is_certain || self.window.is_failing(self.settings.failures);
+            if self.phase != Phase::HalfOpen && !is_failing {
                 return false;
             }
         }
@@ -468,6 +473,20 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_that_is_certain_opens_at_once_where_nothing_works() {
+        let certain = FailedCall { is_certain: true, ..FailedCall::default() };
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        assert!(breaker.failed(0, at(0), certain));
+        assert_eq!((breaker.state(), breaker.until()), (BreakerState::Open, at(1000)));
+        // One server of several behind an address: the others go on.
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        succeed(&mut breaker);
+        assert!(!breaker.failed(0, at(0), certain));
+        let mut never = Breaker::new(BreakerSettings { failures: 0, ..SETTINGS }, 8);
+        assert!(!never.failed(0, at(0), certain));
+    }
+
+    #[test]
     fn retry_after_is_followed_and_bounded() {
         let mut breaker = Breaker::new(SETTINGS, 8);
         assert!(breaker.failed(0, at(0), asked(Duration::from_secs(7))));
@@ -566,6 +585,7 @@ mod tests {
                         let call = FailedCall {
                             retry_after: retry_after_ms.map(Duration::from_millis),
                             is_retry: stale,
+                            is_certain: false,
                             is_one_of_many: retry_after_ms.is_some_and(|millis| millis % 2 == 0),
                         };
                         let opened = breaker.failed(of(stale), now, call);

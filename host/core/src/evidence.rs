@@ -15,6 +15,10 @@ pub const ENDPOINT_GONE: &str = "endpoint_gone";
 /// The code by which a plugin says that one recipient of many (a device) is gone: it says nothing of the others.
 const UNREGISTERED: &str = "unregistered";
 
+/// The code of an attempt that met nobody but a server whose certificate is not trusted: nothing was sent, and the next attempt meets
+/// the same until a person does something. The host alone gives it.
+pub const CERTIFICATE: &str = "certificate";
+
 /// Failures that may pass and are the plugin's or the host's own: it recursed too deep, used too much time (in a template too), found no free
 /// instance, or had a secret that was replaced; in a batch, also what else ends a call.
 const NOT_ITS_FAULT: [&str; 11] = [
@@ -63,6 +67,8 @@ pub enum DestinationEvidence {
         /// How long it asked to be left alone.
         retry_after: Option<Duration>,
     },
+    /// It can not be trusted: nothing was sent to it.
+    Untrusted,
     /// It is up, and takes no more calls for now; it did not say for how long.
     Busy,
     /// It may not have been asked at all.
@@ -96,7 +102,9 @@ impl DestinationEvidence {
         let Err(failure) = result else { return Self::Up };
         match failure.class {
             FailureClass::Transient | FailureClass::Throttled => {
-                if NOT_ITS_FAULT.contains(&&*failure.problem.code) {
+                if failure.problem.code == CERTIFICATE {
+                    Self::Untrusted
+                } else if NOT_ITS_FAULT.contains(&&*failure.problem.code) {
                     Self::None
                 } else if failure.problem.status.is_some_and(|status| REFUSES_A_PART.contains(&status)) {
                     Self::Up
@@ -154,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_destination_is_down_when_it_does_not_answer() {
-        use DestinationEvidence::{Busy, Down, None as Nothing, Up};
+        use DestinationEvidence::{Busy, Down, None as Nothing, Untrusted, Up};
         use FailureClass::{Misconfigured, Permanent, Throttled, Transient};
         assert_eq!(DestinationEvidence::of(&Ok(Outcome::default())), Up);
         let down = Down { scope: Scope::Endpoint, retry_after: None };
@@ -165,6 +173,7 @@ mod tests {
             (Transient, "tls", None, dead),
             (Transient, "timeout", None, down),
             (Transient, "connect", Some(502), down),
+            (Transient, "certificate", None, Untrusted),
             (Transient, "http_status", Some(503), down),
             (Transient, "smtp_auth", Some(535), down),
             (Throttled, "http_status", Some(429), Busy),

@@ -28,7 +28,7 @@ pub use alert::{Alert, alert_of, alert_span};
 pub use breaker::{Breaker, BreakerSettings, BreakerState, FailedCall};
 pub use delivery::{DeliveryId, DeliveryState, IllegalMove, Move};
 pub use event::{EntityEvent, EventKind};
-pub use evidence::{DestinationEvidence, EndpointEvidence, Scope};
+pub use evidence::{CERTIFICATE, DestinationEvidence, EndpointEvidence, Scope};
 pub use learned_rate::LearnedRate;
 pub use loss::{Care, Losses};
 pub use masking::{Masked, mask, without_password};

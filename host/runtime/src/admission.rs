@@ -28,7 +28,8 @@ impl<'a> Admission<'a> {
         Self { action, shares: plugin.runtime.reserve.take(plugin.loaded.shares_beyond).await }
     }
 
-    pub(crate) const fn action(&self) -> &'a ConfiguredAction {
+    /// The action.
+    pub const fn action(&self) -> &'a ConfiguredAction {
         self.action
     }
 

@@ -9,6 +9,7 @@ use crate::{
     action::ConfiguredAction,
     attempt::{Attempt, Usage},
     bindings::{Item, aftercommit::action::model},
+    contacts::by_certificate,
     guest::Phase,
     hostapi::LogSink,
     invocation::{Ended, Instance, within},
@@ -60,7 +61,7 @@ impl ConfiguredAction {
         let (permit, standing) = (Arc::clone(&self.permit), Arc::clone(&self.standing));
         let mut call = runtime.call(Phase::Run, permit, Arc::clone(&limits), Arc::clone(&log), standing);
         call.deliveries = count;
-        let cpu = Arc::clone(&call.cpu);
+        let (cpu, contacts) = (Arc::clone(&call.cpu), Arc::clone(&call.contacts));
         let reserve = Arc::clone(&runtime.reserve);
         let (loaded, warm) = (Arc::clone(&self.plugin.loaded), Arc::clone(&self.warm));
         let ended = within(&limits, Arc::clone(&cpu), async move {
@@ -97,6 +98,7 @@ impl ConfiguredAction {
             Ok(said) if said.len() == count => {
                 let read = |said| result::read(said, limits.result_bytes, redirected_to.as_deref());
                 let results = said.into_iter().map(read);
+                let results = results.map(|result| by_certificate(result, contacts.are_untrusted()));
                 return results.map(|result| Attempt { result, usage }).collect();
             }
             Ok(said) => miscounted(said.len(), count),

@@ -65,7 +65,7 @@ impl Plugin {
         let grants = connections::with_configured(grants, needs, &self.loaded.schema, &config, &marks, host)?;
         check_recipients(&config, &marks)?;
         let effective = Effective::of(needs, &grants, &literal, &names);
-        self.check_mail_password(&effective)?;
+        self.check_mail_login(&effective)?;
         check_forms(&config, &marks, &secrets, &effective.origins)?;
         check_characters(&config, &marks, &secrets)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
@@ -83,11 +83,16 @@ impl Plugin {
         let templates = compile_templates(&config, &marks, &action.config)?;
 
         let clients = &self.runtime.egress.clients;
-        let identified = identities
+        let identified: Vec<_> = identities
             .into_iter()
-            .map(|(origin, identity)| (origin, clients.of(&effective, Some(&identity))))
+            .map(|(origin, identity)| {
+                let client = clients.identified(&effective, &origin, &identity);
+                (origin, client)
+            })
             .collect();
-        let permit = Arc::new(Permit { handles, identified, ..Permit::new(who, effective, clients) });
+        let mut permit = Permit { handles, ..Permit::new(who, effective, clients) };
+        drop(permit.particular.splice(0..0, identified));
+        let permit = Arc::new(permit);
         self.check(config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
         let limits = Arc::new(limits);
@@ -136,14 +141,17 @@ impl Plugin {
         vec![ConfigProblem::new("/batch", message).help("leave `batch` out")]
     }
 
-    /// A password that is not there is told when the action loads, not with the first mail.
-    fn check_mail_password(&self, effective: &Effective) -> Result<(), ConfigureError> {
+    /// A missing secret of the mail server's login is an error when the action loads, not with the first mail.
+    fn check_mail_login(&self, effective: &Effective) -> Result<(), ConfigureError> {
         let smtp = self.runtime.settings.services.smtp.as_ref().filter(|_| effective.mail);
-        let Some(name) = smtp.and_then(|smtp| smtp.password_secret()) else { return Ok(()) };
+        let Some(name) = smtp.and_then(|smtp| smtp.login_secret()) else { return Ok(()) };
         let problem = match self.runtime.secrets.secret(name) {
             Ok(Some(_)) => return Ok(()),
-            Ok(None) => ConfigProblem::new("", format!("there is no password `{name}` for the mail server"))
-                .help(self.runtime.secrets.place(name)),
+            Ok(None) => ConfigProblem::new(
+                "",
+                format!("there is no secret `{name}` for the login at the mail server"),
+            )
+            .help(self.runtime.secrets.place(name)),
             Err(error) => ConfigProblem::new("", error.to_string()),
         };
         Err(problem.into())

@@ -25,6 +25,14 @@ pub enum EngineError {
     /// A certificate of the settings is not one.
     #[error("a certificate authority of the settings does not read: {0}")]
     Certificate(String),
+    /// What the settings say of the way to an origin can not be read.
+    #[error("the destination {origin}: {why}")]
+    Route {
+        /// The origin.
+        origin: String,
+        /// Why not.
+        why: String,
+    },
     /// No randomness from the system.
     #[error("the system gives no random numbers")]
     Random,

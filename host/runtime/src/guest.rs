@@ -7,6 +7,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::{
+    contacts::Contacts,
     cpu::CpuMeter,
     egress::{Bounds, Egress, Permit},
     hostapi::{GuestRequests, LogSink},
@@ -35,6 +36,7 @@ pub(crate) struct Call {
     pub(crate) deliveries: usize,
     /// Where redirects led the last request, if it was redirected.
     pub(crate) redirected_to: Option<Arc<str>>,
+    pub(crate) contacts: Arc<Contacts>,
 }
 
 /// The host ends a call.

@@ -21,6 +21,7 @@ mod compiler;
 mod compiling;
 mod configure;
 mod connections;
+mod contacts;
 mod cpu;
 mod default_destinations;
 mod descriptor;
@@ -65,7 +66,9 @@ pub use batch::BatchItem;
 pub use capability::{Effective, Need, Needs, Origin, PrivateNetwork};
 pub use compiler::{Compiler, compile_if_asked};
 pub use descriptor::{Descriptor, DescriptorError};
-pub use egress::{MemcachedSettings, RedisSettings, SmtpEncryption, SmtpSettings};
+pub use egress::{
+    MemcachedSettings, ProxySettings, RedisSettings, RouteSettings, SmtpEncryption, SmtpOAuth, SmtpSettings,
+};
 pub use engine::EngineError;
 pub use event::PreparedEvent;
 pub use limits::Limits;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aftercommit_core::{AttemptResult, Failure, FailureClass, Outcome, Problem, plain::plain};
+use aftercommit_core::{AttemptResult, CERTIFICATE, Failure, FailureClass, Outcome, Problem, plain::plain};
 use serde::de::IgnoredAny;
 
 use crate::bindings::aftercommit::action::model;
@@ -84,8 +84,8 @@ fn problem(problem: model::Problem) -> Problem {
             .code
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    // Codes become labels of metrics and columns of tables.
-    let code = if word { problem.code } else { "plugin_error".to_owned() };
+    // Codes become labels of metrics and columns of tables. One of them the host alone gives.
+    let code = if word && problem.code != CERTIFICATE { problem.code } else { "plugin_error".to_owned() };
     Problem { code, message: problem.message, status: problem.status }
 }
 
@@ -102,6 +102,9 @@ mod tests {
         assert_eq!(failure.retry_after, Some(Duration::from_millis(1500)));
         assert_eq!(failure.problem.code, "plugin_error");
         assert_eq!(failure.problem.status, Some(429));
+        let why = model::Problem { code: CERTIFICATE.into(), message: "m".into(), status: None };
+        let failure = read(Err(model::Failure::Transient(why)), 1000, None).unwrap_err();
+        assert_eq!(failure.problem.code, "plugin_error", "a plugin does not say what the host has seen");
     }
 
     #[test]

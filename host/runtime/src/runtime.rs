@@ -78,7 +78,8 @@ impl Runtime {
         let secrets = Arc::new(LiveSecrets::new(secrets));
         let provider: Arc<dyn SecretProvider> = Arc::<LiveSecrets>::clone(&secrets);
         let clients = Clients::new(&settings.user_agent, &settings.extra_ca_pem)?
-            .with_max_idle(settings.max_idle_connections);
+            .with_max_idle(settings.max_idle_connections)
+            .with_routes(&settings.routes, &provider)?;
         let services = Services::new(&settings.services, &settings.extra_ca_pem, &provider)?;
         let shared = Shared {
             running: Arc::new(Semaphore::new(settings.max_instances.max(1) as usize)),
@@ -102,7 +103,9 @@ impl Runtime {
 
     /// The names of the secrets that have changed, come or gone since this was called last, or since they were asked for first.
     /// Whoever embeds the runtime configures the actions anew that name them ([`ConfiguredAction::has_old_secret`](crate::ConfiguredAction)).
+    /// The files and passwords of [`RuntimeSettings::routes`] are read again too; what changed of them is used from now on.
     pub fn changed_secrets(&self) -> BTreeSet<String> {
+        self.shared.egress.clients.follow_routes();
         self.shared.secrets.changed()
     }
 
@@ -210,6 +213,7 @@ impl Shared {
             host_calls: 0,
             deliveries: 1,
             redirected_to: None,
+            contacts: Arc::default(),
             limits,
             log,
         }

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
+    capability::Origin,
     compiler::Compiler,
-    egress::{DEFAULT_IDLE, MemcachedSettings, RedisSettings, SmtpSettings},
+    egress::{DEFAULT_IDLE, MemcachedSettings, RedisSettings, RouteSettings, SmtpSettings},
     limits::Limits,
 };
 
@@ -32,6 +33,8 @@ pub struct RuntimeSettings {
     pub defaults: Limits,
     /// Certificates (PEM) trusted beside the platform's.
     pub extra_ca_pem: Vec<Vec<u8>>,
+    /// Ways to origins of which there is more to say than their URL.
+    pub routes: BTreeMap<Origin, RouteSettings>,
     /// `User-Agent` of requests that carry none.
     pub user_agent: String,
     /// Servers that actions may use when they are granted.
@@ -62,6 +65,7 @@ impl Default for RuntimeSettings {
             tick_ms: 2,
             defaults: Limits::default(),
             extra_ca_pem: Vec::new(),
+            routes: BTreeMap::new(),
             user_agent: concat!("aftercommit/", env!("CARGO_PKG_VERSION")).to_owned(),
             services: ServiceSettings::default(),
         }

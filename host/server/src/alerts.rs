@@ -81,14 +81,14 @@ impl Alerts {
 
 #[cfg(test)]
 mod tests {
-    use aftercommit_core::{EventKind, FailureClass, Problem};
-    use serde_json::json;
+    use aftercommit_core::{FailureClass, Problem};
 
     use super::*;
+    use crate::sample;
 
     #[test]
     fn one_is_told_and_the_others_are_counted() {
-        let event = Arc::new(EntityEvent::new(EventKind::Created, "Order", 1, json!({})));
+        let event = sample::event();
         let untold = |observer: &str| Untold {
             observer: observer.into(),
             action: "hook".into(),

@@ -10,6 +10,7 @@ pub mod config;
 pub mod dead_letter_queue;
 pub mod demo;
 pub mod document;
+pub mod earlier_observers;
 pub mod error;
 pub mod executor;
 pub mod logging;
@@ -19,6 +20,8 @@ mod open_files;
 pub mod output;
 pub mod pipeline;
 pub mod plugins;
+#[cfg(test)]
+mod sample;
 mod services;
 pub mod source;
 pub mod testing;

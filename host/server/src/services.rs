@@ -61,6 +61,7 @@ mod tests {
             tls: SmtpTls::Starttls,
             username: None,
             password_env: None,
+            oauth2: None,
             from: None,
             ca_file: Some("/nowhere/ca.pem".into()),
             max_connections: 8,

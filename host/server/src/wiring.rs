@@ -13,7 +13,7 @@ use aftercommit_store::{
 };
 
 use crate::{
-    config::{Config, DatabaseConfig},
+    config::{Config, DatabaseConfig, DestinationConfig},
     error::{Error, Result},
     open_files,
     plugins::Catalog,
@@ -55,6 +55,7 @@ pub fn open_catalog(config: &Config, compiler_program: Option<PathBuf>) -> Resul
         max_instances: u32::try_from(config.dispatch.max_concurrency).unwrap_or(u32::MAX),
         max_idle_connections: open_files::idle_connections(config),
         services: services::settings(config)?,
+        routes: DestinationConfig::routes(&config.destinations),
         ..RuntimeSettings::default()
     };
     let runtime = Runtime::new(settings, secrets(config), clock)

@@ -133,6 +133,8 @@ pub struct CaptureStatus {
     pub capture: Capture,
     /// What no longer fits, and what to do; absent when all is well.
     pub drift: Option<String>,
+    /// Changes of it whose events would come in another order, and what to do.
+    pub warnings: Vec<String>,
 }
 
 /// The entity type of captures that have none of their own.

@@ -1,6 +1,6 @@
 //! Running deliveries: claim, complete, hand back. Ownership is (host, attempt); a completion by anyone else is stale.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aftercommit_core::{DeliveryId, EntityEvent, FailureClass, Losses, Timestamp};
 use async_trait::async_trait;
@@ -11,30 +11,14 @@ use crate::{Result, hosts::HostId};
 /// What dispatch asks of the store.
 #[async_trait]
 pub trait Claims: Send + Sync {
-    /// Claims up to `limit` deliveries that are `ready`, or `waiting` and due, for `host`: due retries first, then by
-    /// priority and age. Numbers the attempt. Passes over those of disabled observers, those in a lane of `except`
-    /// (their destination is busy, or their action can not run now), those whose `ordering_key` has an earlier
-    /// live delivery, and [`Suspects`](crate::Suspects). The events of what it claims have at most `max_bytes` of text; the first is claimed however
-    /// large it is.
-    async fn claim(
-        &self,
-        host: HostId,
-        limit: usize,
-        max_bytes: usize,
-        except: &[Lane],
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>>;
-
-    /// The same, with the deliveries that are `ready` before the retries that are due: whether a destination works again is not
-    /// found out by what failed there again and again.
-    async fn claim_untried(
-        &self,
-        host: HostId,
-        limit: usize,
-        max_bytes: usize,
-        except: &[Lane],
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>>;
+    /// Claims deliveries that are `ready`, or `waiting` and due, for a host. Numbers the attempts. Passes over those of disabled
+    /// observers, those whose `ordering_key` has an earlier live delivery, and [`Suspects`](crate::Suspects).
+    ///
+    /// Where there is room for more, it claims with the first of an `ordering_key` those that follow it, as many as
+    /// [`runs`](ClaimRequest::runs) says: `ready`, without an attempt that counts in this round, without losses. They come
+    /// behind all others, the next of each key first. The host must run those of a key one after the other, hand
+    /// back the rest as soon as one has to be tried again, and end them in their order.
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<Vec<ClaimedDelivery>>;
 
     /// When the next delivery outside the lanes of `except` can be claimed, if any is `ready` (then a time that has
     /// passed) or `waiting`. Cheap; may name one that [`claim`](Claims::claim) then passes over.
@@ -55,13 +39,56 @@ pub trait Claims: Send + Sync {
     ) -> Result<usize>;
 }
 
+/// What to claim, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimRequest<'r> {
+    /// Who claims.
+    pub host: HostId,
+    /// At most so many deliveries.
+    pub limit: usize,
+    /// Their events have at most so many bytes of text; the first is claimed however large it is.
+    pub max_bytes: usize,
+    /// Lanes to pass over: their destination is busy, or their action can not run now.
+    pub except: &'r [Lane],
+    /// What goes before what. Within each, due retries go by their time, and others by priority and age.
+    pub first: ClaimFirst,
+    /// How many of one ordering key are claimed together.
+    pub runs: &'r RunLengths,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+impl ClaimRequest<'_> {
+    /// One for up to `limit` deliveries, however large their events are, in all lanes, with one of each ordering key.
+    #[must_use]
+    pub const fn new(host: HostId, limit: usize, now: Timestamp) -> Self {
+        static ALONE: RunLengths = RunLengths { others: 0, by_observer: BTreeMap::new() };
+        Self { host, limit, max_bytes: usize::MAX, except: &[], first: ClaimFirst::Due, runs: &ALONE, now }
+    }
+}
+
 /// What is claimed first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ClaimFirst {
+pub enum ClaimFirst {
     /// Retries that are due.
     Due,
-    /// What is ready.
+    /// What is ready: whether a destination works again is not found out by what failed there again and again.
     Ready,
+}
+
+/// How many deliveries of one ordering key are claimed together with the first of them, at most: so many behind it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RunLengths {
+    /// Of observers that are not named.
+    pub others: usize,
+    /// By the observer's name.
+    pub by_observer: BTreeMap<Arc<str>, usize>,
+}
+
+impl RunLengths {
+    pub(crate) fn of(&self, observer: &str) -> usize {
+        self.by_observer.get(observer).copied().unwrap_or(self.others)
+    }
 }
 
 /// All deliveries of one action of one observer.
@@ -94,6 +121,8 @@ pub struct ClaimedDelivery {
     pub losses: Losses,
     /// Bytes of the event's images as text.
     pub event_bytes: usize,
+    /// Deliveries with the same key run one at a time in the order of their events.
+    pub ordering_key: Option<Arc<str>>,
 }
 
 impl ClaimedDelivery {

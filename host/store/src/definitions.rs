@@ -35,10 +35,12 @@ pub trait Definitions: Send + Sync {
     /// Removes by name. Deliveries of the observer that have not ended end dead as `observer_removed`.
     async fn remove_observer(&self, name: &str) -> Result<()>;
 
-    /// Replaces what `host` says of observers that do not load: (name, error).
-    async fn report_load_errors(
+    /// `host` works with the observers of this revision now: enters that, and replaces what it says of those that do not
+    /// load, as (name, error).
+    async fn report_loaded(
         &self,
         host: HostId,
+        revision: i64,
         errors: Vec<(String, String)>,
         now: Timestamp,
     ) -> Result<()>;

@@ -67,6 +67,9 @@ pub trait Hosts: Send + Sync {
 
     /// The hosts that are entered.
     async fn hosts(&self) -> Result<Vec<HostRow>>;
+
+    /// Those of them that live, as far as can be known: the others would be [taken over](Hosts::take_over).
+    async fn live_hosts(&self, now: Timestamp, lease_timeout: Duration) -> Result<Vec<HostRow>>;
 }
 
 /// Why an attempt has no end: for the attempt log, and for whoever looks at the delivery.
@@ -166,6 +169,8 @@ pub struct HostRow {
     pub started_at: Timestamp,
     /// Its last heartbeat.
     pub heartbeat_at: Timestamp,
+    /// The revision of the observers that it works with; none while it has loaded none.
+    pub revision: Option<i64>,
 }
 
 impl HostRow {
@@ -175,6 +180,7 @@ impl HostRow {
             name: row.string("name")?,
             started_at: row.time("started_at")?,
             heartbeat_at: row.time("heartbeat_at")?,
+            revision: row.optional_integer("revision")?,
         })
     }
 }

@@ -206,7 +206,7 @@ impl Batch {
 
 impl PlannedDelivery {
     fn into_claimed(self) -> ClaimedDelivery {
-        let NewDelivery { id, observer, action, action_type, .. } = self.delivery;
+        let NewDelivery { id, observer, action, action_type, ordering_key, .. } = self.delivery;
         ClaimedDelivery {
             id,
             event: self.event,
@@ -217,6 +217,7 @@ impl PlannedDelivery {
             attempts_before: 0,
             losses: Losses::default(),
             event_bytes: self.event_bytes,
+            ordering_key: ordering_key.map(Arc::from),
         }
     }
 }

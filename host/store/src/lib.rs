@@ -34,6 +34,7 @@ pub mod conformance;
 pub mod dead_letters;
 pub mod definitions;
 pub mod deliveries;
+pub mod earlier_observers;
 mod error;
 pub mod events;
 pub mod holds;
@@ -56,10 +57,14 @@ mod transactions;
 pub use backfill::{Backfill, BackfillRequest, Backfills};
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Selection};
 pub use change_log::ChangeLogField;
-pub use claims::{AttemptRecord, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane};
+pub use claims::{
+    AttemptRecord, ClaimFirst, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End,
+    Lane, RunLengths,
+};
 pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
+pub use earlier_observers::{EarlierObserver, EarlierObservers};
 pub use error::{Result, StoreError};
 pub use events::{EventFilter, EventHistory, EventPage, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
@@ -91,6 +96,7 @@ pub trait Backend:
     + Deliveries
     + DeadLetters
     + Schema
+    + EarlierObservers
     + Transactions
 {
 }
@@ -111,6 +117,7 @@ impl<T> Backend for T where
         + Deliveries
         + DeadLetters
         + Schema
+        + EarlierObservers
         + Transactions
 {
 }

@@ -68,8 +68,7 @@ impl Migrations {
 /// What to say of tables that have the names of ours and were made by another program.
 pub(crate) fn of_another(table: &str, place: &str, elsewhere: &str) -> StoreError {
     StoreError::Refused(format!(
-        "{place} has a table `{table}` already that this program did not make, and nothing was changed: {elsewhere}; its observers can be \
-         written into a file and put in with `aftercommit observers apply FILE`"
+        "{place} has a table `{table}` already that this program did not make, and nothing was changed: {elsewhere}"
     ))
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn send(config: &Config) -> Result<Outcome, Failure> {
     let project_id = needed(config.project_id.as_ref(), "project_id")?;
     let body = fitting_body(config, "FCM", |body| payload_bytes(config, body))?;
     let key_file = needed(config.service_account.as_ref(), "service_account")?.handle().to_owned();
-    let account = ServiceAccount { key_file, scope: SCOPE.to_owned() };
+    let account = ServiceAccount { key_file, scope: SCOPE.to_owned(), subject: None };
     let token = access_token(&TokenRequest::ServiceAccount(account))?;
     let response = Request::post(format!("{api_url}/v1/projects/{project_id}/messages:send"))
         .bearer(token.handle())

@@ -32,7 +32,7 @@ async fn the_example_sends_mails_even_when_the_server_goes_away() {
     shop.write("mails.toml", EXAMPLE);
     let refused = shop.output(&["observers", "validate", "mails.toml"]);
     let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(told.contains("there is no password `SMTP_PASSWORD`"), "{told}");
+    assert!(told.contains("there is no secret `SMTP_PASSWORD`"), "{told}");
 
     fs::create_dir(shop.path("secrets")).unwrap();
     shop.write("secrets/SMTP_PASSWORD", SmtpServer::PASSWORD);

@@ -4,9 +4,11 @@
 //! that commits and rolls back, `oracle` what was committed and whether what was told of it is the truth. The other files are tests, one
 //! kind of trouble each. Who kills a server has one of its own.
 
+mod capture_warnings;
 mod connections;
 pub(crate) mod database;
 mod destinations;
+mod earlier_observers;
 mod half_open;
 mod hosts;
 mod late_commits;

@@ -1,9 +1,12 @@
-//! HTTP clients: connections of their own for each set of grants, each client certificate and each origin, never shared between
-//! different ones.
+//! HTTP clients: connections of their own for each set of grants, each client certificate, each way to an origin that the operator says
+//! more of, and each origin, never shared between different ones.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -19,14 +22,16 @@ use super::{
     identity::{Fingerprint, Identity},
     idle::{DEFAULT_IDLE, IDLE, IdleConnections, Use},
     names::{GuardedResolver, Names, SystemNames},
+    route::{Route, RouteSettings, Routes},
 };
 use crate::{
     capability::{Effective, Origin, PrivateNetwork},
     engine::EngineError,
+    secrets::SecretProvider,
 };
 
 /// What makes two actions share a pool.
-type Sharing = (Vec<Origin>, PrivateNetwork, Option<Fingerprint>);
+type Sharing = (Vec<Origin>, PrivateNetwork, Option<Fingerprint>, Option<Origin>);
 
 /// The clients that are in use, and how many there were.
 #[derive(Default)]
@@ -49,6 +54,7 @@ pub(crate) struct Clients {
     tls: Arc<Tls>,
     names: Arc<dyn Names>,
     user_agent: String,
+    routes: Routes,
     idle: Arc<IdleConnections>,
     by_sharing: Mutex<Known>,
 }
@@ -60,12 +66,27 @@ impl Clients {
         let tls = Arc::new(Tls::new(extra_ca_pem)?);
         let (user_agent, names) = (user_agent.to_owned(), Arc::new(SystemNames));
         let idle = Arc::new(IdleConnections::new(DEFAULT_IDLE));
-        Ok(Self { tls, names, user_agent, idle, by_sharing: Mutex::default() })
+        let routes = Routes::default();
+        Ok(Self { tls, names, user_agent, routes, idle, by_sharing: Mutex::default() })
     }
 
     /// The same with another bound of idle connections.
     pub(crate) fn with_max_idle(self, most: usize) -> Self {
         Self { idle: Arc::new(IdleConnections::new(most)), ..self }
+    }
+
+    /// The same with ways of their own to some origins.
+    pub(crate) fn with_routes(
+        self,
+        settings: &BTreeMap<Origin, RouteSettings>,
+        secrets: &Arc<dyn SecretProvider>,
+    ) -> Result<Self, EngineError> {
+        Ok(Self { routes: Routes::open(settings, secrets)?, ..self })
+    }
+
+    /// Reads again the files and secrets that the ways name.
+    pub(crate) fn follow_routes(&self) {
+        self.routes.follow();
     }
 
     /// The same with another way to look names up.
@@ -74,10 +95,37 @@ impl Clients {
         Self { names, ..self }
     }
 
-    /// The client for a set of grants and a client certificate; made when it is first used to send.
-    pub(crate) fn of(&self, effective: &Effective, identity: Option<&Identity>) -> Arc<Client> {
+    /// The client for a set of grants, for all origins of which nothing more is said.
+    pub(crate) fn of(&self, effective: &Effective) -> Arc<Client> {
+        self.make(effective, None, None)
+    }
+
+    /// The client for one origin, if it has a way of its own.
+    pub(crate) fn routed(&self, effective: &Effective, origin: &Origin) -> Option<Arc<Client>> {
+        self.routes.to(origin).map(|_| self.make(effective, Some(origin), None))
+    }
+
+    /// The client on which one origin is shown a client certificate.
+    pub(crate) fn identified(
+        &self,
+        effective: &Effective,
+        origin: &Origin,
+        identity: &Identity,
+    ) -> Arc<Client> {
+        self.make(effective, Some(origin), Some(identity))
+    }
+
+    /// Made when it is first used to send.
+    fn make(
+        &self,
+        effective: &Effective,
+        origin: Option<&Origin>,
+        identity: Option<&Identity>,
+    ) -> Arc<Client> {
         let fingerprint = identity.map(|identity| identity.fingerprint);
-        let key = (effective.origins.clone(), effective.private_network.clone(), fingerprint);
+        let route = origin.and_then(|origin| Some((origin, self.routes.to(origin)?)));
+        let routed = route.map(|(origin, _)| origin.clone());
+        let key = (effective.origins.clone(), effective.private_network.clone(), fingerprint, routed);
         let mut known = self.by_sharing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = known.clients.get(&key).and_then(Weak::upgrade) {
             return client;
@@ -92,7 +140,9 @@ impl Clients {
             certified: identity.map(|identity| Arc::clone(&identity.certified)),
             names: Arc::clone(&self.names),
             user_agent: self.user_agent.clone(),
-            config: OnceLock::new(),
+            route: route.map(|(_, route)| Arc::clone(route)),
+            version: AtomicU64::new(0),
+            config: Mutex::default(),
         });
         known.clients.insert(key, Arc::downgrade(&client));
         client
@@ -109,20 +159,24 @@ pub(crate) struct Client {
     certified: Option<Arc<CertifiedKey>>,
     names: Arc<dyn Names>,
     user_agent: String,
-    /// Made when it is first used to send.
-    config: OnceLock<rustls::ClientConfig>,
+    route: Option<Arc<Route>>,
+    /// Of the route, as its connections were made last.
+    version: AtomicU64,
+    /// Made when it is first used to send, of this version of the route. TLS sessions are kept in it, for longer than connections are.
+    config: Mutex<Option<(u64, rustls::ClientConfig)>>,
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.idle.forget(self.number);
+        self.idle.forget(self.owner_at(self.version.load(Relaxed)));
     }
 }
 
 impl Client {
-    /// The connections to one origin, for one request.
+    /// The connections to one origin, for one request. Those that began with other certificates or another password of a proxy
+    /// are not used again.
     pub(super) fn enter(&self, origin: &Origin) -> Result<Use, String> {
-        self.idle.enter(self.number, origin, |most_idle| self.build(most_idle))
+        self.idle.enter(self.owner(), origin, |most_idle| self.build(most_idle))
     }
 
     /// Closes all idle connections, whoever's: the process may open no more files.
@@ -130,26 +184,54 @@ impl Client {
         self.idle.give_way();
     }
 
-    /// TLS sessions are kept in it, for longer than connections are.
-    fn config(&self) -> &rustls::ClientConfig {
-        self.config.get_or_init(|| {
-            let mut tls = self.tls.config().clone();
-            // RFC 7301; APNs speaks HTTP/2 only.
-            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-            if let Some(certified) = &self.certified {
-                tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(certified)));
-                // A session that others began is not theirs to go on with (RFC 8446, 2.2): it stands for their certificate.
-                tls.resumption = Resumption::default();
-            }
-            tls
-        })
+    /// The proxy that its requests go through, as it may be told.
+    pub(super) fn proxy_shown(&self) -> Option<String> {
+        self.route.as_ref()?.proxy_shown()
+    }
+
+    /// Whose connections those are that it uses now.
+    fn owner(&self) -> u64 {
+        let version = self.route.as_ref().map_or(0, |route| route.version());
+        let before = self.version.swap(version, Relaxed);
+        if before != version {
+            self.idle.forget(self.owner_at(before));
+        }
+        self.owner_at(version)
+    }
+
+    /// One number for each client and version of its route; of neither there are so many.
+    const fn owner_at(&self, version: u64) -> u64 {
+        self.number.wrapping_add(version << 32)
+    }
+
+    fn config(&self, version: u64, roots: &[CertificateDer<'static>]) -> rustls::ClientConfig {
+        let mut made = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = made.as_ref().filter(|(of, _)| *of == version) {
+            return config.clone();
+        }
+        let mut tls = if roots.is_empty() { self.tls.config().clone() } else { self.tls.with_roots(roots) };
+        // RFC 7301; APNs speaks HTTP/2 only.
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if let Some(certified) = &self.certified {
+            tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(certified)));
+        }
+        if self.certified.is_some() || self.route.is_some() {
+            // A session that others began is not theirs to go on with (RFC 8446, 2.2): it stands for their certificate, or for
+            // whom they trust.
+            tls.resumption = Resumption::default();
+        }
+        made.insert((version, tls)).1.clone()
     }
 
     fn build(&self, most_idle: usize) -> Result<reqwest::Client, String> {
-        let resolver =
-            GuardedResolver { names: Arc::clone(&self.names), private_network: self.private_network.clone() };
-        reqwest::Client::builder()
-            .tls_backend_preconfigured(self.config().clone())
+        let (version, present) = self.route.as_ref().map_or_else(Default::default, |route| route.present());
+        let proxy = self.route.as_ref().map_or(Ok(None), |route| route.proxy(&present))?;
+        // Behind a proxy only its own name is looked up here; the operator wrote it.
+        let private_network =
+            if proxy.is_some() { PrivateNetwork::Granted } else { self.private_network.clone() };
+        let resolver = GuardedResolver { names: Arc::clone(&self.names), private_network };
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.config(version, &present.roots))
             .user_agent(&self.user_agent)
             .dns_resolver(Arc::new(resolver))
             .no_proxy()
@@ -165,9 +247,13 @@ impl Client {
             .http1_allow_spaces_after_header_name_in_responses(true)
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_ignore_invalid_headers_in_responses(true)
-            .http2_max_header_list_size(MAX_HTTP2_HEADERS_BYTES)
-            .build()
-            .map_err(|error| error.without_url().to_string())
+            .http2_max_header_list_size(MAX_HTTP2_HEADERS_BYTES);
+        // After `no_proxy`, which keeps those of the environment away.
+        let builder = match proxy {
+            Some(proxy) => builder.proxy(proxy),
+            None => builder,
+        };
+        builder.build().map_err(|error| error.without_url().to_string())
     }
 }
 
@@ -186,22 +272,25 @@ impl Tls {
     }
 
     pub(super) fn config(&self) -> &rustls::ClientConfig {
-        self.config.get_or_init(|| {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-                .with_safe_default_protocol_versions()
-                .expect("ring supports the default versions of TLS");
-            match Verifier::new_with_extra_roots(self.extra.iter().cloned(), provider) {
-                Ok(verifier) => builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(NamesSelfSigned(verifier)))
-                    .with_no_client_auth(),
-                Err(error) => {
-                    tracing::error!(%error, "this system has no certificate authorities: every https request will fail");
-                    builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-                }
+        self.config.get_or_init(|| self.with_roots(&[]))
+    }
+
+    /// One that trusts these too, for the connections to one origin.
+    fn with_roots(&self, more: &[CertificateDer<'static>]) -> rustls::ClientConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the default versions of TLS");
+        match Verifier::new_with_extra_roots(self.extra.iter().chain(more).cloned(), provider) {
+            Ok(verifier) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(NamesSelfSigned(verifier)))
+                .with_no_client_auth(),
+            Err(error) => {
+                tracing::error!(%error, "this system has no certificate authorities: every https request will fail");
+                builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
             }
-        })
+        }
     }
 }
 
@@ -224,7 +313,7 @@ mod tests {
         // As mail and Redis connect.
         let clients = Clients::new("test", &[]).unwrap();
         let origin = "https://a.example".parse().unwrap();
-        assert!(clients.of(&Effective::default(), None).enter(&origin).is_ok());
+        assert!(clients.of(&Effective::default()).enter(&origin).is_ok());
         assert!(clients.tls.config().alpn_protocols.is_empty());
     }
 
@@ -234,10 +323,11 @@ mod tests {
         let origins = vec!["https://a.example".parse().unwrap()];
         let open = Effective { origins: origins.clone(), ..Effective::default() };
         let private = Effective { origins, private_network: PrivateNetwork::Granted, ..Effective::default() };
-        let first = clients.of(&open, None);
-        assert!(Arc::ptr_eq(&first, &clients.of(&open, None)));
-        assert!(!Arc::ptr_eq(&first, &clients.of(&private, None)));
-        assert!(!Arc::ptr_eq(&first, &clients.of(&Effective::default(), None)));
+        let first = clients.of(&open);
+        assert!(Arc::ptr_eq(&first, &clients.of(&open)));
+        assert!(!Arc::ptr_eq(&first, &clients.of(&private)));
+        assert!(!Arc::ptr_eq(&first, &clients.of(&Effective::default())));
+        assert!(clients.routed(&open, &open.origins[0]).is_none());
         drop(first);
         assert_eq!(
             clients

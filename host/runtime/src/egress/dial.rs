@@ -21,6 +21,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     client::Tls,
+    failure::{is_untrusted, tls_error, tls_words},
     names::{SystemNames, resolve},
 };
 use crate::capability::PrivateNetwork;
@@ -39,8 +40,13 @@ pub(crate) struct Endpoint {
 
 /// Why there is no connection. The text is for people and holds no secret.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct DialError(pub(super) String);
+pub(super) enum DialError {
+    /// The server's certificate is not trusted.
+    #[error("{0}")]
+    Certificate(String),
+    #[error("{0}")]
+    Other(String),
+}
 
 /// One of several addresses is not waited for longer, so that the next has its turn.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,7 +59,7 @@ impl Endpoint {
     pub(super) async fn connect(&self) -> Result<TcpStream, DialError> {
         let addresses = resolve(&SystemNames, &self.host, self.port, &Self::GRANTED)
             .await
-            .map_err(|error| DialError(format!("{self}: {error}")))?;
+            .map_err(|error| DialError::Other(format!("{self}: {error}")))?;
         let mut last = None;
         for address in addresses {
             match timeout(CONNECT_TIMEOUT, Self::open(address)).await {
@@ -62,7 +68,7 @@ impl Endpoint {
                 Err(_) => last = Some(format!("{address}: no answer in {CONNECT_TIMEOUT:?}")),
             }
         }
-        Err(DialError(format!("no connection to {self}: {}", last.unwrap_or_default())))
+        Err(DialError::Other(format!("no connection to {self}: {}", last.unwrap_or_default())))
     }
 
     async fn open(address: SocketAddr) -> io::Result<TcpStream> {
@@ -73,10 +79,16 @@ impl Endpoint {
 
     /// Encrypts a connection. The certificate must be for this host's name.
     pub(super) async fn encrypt<S: Wire>(&self, tls: &Tls, stream: S) -> Result<TlsStream<S>, DialError> {
-        let failed = |error: &dyn std::fmt::Display| DialError(format!("TLS with {self}: {error}"));
-        let name = ServerName::try_from(self.host.clone()).map_err(|error| failed(&error))?;
+        let name = ServerName::try_from(self.host.clone())
+            .map_err(|error| DialError::Other(format!("TLS with {self}: {error}")))?;
         let connector = TlsConnector::from(Arc::new(tls.config().clone()));
-        connector.connect(name, stream).await.map_err(|error| failed(&error))
+        connector.connect(name, stream).await.map_err(|error| match tls_error(&error) {
+            Some(tls) if is_untrusted(tls) => {
+                DialError::Certificate(format!("TLS with {self}: {}", tls_words(tls)))
+            }
+            Some(tls) => DialError::Other(format!("TLS with {self}: {}", tls_words(tls))),
+            None => DialError::Other(format!("TLS with {self}: {error}")),
+        })
     }
 }
 

@@ -10,6 +10,8 @@ use super::{
     Bounds, Cut, Egress, EgressError, Permit, Request, Response, body, redirects::Redirects, request::method,
     retry_after, sending,
 };
+use crate::contacts::Contact;
+
 impl Egress {
     /// Sends a request for an action.
     pub(crate) async fn send(
@@ -40,7 +42,9 @@ impl Egress {
         let mut hop = permit.hop(request, method(&request.method)?, first, true)?;
         let mut redirects = Redirects::of(request);
         loop {
-            let (answer, _used) = sending::send(permit, &hop).await?;
+            let sent = sending::send(permit, &hop).await;
+            let (answer, _used) =
+                sent.map_err(|error| if redirects.followed { error.after_a_hop() } else { error })?;
             if let Some(target) = redirects.next(permit, &hop, &answer)? {
                 hop = permit.hop(request, hop.method, target, redirects.with_secrets)?;
                 continue;
@@ -77,6 +81,22 @@ impl Egress {
 }
 
 impl EgressError {
+    /// Whom the exchange has reached that ended so.
+    pub(crate) const fn contact(&self) -> Contact {
+        match self {
+            Self::Certificate(_) => Contact::Untrusted,
+            _ => Contact::Other,
+        }
+    }
+
+    /// A hop before has taken the request and redirected it.
+    fn after_a_hop(self) -> Self {
+        match self {
+            Self::Certificate(why) => Self::Tls(why),
+            other => other,
+        }
+    }
+
     /// What a peer or a library says of a failure may repeat what was sent.
     fn without_secrets(self, permit: &Permit) -> Self {
         let told = |text| permit.handles.redact_text(text);
@@ -86,6 +106,7 @@ impl EgressError {
             Self::Dns(why) => Self::Dns(told(why)),
             Self::Connect(why) => Self::Connect(told(why)),
             Self::Tls(why) => Self::Tls(told(why)),
+            Self::Certificate(why) => Self::Certificate(told(why)),
             Self::Protocol(why) => Self::Protocol(told(why)),
             Self::Timeout => Self::Timeout,
         }

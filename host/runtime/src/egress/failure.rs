@@ -23,6 +23,10 @@ const GONE: &str = "stream closed because of a broken pipe";
 pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
     let error = error.without_url();
     let (timeout, connect) = (error.is_timeout(), error.is_connect());
+    let shown = match permit.client(&hop.origin).proxy_shown() {
+        Some(proxy) if connect => format!("{} (over the proxy {proxy})", hop.shown),
+        _ => hop.shown.to_string(),
+    };
     let mut deepest = error.to_string();
     let mut words = None;
     let mut cause = error.source();
@@ -31,10 +35,11 @@ pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressErr
             return permit.denied(&hop.shown, &private_reason(special.range));
         }
         if inner.is::<Unresolved>() {
-            return EgressError::Dns(format!("{}: {inner}", hop.shown));
+            return EgressError::Dns(format!("{shown}: {inner}"));
         }
         if let Some(tls) = tls_error(inner) {
-            return EgressError::Tls(format!("{}: {}", hop.shown, tls_words(tls)));
+            let text = format!("{shown}: {}", tls_words(tls));
+            return if is_untrusted(tls) { EgressError::Certificate(text) } else { EgressError::Tls(text) };
         }
         if inner.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_canceled() || error.is_closed())
         {
@@ -45,8 +50,8 @@ pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressErr
         cause = inner.source();
     }
     let text = match words {
-        Some(words) => format!("{}: {words} ({deepest})", hop.shown),
-        None => format!("{}: {deepest}", hop.shown),
+        Some(words) => format!("{shown}: {words} ({deepest})"),
+        None => format!("{shown}: {deepest}"),
     };
     if timeout && !connect {
         EgressError::Timeout
@@ -75,8 +80,15 @@ fn closed(hop: &Hop) -> EgressError {
     }
 }
 
+/// Whether the peer's certificate is one that time alone does not make right.
+pub(super) fn is_untrusted(error: &rustls::Error) -> bool {
+    use CertificateError::{NotValidYet, NotValidYetContext};
+    let rustls::Error::InvalidCertificate(why) = error else { return false };
+    !matches!(why, NotValidYet | NotValidYetContext { .. })
+}
+
 /// TLS errors travel inside I/O errors, which do not name them as their source, sometimes two deep.
-fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+pub(super) fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     error.downcast_ref::<rustls::Error>().or_else(|| tls_error(error.downcast_ref::<io::Error>()?.get_ref()?))
 }
 
@@ -113,10 +125,9 @@ fn http_words(error: &(dyn Error + 'static)) -> Option<&'static str> {
 }
 
 /// How an authority becomes one that this host trusts.
-const TRUST: &str =
-    "if it is right, add its authority to the system's, or name a file of PEM in `SSL_CERT_FILE`";
+const TRUST: &str = "if it is right, name a file of PEM in `ca_file` of the destination, or add its authority to the system's";
 
-fn tls_words(error: &rustls::Error) -> String {
+pub(super) fn tls_words(error: &rustls::Error) -> String {
     let words = match error {
         rustls::Error::InvalidCertificate(why) => return certificate_words(why, error),
         rustls::Error::InvalidMessage(_) => "the receiver answers without TLS; is its URL one of http?",
@@ -136,6 +147,10 @@ fn certificate_words(why: &CertificateError, error: &rustls::Error) -> String {
         _ if is_self_signed => return format!("the receiver's certificate is self-signed; {TRUST}"),
         CertificateError::UnknownIssuer => {
             let why = "is by an authority that this host does not trust, or the receiver leaves out a certificate between them";
+            return format!("the receiver's certificate {why}; {TRUST} ({error})");
+        }
+        CertificateError::BadSignature => {
+            let why = "is not signed by the authority of that name that this host trusts, which may have been made anew";
             return format!("the receiver's certificate {why}; {TRUST} ({error})");
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

@@ -92,7 +92,13 @@ impl Peer {
             ..Letter::default()
         };
         // Noise can be the replies of a server that takes the message.
-        let _ = self.runtime.block_on(server.send(&letter, "fuzz", SystemTime::UNIX_EPOCH, bounds()));
+        let _ = self.runtime.block_on(server.send(
+            &self.egress,
+            &letter,
+            "fuzz",
+            SystemTime::UNIX_EPOCH,
+            bounds(),
+        ));
     }
 
     /// The bytes are all that a Redis server replies.

@@ -24,6 +24,7 @@ mod redirects;
 mod redis;
 mod request;
 mod retry_after;
+mod route;
 mod sending;
 mod services;
 #[cfg(test)]
@@ -40,12 +41,13 @@ pub(crate) use client::{Client, Clients};
 pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use idle::DEFAULT_IDLE;
 pub(crate) use mail::{Enclosure, Letter, MailFault, Reply as MailReply, Sent as MailSent, check_mailbox};
-pub use mail::{SmtpEncryption, SmtpSettings};
+pub use mail::{SmtpEncryption, SmtpOAuth, SmtpSettings};
 pub(crate) use memcached::MemcachedFault;
 pub use memcached::MemcachedSettings;
 pub use redis::RedisSettings;
 pub(crate) use redis::{RedisFault, Reply as RedisReply};
 pub(crate) use request::{Decided, forbidden_header};
+pub use route::{ProxySettings, RouteSettings};
 pub(crate) use services::Services;
 
 use crate::{
@@ -70,8 +72,9 @@ pub(crate) struct Permit {
     pub(crate) effective: Effective,
     pub(crate) handles: Handles,
     pub(crate) client: Arc<Client>,
-    /// The origins that are shown a client certificate, each with the connections on which it is.
-    pub(crate) identified: Vec<(Origin, Arc<Client>)>,
+    /// The origins with connections of their own: they are shown a client certificate, or the operator says more of the way to
+    /// them. The first of an origin counts.
+    pub(crate) particular: Vec<(Origin, Arc<Client>)>,
     pub(crate) tokens: Tokens,
     pub(crate) decided: Decided,
 }
@@ -82,10 +85,10 @@ impl Permit {
         Self {
             who,
             audit: Audit::default(),
-            client: clients.of(&effective, None),
+            client: clients.of(&effective),
+            particular: routed(&effective, clients),
             effective,
             handles: Handles::default(),
-            identified: Vec::new(),
             tokens: Tokens::default(),
             decided: Decided::default(),
         }
@@ -94,9 +97,14 @@ impl Permit {
     /// The connections for an origin. One that this action shows no certificate to never meets a connection on which it
     /// has shown one.
     fn client(&self, origin: &Origin) -> &Client {
-        let identified = self.identified.iter().find(|(identified, _)| identified == origin);
-        identified.map_or(&self.client, |(_, client)| client)
+        let particular = self.particular.iter().find(|(particular, _)| particular == origin);
+        particular.map_or(&self.client, |(_, client)| client)
     }
+}
+
+fn routed(effective: &Effective, clients: &Clients) -> Vec<(Origin, Arc<Client>)> {
+    let origins = effective.origins.iter();
+    origins.filter_map(|origin| Some((origin.clone(), clients.routed(effective, origin)?))).collect()
 }
 
 /// Whose action it is, for audit and log.
@@ -175,6 +183,9 @@ pub(crate) enum EgressError {
     Connect(String),
     #[error("{0}")]
     Tls(String),
+    /// Of a first hop: nothing was sent.
+    #[error("{0}")]
+    Certificate(String),
     #[error("no response in time")]
     Timeout,
     #[error("{0}")]

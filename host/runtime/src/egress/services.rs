@@ -70,7 +70,7 @@ impl Egress {
             return Err(MailFault::NotConfigured("this host has no SMTP server: `[smtp]`".to_owned()));
         };
         let now = u64::try_from(self.clock.now().as_millis()).unwrap_or_default();
-        server.send(letter, delivery, UNIX_EPOCH + Duration::from_millis(now), bounds).await
+        server.send(self, letter, delivery, UNIX_EPOCH + Duration::from_millis(now), bounds).await
     }
 
     /// Sends a command to a Redis server for an action.

@@ -7,6 +7,7 @@ use crate::{
         http::{self, Host, HttpError},
         model::Content,
     },
+    contacts::Contact,
     egress::{self, Auth, Body, EgressError},
     guest::{Guest, Phase},
 };
@@ -22,6 +23,7 @@ impl Host for Guest {
         if let (Auth::Bearer(token), Ok(egress::Response { status: 401, .. })) = (&request.auth, &sent) {
             self.call.permit.tokens.refused(token, self.call.egress.clock.now()).await;
         }
+        self.call.contacts.note(sent.as_ref().map_or_else(EgressError::contact, |_| Contact::Other));
         if let Ok(response) = &sent {
             self.call.redirected_to.clone_from(&response.redirected_to);
         }
@@ -86,7 +88,7 @@ impl From<EgressError> for HttpError {
             EgressError::Denied(why) => Self::Denied(why),
             EgressError::Dns(why) => Self::Dns(why),
             EgressError::Connect(why) => Self::Connect(why),
-            EgressError::Tls(why) => Self::Tls(why),
+            EgressError::Tls(why) | EgressError::Certificate(why) => Self::Tls(why),
             EgressError::Timeout => Self::Timeout,
             EgressError::Protocol(why) => Self::Protocol(why),
         }

@@ -5,6 +5,7 @@ use crate::{
         mail::{self, Host, MailError},
         model::Content,
     },
+    contacts::Contact,
     egress::{Enclosure, Letter, MailFault, MailReply, MailSent},
     guest::{Guest, Phase},
     hostapi::ONLY_HTTP,
@@ -27,6 +28,10 @@ impl Host for Guest {
         }
         let call = &self.call;
         let sent = call.egress.mail(&call.permit, &letter, call.log.delivery(), call.bounds()).await;
+        call.contacts.note(match &sent {
+            Err(MailFault::Untrusted(_)) => Contact::Untrusted,
+            _ => Contact::Other,
+        });
         Ok(sent.map(mail::Sent::from).map_err(MailError::from))
     }
 }
@@ -70,6 +75,7 @@ impl From<MailFault> for MailError {
             MailFault::InvalidMessage(why) => Self::InvalidMessage(why),
             MailFault::Denied(why) => Self::Denied(why),
             MailFault::NotConfigured(why) => Self::NotConfigured(why),
+            MailFault::Untrusted(why) => Self::Transient(reply(MailReply::connection(why))),
             MailFault::Transient(said) => Self::Transient(reply(said)),
             MailFault::Permanent(said) => Self::Permanent(reply(said)),
         }

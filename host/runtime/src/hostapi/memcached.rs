@@ -5,6 +5,7 @@ use crate::{
         memcached::{Host, MemcachedError},
         model::Content,
     },
+    contacts::Contact,
     egress::MemcachedFault,
     guest::{Guest, Phase},
     hostapi::{ONLY_HTTP, content_bytes},
@@ -33,6 +34,7 @@ impl Host for Guest {
         }
         let call = &self.call;
         let deleted = call.egress.memcached_delete(&call.permit, &connection, &key, call.bounds()).await;
+        call.contacts.note(Contact::Other);
         Ok(deleted.map_err(MemcachedError::from))
     }
 
@@ -54,6 +56,7 @@ impl Host for Guest {
             .egress
             .memcached_set(&call.permit, &connection, &key, value, expiry_secs, call.bounds())
             .await;
+        call.contacts.note(Contact::Other);
         Ok(set.map_err(MemcachedError::from))
     }
 }

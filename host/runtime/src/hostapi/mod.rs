@@ -17,7 +17,7 @@ mod wasi_http;
 
 pub(crate) use log::LogSink;
 pub(crate) use provider_token::ProviderTokens;
-pub(crate) use token::Tokens;
+pub(crate) use token::{TokenFault, Tokens, access_token};
 pub(crate) use wasi_http::GuestRequests;
 
 use crate::{

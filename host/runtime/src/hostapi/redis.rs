@@ -5,6 +5,7 @@ use crate::{
         model::Content,
         redis::{Host, Node, RedisError},
     },
+    contacts::Contact,
     egress::{RedisFault, RedisReply},
     guest::{Guest, Phase},
     hostapi::{ONLY_HTTP, content_bytes},
@@ -28,6 +29,10 @@ impl Host for Guest {
             return Ok(Err(RedisError::Denied(ONLY_HTTP.to_owned())));
         }
         let reply = call.egress.redis(&call.permit, &connection, &command, &arguments, call.bounds()).await;
+        call.contacts.note(match &reply {
+            Err(RedisFault::Untrusted(_)) => Contact::Untrusted,
+            _ => Contact::Other,
+        });
         Ok(reply.map(|nodes| nodes.into_iter().map(Node::from).collect()).map_err(RedisError::from))
     }
 }
@@ -53,7 +58,7 @@ impl From<RedisFault> for RedisError {
         match fault {
             RedisFault::Denied(why) => Self::Denied(why),
             RedisFault::NotConfigured(why) => Self::NotConfigured(why),
-            RedisFault::Connect(why) => Self::Connect(why),
+            RedisFault::Connect(why) | RedisFault::Untrusted(why) => Self::Connect(why),
             RedisFault::Timeout => Self::Timeout,
             RedisFault::TooLarge(limit) => Self::ReplyTooLarge(limit),
             RedisFault::Protocol(why) => Self::Protocol(why),

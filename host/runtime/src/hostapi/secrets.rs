@@ -8,9 +8,10 @@ use crate::{
         secrets::{Hash, Host, Key, SecretError, Signature, TokenRequest},
     },
     capability::Need,
+    contacts::Contact,
     egress::Permit,
     guest::{Guest, Phase},
-    hostapi::{content_bytes, token},
+    hostapi::{access_token, content_bytes},
     secrets::{Entry, Handles, KeyError, hmac, sign},
 };
 
@@ -100,7 +101,14 @@ impl Host for Guest {
         if let Err(error) = self.may(Need::Secrets) {
             return Ok(Err(error));
         }
-        Ok(token::access_token(&self.call, &request).await)
+        let call = &self.call;
+        let token = access_token(&call.permit, &call.egress, call.bounds(), &request).await;
+        Ok(token.map_err(|fault| {
+            if fault.is_untrusted {
+                call.contacts.note(Contact::Untrusted);
+            }
+            fault.error
+        }))
     }
 
     fn reveal(&mut self, secret: String) -> wasmtime::Result<Result<String, SecretError>> {

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     bindings::aftercommit::action::secrets::{SecretError, TokenRequest},
-    egress::{Cut, Permit, Request},
-    guest::Call,
+    contacts::Contact,
+    egress::{Bounds, Cut, Egress, Permit, Request},
     secrets::{Entry, Secret},
 };
 
@@ -30,6 +30,20 @@ struct Kept {
     handle: String,
     obtained_at: Timestamp,
     renew_at: Timestamp,
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(crate) struct TokenFault {
+    pub(crate) error: SecretError,
+    /// The certificate of its endpoint is not trusted.
+    pub(crate) is_untrusted: bool,
+}
+
+impl From<SecretError> for TokenFault {
+    fn from(error: SecretError) -> Self {
+        Self { error, is_untrusted: false }
+    }
 }
 
 /// A token that is not taken is asked for again no sooner, or each refusal would cost two requests.
@@ -88,7 +102,7 @@ fn renewed_after(life: Duration) -> Duration {
 impl Tokens {
     /// A destination did not take a token: it may have been revoked before its time. Whoever needs it next asks its endpoint
     /// again; one that the host signs itself is kept for its time elsewhere.
-    pub(super) async fn refused(&self, handle: &str, now: Timestamp) {
+    pub(crate) async fn refused(&self, handle: &str, now: Timestamp) {
         for token in self.by_request.lock().await.values_mut().filter(|token| token.handle == handle) {
             if now >= token.obtained_at.plus(LEAST_AGE) {
                 token.renew_at = now;
@@ -98,8 +112,12 @@ impl Tokens {
 }
 
 /// The handle of a token that is valid now.
-pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<String, SecretError> {
-    let (permit, egress) = (&call.permit, &call.egress);
+pub(crate) async fn access_token(
+    permit: &Permit,
+    egress: &Egress,
+    bounds: Bounds,
+    asked: &TokenRequest,
+) -> Result<String, TokenFault> {
     let key = format!("{asked:?}");
     let mut kept = permit.tokens.by_request.lock().await;
     if let Some(token) = kept.get(&key).filter(|token| egress.clock.now() < token.renew_at) {
@@ -107,8 +125,12 @@ pub(super) async fn access_token(call: &Call, asked: &TokenRequest) -> Result<St
     }
     make_room(&mut kept, &key, permit, egress.clock.now())?;
     let (secret, renew_at) = match asked {
-        TokenRequest::ClientCredentials(asked) => obtain(call, &client_credentials(permit, asked)?).await?,
-        TokenRequest::ServiceAccount(asked) => obtain(call, &service_account(permit, egress, asked)?).await?,
+        TokenRequest::ClientCredentials(asked) => {
+            obtain(permit, egress, bounds, &client_credentials(permit, asked)?).await?
+        }
+        TokenRequest::ServiceAccount(asked) => {
+            obtain(permit, egress, bounds, &service_account(permit, egress, asked)?).await?
+        }
         TokenRequest::ProviderToken(asked) => {
             let key = known(permit, &asked.key)?;
             egress
@@ -164,12 +186,16 @@ fn make_room(
 }
 
 /// Asks a token endpoint; returns the token and when to ask again.
-async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), SecretError> {
-    let (permit, egress) = (&call.permit, &call.egress);
-    let response = egress
-        .send(permit, request, call.bounds())
-        .await
-        .map_err(|error| SecretError::Token(format!("the token endpoint: {error}")))?;
+async fn obtain(
+    permit: &Permit,
+    egress: &Egress,
+    bounds: Bounds,
+    request: &Request,
+) -> Result<(Secret, Timestamp), TokenFault> {
+    let response = egress.send(permit, request, bounds).await.map_err(|error| TokenFault {
+        is_untrusted: error.contact() == Contact::Untrusted,
+        error: SecretError::Token(format!("the token endpoint: {error}")),
+    })?;
     let mut answer: Answer = serde_json::from_slice(&response.body).map_err(|_| {
         let why = match response.cut {
             None => "without JSON",
@@ -185,7 +211,8 @@ async fn obtain(call: &Call, request: &Request) -> Result<(Secret, Timestamp), S
         // The answer was read as it came.
         let said = permit.handles.redact_text(answer.refusal());
         let why: String = one_line(&said).chars().take(MAX_SAID_CHARS).collect();
-        return Err(SecretError::Token(format!("the token endpoint answered {}: {why}", response.status)));
+        let why = format!("the token endpoint answered {}: {why}", response.status);
+        return Err(SecretError::Token(why).into());
     };
     Ok((Secret::new(token), egress.clock.now().plus(renewed_after(answer.life()))))
 }
@@ -212,8 +239,8 @@ mod tests {
         },
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
         cpu::CpuMeter,
-        egress::{Clients, Egress, Permit, Services, Who},
-        guest::Phase,
+        egress::{Clients, Services, Who},
+        guest::{Call, Phase},
         hostapi::{LogSink, ProviderTokens},
         lanes::Lanes,
         limits::Limits,
@@ -291,8 +318,13 @@ mod tests {
             host_calls: 0,
             deliveries: 1,
             redirected_to: None,
+            contacts: Arc::default(),
         };
         (call, handle)
+    }
+
+    async fn of_call(call: &Call, asked: &TokenRequest) -> Result<String, SecretError> {
+        access_token(&call.permit, &call.egress, call.bounds(), asked).await.map_err(|fault| fault.error)
     }
 
     #[tokio::test]
@@ -315,23 +347,23 @@ mod tests {
             audience: None,
             authentication: ClientAuthentication::Basic,
         });
-        let first = access_token(&call, &asked).await.unwrap();
+        let first = of_call(&call, &asked).await.unwrap();
         assert_eq!(call.permit.handles.whole(&first).unwrap().secret.expose(), "one");
-        assert_eq!(access_token(&call, &asked).await.unwrap(), first);
+        assert_eq!(of_call(&call, &asked).await.unwrap(), first);
         *clock.0.lock().unwrap() = Timestamp::from_micros(3_550_000_000);
         let told = |handle: &str| call.permit.handles.whole(handle).unwrap().secret.expose().to_owned();
-        assert_eq!(access_token(&call, &asked).await.unwrap(), first, "who has the handle has the new token");
+        assert_eq!(of_call(&call, &asked).await.unwrap(), first, "who has the handle has the new token");
         assert_eq!(told(&first), "two");
         // A destination does not take it: asked for again, but not at once.
         call.permit.tokens.refused(&first, Timestamp::from_micros(3_560_000_000)).await;
-        access_token(&call, &asked).await.unwrap();
+        of_call(&call, &asked).await.unwrap();
         assert_eq!(seen.lock().unwrap().len(), 2);
         *clock.0.lock().unwrap() = Timestamp::from_micros(3_620_000_000);
         call.permit.tokens.refused(&first, Timestamp::from_micros(3_620_000_000)).await;
-        access_token(&call, &asked).await.unwrap();
+        of_call(&call, &asked).await.unwrap();
         assert_eq!((seen.lock().unwrap().len(), told(&first)), (3, "two".to_owned()));
         *clock.0.lock().unwrap() = Timestamp::from_micros(9_000_000_000);
-        let failed = access_token(&call, &asked).await.unwrap_err();
+        let failed = of_call(&call, &asked).await.unwrap_err();
         assert!(
             matches!(failed, SecretError::Token(ref why) if why.ends_with("401: invalid_client: no client\u{fffd} with [secret]")),
             "{failed:?}"
@@ -371,9 +403,9 @@ mod tests {
                 authentication: ClientAuthentication::Post,
             })
         };
-        let elsewhere = access_token(&call, &asked("http://127.0.0.1:1/token".to_owned())).await;
+        let elsewhere = of_call(&call, &asked("http://127.0.0.1:1/token".to_owned())).await;
         assert!(matches!(elsewhere, Err(SecretError::Denied(_))), "{elsewhere:?}");
-        let token = access_token(&call, &asked(format!("{origin}/token"))).await.unwrap();
+        let token = of_call(&call, &asked(format!("{origin}/token"))).await.unwrap();
         assert_eq!(call.permit.handles.whole(&token).unwrap().secret.expose(), "made");
         let request = seen.lock().unwrap()[0].clone();
         let form = "grant_type=client_credentials&client_id=me%3A1&client_secret=p%26s+s";
@@ -401,16 +433,16 @@ mod tests {
         };
         let mut handles = Vec::new();
         for number in 0..MAX_TOKENS {
-            handles.push(access_token(&call, &asked(number.to_string())).await.unwrap());
+            handles.push(of_call(&call, &asked(number.to_string())).await.unwrap());
         }
         let refused =
             |error: SecretError| matches!(error, SecretError::Token(ref why) if why.contains("at most"));
-        assert!(refused(access_token(&call, &asked("one more".into())).await.unwrap_err()));
-        assert_eq!(access_token(&call, &asked("7".into())).await.unwrap(), handles[7]);
-        assert!(refused(access_token(&call, &asked("x".repeat(20_000))).await.unwrap_err()));
+        assert!(refused(of_call(&call, &asked("one more".into())).await.unwrap_err()));
+        assert_eq!(of_call(&call, &asked("7".into())).await.unwrap(), handles[7]);
+        assert!(refused(of_call(&call, &asked("x".repeat(20_000))).await.unwrap_err()));
         // When they are over, others have room.
         *clock.0.lock().unwrap() = Timestamp::from_micros(3_600_000_000);
-        access_token(&call, &asked("one more".into())).await.unwrap();
+        of_call(&call, &asked("one more".into())).await.unwrap();
         assert!(call.permit.handles.whole(&handles[7]).is_none());
     }
 
@@ -425,8 +457,12 @@ mod tests {
             json!({"client_email": "a", "private_key": pem, "token_uri": "http://127.0.0.1:1/"}).to_string();
         for text in ["{}", "hunter2", file.as_str()] {
             let (call, handle) = call(&"http://127.0.0.1:1".parse().unwrap(), text, &clock);
-            let asked = TokenRequest::ServiceAccount(ServiceAccount { key_file: handle, scope: "s".into() });
-            let error = access_token(&call, &asked).await.unwrap_err();
+            let asked = TokenRequest::ServiceAccount(ServiceAccount {
+                key_file: handle,
+                scope: "s".into(),
+                subject: None,
+            });
+            let error = of_call(&call, &asked).await.unwrap_err();
             assert!(matches!(error, SecretError::InvalidKey(_)), "{error:?}");
             assert!(!format!("{error:?}").contains("hunter2") && !format!("{error:?}").contains(&pem));
         }

@@ -60,9 +60,12 @@ pub(super) fn service_account(
     let entry = known(permit, &asked.key_file)?;
     let file = KeyFile::read(&entry.secret).map_err(|error| told(&entry, &error))?;
     let now = egress.clock.now().as_millis() / 1000;
-    let claims = json!({
+    let mut claims = json!({
         "iss": file.client_email, "scope": asked.scope, "aud": file.token_uri, "iat": now, "exp": now + ASSERTION_SECS,
     });
+    if let Some(subject) = &asked.subject {
+        claims["sub"] = subject.as_str().into();
+    }
     let key = Secret::new(file.private_key);
     let assertion = jwt::signed(&key, Signature::Rs256, file.private_key_id.as_deref(), &claims)
         .map_err(|error| told(&entry, &error))?;

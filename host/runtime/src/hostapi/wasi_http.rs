@@ -10,6 +10,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::held::{Held, Holdings};
 use crate::{
+    contacts::{Contact, Contacts},
     egress::{self, Bounds, Cut, Egress, EgressError, Permit, forbidden_header},
     guest::{Call, Phase},
 };
@@ -34,6 +35,7 @@ struct Allowed {
     permit: Arc<Permit>,
     egress: Arc<Egress>,
     bounds: Bounds,
+    contacts: Arc<Contacts>,
     places: Arc<Semaphore>,
     holdings: Holdings,
     /// Most bytes of bodies that are held for the guest.
@@ -56,6 +58,7 @@ impl GuestRequests {
             permit: Arc::clone(&call.permit),
             egress: Arc::clone(&call.egress),
             bounds: call.bounds(),
+            contacts: Arc::clone(&call.contacts),
             places: Arc::clone(&self.places),
             holdings: self.holdings.clone(),
             max_held_bytes: call.limits.transfer_bytes(),
@@ -148,7 +151,9 @@ impl Allowed {
             timeout_ms: timeout.map(|timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX)),
             ..egress::Request::default()
         };
-        let response = self.egress.send(&self.permit, &request, self.bounds).await.map_err(Error::from)?;
+        let sent = self.egress.send(&self.permit, &request, self.bounds).await;
+        self.contacts.note(sent.as_ref().map_or_else(EgressError::contact, |_| Contact::Other));
+        let response = sent.map_err(Error::from)?;
         let mut held = self.holdings.none();
         let headers: usize =
             response.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -200,6 +205,7 @@ impl From<EgressError> for Error {
             EgressError::Dns(why) => Self::DnsError { rcode: Some(why), info_code: None },
             EgressError::Connect(_) => Self::ConnectionRefused,
             EgressError::Tls(_) => Self::TlsProtocolError,
+            EgressError::Certificate(_) => Self::TlsCertificateError,
             EgressError::Timeout => Self::ConnectionReadTimeout,
             EgressError::Protocol(_) => Self::HttpProtocolError,
         }

@@ -310,8 +310,8 @@ mod tests {
         let entry =
             Entry { name: "S".into(), secret: Secret::new(secret), destinations: Vec::new(), body: None };
         handles.issue(entry);
-        let percent: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let units: String = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        let percent = secret.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
+        let units = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat();
         for escaped in [&percent, &units] {
             let once = STANDARD_NO_PAD.encode(format!("x:{escaped}"));
             let twice = STANDARD_NO_PAD.encode(format!("{{\"a\":\"{once}\"}}"));

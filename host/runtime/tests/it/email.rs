@@ -301,7 +301,10 @@ async fn mail_is_granted_by_recipients_or_by_name_and_a_missing_password_is_told
     let server = SmtpServer::start();
     let absent = plain(&server).with_login("shop", "ABSENT");
     let told = try_action(absent, json!({})).await.map(drop).unwrap_err();
-    assert_eq!(told, "there is no password `ABSENT` for the mail server (put ABSENT into the test)");
+    assert_eq!(
+        told,
+        "there is no secret `ABSENT` for the login at the mail server (put ABSENT into the test)"
+    );
 
     // A plugin whose schema marks no recipients has to be granted it by name.
     let services =

@@ -222,8 +222,19 @@ async fn refresh(session: &Session, store: &dyn Backend, tables: Vec<String>, al
 }
 
 /// The columns of the list.
-const LISTED: [&str; 10] =
-    ["table", "source", "entity_type", "key", "columns", "only", "exclude", "condition", "notify", "drift"];
+const LISTED: [&str; 11] = [
+    "table",
+    "source",
+    "entity_type",
+    "key",
+    "columns",
+    "only",
+    "exclude",
+    "condition",
+    "notify",
+    "drift",
+    "warnings",
+];
 
 /// A capture in the list.
 #[derive(Serialize)]

@@ -1,9 +1,12 @@
 //! `observers`: the table that says what to do.
 
+mod hosts_wait;
+mod import;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -13,6 +16,7 @@ use aftercommit_store::{
 };
 use serde_json::{Value, json};
 
+use self::hosts_wait::Wait;
 use super::{
     effective,
     failure::{Failure, Outcome},
@@ -34,6 +38,7 @@ pub(super) enum Command {
     #[command(after_help = "\
 Examples:
   aftercommit observers apply observers.toml
+  aftercommit observers apply observers.toml --wait               return when the running hosts use it
   aftercommit observers apply observers.yaml --prune --dry-run    what would change, were it the whole truth")]
     Apply {
         /// TOML, YAML or JSON, by its extension
@@ -44,6 +49,28 @@ Examples:
         /// Only say what would be done, and how many of the last 24 hours' events each changed observer would match
         #[arg(long)]
         dry_run: bool,
+        /// Return when all running hosts use what was applied; where none runs, at once
+        #[arg(long, conflicts_with = "dry_run")]
+        wait: bool,
+        /// How long to wait, in seconds; then the exit code is 1, and the error names the hosts that do not use it yet
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "wait")]
+        timeout: u64,
+    },
+    /// Write a file of observers from the table `tb_observer` of an earlier system
+    ///
+    /// The table is read in the configured database, which must be PostgreSQL, and is not changed. Nothing is applied: look
+    /// through the file, then use `observers validate` and `observers apply`. What has another meaning here is a remark at
+    /// its observer; what can not be an observer is a comment with the reason, and makes the exit code 1.
+    #[command(after_help = "\
+Examples:
+  aftercommit observers import observers.toml
+  DATABASE_URL=postgres://db.example.com/old aftercommit observers import observers.toml --schema core")]
+    Import {
+        /// The file to write, which must not be there yet; its name ends in .toml
+        file: PathBuf,
+        /// The schema that has the table
+        #[arg(long, default_value = "public", value_name = "NAME")]
+        schema: String,
     },
     /// Check a file of observers without a database: keys, conditions, plugins, templates, secrets
     ///
@@ -104,7 +131,11 @@ Examples:
 
 pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     match command {
-        Command::Apply { file, prune, dry_run } => apply(session, &file, prune, dry_run).await,
+        Command::Apply { file, prune, dry_run: true, .. } => preview(session, &file, prune).await,
+        Command::Apply { file, prune, wait, timeout, .. } => {
+            apply(session, &file, prune, wait.then(|| Duration::from_secs(timeout))).await
+        }
+        Command::Import { file, schema } => import::run(session, &file, &schema).await,
         Command::Validate { file } => {
             let observers = check(session, &file).await?.observers;
             // A database is looked at, if one is there.
@@ -144,7 +175,7 @@ async fn warn_of_uncaptured(store: &dyn Backend, observers: &[ObserverDefinition
 }
 
 /// Reads a file of observers and checks all of it.
-async fn check(session: &Session, file: &std::path::Path) -> Result<ObserverFile, Failure> {
+async fn check(session: &Session, file: &Path) -> Result<ObserverFile, Failure> {
     let file = ObserverFile::read(file)?;
     for warning in &file.warnings {
         output::note(warning);
@@ -156,18 +187,73 @@ async fn check(session: &Session, file: &std::path::Path) -> Result<ObserverFile
     Ok(file)
 }
 
-async fn apply(session: &Session, file: &std::path::Path, prune: bool, dry_run: bool) -> Outcome {
-    let mut file = check(session, file).await?;
-    let store = session.store().await?;
+/// The observers of a file that was checked, as they would be in the database, and those that are there.
+async fn join_with_table(
+    mut file: ObserverFile,
+    store: &dyn Backend,
+) -> Result<(ObserverTable, Vec<ObserverDefinition>), Failure> {
     let table = store.load().await?;
     file.leave_enabled_as_in(&table);
-    let observers = file.observers;
-    warn_of_uncaptured(&*store, &observers).await;
-    if !dry_run {
-        let applied = store.apply(observers, prune, false, SystemClock.now()).await?;
-        let summary = joined(&applied, [("dry_run", Value::Bool(false))])?;
-        return Ok(session.output.done(&summary, &done(&applied))?);
+    warn_of_uncaptured(store, &file.observers).await;
+    Ok((table, file.observers))
+}
+
+/// Applies a file; with a time, waits for so long at most until the running hosts use it.
+async fn apply(session: &Session, file: &Path, prune: bool, wait: Option<Duration>) -> Outcome {
+    let file = check(session, file).await?;
+    let config = session.config()?;
+    let store = session.store_of(&config).await?;
+    let (_, observers) = join_with_table(file, &*store).await?;
+    let applied = store.apply(observers, prune, false, SystemClock.now()).await?;
+    let mut more = vec![("dry_run", Value::Bool(false))];
+    let Some(timeout) = wait else {
+        return Ok(session.output.done(&joined(&applied, more)?, &done(&applied))?);
+    };
+    let lease_timeout = Duration::from_millis(config.dispatch.lease_timeout_ms);
+    let waited = hosts_wait::until_used(&*store, Wait { timeout, lease_timeout }).await;
+    // What was applied is said in any case.
+    let (users, failure) = match waited {
+        Ok(hosts) => (hosts, None),
+        Err(failure) => (Vec::new(), Some(failure)),
+    };
+    more.push(("used_by", users.iter().map(|host| host.name.as_str()).collect()));
+    let text = match (&failure, users.len()) {
+        (Some(_), _) => done(&applied),
+        (None, 0) => done(&applied) + "\nno host is running; the next one to start uses them",
+        (None, count) => {
+            let names: Vec<_> = users.iter().map(|host| host.name.as_str()).collect();
+            format!(
+                "{}\nin use by {count} running host{}: {}",
+                done(&applied),
+                if count == 1 { "" } else { "s" },
+                names.join(", ")
+            )
+        }
+    };
+    session.output.done(&joined(&applied, more)?, &text)?;
+    match failure {
+        Some(failure) => Err(failure),
+        None => refuse_what_does_not_load(&*store, &applied).await,
     }
+}
+
+/// An error for observers of this application that do not load on a running host.
+async fn refuse_what_does_not_load(store: &dyn Backend, applied: &Applied) -> Outcome {
+    let rows = store.load().await?.rows;
+    let is_applied = |row: &&ObserverRow| groups(applied).iter().any(|(_, names)| names.contains(&row.name));
+    let errors = rows.iter().filter(is_applied).filter_map(|row| Some((&row.name, row.load_error.as_ref()?)));
+    let errors: Vec<String> = errors.map(|(name, error)| format!("{name}: {error}")).collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("on running hosts some observers do not load: {}", errors.join("; "))))
+}
+
+/// Says what an application of a file would do.
+async fn preview(session: &Session, file: &Path, prune: bool) -> Outcome {
+    let file = check(session, file).await?;
+    let store = session.store().await?;
+    let (table, observers) = join_with_table(file, &*store).await?;
     let now = SystemClock.now();
     let applied = store.apply(observers.clone(), prune, true, now).await?;
     let preview = Preview::of(&*store, &table, &observers, &applied, now).await?;

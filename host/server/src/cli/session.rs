@@ -94,8 +94,15 @@ impl Session {
 
     /// The same, by a configuration that was read already.
     pub(super) async fn store_of(&self, config: &Config) -> Result<Arc<dyn Backend>, Failure> {
+        let store = self.database_of(config).await?;
+        store.check_schema().await?;
+        Ok(store)
+    }
+
+    /// The database, which must be there.
+    pub(super) async fn database_of(&self, config: &Config) -> Result<Arc<dyn Backend>, Failure> {
         let opened = wiring::open_store(&config.database, false).await;
-        let store = opened.map_err(|error| match (error, self.no_database_in.get()) {
+        opened.map_err(|error| match (error, self.no_database_in.get()) {
             // Whoever meant another database looks for it where nobody does.
             (error @ Error::Database(StoreError::Unreachable { .. }), Some(places)) => {
                 Failure::from(error).with_help(&format!(
@@ -104,8 +111,6 @@ impl Session {
                 ))
             }
             (error, _) => error.into(),
-        })?;
-        store.check_schema().await?;
-        Ok(store)
+        })
     }
 }

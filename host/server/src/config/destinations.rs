@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use aftercommit_core::{Rate, nearest};
-use aftercommit_runtime::Origin;
+use aftercommit_runtime::{Origin, RouteSettings};
 
+use super::route;
 use crate::document::Section;
 
 /// `[destinations."NAME"]`
@@ -16,6 +17,8 @@ pub struct DestinationConfig {
     pub rate_per_sec: Option<f64>,
     /// Actions that may start at once after a pause, within the rate.
     pub burst: u32,
+    /// The way to it: certificates and a proxy.
+    pub route: RouteSettings,
 }
 
 impl DestinationConfig {
@@ -30,6 +33,14 @@ impl DestinationConfig {
         self.rate_per_sec.map(|per_sec| Rate { per_sec, burst: self.burst.max(1) })
     }
 
+    /// The ways to origins of which `all` say more than their names.
+    pub(crate) fn routes(all: &BTreeMap<String, Self>) -> BTreeMap<Origin, RouteSettings> {
+        let routed = all.iter().filter(|(_, destination)| destination.route != RouteSettings::default());
+        routed
+            .filter_map(|(name, destination)| Some((name.parse().ok()?, destination.route.clone())))
+            .collect()
+    }
+
     /// Reads all of them. `servers` are the names of the host's own servers.
     pub(super) fn read_all(named: Vec<(String, Section<'_>)>, servers: &[String]) -> BTreeMap<String, Self> {
         let mut all = BTreeMap::new();
@@ -38,13 +49,14 @@ impl DestinationConfig {
                 section.refuse(why);
                 written.clone()
             });
-            all.insert(name, Self::read(&mut section));
+            let read = Self::read(&mut section, &name);
+            all.insert(name, read);
             section.finish();
         }
         all
     }
 
-    fn read(section: &mut Section<'_>) -> Self {
+    fn read(section: &mut Section<'_>, name: &str) -> Self {
         let rate = section.node("rate_per_sec").is_some();
         let burst = section.whole_or_none("burst", 1..=100_000);
         if burst.is_some() && !rate {
@@ -55,6 +67,7 @@ impl DestinationConfig {
                 .whole_or_none("max_concurrency", 1..=super::DispatchConfig::MAX_CONCURRENCY),
             rate_per_sec: rate.then(|| section.fraction("rate_per_sec", 1.0, Self::RATES)),
             burst: burst.unwrap_or(Self::DEFAULT_BURST),
+            route: route::read(section, name),
         }
     }
 }

@@ -54,15 +54,17 @@ impl Environment {
     /// What to say of variables that mean nothing; those that the configuration itself names hold secrets and mean
     /// something.
     pub(super) fn warnings(strangers: Vec<String>, config: &Config) -> Vec<String> {
-        let named = [
-            Some(config.admin.token_env.as_str()),
-            config.smtp.as_ref().and_then(|smtp| smtp.password_env.as_deref()),
-        ];
+        let proxies = config.destinations.values().filter_map(|destination| destination.route.proxy.as_ref());
+        let named: Vec<&str> = proxies
+            .filter_map(|proxy| proxy.login.as_ref().map(|(_, password)| password.as_str()))
+            .chain([config.admin.token_env.as_str()])
+            .chain(config.smtp.as_ref().and_then(|smtp| smtp.password_env.as_deref()))
+            .collect();
         let known: Vec<String> =
             Config::known_keys(&Document::empty("")).iter().map(|path| variable_of(path)).collect();
         strangers
             .into_iter()
-            .filter(|name| !named.contains(&Some(name.as_str())))
+            .filter(|name| !named.contains(&name.as_str()))
             .map(|name| {
                 let hint = nearest(&name, known.iter().map(String::as_str))
                     .map(|near| format!("; did you mean `{near}`?"))

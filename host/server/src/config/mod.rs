@@ -16,9 +16,11 @@ mod observers;
 mod plugins;
 mod redis;
 mod retention;
+mod route;
 mod runtime;
 mod secrets;
 mod smtp;
+mod smtp_oauth;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +41,7 @@ pub use retention::RetentionConfig;
 pub use runtime::RuntimeConfig;
 pub use secrets::SecretsConfig;
 pub use smtp::{SmtpConfig, SmtpTls};
+pub use smtp_oauth::SmtpOAuthConfig;
 
 /// The commented default file, which is also the reference: what `aftercommit init` writes.
 pub const REFERENCE: &str = include_str!("reference.toml");
@@ -253,6 +256,34 @@ mod tests {
         assert_eq!(read["redis.cache"].max_concurrency, Some(2));
         let rate = read["https://api.example.com"].rate().unwrap();
         assert_eq!((rate.per_sec, rate.burst), (2.5, 4));
+    }
+
+    #[test]
+    fn a_destination_of_https_may_have_authorities_and_a_proxy_of_its_own() {
+        let text = "[destinations.\"https://a.example\"]\nca_file = \"ca.pem\"\n[destinations.\"https://b.example\"]\n\
+                    proxy = \"http://proxy.example:3128\"\nproxy_username = \"u\"\nproxy_password_env = \"P\"\n\
+                    [destinations.\"http://c.example\"]\nmax_concurrency = 1\n";
+        let routes = DestinationConfig::routes(&parse(text).unwrap().destinations);
+        let names: Vec<String> = routes.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["https://a.example", "https://b.example"]);
+        let proxy = routes.values().last().unwrap().proxy.clone().unwrap();
+        assert_eq!(proxy.login, Some(("u".to_owned(), "P".to_owned())));
+        let wrong = "[smtp]\nhost = \"h\"\n[destinations.smtp]\nca_file = \"ca.pem\"\n[destinations.\"http://a.example\"]\n\
+                     proxy = \"http://u:hunter2@proxy\"\n[destinations.\"https://b.example\"]\nproxy = \"socks5://proxy\"\n\
+                     proxy_username = \"u\"\n[destinations.\"https://c.example\"]\nproxy_password_env = \"P\"\n";
+        let told = parse(wrong).unwrap_err();
+        for expected in [
+            "destinations.smtp.ca_file: is for origins of https only",
+            "destinations.http://a.example.proxy: is for origins of https only",
+            "destinations.http://a.example.proxy: has a login in it",
+            "destinations.https://b.example.proxy: is not a proxy such as",
+            "destinations.https://b.example: `proxy_password_env` is missing",
+            "destinations.https://c.example: `proxy_username` is missing",
+            "destinations.https://c.example: `proxy` is missing",
+        ] {
+            assert!(told.contains(expected), "{expected} in {told}");
+        }
+        assert!(!told.contains("hunter2"), "{told}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use aftercommit_runtime::{SmtpEncryption, SmtpSettings};
 
+use super::smtp_oauth::SmtpOAuthConfig;
 use crate::document::Section;
 
 /// `[smtp]`
@@ -17,8 +18,10 @@ pub struct SmtpConfig {
     pub tls: SmtpTls,
     /// Who logs in; without one, nobody does.
     pub username: Option<String>,
-    /// Name of the secret that holds the password: an environment variable, or a file of `[secrets]`.
+    /// Name of the secret that holds the password, or what `oauth2` needs: an environment variable, or a file of `[secrets]`.
     pub password_env: Option<String>,
+    /// Logs in with an access token instead of a password.
+    pub oauth2: Option<SmtpOAuthConfig>,
     /// The sender of mails that name none.
     pub from: Option<String>,
     /// Certificates (PEM) trusted beside the system's.
@@ -62,6 +65,7 @@ impl SmtpConfig {
             tls,
             username: section.text("username"),
             password_env: section.text("password_env"),
+            oauth2: SmtpOAuthConfig::read(section.section("oauth2")),
             from: section.text("from"),
             ca_file: section.text("ca_file").map(PathBuf::from),
             max_connections: section.whole("max_connections", 8, 1..=1000),
@@ -78,10 +82,13 @@ impl SmtpConfig {
         }
         if config.tls == SmtpTls::None && config.username.is_some() && !is_this_machine(&config.host) {
             let message = format!(
-                "the password would go to {} in plain text: write \"starttls\" or \"implicit\"",
+                "the login would go to {} in plain text: write \"starttls\" or \"implicit\"",
                 config.host
             );
             section.problem("tls", message);
+        }
+        if config.oauth2.is_some() && config.username.is_none() {
+            section.missing("username", "the mailbox that the token of `oauth2` is for");
         }
         if let Err(why) = config.settings() {
             section.problem("from", why);
@@ -99,7 +106,10 @@ impl SmtpConfig {
         };
         let mut settings = SmtpSettings::new(&self.host, self.port, encryption);
         if let (Some(username), Some(password)) = (&self.username, &self.password_env) {
-            settings = settings.with_login(username, password);
+            settings = match &self.oauth2 {
+                Some(oauth2) => settings.with_oauth(username, oauth2.settings(password)),
+                None => settings.with_login(username, password),
+            };
         }
         settings.max_connections = self.max_connections;
         match &self.from {
@@ -109,7 +119,7 @@ impl SmtpConfig {
     }
 }
 
-fn is_this_machine(host: &str) -> bool {
+pub(super) fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
 }

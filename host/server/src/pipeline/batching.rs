@@ -172,8 +172,13 @@ impl Dispatch {
             self.heed(&batch.action, &member.event, best, &turn, false);
         }
         for (member, attempt) in members.into_iter().zip(attempts) {
+            let told = if self.is_to_wait(&attempt) {
+                Told::NotStarted(Some(WAIT))
+            } else {
+                Told::Ran(Box::new(attempt), started_at)
+            };
             // Who waited is gone only when the host gives up what it owns.
-            let _ = member.tell.send(Told::Ran(Box::new(attempt), started_at));
+            let _ = member.tell.send(told);
         }
     }
 
@@ -196,7 +201,10 @@ fn badness(attempt: &Attempt) -> u8 {
     match (&attempt.result, DestinationEvidence::of(&attempt.result)) {
         (Ok(_), _) => 0,
         (Err(_), DestinationEvidence::Up) => 1,
-        (Err(_), DestinationEvidence::Busy | DestinationEvidence::Down { .. }) => 2,
+        (
+            Err(_),
+            DestinationEvidence::Busy | DestinationEvidence::Untrusted | DestinationEvidence::Down { .. },
+        ) => 2,
         (Err(_), DestinationEvidence::None) => 3,
     }
 }

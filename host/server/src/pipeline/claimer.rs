@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Clock as _, Timestamp};
-use aftercommit_store::{Lane, Result};
+use aftercommit_store::{ClaimFirst, ClaimRequest, Lane, Result, RunLengths};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -109,11 +109,14 @@ async fn claim(
     }
     let (wanted, bytes) = (reservation.len(), reservation.text_bytes());
     let (host, now) = (dispatch.host, dispatch.clock.now());
-    let claimed = if is_tried {
-        dispatch.store.claim_untried(host, wanted, bytes, except, now).await?
+    // Whether a destination works again is found out one by one.
+    let (first, runs) = if is_tried {
+        (ClaimFirst::Ready, RunLengths::default())
     } else {
-        dispatch.store.claim(host, wanted, bytes, except, now).await?
+        (ClaimFirst::Due, dispatch.runs.lengths())
     };
+    let request = ClaimRequest { host, limit: wanted, max_bytes: bytes, except, first, runs: &runs, now };
+    let claimed = dispatch.store.claim(request).await?;
     let count = claimed.len();
     let claimed_bytes = claimed.iter().map(|delivery| delivery.event_bytes).fold(0, usize::saturating_add);
     // The next event may not have fitted in.

@@ -1,13 +1,13 @@
 //! Writes what became of deliveries, in batches. Nothing is dropped: what can not be written is tried again.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, Timestamp};
 use aftercommit_store::{Completion, CompletionReport, End, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{counters::add, dispatch::Dispatch, patience::Patience, room::Place};
+use super::{counters::add, dispatch::Dispatch, patience::Patience, room::Place, runs::Run};
 use crate::alerts::{Alerts, Untold};
 
 /// Completions that come within this time of the first are written with it: far fewer transactions, and no one waits
@@ -21,14 +21,16 @@ const BATCH: usize = 500;
 pub(super) struct Finished {
     pub(super) done: Done,
     pub(super) place: Place,
+    /// The run that it belongs to. What is finished of one comes in its order.
+    pub(super) run: Option<Arc<Run>>,
 }
 
 impl Finished {
-    fn parts(mut self) -> (Done, Place) {
+    fn parts(mut self) -> ((Done, Option<Arc<Run>>), Place) {
         if matches!(self.done, Done::HandedBack { .. }) {
             self.place.was_handed_back();
         }
-        (self.done, self.place)
+        ((self.done, self.run), self.place)
     }
 }
 
@@ -43,6 +45,19 @@ pub(super) enum Done {
     /// It did not start.
     HandedBack { id: DeliveryId, attempt: u32, not_before: Option<Timestamp> },
 }
+
+impl Done {
+    /// Whether the next of its run begins.
+    pub(super) const fn lets_the_next_go(&self) -> bool {
+        match self {
+            Self::Ended { completion, .. } => !matches!(completion.end, End::Retry { .. }),
+            Self::HandedBack { .. } => false,
+        }
+    }
+}
+
+/// The runs of deliveries that end.
+type OfRuns = HashMap<DeliveryId, Arc<Run>>;
 
 /// Deliveries that come back at the same time.
 type HandedBack = (Option<Timestamp>, Vec<(DeliveryId, u32)>);
@@ -80,18 +95,27 @@ pub(super) async fn run(
                 () = &mut linger => break,
             }
         }
-        let (done, places): (Vec<Done>, Vec<Place>) = batch.drain(..).map(Finished::parts).unzip();
+        let (done, places): (Vec<_>, Vec<_>) = batch.drain(..).map(Finished::parts).unzip();
         write(&dispatch, done, &mut alerts, &mut patience).await;
         // Only now: the batch is durable. What could not be written is not known any more, and is freed as such.
         dispatch.room.free(places);
     }
 }
 
-async fn write(dispatch: &Dispatch, done: Vec<Done>, alerts: &mut Alerts, patience: &mut Patience) {
+async fn write(
+    dispatch: &Dispatch,
+    done: Vec<(Done, Option<Arc<Run>>)>,
+    alerts: &mut Alerts,
+    patience: &mut Patience,
+) {
     let mut completions = Vec::new();
+    let mut runs = OfRuns::new();
     let mut handed_back: Vec<HandedBack> = Vec::new();
-    for done in done {
+    for (done, run) in done {
         match done {
+            Done::Ended { completion, .. } if run.as_ref().is_some_and(|run| run.is_broken()) => {
+                give_up(dispatch, &completion);
+            }
             Done::Ended { completion, untold } => {
                 add(&dispatch.counters.alerts, usize::from(untold.is_some()));
                 let alert = untold.and_then(|untold| alerts.raise(&untold, dispatch.clock.now()));
@@ -99,6 +123,7 @@ async fn write(dispatch: &Dispatch, done: Vec<Done>, alerts: &mut Alerts, patien
                 if let Some(alert) = alert {
                     tell(dispatch, alert, patience).await;
                 }
+                runs.extend(run.map(|run| (completion.id, run)));
                 completions.push(completion);
             }
             Done::HandedBack { id, attempt, not_before } => {
@@ -110,7 +135,7 @@ async fn write(dispatch: &Dispatch, done: Vec<Done>, alerts: &mut Alerts, patien
         }
     }
     if !completions.is_empty() {
-        complete(dispatch, completions, patience).await;
+        complete(dispatch, completions, &runs, patience).await;
     }
     if handed_back.is_empty() {
         return;
@@ -145,8 +170,14 @@ async fn tell(dispatch: &Dispatch, alert: EntityEvent, patience: &mut Patience) 
 
 /// Writes completions; a batch that the database refuses for good is written one by one, so that one bad row can not
 /// hold up the others. What is refused even so is given up: upkeep frees it as a delivery that this host does not know
-/// of. Its attempt counts, so it ends with its attempts at the latest.
-async fn complete(dispatch: &Dispatch, mut completions: Vec<Completion>, patience: &mut Patience) {
+/// of. Its attempt counts, so it ends with its attempts at the latest. What ended behind it in its run is given up too: else it
+/// would be made again after those.
+async fn complete(
+    dispatch: &Dispatch,
+    mut completions: Vec<Completion>,
+    runs: &OfRuns,
+    patience: &mut Patience,
+) {
     loop {
         match dispatch.store.complete(dispatch.host, completions.clone()).await {
             Ok(mut report) => {
@@ -155,6 +186,8 @@ async fn complete(dispatch: &Dispatch, mut completions: Vec<Completion>, patienc
                 // The store writes in order.
                 completions.truncate(completions.len() - unwritten.len());
                 count(dispatch, &completions, &report);
+                // What this host claimed with it belongs to another by now.
+                report.stale.iter().filter_map(|id| runs.get(id)).for_each(|run| run.break_off());
                 if unwritten.is_empty() {
                     return;
                 }
@@ -167,19 +200,31 @@ async fn complete(dispatch: &Dispatch, mut completions: Vec<Completion>, patienc
             }
             Err(error) if completions.len() == 1 => {
                 let Completion { id, attempt, .. } = completions[0];
-                dispatch.room.give_up((id, attempt));
+                give_up(dispatch, &completions[0]);
+                if let Some(run) = runs.get(&id) {
+                    run.break_off();
+                }
                 tracing::error!(delivery_id = %id, attempt, %error, "the end of an attempt can not be written; another will be made if one is left");
                 return;
             }
             Err(error) => {
                 tracing::error!(%error, "a batch of completions was refused; writing them one by one");
                 for completion in completions {
-                    Box::pin(complete(dispatch, vec![completion], patience)).await;
+                    if runs.get(&completion.id).is_some_and(|run| run.is_broken()) {
+                        give_up(dispatch, &completion);
+                    } else {
+                        Box::pin(complete(dispatch, vec![completion], runs, patience)).await;
+                    }
                 }
                 return;
             }
         }
     }
+}
+
+/// The attempt was made, and its end is not written.
+fn give_up(dispatch: &Dispatch, completion: &Completion) {
+    dispatch.room.give_up((completion.id, completion.attempt));
 }
 
 /// Hands deliveries back, or gives them up like refused completions.

@@ -1,8 +1,13 @@
 //! Runs the deliveries that this host owns, each in a task of its own, bounded in all and by destination.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
-use aftercommit_core::{Care, Clock, EndpointEvidence, Failure, FailureClass, Problem, Timestamp};
+use aftercommit_core::{
+    Care, Clock, DestinationEvidence, EndpointEvidence, Failure, FailureClass, Problem, Timestamp,
+};
 use aftercommit_runtime::{Admission, Attempt, PreparedEvent, Usage};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
@@ -23,6 +28,7 @@ use super::{
     lookup::{Lookup, look_up},
     recovery::Recovery,
     room::{Place, Reservation, Room},
+    runs::{ByKey, Item, Runs, delivery_span},
     secrets,
 };
 use crate::observers::{Action, Snapshot};
@@ -41,10 +47,13 @@ pub(super) struct Dispatch {
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) batches: Batches,
     pub(super) recovery: Arc<Recovery>,
+    pub(super) runs: Runs,
     /// What is held back has changed, and is to be written down.
     pub(super) holds: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) reload: Arc<Notify>,
+    /// Whether this host's entry says which observers it works with.
+    pub(super) is_reported: Arc<AtomicBool>,
     /// Another snapshot is there.
     pub(super) loaded: Arc<Notify>,
     pub(super) claimer: Arc<Notify>,
@@ -89,9 +98,11 @@ impl Dispatch {
             endpoints: Arc::new(endpoints),
             batches: Batches::default(),
             recovery: Arc::default(),
+            runs: Runs::new(settings.lease_timeout),
             holds,
             counters: Arc::default(),
             reload: Arc::new(Notify::new()),
+            is_reported: Arc::default(),
             loaded: Arc::new(Notify::new()),
             claimer,
             slots: Semaphore::new(settings.max_concurrency),
@@ -104,23 +115,32 @@ impl Dispatch {
         (Arc::new(dispatch), finished)
     }
 
-    /// Starts deliveries that this host owns, each in a place of the reservation. Those of one event follow each
-    /// other, and share what is made of it. Those whose events there is no memory for are handed back.
+    /// Starts deliveries that this host owns, each in a place of the reservation; those of one ordering key run one after the
+    /// other. Those of one event follow each other, and share what is made of it. Those whose events there is no memory for are
+    /// handed back.
     pub(super) fn start(self: &Arc<Self>, deliveries: Vec<ClaimedDelivery>, mut reservation: Reservation) {
         let places = reservation.places(&deliveries);
+        let until = self.runs.until(reservation.since());
         drop(reservation);
         let mut last: Option<Arc<PreparedEvent>> = None;
+        let mut ordered = ByKey::default();
         for (delivery, mut place) in deliveries.into_iter().zip(places) {
             place.follow(self.recovery.follow(&delivery));
-            if place.is_refused() {
+            if place.is_refused() && delivery.ordering_key.is_none() {
                 self.refuse(&delivery, place);
                 continue;
             }
             let event = last
                 .filter(|last| last.event().id == delivery.event.id)
                 .unwrap_or_else(|| Arc::new(PreparedEvent::new(Arc::clone(&delivery.event))));
-            self.spawn(delivery, Arc::clone(&event), place);
-            last = Some(event);
+            last = Some(Arc::clone(&event));
+            match delivery.ordering_key.clone() {
+                None => self.spawn(delivery, event, place),
+                Some(key) => ordered.add(key, Item { delivery, event, place }),
+            }
+        }
+        for run in ordered.runs() {
+            self.spawn_run(run, until);
         }
     }
 
@@ -134,33 +154,31 @@ impl Dispatch {
         let (dispatch, done) = (Arc::clone(self), self.hand_back(delivery, None));
         self.tasks.spawn(async move {
             // Closed only when the completer is gone; then the delivery is freed with the host.
-            let _ = dispatch.done.send(Finished { done, place }).await;
+            let _ = dispatch.done.send(Finished { done, place, run: None }).await;
         });
     }
 
     fn spawn(self: &Arc<Self>, delivery: ClaimedDelivery, event: Arc<PreparedEvent>, place: Place) {
         let dispatch = Arc::clone(self);
-        let span = tracing::info_span!(
-            "delivery",
-            delivery_id = %delivery.id,
-            event_id = %delivery.event.id,
-            observer = %delivery.observer,
-            action = %delivery.action,
-            attempt = delivery.attempt,
-        );
+        let span = delivery_span(&delivery);
         self.tasks.spawn(
             async move {
                 let abandon = dispatch.abandon.clone();
                 let deliver = dispatch.deliver(delivery, &event, place.is_large());
                 let Some(done) = abandon.run_until_cancelled(deliver).await else { return };
                 // Closed only when the completer is gone; then the delivery is freed with the host.
-                let _ = dispatch.done.send(Finished { done, place }).await;
+                let _ = dispatch.done.send(Finished { done, place, run: None }).await;
             }
             .instrument(span),
         );
     }
 
-    async fn deliver(&self, delivery: ClaimedDelivery, event: &Arc<PreparedEvent>, is_large: bool) -> Done {
+    pub(super) async fn deliver(
+        &self,
+        delivery: ClaimedDelivery,
+        event: &Arc<PreparedEvent>,
+        is_large: bool,
+    ) -> Done {
         let snapshot = self.snapshot.load_full();
         match look_up(&delivery, &snapshot) {
             Lookup::Run(action) => {
@@ -239,7 +257,22 @@ impl Dispatch {
         }
         let action = renewed.as_deref().unwrap_or(action);
         self.heed(action, event, &attempt, turn, delivery.round_attempt() > 1);
+        // One that runs alone is marked as begun: its attempt counts.
+        if delivery.losses.care() != Care::Alone && self.is_to_wait(&attempt) {
+            return self.hand_back(delivery, Some(WAIT));
+        }
         self.conclude(delivery, action, attempt, started_at)
+    }
+
+    /// Whether an attempt is none: it met a server whose certificate is not trusted, and sent nothing. Its delivery waits, with its
+    /// destination, until somebody renews or trusts the certificate.
+    pub(super) fn is_to_wait(&self, attempt: &Attempt) -> bool {
+        let is_untrusted = DestinationEvidence::of(&attempt.result) == DestinationEvidence::Untrusted;
+        if is_untrusted {
+            // The file of authorities may have been changed meanwhile.
+            self.reload.notify_one();
+        }
+        is_untrusted
     }
 
     /// Marks a delivery that runs alone, before it begins: should this host die, the attempt counts. `false` if it must not

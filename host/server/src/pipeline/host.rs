@@ -166,6 +166,7 @@ impl Host {
             is_stale: AtomicBool::new(false),
             loaded: Arc::clone(&dispatch.loaded),
             asked: Arc::clone(&dispatch.reload),
+            is_reported: Arc::clone(&dispatch.is_reported),
             claimer: Arc::clone(&dispatch.claimer),
             fatal: dispatch.fatal.clone(),
         };

@@ -3,7 +3,7 @@
 //! The cast. `intake` takes what was committed and makes deliveries; the first of them it owns at once. `claimer`
 //! claims what waits in the store: retries that are due, deliveries that had no room. `recovery` claims, with care, those of
 //! hosts that died. All hand what they own to `dispatch`, which runs each delivery in a task of its own, bounded in all and by destination;
-//! `batching` gathers those that run in one call.
+//! `batching` gathers those that run in one call; `runs` runs those of one ordering key one after the other in one task.
 //! `completer` writes what became of them, in batches. `upkeep` keeps the host alive in the eyes of the others, takes
 //! over from those that are not, reloads observers and drops what is old. For programs that embed the host, `feeder` and
 //! `dead_letter_drain` join their own source of events and their own dead letter queue to it.
@@ -33,6 +33,7 @@ mod patience;
 mod plan;
 mod recovery;
 mod room;
+mod runs;
 mod secrets;
 mod upkeep;
 

@@ -198,13 +198,13 @@ async fn claim(
 
 #[cfg(test)]
 mod tests {
-    use aftercommit_core::{DeliveryId, EntityEvent, EventKind, Losses};
-    use serde_json::json;
+    use aftercommit_core::{DeliveryId, Losses};
 
     use super::*;
+    use crate::sample;
 
     fn lost(times: u32) -> ClaimedDelivery {
-        let event = Arc::new(EntityEvent::new(EventKind::Created, "Order", 1, json!({})));
+        let event = sample::event();
         ClaimedDelivery {
             id: DeliveryId::of(event.id, "watcher", "hook"),
             event,
@@ -215,6 +215,7 @@ mod tests {
             attempts_before: 0,
             losses: (0..times).fold(Losses::default(), |losses, _| losses.with_host(false)),
             event_bytes: 0,
+            ordering_key: None,
         }
     }
 

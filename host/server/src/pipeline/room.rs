@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Instant,
 };
 
 use aftercommit_core::DeliveryId;
@@ -63,6 +64,7 @@ pub(super) struct Reservation {
     permit: Option<OwnedSemaphorePermit>,
     memory: SetAside,
     known: Arc<Known>,
+    since: Instant,
     #[expect(dead_code, reason = "held, not read")]
     claiming: OwnedRwLockReadGuard<()>,
 }
@@ -96,7 +98,8 @@ impl Room {
         let permit = acquire(&self.places, wanted, (wanted / 4).max(1), &self.waiting).await;
         let memory = self.memory.set_aside(&self.waiting).await;
         let claiming = Arc::clone(&self.claiming).read_owned().await;
-        Reservation { permit: Some(permit), memory, known: Arc::clone(&self.known), claiming }
+        let (known, since) = (Arc::clone(&self.known), Instant::now());
+        Reservation { permit: Some(permit), memory, known, since, claiming }
     }
 
     /// What the events may take.
@@ -201,6 +204,11 @@ impl Reservation {
         self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
+    /// When it was made: what is owned in its places was claimed later.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Bytes of text that the events of the deliveries may have.
     pub(super) fn text_bytes(&self) -> usize {
         self.memory.text_bytes()
@@ -287,11 +295,11 @@ fn count(places: usize) -> u32 {
 mod tests {
     use std::pin::pin;
 
-    use aftercommit_core::{EntityEvent, EventKind, Losses};
+    use aftercommit_core::Losses;
     use futures::poll;
-    use serde_json::json;
 
     use super::*;
+    use crate::sample;
 
     /// One with memory for whatever comes.
     fn room(capacity: usize) -> Room {
@@ -300,7 +308,7 @@ mod tests {
 
     /// The first attempt of so many deliveries.
     fn deliveries(count: u64) -> Vec<ClaimedDelivery> {
-        let event = Arc::new(EntityEvent::new(EventKind::Created, "Order", 1, json!({})));
+        let event = sample::event();
         let delivery = |n: u64| ClaimedDelivery {
             id: DeliveryId::of(event.id, &n.to_string(), "hook"),
             event: Arc::clone(&event),
@@ -311,6 +319,7 @@ mod tests {
             attempts_before: 0,
             losses: Losses::default(),
             event_bytes: 0,
+            ordering_key: None,
         };
         (0..count).map(delivery).collect()
     }

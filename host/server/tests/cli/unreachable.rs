@@ -2,13 +2,25 @@
 
 use rusqlite::Connection;
 
-use crate::place::Place;
+use crate::place::{Place, Run};
 
 /// Runs SQL on the database of a place and keeps the connection open.
 fn sql(place: &Place, statement: &str) -> Connection {
     let connection = Connection::open(place.path("aftercommit.db")).unwrap();
     connection.execute_batch(statement).unwrap();
     connection
+}
+
+/// What a run printed, whatever the number of the last migration is.
+fn without_version(run: &Run) -> String {
+    let migrated = Place::migrated();
+    let last: i64 = sql(&migrated, "")
+        .query_row("SELECT max(version) FROM observer_migrations", (), |row| row.get(0))
+        .unwrap();
+    let known = |verb: &str, number: &str| format!("this program {verb} {number}:");
+    ["knows", "needs"].iter().fold(run.to_string(), |text, verb| {
+        text.replace(&known(verb, &last.to_string()), &known(verb, "[version]"))
+    })
 }
 
 #[test]
@@ -29,7 +41,7 @@ fn a_file_that_is_no_database_is_left_alone() {
 fn an_empty_database_is_not_migrated_yet() {
     let place = Place::new();
     place.write("aftercommit.db", "");
-    insta::assert_snapshot!(place.run(&["dlq", "list"]));
+    insta::assert_snapshot!(without_version(&place.run(&["dlq", "list"])));
 }
 
 #[test]
@@ -44,6 +56,6 @@ fn a_locked_database_is_unreachable() {
 fn a_newer_schema_is_not_touched() {
     let place = Place::migrated();
     sql(&place, "INSERT INTO observer_migrations (version, name) VALUES (99, 'later')");
-    insta::assert_snapshot!(place.run(&["events", "list"]));
-    insta::assert_snapshot!(place.run(&["migrate"]));
+    insta::assert_snapshot!(without_version(&place.run(&["events", "list"])));
+    insta::assert_snapshot!(without_version(&place.run(&["migrate"])));
 }

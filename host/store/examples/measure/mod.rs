@@ -7,7 +7,7 @@ use std::{
 
 use aftercommit_core::{Clock as _, DeliveryId, EntityEvent, SystemClock};
 use aftercommit_store::{
-    AttemptRecord, Backend, Completion, End, HostId, NewDelivery, Plan, Planned, TakeRequest,
+    AttemptRecord, Backend, ClaimRequest, Completion, End, HostId, NewDelivery, Plan, Planned, TakeRequest,
 };
 
 /// Events taken, claimed and completed at once.
@@ -112,7 +112,8 @@ pub(crate) async fn drain(store: &dyn Backend, host: HostId, hold: bool, ordered
         taking.add(&started);
         if hold {
             let started = Started::now();
-            taken.owned = store.claim(host, BATCH.into(), usize::MAX, &[], SystemClock.now()).await.unwrap();
+            taken.owned =
+                store.claim(ClaimRequest::new(host, BATCH.into(), SystemClock.now())).await.unwrap();
             claiming.add(&started);
         }
         let done = taken.owned.iter().map(|delivery| completion(delivery.id, delivery.attempt)).collect();

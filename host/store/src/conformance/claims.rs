@@ -3,7 +3,7 @@
 use aftercommit_core::{DeliveryState, EntityEvent, EventKind, ObserverDefinition};
 
 use super::fixture::{Fixture, Target, action_as_written, at, completion, dead, event_id, numbers};
-use crate::{ClaimedDelivery, DeliveryFilter, End, Lane};
+use crate::{ClaimFirst, ClaimRequest, ClaimedDelivery, DeliveryFilter, End, Lane};
 
 pub(super) async fn claims_due_retries_first_then_by_priority_and_age(fixture: Fixture) {
     fixture.emit(1..=2).await;
@@ -38,7 +38,8 @@ pub(super) async fn passes_over_lanes(fixture: Fixture) {
     let owned = fixture.take(1, &[Target::new("busy"), other_action, Target::new("free")]).await.owned;
     fixture.complete(&owned, &End::Retry { at: at(1) }).await;
     let busy = Lane { observer: "busy".into(), action: "hook".into() };
-    let claimed = fixture.store.claim(fixture.host, 100, usize::MAX, &[busy], at(2)).await.unwrap();
+    let request = ClaimRequest { except: &[busy], ..ClaimRequest::new(fixture.host, 100, at(2)) };
+    let claimed = fixture.store.claim(request).await.unwrap();
     let lanes: Vec<_> = claimed.iter().map(|d| (&*d.observer, &*d.action)).collect();
     assert_eq!(lanes.iter().filter(|lane| **lane == ("busy", "mail")).count(), 3);
     assert_eq!(lanes.iter().filter(|lane| **lane == ("free", "hook")).count(), 3);
@@ -73,7 +74,8 @@ pub(super) async fn passes_over_each_of_many_disabled_observers(fixture: Fixture
     fixture.database.sql("UPDATE observer_deliveries SET state = 'waiting', next_attempt_at = created_at WHERE event_seq = (SELECT min(event_seq) FROM observer_deliveries)").await;
     let next = async |except: &[Lane]| fixture.store.next_due(except).await.unwrap();
     let claim = async |except: &[Lane]| {
-        let claimed = fixture.store.claim(fixture.host, 100, usize::MAX, except, at(5)).await.unwrap();
+        let request = ClaimRequest { except, ..ClaimRequest::new(fixture.host, 100, at(5)) };
+        let claimed = fixture.store.claim(request).await.unwrap();
         let mut names: Vec<_> = claimed.iter().map(|delivery| delivery.observer.to_string()).collect();
         names.sort_unstable();
         names.concat()
@@ -292,7 +294,9 @@ pub(super) async fn tries_a_destination_with_what_was_not_tried_before(fixture: 
     let first = fixture.take(1, &[Target::new("watcher")]).await.owned;
     fixture.complete(&first, &End::Retry { at: at(5) }).await;
     let untried = async |limit| {
-        numbers(&fixture.store.claim_untried(fixture.host, limit, usize::MAX, &[], at(9)).await.unwrap())
+        let request =
+            ClaimRequest { first: ClaimFirst::Ready, ..ClaimRequest::new(fixture.host, limit, at(9)) };
+        numbers(&fixture.store.claim(request).await.unwrap())
     };
     assert_eq!(untried(1).await, [2]);
     assert_eq!(untried(5).await, [3, 1], "then retries that are due");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::fixture::{Fixture, Target, Targets, at, completion};
-use crate::{Backend, End, HostId, TakeRequest};
+use crate::{Backend, ClaimRequest, End, HostId, TakeRequest};
 
 const EVENTS: u64 = 300;
 
@@ -20,7 +20,7 @@ async fn work(store: Arc<dyn Backend>, host: HostId, own: usize, runs: Runs) {
             TakeRequest { host, limit: 7, max_bytes: usize::MAX, own, own_bytes: usize::MAX, now: at(0) };
         let plan = Arc::new(Targets(vec![Target::new("watcher"), Target::ordered("ordered")]));
         let taken = store.take(request, plan).await.unwrap();
-        let claimed = store.claim(host, 5, usize::MAX, &[], at(0)).await.unwrap();
+        let claimed = store.claim(ClaimRequest::new(host, 5, at(0))).await.unwrap();
         let idle = taken.events == 0 && claimed.is_empty();
         let mut completions = Vec::new();
         for delivery in taken.owned.iter().chain(&claimed) {

@@ -172,11 +172,11 @@ pub(super) async fn shows_load_errors_of_hosts_that_run(fixture: Fixture) {
     let load_error = async || fixture.store.load().await.unwrap().rows[0].load_error.clone();
     fixture.store.register(fixture.host, "box:1", at(0)).await.unwrap();
     let errors = vec![("a".to_owned(), "no plugin `webhook`".to_owned())];
-    fixture.store.report_load_errors(fixture.host, errors.clone(), at(1)).await.unwrap();
+    fixture.store.report_loaded(fixture.host, 1, errors.clone(), at(1)).await.unwrap();
     assert_eq!(load_error().await.as_deref(), Some("no plugin `webhook`"));
-    fixture.store.report_load_errors(fixture.host, vec![("b".into(), "x".into())], at(2)).await.unwrap();
+    fixture.store.report_loaded(fixture.host, 2, vec![("b".into(), "x".into())], at(2)).await.unwrap();
     assert_eq!(load_error().await, None, "what a host says is replaced");
-    fixture.store.report_load_errors(fixture.host, errors, at(3)).await.unwrap();
+    fixture.store.report_loaded(fixture.host, 3, errors, at(3)).await.unwrap();
     fixture.store.retire(fixture.host).await.unwrap();
     assert_eq!(load_error().await, None, "it does not run any more");
 }

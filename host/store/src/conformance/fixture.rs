@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::TestDatabase;
 use crate::{
-    AttemptRecord, Backend, CaptureRequest, ClaimedDelivery, Completion, ConditionError, DeliveryFilter,
-    DeliveryRow, End, HostId, NewDelivery, Plan, Planned, TakeRequest, Taken, Trial,
+    AttemptRecord, Backend, CaptureRequest, ClaimRequest, ClaimedDelivery, Completion, ConditionError,
+    DeliveryFilter, DeliveryRow, End, HostId, NewDelivery, Plan, Planned, TakeRequest, Taken, Trial,
 };
 
 /// So many seconds into the test.
@@ -72,7 +72,7 @@ impl Fixture {
     }
 
     pub(super) async fn claim(&self, limit: usize, now: Timestamp) -> Vec<ClaimedDelivery> {
-        self.store.claim(self.host, limit, usize::MAX, &[], now).await.unwrap()
+        self.store.claim(ClaimRequest::new(self.host, limit, now)).await.unwrap()
     }
 
     /// Claims what was lost once with its host.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use aftercommit_core::{DeliveryId, DeliveryState};
 
 use super::fixture::{Fixture, Target, at, completion, event_id, numbers};
-use crate::{ClaimedDelivery, End, TakenOver};
+use crate::{ClaimRequest, ClaimedDelivery, End, TakenOver};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -17,6 +17,25 @@ pub(super) async fn enters_renews_and_lists(fixture: Fixture) {
     let seen: Vec<_> = hosts.iter().map(|h| (h.id, h.name.as_str(), h.started_at, h.heartbeat_at)).collect();
     assert_eq!(seen, [(fixture.host, "box:1", at(0), at(7)), (fixture.other, "box:2", at(1), at(1))]);
     assert!(!fixture.store.heartbeat(crate::HostId::random(), at(8)).await.unwrap(), "it was never entered");
+}
+
+pub(super) async fn says_who_lives_and_what_they_have_loaded(fixture: Fixture) {
+    fixture.store.register(fixture.host, "box:1", at(0)).await.unwrap();
+    fixture.store.register(fixture.other, "box:2", at(20)).await.unwrap();
+    let seen = async |now| {
+        let hosts = fixture.store.live_hosts(at(now), LEASE).await.unwrap();
+        hosts.into_iter().map(|host| (host.id, host.revision)).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(21).await, [(fixture.host, None), (fixture.other, None)]);
+    fixture.store.report_loaded(fixture.host, 7, Vec::new(), at(21)).await.unwrap();
+    assert_eq!(seen(21).await, [(fixture.host, Some(7)), (fixture.other, None)]);
+    fixture.store.heartbeat(fixture.host, at(22)).await.unwrap();
+    fixture.store.report_loaded(fixture.other, 8, Vec::new(), at(22)).await.unwrap();
+    assert_eq!(seen(51).await, [(fixture.host, Some(7))], "the other is silent");
+    fixture.store.take_over(at(51), LEASE).await.unwrap();
+    fixture.store.report_loaded(fixture.other, 9, Vec::new(), at(51)).await.unwrap();
+    fixture.store.register(fixture.other, "box:2", at(52)).await.unwrap();
+    assert_eq!(seen(52).await, [(fixture.host, Some(7)), (fixture.other, None)], "it says so again");
 }
 
 /// A host of this database that runs three deliveries.
@@ -79,7 +98,7 @@ pub(super) async fn a_host_that_retires_owns_nothing(fixture: Fixture) {
     running(&fixture).await;
     fixture.store.retire(fixture.host).await.unwrap();
     assert!(fixture.store.hosts().await.unwrap().is_empty());
-    assert_eq!(fixture.store.claim(fixture.other, 10, usize::MAX, &[], at(1)).await.unwrap().len(), 3);
+    assert_eq!(fixture.store.claim(ClaimRequest::new(fixture.other, 10, at(1))).await.unwrap().len(), 3);
     fixture.store.retire(fixture.host).await.unwrap();
 }
 
@@ -109,7 +128,7 @@ pub(super) async fn frees_what_its_host_does_not_know_of(fixture: Fixture) {
     let owned = running(&fixture).await;
     fixture.emit([4]).await;
     fixture.take(0, &[Target::new("watcher")]).await;
-    let others = fixture.store.claim(fixture.other, 1, usize::MAX, &[], at(1)).await.unwrap();
+    let others = fixture.store.claim(ClaimRequest::new(fixture.other, 1, at(1))).await.unwrap();
     assert_eq!(
         fixture.store.free_unknown(fixture.host, known(&owned[1..]), HashSet::new(), at(2)).await.unwrap(),
         1

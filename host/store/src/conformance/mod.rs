@@ -18,6 +18,7 @@ mod intake;
 mod model;
 mod ordering;
 mod retention;
+mod runs;
 mod schema;
 mod suspects;
 
@@ -145,8 +146,22 @@ pub const CASES: &[Case] = cases! {
         a_takeover_keeps_the_order,
         one_that_its_host_lost_keeps_its_turn,
     }
+    runs {
+        the_next_of_a_key_are_claimed_with_the_first,
+        the_first_of_each_key_go_before_the_next,
+        a_run_has_as_many_as_there_is_room_for,
+        nobody_else_claims_of_a_key_that_runs,
+        a_run_ends_before_what_can_not_be_claimed,
+        what_was_tried_goes_alone,
+        ends_of_a_run_let_the_rest_go_on,
+        one_that_failed_blocks_those_that_are_handed_back,
+        a_replayed_one_waits_for_all_that_run,
+        a_run_that_is_lost_comes_back_in_order_and_uncharged,
+        what_a_living_host_lost_of_a_run_comes_back_in_order,
+    }
     hosts {
         enters_renews_and_lists,
+        says_who_lives_and_what_they_have_loaded,
         takes_over_after_the_lease_and_not_before,
         refuses_completions_of_a_host_that_was_taken_over,
         a_lost_attempt_is_logged,

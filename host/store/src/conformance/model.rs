@@ -9,7 +9,7 @@ use aftercommit_core::delivery::Move;
 use aftercommit_core::{Care, DeliveryId, DeliveryState, Losses, Timestamp};
 
 use super::fixture::{Fixture, Target, at, completion, dead};
-use crate::{ClaimedDelivery, DeliveryFilter, End, HostId, Lane, Trial};
+use crate::{ClaimRequest, ClaimedDelivery, DeliveryFilter, End, HostId, Lane, RunLengths, Trial};
 
 const RUNS: u64 = 10;
 const STEPS: usize = 150;
@@ -51,6 +51,12 @@ struct Known {
 }
 
 impl Known {
+    /// Whether it can be in a run.
+    fn is_untried(&self) -> bool {
+        let is_counted = self.attempts != self.attempts_before + self.losses.uncharged;
+        self.state == DeliveryState::Ready && !is_counted && self.losses.care() == Care::Ordinary
+    }
+
     fn step(&mut self, step: Move) {
         self.state = self.state.after(step).expect("the store made a legal move");
     }
@@ -91,6 +97,24 @@ impl Model {
         ready.sort_unstable();
         let due = due.into_iter().map(|(_, id)| id);
         due.chain(ready.into_iter().map(|(.., id)| id)).take(limit).collect()
+    }
+
+    /// What a claim must return behind the first of each key, up to `most` of each.
+    fn behind(&self, heads: &[DeliveryId], most: usize) -> Vec<DeliveryId> {
+        let mut behind = Vec::new();
+        for (place, head) in heads.iter().enumerate() {
+            let head = &self.live[head];
+            if head.key.is_none() || !head.is_untried() {
+                continue;
+            }
+            let mut later: Vec<_> =
+                self.live.iter().filter(|(_, it)| it.key == head.key && it.place > head.place).collect();
+            later.sort_by_key(|(_, known)| known.place);
+            let later = later.into_iter().take(most).take_while(|(_, known)| known.is_untried());
+            behind.extend(later.enumerate().map(|(n, (&id, _))| (n, place, id)));
+        }
+        behind.sort_unstable();
+        behind.into_iter().map(|(.., id)| id).collect()
     }
 
     /// Which suspects a claim must return, in order.
@@ -267,9 +291,15 @@ impl Run {
             .iter()
             .map(|&observer| Lane { observer: observer.into(), action: "hook".into() })
             .collect();
-        let claimed = self.fixture.store.claim(host, limit, usize::MAX, &lanes, at(self.now)).await.unwrap();
+        let runs = RunLengths { others: self.random.below(4), ..RunLengths::default() };
+        let request = ClaimRequest::new(host, limit, at(self.now));
+        let request = ClaimRequest { except: &lanes, runs: &runs, ..request };
+        let claimed = self.fixture.store.claim(request).await.unwrap();
         let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
-        assert_eq!(ids, self.model.claimable(limit, except, at(self.now)), "what is claimed, in order");
+        let mut expected = self.model.claimable(limit, except, at(self.now));
+        let behind = self.model.behind(&expected, runs.others);
+        expected.extend(behind.into_iter().take(limit - expected.len()));
+        assert_eq!(ids, expected, "what is claimed, in order");
         self.model.own(host, &claimed);
         self.believed.extend(claimed.into_iter().map(|delivery| (host, delivery)));
         "claim"

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use aftercommit_core::{Care, DeliveryState, Losses, ObserverDefinition};
 
 use super::fixture::{Fixture, Target, at, completion, dead, event_id, numbers};
-use crate::{ClaimedDelivery, End, HostId, Lane, Trial};
+use crate::{ClaimRequest, ClaimedDelivery, End, HostId, Lane, Trial};
 
 /// A host that is entered dies; another takes over from it.
 async fn dies(fixture: &Fixture, host: HostId) {
@@ -185,7 +185,7 @@ pub(super) async fn a_living_host_raises_no_suspicion(fixture: Fixture) {
     fixture.store.retire(fixture.host).await.unwrap();
     let attempts = fixture.store.event(event_id(3)).await.unwrap().attempts;
     assert_eq!(attempts[0].code.as_deref(), Some("host_stopped"));
-    let claimed = fixture.store.claim(fixture.other, 10, usize::MAX, &[], at(2)).await.unwrap();
+    let claimed = fixture.store.claim(ClaimRequest::new(fixture.other, 10, at(2))).await.unwrap();
     let rounds: Vec<_> = claimed.iter().map(ClaimedDelivery::round_attempt).collect();
     assert_eq!(rounds, [3, 2, 2], "what a host abandons when it stops had begun");
     let ends = claimed.iter().map(|delivery| completion(delivery, End::Succeeded)).collect();

@@ -13,7 +13,7 @@ use super::{
     capture_record::{self, Written},
     capture_table::Table,
     connection::{Sync, identifier},
-    failure, predicate,
+    failure, predicate, safe_reading,
     session::Session,
     sql_text::literal,
     statement::{Record, statements},
@@ -43,9 +43,6 @@ WHERE table_name = $1";
     ESTIMATE_ROWS = "-- estimate_rows
 SELECT sum(greatest(c.reltuples, 0))::bigint AS rows
 FROM pg_class AS c WHERE c.oid IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid)) AND c.relkind = 'r'";
-    /// Names are found in `pg_catalog` from here on, and policies are refused.
-    READ_SAFELY = "-- read_safely
-SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('row_security', 'off', true)";
     /// Types by their names with the schema: `character` is one of a single character, and `pg_catalog.bpchar` of any number. A
     /// domain is compared as what it is based on.
     KEY_COLUMNS = "-- key_columns
@@ -56,9 +53,6 @@ FROM unnest($2::text[]) WITH ORDINALITY AS k (name, place) JOIN observer_attribu
 ORDER BY k.place";
     EXPRESSIONS = "-- expressions
 SELECT observer_image_expression($1, 'new', $2) AS image, observer_key_expression($1, 'new', $3) AS key";
-    STILL_A_TABLE = "-- still_a_table
-SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-               WHERE c.oid = $1 AND n.nspname = $2 AND c.relname = $3 AND c.relkind IN ('r', 'p'))";
 }
 
 #[async_trait]
@@ -150,15 +144,8 @@ async fn page(
     let Some(found) = Table::find(session, name).await? else { return Err(gone(name)) };
     let statement =
         statement(session, schema, &found, &written, &progress, (last_key.as_deref(), rows)).await?;
-    READ_SAFELY.call().execute(session).await?;
-    let is_table: bool = STILL_A_TABLE
-        .call()
-        .bind(found.oid)
-        .bind(&found.relation.schema)
-        .bind(&found.relation.name)
-        .value(session)
-        .await?;
-    if !is_table {
+    let (schema_of, name_of) = (&found.relation.schema, &found.relation.name);
+    if !safe_reading::begin(session, found.oid, schema_of, name_of).await? {
         return Err(gone(name));
     }
     let records = session.query("backfill_page", statement).await?;

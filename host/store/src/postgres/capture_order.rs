@@ -1,7 +1,7 @@
 //! What the catalogs show of changes whose events come in another order than the changes.
 
 use super::{capture_table::Table, session::Session, statement::statements};
-use crate::Result;
+use crate::{Capture, Result};
 
 statements! {
     /// Triggers that run before a row is changed, and write to the table themselves. Only what their functions say is seen: texts
@@ -13,7 +13,7 @@ WITH RECURSIVE tree (oid) AS (
 SELECT DISTINCT t.tgname AS name
 FROM tree JOIN pg_trigger AS t ON t.tgrelid = tree.oid JOIN pg_proc AS p ON p.oid = t.tgfoid
      CROSS JOIN (SELECT regexp_replace(relname, '(\W)', '\\\1', 'g') AS pattern FROM pg_class WHERE oid = $1) AS c
-WHERE t.tgtype & 3 = 3 AND NOT t.tgisinternal
+WHERE t.tgtype & 3 = 3 AND NOT t.tgisinternal AND t.tgenabled <> 'D'
   AND regexp_replace(p.prosrc, '''[^'']*''|--[^\n]*|/\*.*?\*/', ' ', 'g')
       ~* ('\m(update(\s+only)?|insert\s+into|delete\s+from(\s+only)?|merge\s+into(\s+only)?)\s+(("[^"]+"|\w+)\s*\.\s*)?"?' || c.pattern || '"?(?!\w)')
 ORDER BY 1"#;
@@ -33,6 +33,18 @@ pub(super) async fn warn(session: &mut Session<'_>, table: &Table, key: &[String
         tracing::warn!(table = table.relation.shown, "{reason}");
     }
     Ok(())
+}
+
+/// The same of a table that is captured: triggers come and go.
+pub(super) async fn of_capture(session: &mut Session<'_>, capture: &Capture) -> Result<Vec<String>> {
+    // Rows only come into a change log, each an event of its own.
+    if capture.change_log.is_some() {
+        return Ok(Vec::new());
+    }
+    match Table::find(session, &capture.table).await? {
+        Some(table) => reasons(session, &table, &capture.key).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 async fn reasons(session: &mut Session<'_>, table: &Table, key: &[String]) -> Result<Vec<String>> {

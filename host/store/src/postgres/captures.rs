@@ -53,7 +53,8 @@ impl Captures for PostgresStore {
         let mut statuses = Vec::new();
         for written in capture_record::list(&mut moment).await? {
             let drift = capture_drift::drift(&mut moment, schema, &written).await?;
-            statuses.push(CaptureStatus { capture: written.capture, drift });
+            let warnings = capture_order::of_capture(&mut moment, &written.capture).await?;
+            statuses.push(CaptureStatus { capture: written.capture, drift, warnings });
         }
         Ok(statuses)
     }

@@ -22,10 +22,12 @@ macro_rules! owned {
     RETURNING *
 )
 SELECT id, event_seq, event_at, event_bytes, position, priority, due, observer, action, action_type, attempts, attempts_before,
-       uncharged, losses, lone_losses
+       uncharged, losses, lone_losses, ordering_key
 FROM owned JOIN picked USING (id)"
     };
 }
+
+pub(super) use owned;
 
 /// Of what was locked, in its order, as much as there is room for: events of so many bytes, and the first however large it is, if
 /// nothing was claimed before. An observer may have been disabled since the caller looked.
@@ -327,6 +329,6 @@ pub(super) async fn has_suspects(session: &mut Session<'_>) -> Result<bool> {
 }
 
 /// As the statements take lanes: their observers, and their actions.
-fn names(lanes: &[Lane]) -> (Vec<&str>, Vec<&str>) {
+pub(super) fn names(lanes: &[Lane]) -> (Vec<&str>, Vec<&str>) {
     lanes.iter().map(|lane| (&*lane.observer, &*lane.action)).unzip()
 }

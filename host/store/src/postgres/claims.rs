@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aftercommit_core::{DeliveryId, EntityEvent, Losses, Timestamp};
+use aftercommit_core::{Care, DeliveryId, EntityEvent, Losses, Timestamp};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -13,12 +13,13 @@ use super::{
     connection::Sync,
     event_row, locks,
     quarantine::{self, Aside},
+    runs,
     session::Session,
     statement::{Record, int, statements},
     time::At,
 };
 use crate::{
-    ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result, claims::ClaimFirst,
+    ClaimFirst, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result,
     intake_batch::Rejected, row::Row as _, suspects::read_losses,
 };
 
@@ -35,26 +36,18 @@ WHERE d.id = ANY ($1) AND d.id = claim.id AND d.attempts = claim.attempts AND d.
 
 #[async_trait]
 impl Claims for PostgresStore {
-    async fn claim(
-        &self,
-        host: HostId,
-        limit: usize,
-        max_bytes: usize,
-        except: &[Lane],
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>> {
-        self.claim_in(ClaimFirst::Due, host, (limit, max_bytes), except, now).await
-    }
-
-    async fn claim_untried(
-        &self,
-        host: HostId,
-        limit: usize,
-        max_bytes: usize,
-        except: &[Lane],
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>> {
-        self.claim_in(ClaimFirst::Ready, host, (limit, max_bytes), except, now).await
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<Vec<ClaimedDelivery>> {
+        if request.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let connections = &self.inner.connections;
+        // Looked at without a transaction.
+        let mut session = connections.read().await?;
+        let Some(search) = claimable::search(&mut session, request.except, request.now).await? else {
+            return Ok(Vec::new());
+        };
+        drop(session);
+        connections.write("claim", Sync::Later, |session| Box::pin(claim(session, search, request))).await
     }
 
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
@@ -92,43 +85,13 @@ impl Claims for PostgresStore {
     }
 }
 
-impl PostgresStore {
-    async fn claim_in(
-        &self,
-        first: ClaimFirst,
-        host: HostId,
-        (limit, max_bytes): (usize, usize),
-        except: &[Lane],
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        // Looked at without a transaction.
-        let mut session = self.inner.connections.read().await?;
-        let Some(search) = claimable::search(&mut session, except, now).await? else {
-            return Ok(Vec::new());
-        };
-        drop(session);
-        self.inner
-            .connections
-            .write("claim", Sync::Later, |session| {
-                Box::pin(claim(session, first, host, (limit, max_bytes), search, now))
-            })
-            .await
-    }
-}
-
 async fn claim(
     session: &mut Session<'_>,
-    first: ClaimFirst,
-    host: HostId,
-    limits: (usize, usize),
     search: Search<'_>,
-    now: Timestamp,
+    request: ClaimRequest<'_>,
 ) -> Result<Vec<ClaimedDelivery>> {
-    let owned = own(session, first, host, limits, search, now).await?;
-    with_events(session, owned, now).await
+    let owned = own(session, search, request).await?;
+    with_events(session, owned, request.now).await
 }
 
 /// Reads the events of deliveries that were claimed.
@@ -167,42 +130,43 @@ pub(super) struct Owned {
     attempts_before: u32,
     losses: Losses,
     event_bytes: usize,
+    ordering_key: Option<Arc<str>>,
 }
 
-/// Claims what is due and what is ready, one after the other, each in its order.
-async fn own(
-    session: &mut Session<'_>,
-    first: ClaimFirst,
-    host: HostId,
-    (limit, max_bytes): (usize, usize),
-    search: Search<'_>,
-    now: Timestamp,
-) -> Result<Vec<Owned>> {
-    let room = Room { rows: limit, bytes: max_bytes, has_first: true };
-    let mut owned = own_some(session, first, host, room, search, now).await?;
-    let bytes: usize = owned.iter().map(|owned| owned.event_bytes).sum();
-    let room = Room {
-        rows: limit - owned.len(),
-        bytes: max_bytes.saturating_sub(bytes),
-        has_first: owned.is_empty(),
-    };
+/// Claims what is due and what is ready, one after the other, each in its order, and then what follows the first of each key.
+async fn own(session: &mut Session<'_>, search: Search<'_>, request: ClaimRequest<'_>) -> Result<Vec<Owned>> {
+    let room = left(&[], request);
+    let mut owned = own_some(session, request.first, search, room, request).await?;
+    let room = left(&owned, request);
     if room.rows > 0 {
-        let second = match first {
+        let second = match request.first {
             ClaimFirst::Due => ClaimFirst::Ready,
             ClaimFirst::Ready => ClaimFirst::Due,
         };
-        owned.append(&mut own_some(session, second, host, room, search, now).await?);
+        owned.append(&mut own_some(session, second, search, room, request).await?);
     }
+    let room = left(&owned, request);
+    let mut behind = runs::own(session, &owned, room, request).await?;
+    owned.append(&mut behind);
     Ok(owned)
+}
+
+/// What there is room for beside these.
+fn left(owned: &[Owned], request: ClaimRequest<'_>) -> Room {
+    let bytes: usize = owned.iter().map(|owned| owned.event_bytes).sum();
+    Room {
+        rows: request.limit - owned.len(),
+        bytes: request.max_bytes.saturating_sub(bytes),
+        has_first: owned.is_empty(),
+    }
 }
 
 async fn own_some(
     session: &mut Session<'_>,
     which: ClaimFirst,
-    host: HostId,
-    room: Room,
     search: Search<'_>,
-    now: Timestamp,
+    room: Room,
+    ClaimRequest { host, now, .. }: ClaimRequest<'_>,
 ) -> Result<Vec<Owned>> {
     let mut owned = match which {
         ClaimFirst::Due => read_owned(&claimable::claim_due(session, host, room, search, now).await?)?,
@@ -236,6 +200,7 @@ pub(super) fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
                 attempts_before: record.count("attempts_before")?,
                 losses: read_losses(record)?,
                 event_bytes: usize::try_from(record.count("event_bytes")?).unwrap_or(usize::MAX),
+                ordering_key: record.get::<Option<&str>>("ordering_key")?.map(Arc::from),
             })
         })
         .collect()
@@ -245,6 +210,22 @@ impl Owned {
     /// Its place among those that are ready.
     pub(super) const fn order(&self) -> (std::cmp::Reverse<i32>, i64, i32) {
         (std::cmp::Reverse(self.priority), self.event_seq, self.position)
+    }
+
+    /// Its ordering key, if others of that may be claimed together with it: no attempt before this one counts, and no host
+    /// was lost with it.
+    pub(super) fn key_to_lead(&self) -> Option<&Arc<str>> {
+        let counted = self.attempt.saturating_sub(self.attempts_before).saturating_sub(self.losses.uncharged);
+        self.ordering_key.as_ref().filter(|_| counted == 1 && self.losses.care() == Care::Ordinary)
+    }
+
+    /// Its ordering key, and its place among those that have it.
+    pub(super) fn place(&self) -> (Option<&str>, (i64, i32, Uuid)) {
+        (self.ordering_key.as_deref(), (self.event_seq, self.position, self.id))
+    }
+
+    pub(super) fn observer(&self) -> &str {
+        &self.observer
     }
 
     /// How many of its hosts died in a row.
@@ -263,6 +244,7 @@ impl Owned {
             attempts_before: self.attempts_before,
             losses: self.losses,
             event_bytes: self.event_bytes,
+            ordering_key: self.ordering_key,
         }
     }
 }

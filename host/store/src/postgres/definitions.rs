@@ -46,6 +46,8 @@ DELETE FROM tb_observer WHERE name = ANY($1)";
 SELECT enabled FROM tb_observer WHERE name = $1 FOR UPDATE";
     SET_ENABLED = "-- set_enabled
 UPDATE tb_observer SET enabled = $2, updated_at = $3 WHERE name = $1";
+    SET_LOADED = "-- set_loaded
+UPDATE observer_hosts SET revision = $2 WHERE id = $1";
     CLEAR_LOAD_ERRORS = "-- clear_load_errors
 DELETE FROM observer_load_errors WHERE host = $1";
     INSERT_LOAD_ERRORS = "-- insert_load_errors
@@ -101,16 +103,17 @@ impl Definitions for PostgresStore {
             .await
     }
 
-    async fn report_load_errors(
+    async fn report_loaded(
         &self,
         host: HostId,
+        revision: i64,
         errors: Vec<(String, String)>,
         now: Timestamp,
     ) -> Result<()> {
-        let errors = &errors[..];
+        let loaded = (revision, &errors[..]);
         self.inner
             .connections
-            .write("report_load_errors", Sync::Later, |session| Box::pin(report(session, host, errors, now)))
+            .write("report_loaded", Sync::Later, |session| Box::pin(report(session, host, loaded, now)))
             .await
     }
 }
@@ -192,9 +195,10 @@ async fn remove_observer(session: &mut Session<'_>, name: &str) -> Result<()> {
 async fn report(
     session: &mut Session<'_>,
     host: HostId,
-    errors: &[(String, String)],
+    (revision, errors): (i64, &[(String, String)]),
     now: Timestamp,
 ) -> Result<()> {
+    SET_LOADED.call().bind(host.0).bind(revision).execute(session).await?;
     CLEAR_LOAD_ERRORS.call().bind(host.0).execute(session).await?;
     if errors.is_empty() {
         return Ok(());

@@ -28,7 +28,7 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name, heartbeat_at = excluded.hea
     HEARTBEAT = "-- heartbeat
 UPDATE observer_hosts SET heartbeat_at = $2 WHERE id = $1";
     LIST_HOSTS = "-- list_hosts
-SELECT id, name, started_at, heartbeat_at FROM observer_hosts ORDER BY started_at, id";
+SELECT id, name, started_at, heartbeat_at, revision FROM observer_hosts ORDER BY started_at, id";
     /// Looked at without a transaction: nearly always there is nothing to do. A delivery whose owner is not entered is
     /// nobody's either: its host was removed while it took the delivery. Looked for between the hosts that are entered:
     /// of what those own, dead rows and all, nothing is read.
@@ -140,6 +140,13 @@ impl Hosts for PostgresStore {
     async fn hosts(&self) -> Result<Vec<HostRow>> {
         let mut session = self.inner.connections.read().await?;
         list(&mut session).await
+    }
+
+    async fn live_hosts(&self, now: Timestamp, lease_timeout: Duration) -> Result<Vec<HostRow>> {
+        let oldest = now.minus(lease_timeout);
+        let mut hosts = self.hosts().await?;
+        hosts.retain(|host| host.heartbeat_at >= oldest);
+        Ok(hosts)
     }
 }
 

@@ -28,6 +28,7 @@ mod dead_letters;
 mod definitions;
 mod deliveries;
 mod doorbell;
+mod earlier_observers;
 mod encoding;
 mod entry;
 mod event_row;
@@ -45,6 +46,8 @@ mod predicate;
 mod quarantine;
 mod retention;
 mod rights;
+mod runs;
+mod safe_reading;
 mod schema;
 mod server_version;
 mod session;
@@ -180,6 +183,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         definitions::STATEMENTS,
         deliveries::STATEMENTS,
         doorbell::STATEMENTS,
+        earlier_observers::STATEMENTS,
         event_row::STATEMENTS,
         events::STATEMENTS,
         holds::STATEMENTS,
@@ -192,6 +196,8 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         quarantine::STATEMENTS,
         retention::STATEMENTS,
         rights::STATEMENTS,
+        runs::STATEMENTS,
+        safe_reading::STATEMENTS,
         schema::STATEMENTS,
         watch::STATEMENTS,
         suspects::STATEMENTS,

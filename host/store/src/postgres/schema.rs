@@ -13,9 +13,18 @@ use crate::{
     AppliedMigration, Result, Schema, StoreError, commands,
     migration::{Migration, Migrations, migrations, of_another},
 };
+use aftercommit_core::{shell_command, shell_option};
 use async_trait::async_trait;
 
-static MIGRATIONS: Migrations = migrations!("postgres", 5 "hosts" "0005_hosts.sql", 6 "losses" "0006_losses.sql", 8 "disabled" "0008_disabled.sql", 11 "rates" "0011_rates.sql");
+static MIGRATIONS: Migrations = migrations!(
+    "postgres",
+    5 "hosts" "0005_hosts.sql",
+    6 "losses" "0006_losses.sql",
+    8 "disabled" "0008_disabled.sql",
+    9 "host_revision" "0009_host_revision.sql",
+    10 "runs" "0010_runs.sql",
+    11 "rates" "0011_rates.sql"
+);
 
 statements! {
     HAS_SCHEMA = "-- has_schema
@@ -160,12 +169,16 @@ async fn make(session: &mut Session<'_>, name: &'static str, sql: &str) -> Resul
 
 /// Refuses a schema in which another program has tables of our names.
 async fn refuse_others(session: &mut Session<'_>, schema: &str) -> Result<()> {
+    let import = shell_command("observers import", "observers.toml", &shell_option("--schema", schema));
     match ANOTHERS_TABLE.call().bind(schema).optional(session).await? {
         None => Ok(()),
         Some(record) => Err(of_another(
             record.get::<String>("name")?.as_str(),
             &format!("the schema `{schema}`"),
-            "name a schema of its own in [database], such as schema = \"aftercommit\"",
+            &format!(
+                "name a schema of its own in [database], such as schema = \"aftercommit\", and migrate again; if the table is an \
+                 earlier system's, `{import}` then writes its observers into a file, for `aftercommit observers apply observers.toml`"
+            ),
         )),
     }
 }

@@ -57,7 +57,7 @@ impl Captures for SqliteStore {
                 let mut statuses = Vec::new();
                 for written in list(moment)? {
                     let drift = drift(moment, &written)?;
-                    statuses.push(CaptureStatus { capture: written.capture, drift });
+                    statuses.push(CaptureStatus { capture: written.capture, drift, warnings: Vec::new() });
                 }
                 Ok(statuses)
             })

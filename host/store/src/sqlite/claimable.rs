@@ -7,7 +7,7 @@ use aftercommit_core::Timestamp;
 use rusqlite::Connection;
 
 use super::statement::{Record, statements};
-use crate::{Lane, Result, Trial, claims::ClaimFirst, holds::lanes_to_json, row::Row as _};
+use crate::{ClaimFirst, ClaimRequest, Lane, Result, Trial, holds::lanes_to_json, row::Row as _};
 
 /// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
 macro_rules! candidates {
@@ -17,7 +17,7 @@ macro_rules! candidates {
             $name,
             "
 SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       d.uncharged, d.losses, d.lone_losses, d.event_bytes
+       d.uncharged, d.losses, d.lone_losses, d.event_bytes, d.ordering_key, d.position
 FROM observer_deliveries AS d
 WHERE ",
             $rest
@@ -98,7 +98,7 @@ WITH RECURSIVE ",
             lanes!("lane", $state),
             "
 SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       d.uncharged, d.losses, d.lone_losses, d.event_bytes
+       d.uncharged, d.losses, d.lone_losses, d.event_bytes, d.ordering_key, d.position
 FROM lane
      CROSS JOIN observer_deliveries AS d ON d.id IN (
          SELECT id FROM observer_deliveries WHERE ",
@@ -191,10 +191,7 @@ pub(super) fn next_due(connection: &Connection, except: &[Lane]) -> Result<Optio
 /// What is to be claimed, in order: what is due and what is ready, one after the other.
 pub(super) fn candidates(
     connection: &Connection,
-    first: ClaimFirst,
-    limit: usize,
-    except: &[Lane],
-    now: Timestamp,
+    ClaimRequest { first, limit, except, now, .. }: ClaimRequest<'_>,
 ) -> Result<Vec<Record>> {
     let by_lane = is_by_lane(connection, except)?.then(|| lanes_to_json(except));
     let due = |limit: usize| match &by_lane {

@@ -14,11 +14,11 @@ use super::{
     claimable::{self, is_enabled},
     completion,
     connection::{Connections, Sync},
-    event_row, piece, quarantine,
+    event_row, piece, quarantine, runs,
     statement::{Record, rows_as_json, statements},
 };
 use crate::{
-    ClaimedDelivery, Claims, Completion, CompletionReport, End, HostId, Lane, Result, claims::ClaimFirst,
+    ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End, HostId, Lane, Result,
     intake_batch::Rejected, row::Row as _, suspects::read_losses,
 };
 
@@ -59,26 +59,18 @@ WHERE state = 'running' AND owner = ?2
 
 #[async_trait]
 impl Claims for SqliteStore {
-    async fn claim(
-        &self,
-        host: HostId,
-        limit: usize,
-        max_bytes: usize,
-        except: &[Lane],
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>> {
-        self.claim_in(ClaimFirst::Due, host, (limit, max_bytes), except, now).await
-    }
-
-    async fn claim_untried(
-        &self,
-        host: HostId,
-        limit: usize,
-        max_bytes: usize,
-        except: &[Lane],
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>> {
-        self.claim_in(ClaimFirst::Ready, host, (limit, max_bytes), except, now).await
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<Vec<ClaimedDelivery>> {
+        let ClaimRequest { host, limit, max_bytes, first, now, .. } = request;
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let (except, runs) = (request.except.to_vec(), request.runs.clone());
+        let find = move |moment: &Connection| {
+            let request = ClaimRequest { host, limit, max_bytes, except: &except, first, runs: &runs, now };
+            let first = claimable::candidates(moment, request)?;
+            runs::with_those_behind(moment, first, request)
+        };
+        claim("claim", &self.inner.connections, host, max_bytes, now, find).await
     }
 
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
@@ -152,29 +144,18 @@ impl Claims for SqliteStore {
     }
 }
 
-impl SqliteStore {
-    async fn claim_in(
-        &self,
-        first: ClaimFirst,
-        host: HostId,
-        (limit, max_bytes): (usize, usize),
-        except: &[Lane],
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let except = except.to_vec();
-        let find = move |moment: &Connection| claimable::candidates(moment, first, limit, &except, now);
-        claim("claim", &self.inner.connections, host, max_bytes, now, find).await
-    }
+/// A row that can be claimed.
+pub(super) struct Found {
+    pub(super) record: Record,
+    /// The one before it in its run, which is to be claimed first.
+    pub(super) behind: Option<DeliveryId>,
 }
 
 /// How many of the candidates, in order, have events of so many bytes; the first is claimed however large it is.
-fn fitting(candidates: &[Record], max_bytes: usize) -> Result<usize> {
+fn fitting(candidates: &[Found], max_bytes: usize) -> Result<usize> {
     let mut left = max_bytes;
     for (n, candidate) in candidates.iter().enumerate() {
-        let bytes = event_bytes(candidate)?;
+        let bytes = event_bytes(&candidate.record)?;
         if n > 0 && bytes > left {
             return Ok(n);
         }
@@ -190,9 +171,9 @@ fn event_bytes(candidate: &Record) -> Result<usize> {
 type Events = HashMap<i64, std::result::Result<Arc<EntityEvent>, Rejected>>;
 
 /// The events of deliveries by their seq, each read once. An error is an event that can not be read any more.
-fn events_of(connection: &Connection, candidates: &[Record]) -> Result<Events> {
-    let seqs =
-        candidates.iter().map(|candidate| candidate.integer("event_seq")).collect::<Result<HashSet<_>>>()?;
+fn events_of(connection: &Connection, candidates: &[Found]) -> Result<Events> {
+    let seqs = candidates.iter().map(|candidate| candidate.record.integer("event_seq"));
+    let seqs = seqs.collect::<Result<HashSet<_>>>()?;
     let seqs: Vec<_> = seqs.into_iter().collect();
     let records = CLAIMED_EVENTS.call().bind(rows_as_json(&seqs)).all(connection)?;
     records
@@ -209,7 +190,7 @@ pub(super) async fn claim(
     host: HostId,
     max_bytes: usize,
     now: Timestamp,
-    find: impl FnOnce(&Connection) -> Result<Vec<Record>> + Send + 'static,
+    find: impl FnOnce(&Connection) -> Result<Vec<Found>> + Send + 'static,
 ) -> Result<Vec<ClaimedDelivery>> {
     let found = connections
         .read_moment(move |moment| {
@@ -223,7 +204,10 @@ pub(super) async fn claim(
     let mut claimed = Vec::with_capacity(found.len());
     while found.peek().is_some() {
         let piece: Vec<_> = found.by_ref().take(piece::MOST).collect();
-        match connections.write(name, Sync::Later, move |write| own(write, host, piece, now)).await {
+        // Those that were claimed in an earlier piece.
+        let before: HashSet<_> = claimed.iter().map(|delivery: &ClaimedDelivery| delivery.id).collect();
+        let before = move |id: &DeliveryId| before.contains(id);
+        match connections.write(name, Sync::Later, move |write| own(write, host, piece, before, now)).await {
             Ok(owned) => claimed.extend(owned),
             // What is owned already is returned; the next call meets the error again if it lasts.
             Err(error) if !claimed.is_empty() => {
@@ -237,16 +221,18 @@ pub(super) async fn claim(
 }
 
 /// A delivery that can be claimed.
-struct Candidate {
-    id: DeliveryId,
-    attempts: u32,
+pub(super) struct Candidate {
+    pub(super) id: DeliveryId,
+    pub(super) attempts: u32,
     event_seq: i64,
+    /// The one before it in its run.
+    pub(super) behind: Option<DeliveryId>,
     /// It as it will be owned, or its event, which can not be read any more.
-    delivery: std::result::Result<ClaimedDelivery, Rejected>,
+    pub(super) delivery: std::result::Result<ClaimedDelivery, Rejected>,
 }
 
 impl Candidate {
-    fn read(record: &Record, events: &Events) -> Result<Self> {
+    fn read(Found { record, behind }: &Found, events: &Events) -> Result<Self> {
         let (id, event_seq) = (DeliveryId(record.uuid("id")?), record.integer("event_seq")?);
         let observer = record.text("observer")?;
         let attempts = record.count("attempts")?;
@@ -261,24 +247,40 @@ impl Candidate {
                 attempts_before: record.count("attempts_before")?,
                 losses: read_losses(record)?,
                 event_bytes: event_bytes(record)?,
+                ordering_key: record.optional_text("ordering_key")?.map(Arc::from),
             }),
             Some(Err(reason)) => Err(reason.clone().of_delivery_to(observer)),
             None => Err(Rejected::missing().of_delivery_to(observer)),
         };
-        Ok(Self { id, attempts, event_seq, delivery })
+        Ok(Self { id, attempts, event_seq, behind: *behind, delivery })
     }
 }
 
-/// Owns what still is as it was found. Someone changed or deleted events that have live deliveries: nothing can deliver those, so
-/// they go where a person looks, and do not stand in the way of others.
+/// Owns what still is as it was found. `is_owned` knows what was owned before.
 fn own(
+    write: &Connection,
+    host: HostId,
+    candidates: Vec<Candidate>,
+    is_owned: impl Fn(&DeliveryId) -> bool,
+    now: Timestamp,
+) -> Result<Vec<ClaimedDelivery>> {
+    let (first, behind) = candidates.into_iter().partition::<Vec<_>, _>(|it| it.behind.is_none());
+    let mut owned = own_first(write, host, first, now)?;
+    let ids: HashSet<_> = owned.iter().map(|delivery| delivery.id).collect();
+    owned.extend(runs::own(write, host, behind, |id| ids.contains(id) || is_owned(id))?);
+    Ok(owned)
+}
+
+/// Owns those that have the turn of their key, or have none. Someone changed or deleted events that have live deliveries: nothing can
+/// deliver those, so they go where a person looks, and do not stand in the way of others.
+fn own_first(
     write: &Connection,
     host: HostId,
     candidates: Vec<Candidate>,
     now: Timestamp,
 ) -> Result<Vec<ClaimedDelivery>> {
     let (mut sound, mut broken) = (Vec::new(), Vec::new());
-    for Candidate { id, attempts, event_seq, delivery } in candidates {
+    for Candidate { id, attempts, event_seq, delivery, .. } in candidates {
         match delivery {
             Ok(delivery) => sound.push(((id, attempts), delivery)),
             Err(row) => broken.push(((id, attempts), event_seq, row)),
@@ -304,6 +306,6 @@ fn own(
     Ok(deliveries.filter(|delivery| owned.contains(&delivery.id)).collect())
 }
 
-fn ids(records: &[Record]) -> Result<HashSet<DeliveryId>> {
+pub(super) fn ids(records: &[Record]) -> Result<HashSet<DeliveryId>> {
     records.iter().map(|record| Ok(DeliveryId(record.uuid("id")?))).collect()
 }

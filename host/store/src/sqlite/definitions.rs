@@ -41,6 +41,8 @@ DELETE FROM tb_observer WHERE name IN (SELECT value FROM json_each(?1))";
 SELECT enabled FROM tb_observer WHERE name = ?1";
     SET_ENABLED = "-- set_enabled
 UPDATE tb_observer SET enabled = ?2, updated_at = ?3 WHERE name = ?1";
+    SET_LOADED = "-- set_loaded
+UPDATE observer_hosts SET revision = ?2 WHERE id = ?1";
     CLEAR_LOAD_ERRORS = "-- clear_load_errors
 DELETE FROM observer_load_errors WHERE host = ?1";
     INSERT_LOAD_ERRORS = "-- insert_load_errors
@@ -134,15 +136,17 @@ impl Definitions for SqliteStore {
             .await
     }
 
-    async fn report_load_errors(
+    async fn report_loaded(
         &self,
         host: HostId,
+        revision: i64,
         errors: Vec<(String, String)>,
         now: Timestamp,
     ) -> Result<()> {
         self.inner
             .connections
-            .write("report_load_errors", Sync::Later, move |write| {
+            .write("report_loaded", Sync::Later, move |write| {
+                SET_LOADED.call().bind(host.to_string()).bind(revision).execute(write)?;
                 CLEAR_LOAD_ERRORS.call().bind(host.to_string()).execute(write)?;
                 if !errors.is_empty() {
                     INSERT_LOAD_ERRORS

@@ -23,7 +23,7 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name, heartbeat_at = excluded.hea
     HEARTBEAT = "-- heartbeat
 UPDATE observer_hosts SET heartbeat_at = ?2 WHERE id = ?1";
     LIST_HOSTS = "-- list_hosts
-SELECT id, name, started_at, heartbeat_at FROM observer_hosts ORDER BY started_at, id";
+SELECT id, name, started_at, heartbeat_at, revision FROM observer_hosts ORDER BY started_at, id";
     DELETE_HOSTS = "-- delete_hosts
 DELETE FROM observer_hosts WHERE id IN (SELECT value FROM json_each(?1))";
     DELETE_LOAD_ERRORS = "-- delete_load_errors_of_hosts
@@ -155,6 +155,12 @@ impl Hosts for SqliteStore {
 
     async fn hosts(&self) -> Result<Vec<HostRow>> {
         self.inner.connections.read(list).await
+    }
+
+    async fn live_hosts(&self, now: Timestamp, lease_timeout: Duration) -> Result<Vec<HostRow>> {
+        let mut hosts = self.hosts().await?;
+        hosts.retain(|host| !self.inner.is_gone(host, now, lease_timeout));
+        Ok(hosts)
     }
 }
 

@@ -18,6 +18,7 @@ mod dead_letters;
 mod definitions;
 mod deliveries;
 mod doorbell;
+mod earlier_observers;
 mod event_row;
 mod events;
 mod failure;
@@ -36,6 +37,7 @@ mod predicate;
 mod quarantine;
 mod retention;
 mod row_json;
+mod runs;
 mod schema;
 mod statement;
 #[cfg(feature = "conformance")]
@@ -161,6 +163,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         intake::STATEMENTS,
         quarantine::STATEMENTS,
         retention::STATEMENTS,
+        runs::STATEMENTS,
         schema::STATEMENTS,
         suspects::STATEMENTS,
     ]

@@ -9,7 +9,14 @@ use crate::{
     migration::{Migration, Migrations, migrations, of_another},
 };
 
-static MIGRATIONS: Migrations = migrations!("sqlite", 5 "losses" "0005_losses.sql", 7 "disabled" "0007_disabled.sql", 10 "rates" "0010_rates.sql");
+static MIGRATIONS: Migrations = migrations!(
+    "sqlite",
+    5 "losses" "0005_losses.sql",
+    7 "disabled" "0007_disabled.sql",
+    8 "host_revision" "0008_host_revision.sql",
+    9 "runs" "0009_runs.sql",
+    10 "rates" "0010_rates.sql"
+);
 
 statements! {
     CREATE_MIGRATIONS = "-- create_migrations
@@ -74,7 +81,8 @@ fn refuse_others(connection: &Connection) -> Result<()> {
         Some(record) => Err(of_another(
             record.get::<String>("name")?.as_str(),
             "the database file",
-            "name another file in `url` of [database], or rename the table",
+            "name another file in `url` of [database], or rename the table; its observers can be written into a file by hand and \
+             put in with `aftercommit observers apply FILE`",
         )),
     }
 }

@@ -4,7 +4,12 @@ use aftercommit_core::{DeliveryId, Timestamp};
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use super::{SqliteStore, claimable, claims, connection::Sync, statement::statements};
+use super::{
+    SqliteStore, claimable,
+    claims::{self, Found},
+    connection::Sync,
+    statement::statements,
+};
 use crate::{ClaimedDelivery, HostId, Lane, Result, Suspects, Trial};
 
 statements! {
@@ -27,7 +32,10 @@ impl Suspects for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<ClaimedDelivery>> {
         let except = except.to_vec();
-        let find = move |moment: &Connection| claimable::suspects(moment, which, &except, now);
+        let find = move |moment: &Connection| {
+            let found = claimable::suspects(moment, which, &except, now)?.into_iter();
+            Ok(found.map(|record| Found { record, behind: None }).collect())
+        };
         claims::claim("claim_suspects", &self.inner.connections, host, max_bytes, now, find).await
     }
 

@@ -5,18 +5,20 @@ use aftercommit_core::{
     outcome,
 };
 
-use crate::{host::End, tables::EVENTS};
+use crate::host::End;
 
 /// What can happen at most, and to whom.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) max_attempts: u8,
+    /// How many events there are.
+    pub(crate) events: usize,
     /// Whether the events belong to one entity, observed `per_entity`.
     pub(crate) ordered: bool,
     pub(crate) on_failure: FailurePolicy,
-    /// How attempts of each event may end.
-    pub(crate) results: [&'static [Attempt]; EVENTS],
-    /// Whether the second event may be committed at any time, or is there from the start.
+    /// How attempts of the first event may end, and those of the others.
+    pub(crate) results: [&'static [Attempt]; 2],
+    /// Whether the last event may be committed at any time, or is there from the start.
     pub(crate) late_commit: bool,
     pub(crate) faults: Faults,
 }
@@ -73,6 +75,11 @@ pub(crate) enum Attempt {
 }
 
 impl Bounds {
+    /// How attempts of the event may end.
+    pub(crate) fn results(&self, event: usize) -> &'static [Attempt] {
+        self.results[event.min(1)]
+    }
+
     /// Whether effects are counted: only where hosts die of them or again and again, or their ends are refused, since it
     /// multiplies the states.
     pub(crate) fn counts_runs(&self) -> bool {

@@ -89,6 +89,39 @@ fn taken_at_the_same_time_the_second_event_overtakes_the_first() {
     break_down("takes side by side", protocol, IN_ORDER);
 }
 
+#[test]
+fn a_turn_that_leaves_the_run_lets_another_host_run_the_entity_too() {
+    let faults = Faults { replays: 1, ..NONE };
+    let bounds =
+        Bounds { events: 3, max_attempts: 1, results: [NEVER, WELL], faults, late_commit: false, ..ORDERED };
+    let protocol = Protocol::unfolded(Rules { turn_stays_in_run: false, ..CODE }, bounds);
+    break_down("the turn leaves the run", protocol, ONE_AT_A_TIME);
+}
+
+#[test]
+fn a_run_that_goes_on_overtakes_the_one_that_failed() {
+    let bounds = Bounds { late_commit: false, ..ORDERED };
+    let protocol = Protocol::unfolded(Rules { run_stops: false, ..CODE }, bounds);
+    break_down("the run goes on", protocol, IN_ORDER);
+}
+
+#[test]
+fn ends_of_a_run_that_are_written_in_any_order_leave_an_earlier_one_to_run_again_later() {
+    let faults = Faults { crashes: 1, ..NONE };
+    let bounds = Bounds { results: [WELL, WELL], faults, late_commit: false, ..ORDERED };
+    let protocol = Protocol::unfolded(Rules { ends_in_order: false, ..CODE }, bounds);
+    break_down("ends in any order", protocol, IN_ORDER);
+}
+
+#[test]
+fn a_run_that_goes_on_after_an_end_was_refused_overtakes_it() {
+    let faults = Faults { refused_ends: 1, ..NONE };
+    let bounds = Bounds { results: [WELL, WELL], faults, late_commit: false, ..ORDERED };
+    let protocol = Protocol::unfolded(Rules { ends_in_order: false, ..CODE }, bounds);
+    let steps = break_down("an end of a run is refused", protocol, IN_ORDER);
+    assert!(steps.len() > 2);
+}
+
 /// A host that owns a delivery and does not know of it lives on, so no other frees it.
 #[test]
 fn a_claim_whose_answer_is_lost_is_kept_as_long_as_its_host_lives() {

@@ -3,7 +3,7 @@
 use aftercommit_core::DeliveryState;
 
 use crate::{
-    host::{Host, Phase},
+    host::{Claim, Host, Phase},
     protocol::Protocol,
     state::State,
     step::{Answer, Step},
@@ -111,13 +111,38 @@ impl Protocol {
                     && !row.blocked
                     && (!self.rules.tried_apart || memory.has_care_for(row.losses))
             });
-            if claimable {
-                steps.push(Step::Claim { host, event, answer: Answer::Comes });
+            if !claimable {
+                continue;
+            }
+            let may_run = memory.room() - reserved > 1 && self.follower(state, event).is_some();
+            for with_next in [false, true].into_iter().take(1 + usize::from(may_run)) {
+                steps.push(Step::Claim { host, event, with_next, answer: Answer::Comes });
                 if state.faults.lost_claims > 0 {
-                    steps.push(Step::Claim { host, event, answer: Answer::Lost });
+                    steps.push(Step::Claim { host, event, with_next, answer: Answer::Lost });
                 }
             }
         }
+    }
+
+    /// Which delivery can be claimed together with this one, to run behind it.
+    pub(crate) fn follower(&self, state: &State, event: usize) -> Option<usize> {
+        let is_untried = |event: usize| state.tables.deliveries[event].is_some_and(|row| row.is_untried());
+        let next = state.tables.behind(event).filter(|_| self.bounds.ordered && is_untried(event))?;
+        is_untried(next).then_some(next)
+    }
+
+    /// Whether another of the same run goes first.
+    fn has_to_wait(&self, memory: &Host, held: &Claim) -> bool {
+        let before = |other: &&Claim| other.event < held.event && !other.stale;
+        let mut before = memory.claims.iter().flatten().filter(before);
+        self.bounds.ordered
+            && match held.phase {
+                Phase::Held => before.any(Claim::is_under_way),
+                Phase::Ended(_) => {
+                    self.rules.ends_in_order && before.any(|other| matches!(other.phase, Phase::Ended(_)))
+                }
+                _ => false,
+            }
     }
 
     fn may_not_claim(&self, memory: &Host) -> bool {
@@ -128,6 +153,9 @@ impl Protocol {
         let memory = &state.hosts[host];
         for (claim, held) in memory.claims.iter().enumerate() {
             let Some(held) = held else { continue };
+            if self.has_to_wait(memory, held) {
+                continue;
+            }
             match held.phase {
                 Phase::Marked => steps.push(Step::Begin { host, claim }),
                 Phase::Held => {
@@ -141,7 +169,7 @@ impl Protocol {
                     }
                 }
                 Phase::Running => {
-                    for attempt in self.bounds.results[held.event] {
+                    for attempt in self.bounds.results(held.event) {
                         steps.push(Step::Finish { host, claim, attempt: *attempt });
                     }
                 }

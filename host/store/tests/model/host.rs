@@ -39,6 +39,8 @@ pub(crate) struct Claim {
     pub(crate) attempts_before: u8,
     pub(crate) losses: Losses,
     pub(crate) phase: Phase,
+    /// The end of an earlier one of its run could not be written, so its own is not either.
+    pub(crate) broken: bool,
     /// For properties only: the delivery belongs to this claim no more.
     pub(crate) stale: bool,
 }

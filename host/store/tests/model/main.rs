@@ -4,7 +4,8 @@
 //! **What is modelled.** The tables as far as the protocol reads them, with the statements and triggers that change them
 //! (`tables`); what a host has in memory (`host`); its transactions (`transactions`) and what it does between them
 //! (`protocol`); when each can happen (`enabled`); and what happens to hosts and to the server (`fate`). The legal moves
-//! and the verdict on an attempt are not written again: the model asks the product's own functions.
+//! and the verdict on an attempt are not written again: the model asks the product's own functions. A run (deliveries of one
+//! entity that a host claims together) is of two.
 //!
 //! A transaction is one step, since locks keep true what it reads until it commits. Intake is two: what it has locked
 //! others pass over. That a commit is done and its answer lost is a step of its own; so is the effect of an action.
@@ -12,7 +13,7 @@
 //! A host that stalls is one that is not chosen for a while: it goes on later with what it had in memory. Time is
 //! abstract: a heartbeat may become too old at any moment, and a waiting delivery may always be due.
 //!
-//! **Bounds.** Two hosts with places for two deliveries each, two events with one delivery each, two or three attempts,
+//! **Bounds.** Two hosts with places for two deliveries each, two or three events with one delivery each, two or three attempts,
 //! and of each fault as many as a test says (`bounds`), mostly one or two; a host that crashed or stopped starts again, each
 //! time as another one. The tests of `real` go through all that is possible within their bounds.
 //!

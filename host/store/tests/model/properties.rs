@@ -5,7 +5,7 @@ use stateright::Property;
 
 use crate::{
     bounds::{Attempt, Bounds},
-    host::Phase,
+    host::{Claim, Phase},
     protocol::Protocol,
     state::State,
     tables::{Delivery, EVENTS},
@@ -20,6 +20,8 @@ pub(crate) const NEVER_UNTRIED: &str = "what was never begun is not given up";
 pub(crate) const TAKES_NO_OTHER: &str = "a delivery that kills its host takes no other with it";
 pub(crate) const ONE_AT_A_TIME: &str = "one of an entity runs at a time";
 pub(crate) const IN_ORDER: &str = "an entity's events begin in their order";
+pub(crate) const ONE_TURN: &str = "one of an entity has its turn";
+const RAN_AHEAD: &str = "a host ran the next before the end of the first was written";
 pub(crate) const NOTHING_WAITS: &str = "when nothing can happen any more, everything has ended";
 
 /// The properties of a model with these bounds.
@@ -45,6 +47,10 @@ pub(crate) fn all(bounds: &Bounds) -> Vec<Property<Protocol>> {
     if bounds.ordered {
         all.push(Property::always(ONE_AT_A_TIME, one_at_a_time));
         all.push(Property::always(IN_ORDER, |_, state: &State| !state.seen.out_of_order));
+        all.push(Property::always(ONE_TURN, one_has_the_turn));
+        if bounds.results[0] != [Attempt::KillsItsHost] {
+            all.push(Property::sometimes(RAN_AHEAD, ran_ahead));
+        }
     }
     if faults.stalls + faults.crashes > 0 {
         all.push(Property::sometimes("a delivery was taken over", taken_over));
@@ -90,12 +96,29 @@ fn never_untried(_: &Protocol, state: &State) -> bool {
 }
 
 fn takes_no_other(protocol: &Protocol, state: &State) -> bool {
-    let is_harmless = |event: usize| protocol.bounds.results[event] == [Attempt::Succeeds];
+    let is_harmless = |event: usize| protocol.bounds.results(event) == [Attempt::Succeeds];
     (0..EVENTS).all(|event| state.tables.dead[event].is_none() || !is_harmless(event))
 }
 
+/// A host may own several, and runs one of them.
 fn one_at_a_time(_: &Protocol, state: &State) -> bool {
-    rows(state).filter(|row| row.state == DeliveryState::Running).count() <= 1
+    let mut owners = rows(state).filter_map(|row| row.owner);
+    let first = owners.next();
+    let claims = state.hosts.iter().flat_map(|host| host.claims.iter().flatten());
+    let running = claims.filter(|claim| claim.phase == Phase::Running && !claim.stale);
+    owners.all(|owner| Some(owner) == first) && running.count() <= 1
+}
+
+/// One has the turn of the entity, if any is live.
+fn one_has_the_turn(_: &Protocol, state: &State) -> bool {
+    let turns = rows(state).filter(|row| !row.blocked).count();
+    turns == usize::from(rows(state).next().is_some())
+}
+
+/// Both of a run were begun, and the end of neither is written.
+fn ran_ahead(_: &Protocol, state: &State) -> bool {
+    let is_ended = |claim: &&Claim| matches!(claim.phase, Phase::Ended(_)) && !claim.stale;
+    state.hosts.iter().any(|host| host.claims.iter().flatten().filter(is_ended).count() > 1)
 }
 
 /// Only a takeover makes a delivery ready again and leaves it the number of the attempt.

@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 
 use crate::{
     bounds::{Attempt, Bounds},
-    host::{Claim, Host, PLACES, Phase},
+    host::{Claim, End, Host, PLACES, Phase},
     properties,
     rules::Rules,
     state::{Seen, State},
@@ -28,9 +28,12 @@ impl Model for Protocol {
 
     fn init_states(&self) -> Vec<State> {
         let mut tables = Tables::EMPTY;
-        for event in 0..EVENTS - usize::from(self.bounds.late_commit) {
-            tables.committed[event] = true;
-            tables.inbox[event] = true;
+        for event in 0..EVENTS {
+            // Those that there are not count as ended.
+            let is_there = event < self.bounds.events - usize::from(self.bounds.late_commit);
+            tables.inbox[event] = is_there;
+            tables.ended[event] = event >= self.bounds.events;
+            tables.committed[event] = is_there || tables.ended[event];
         }
         let mut hosts = [Host::DOWN; HOSTS];
         for (host, heartbeat) in hosts.iter_mut().zip(&mut tables.hosts) {
@@ -111,11 +114,13 @@ impl Protocol {
             }
             Step::Pick { host, rows } => self.pick(state, host, rows),
             Step::Take { host, own, answer } => self.take(state, host, own, answer),
-            Step::Claim { host, event, answer } => self.claim(state, host, event, answer),
+            Step::Claim { host, event, with_next, answer } => {
+                self.claim(state, host, event, with_next, answer);
+            }
             Step::Mark { host, claim } => self.mark(state, host, claim),
             Step::Begin { host, claim } => self.begin(state, host, claim),
             Step::Finish { host, claim, attempt } => self.finish(state, host, claim, attempt),
-            Step::HandBack { host, claim } => state.hand_back(host, claim),
+            Step::HandBack { host, claim } => self.hand_back(state, host, claim),
             Step::Write { host, claim, answer } => self.write(state, host, claim, answer),
             Step::TakeOver { host } => self.take_over(state, host),
             Step::FreeUnknown { host } => self.free_unknown(state, host),
@@ -161,6 +166,7 @@ impl Protocol {
         let round_attempt = self.round_attempt(&claim);
         let is_exhausted = self.is_exhausted(&claim);
         let is_counted = claim.phase == Phase::Marked;
+        state.seen.out_of_order |= self.overtakes(state, host, &claim);
         claim.phase = if is_exhausted {
             Phase::Ended(self.bounds.judge(Attempt::FailsForNow, round_attempt.max(self.bounds.max_attempts)))
         } else {
@@ -185,9 +191,70 @@ impl Protocol {
         if attempt == Attempt::KillsItsHost {
             return state.crash(host);
         }
-        if let Some(claim) = &mut state.hosts[host].claims[place] {
-            claim.phase = Phase::Ended(self.bounds.judge(attempt, self.round_attempt(claim)));
+        let Some(claim) = state.hosts[host].claims[place] else { return };
+        let end = self.bounds.judge(attempt, self.round_attempt(&claim));
+        if claim.broken {
+            state.give_up(host, place);
+            return;
         }
+        state.hosts[host].claims[place] = Some(Claim { phase: Phase::Ended(end), ..claim });
+        if end == End::Retry {
+            self.stop_run(state, host, claim.event);
+        }
+    }
+
+    /// A delivery can not be run now, nor what follows in its run. A host that stops hands back whatever has not begun.
+    fn hand_back(&self, state: &mut State, host: usize, place: usize) {
+        let memory = &mut state.hosts[host];
+        state.faults.hand_backs -= u8::from(!memory.stopping);
+        let Some(claim) = &mut memory.claims[place] else { return };
+        claim.phase = Phase::HandedBack;
+        let event = claim.event;
+        self.stop_run(state, host, event);
+    }
+
+    /// What follows in the run is handed back.
+    fn stop_run(&self, state: &mut State, host: usize, event: usize) {
+        let claims = state.hosts[host].claims.iter_mut().flatten();
+        for claim in claims.filter(|claim| self.bounds.ordered && self.rules.run_stops && claim.event > event)
+        {
+            if claim.phase == Phase::Held && !claim.stale {
+                claim.phase = Phase::HandedBack;
+            }
+        }
+    }
+
+    /// The end of one of a run can not be written: what follows is handed back, or its end is not written either.
+    pub(crate) fn break_run(&self, state: &mut State, host: usize, event: usize) {
+        if !self.bounds.ordered || !self.rules.ends_in_order {
+            return;
+        }
+        self.stop_run(state, host, event);
+        for place in 0..PLACES {
+            let Some(claim) = &mut state.hosts[host].claims[place] else { continue };
+            if claim.event <= event || claim.stale {
+                continue;
+            }
+            match claim.phase {
+                Phase::Running => claim.broken = true,
+                Phase::Ended(_) => state.give_up(host, place),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether an earlier event of the entity is live, and this host is not done with it. What was replayed waits for the run.
+    fn overtakes(&self, state: &State, host: usize, claim: &Claim) -> bool {
+        let is_done_with = |event: usize| {
+            state.hosts[host].claims.iter().flatten().any(|other| {
+                other.event == event
+                    && matches!(other.phase, Phase::Ended(end) if end != End::Retry)
+                    && state.owns(host, other)
+            })
+        };
+        self.bounds.ordered
+            && !claim.stale
+            && (0..claim.event).any(|earlier| state.is_due_before(earlier) && !is_done_with(earlier))
     }
 
     fn retire(&self, state: &mut State, host: usize) {

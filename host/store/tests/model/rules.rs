@@ -29,6 +29,12 @@ pub(crate) struct Rules {
     /// A host that has handed a delivery back claims nothing until the answer has come: its next claim of the delivery
     /// has the same number, and handing back once more would take it away.
     pub(crate) waits_for_hand_backs: bool,
+    /// When one of a run ends, the next of the run has the turn, whatever came before it meanwhile.
+    pub(crate) turn_stays_in_run: bool,
+    /// The next of a run begins only when the one before it ended and is not tried again; else the rest is handed back.
+    pub(crate) run_stops: bool,
+    /// The ends of a run are written in its order; when one can not be written, no later one is.
+    pub(crate) ends_in_order: bool,
 }
 
 impl Rules {
@@ -46,5 +52,8 @@ impl Rules {
         takes_in_turn: true,
         frees_unknown: true,
         waits_for_hand_backs: true,
+        turn_stays_in_run: true,
+        run_stops: true,
+        ends_in_order: true,
     };
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     bounds::Faults,
-    host::{Claim, Host, Phase},
+    host::{Claim, Host},
     tables::{EVENTS, HOSTS, Heartbeat, NAMES, Tables},
 };
 
@@ -60,12 +60,18 @@ impl State {
         })
     }
 
-    /// A delivery can not be run now. A host that stops hands back whatever has not begun.
-    pub(crate) fn hand_back(&mut self, host: usize, place: usize) {
-        let memory = &mut self.hosts[host];
-        self.faults.hand_backs -= u8::from(!memory.stopping);
-        if let Some(claim) = &mut memory.claims[place] {
-            claim.phase = Phase::HandedBack;
+    /// Whether the event is to be delivered and was never replayed: what comes behind it in its entity has to wait.
+    pub(crate) fn is_due_before(&self, event: usize) -> bool {
+        let is_live = self.tables.inbox[event] || self.tables.deliveries[event].is_some();
+        is_live && self.seen.replays[event] == 0
+    }
+
+    /// A host made an attempt and does not write its end.
+    pub(crate) fn give_up(&mut self, host: usize, place: usize) {
+        if let Some(claim) = self.hosts[host].claims[place].take()
+            && self.owns(host, &claim)
+        {
+            self.hosts[host].given_up[claim.event] = Some(claim.attempt);
         }
     }
 

@@ -58,9 +58,11 @@ pub(crate) enum Step {
         own: bool,
         answer: Answer,
     },
+    /// A host claims a delivery, alone or with the next of its entity.
     Claim {
         host: usize,
         event: usize,
+        with_next: bool,
         answer: Answer,
     },
     /// The store is told that a delivery that runs alone begins.

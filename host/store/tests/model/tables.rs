@@ -1,11 +1,11 @@
 //! The database, as far as the protocol looks at it. Each function is what one statement does, or a trigger.
 
-use aftercommit_core::{DeliveryState, Losses, Move};
+use aftercommit_core::{Care, DeliveryState, Losses, Move};
 
 use crate::rules::Rules;
 
 /// Events, each with one delivery, in the order of their sequence numbers.
-pub(crate) const EVENTS: usize = 2;
+pub(crate) const EVENTS: usize = 3;
 /// Hosts that live or start again.
 pub(crate) const HOSTS: usize = 2;
 /// Names of hosts in the tables: those that live, and runs of them that are gone and still own something, now or in
@@ -109,14 +109,28 @@ impl Tables {
         }
     }
 
-    /// The trigger `observer_deliveries_next`, after one that had the turn ended or stopped: the first has it.
-    pub(crate) fn next(&mut self, stopped: usize) {
+    /// The trigger `observer_deliveries_next`, after one that had the turn ended or stopped: the first that runs has it, since
+    /// the others of its run go on; else the first.
+    pub(crate) fn next(&mut self, stopped: usize, rules: &Rules) {
         if let Some(row) = &mut self.deliveries[stopped] {
             row.blocked = true;
         }
-        if let Some(first) = self.deliveries.iter_mut().flatten().next() {
-            first.blocked = false;
+        let runs = |row: &Option<Delivery>| row.is_some_and(|row| row.state == DeliveryState::Running);
+        let running = self.deliveries.iter().position(runs).filter(|_| rules.turn_stays_in_run);
+        let first = running.or_else(|| self.deliveries.iter().position(Option::is_some));
+        if let Some(row) = first.and_then(|first| self.deliveries[first].as_mut()) {
+            row.blocked = false;
         }
+    }
+
+    /// The next live delivery of the entity.
+    pub(crate) fn behind(&self, event: usize) -> Option<usize> {
+        (event + 1..EVENTS).find(|later| self.deliveries[*later].is_some())
+    }
+
+    /// Whether the delivery has the turn of its entity.
+    pub(crate) fn has_turn(&self, event: usize) -> bool {
+        self.deliveries[event].is_some_and(|row| !row.blocked)
     }
 
     /// `replay_deliveries` and `remove_dead_letters`.
@@ -173,6 +187,12 @@ impl Delivery {
         self.state = moved(self.state, Move::Claim);
         self.owner = Some(owner);
         self.attempts += u8::from(rules.numbered_at_claim);
+    }
+
+    /// Whether it can be claimed together with others of its entity: no attempt of it counted yet, and no host was lost with it.
+    pub(crate) fn is_untried(&self) -> bool {
+        let counted = u32::from(self.attempts - self.attempts_before) - self.losses.uncharged;
+        self.state == DeliveryState::Ready && counted == 0 && self.losses.care() == Care::Ordinary
     }
 
     /// It is nobody's any more.

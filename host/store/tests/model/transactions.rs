@@ -60,21 +60,33 @@ impl Protocol {
         std::array::from_fn(|event| !self.bounds.ordered || (!is_live && first == Some(event)))
     }
 
-    /// `claim_due` and `claim_ready`.
-    pub(crate) fn claim(&self, state: &mut State, host: usize, event: usize, answer: Answer) {
-        if let Some(row) = &mut state.tables.deliveries[event] {
-            row.claim(host, &self.rules);
+    /// `claim_due` and `claim_ready`, and `claim_runs`.
+    pub(crate) fn claim(
+        &self,
+        state: &mut State,
+        host: usize,
+        event: usize,
+        with_next: bool,
+        answer: Answer,
+    ) {
+        let next = self.follower(state, event).filter(|_| with_next);
+        for event in [Some(event), next].into_iter().flatten() {
+            if let Some(row) = &mut state.tables.deliveries[event] {
+                row.claim(host, &self.rules);
+            }
+            self.owned(state, host, event, answer);
         }
-        self.owned(state, host, event, answer);
         count_claim(state, host, answer);
     }
 
     /// A host owns one more, and knows of it if the answer comes.
     fn owned(&self, state: &mut State, host: usize, event: usize, answer: Answer) {
         let Some(row) = state.tables.deliveries[event] else { return };
-        let earlier_is_live = (0..event)
-            .any(|earlier| state.tables.inbox[earlier] || state.tables.deliveries[earlier].is_some());
-        state.seen.out_of_order |= self.bounds.ordered && earlier_is_live;
+        let is_elsewhere = |earlier: usize| {
+            let owner = state.tables.owned(earlier).map(|(owner, _)| owner);
+            state.tables.inbox[earlier] || (state.tables.deliveries[earlier].is_some() && owner != Some(host))
+        };
+        state.seen.out_of_order |= self.bounds.ordered && (0..event).any(is_elsewhere);
         if answer == Answer::Comes {
             state.hosts[host].keep(Claim {
                 event,
@@ -82,6 +94,7 @@ impl Protocol {
                 attempts_before: row.attempts_before,
                 losses: row.losses,
                 phase: Phase::Held,
+                broken: false,
                 stale: false,
             });
         }
@@ -95,16 +108,22 @@ impl Protocol {
         let is_refused = answer == Answer::Refused;
         if is_running && !is_refused && (!self.rules.fenced || state.owns(host, &claim)) {
             state.seen.stale_applied |= claim.stale;
+            let had_turn = state.tables.has_turn(claim.event);
             match claim.phase {
-                Phase::Ended(end) => self.end(state, host, claim.event, end),
+                Phase::Ended(end) => {
+                    let is_early = (0..claim.event).any(|earlier| state.is_due_before(earlier));
+                    state.seen.out_of_order |= self.bounds.ordered && is_early;
+                    self.end(state, host, claim.event, end);
+                }
                 _ => self.release(state, claim.event),
             }
-            if self.bounds.ordered {
-                state.tables.next(claim.event);
+            if self.bounds.ordered && had_turn {
+                state.tables.next(claim.event, &self.rules);
             }
         }
-        if is_refused && state.owns(host, &claim) {
-            state.hosts[host].given_up[claim.event] = Some(claim.attempt);
+        if is_refused {
+            state.give_up(host, place);
+            self.break_run(state, host, claim.event);
         }
         let is_hand_back = matches!(claim.phase, Phase::HandedBack | Phase::Unanswered);
         state.hosts[host].claims[place] = match answer {
@@ -186,6 +205,7 @@ impl Protocol {
     }
 
     fn free(&self, state: &mut State, event: usize, loss: Loss) {
+        let had_turn = state.tables.has_turn(event);
         if let Some(row) = &mut state.tables.deliveries[event] {
             let began = row.begun || !self.rules.charged_if_begun;
             row.losses = match loss {
@@ -194,8 +214,8 @@ impl Protocol {
             };
             row.stop(Move::TakeOver);
         }
-        if self.bounds.ordered {
-            state.tables.next(event);
+        if self.bounds.ordered && had_turn {
+            state.tables.next(event, &self.rules);
         }
     }
 }

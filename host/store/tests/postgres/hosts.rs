@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use aftercommit_core::{DeliveryId, EntityEvent};
 use aftercommit_store::{
-    AttemptRecord, Claims as _, Completion, DeadLetters as _, Definitions as _, End, Events as _, HostId,
-    Hosts as _, Intake as _, NewDelivery, Plan, Planned, TakeRequest, Taken, conformance::TestDatabase as _,
+    AttemptRecord, ClaimRequest, Claims as _, Completion, DeadLetters as _, Definitions as _, End,
+    Events as _, HostId, Hosts as _, Intake as _, NewDelivery, Plan, Planned, TakeRequest, Taken,
+    conformance::TestDatabase as _,
 };
 
 use crate::database::{Database, at, execute};
@@ -172,7 +173,7 @@ async fn the_turn_is_not_lost_between_two_transactions() {
     wait_until_blocked(&database).await;
     execute(&mut making, "COMMIT").await.unwrap();
     assert_eq!(completing.await.unwrap().unwrap().applied, 1);
-    let claimed = database.store.claim(host, 10, usize::MAX, &[], at(1)).await.unwrap();
+    let claimed = database.store.claim(ClaimRequest::new(host, 10, at(1))).await.unwrap();
     assert_eq!(claimed.iter().map(|delivery| &*delivery.event.entity_id).collect::<Vec<_>>(), ["2"]);
 }
 
@@ -193,7 +194,7 @@ async fn a_delivery_does_not_miss_that_its_observer_is_enabled() {
     execute(&mut making, copy).await.unwrap();
     database.store.set_enabled("watcher", true, at(1)).await.unwrap();
     execute(&mut making, "COMMIT").await.unwrap();
-    assert_eq!(database.store.claim(HostId::random(), 10, usize::MAX, &[], at(1)).await.unwrap().len(), 1);
+    assert_eq!(database.store.claim(ClaimRequest::new(HostId::random(), 10, at(1))).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -227,7 +228,7 @@ async fn a_dead_letter_is_replayed_once() {
         replayed += replay.await.unwrap().map_or(0, |ids| ids.len());
     }
     assert_eq!((replayed, database.store.history(id).await.unwrap().len()), (1, 1));
-    assert_eq!(database.store.claim(host, 10, usize::MAX, &[], at(1)).await.unwrap().len(), 1);
+    assert_eq!(database.store.claim(ClaimRequest::new(host, 10, at(1))).await.unwrap().len(), 1);
 }
 
 /// The heartbeat that comes while others want to take a host for dead saves it.

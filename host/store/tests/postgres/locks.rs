@@ -2,7 +2,7 @@
 
 use aftercommit_core::{EntityEvent, EventKind};
 use aftercommit_store::{
-    Claims as _, DeadLetters as _, Definitions as _, End, Events as _, HostId, PostgresOptions,
+    ClaimRequest, Claims as _, DeadLetters as _, Definitions as _, End, Events as _, HostId, PostgresOptions,
     Retention as _, RetentionLimits, Schema as _, conformance::TestDatabase as _,
 };
 use sqlx::{Connection as _, PgConnection};
@@ -51,7 +51,7 @@ async fn whoever_holds_all_advisory_locks_holds_up_nothing() {
     assert_eq!(store.replay(Some(vec![first.id]), at(1)).await.unwrap().len(), 1);
     store.set_enabled("watcher", false, at(1)).await.unwrap();
     store.set_enabled("watcher", true, at(1)).await.unwrap();
-    assert_eq!(store.claim(host, 10, usize::MAX, &[], at(2)).await.unwrap().len(), 1);
+    assert_eq!(store.claim(ClaimRequest::new(host, 10, at(2))).await.unwrap().len(), 1);
     let limits = RetentionLimits { events_before: at(0), log_before: at(0), batch: 10 };
     store.purge(limits).await.unwrap();
     assert_eq!(store.inbox_len().await.unwrap(), 0);

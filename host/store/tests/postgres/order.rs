@@ -396,3 +396,137 @@ async fn what_comes_in_another_order() {
         "{refused}"
     );
 }
+
+/// What is warned of for the captured table `name`.
+async fn warnings(database: &Database, name: &str) -> Vec<String> {
+    let statuses = database.store.captures().await.unwrap();
+    statuses.into_iter().find(|status| status.capture.table == name).unwrap().warnings
+}
+
+/// A table `t` with a trigger, of which it is shown whether it is warned of.
+async fn is_warned_of(table: &str, body: &str, trigger: &str) -> bool {
+    let database = Database::fresh().await;
+    database
+        .sql(&format!("CREATE SCHEMA shop; CREATE TABLE {table} (id INTEGER PRIMARY KEY, n INTEGER)"))
+        .await;
+    database
+        .sql(&format!(
+            "SET check_function_bodies = off; -- PostgreSQL 14 has no MERGE
+             CREATE FUNCTION early() RETURNS trigger LANGUAGE plpgsql AS $body$ BEGIN {body} RETURN NEW; END $body$;
+             CREATE TRIGGER \"the trigger\" {trigger} EXECUTE FUNCTION early()"
+        ))
+        .await;
+    let capture = database.capture(&table.replace('"', ""), "T").await;
+    let warnings = warnings(&database, &capture.table).await;
+    let named = warnings
+        .iter()
+        .all(|warning| warning.contains("the trigger the trigger runs before a row is changed"));
+    assert!(warnings.len() < 2 && named, "{warnings:?}");
+    !warnings.is_empty()
+}
+
+#[tokio::test]
+async fn triggers_that_write_to_their_own_table_before_a_row_is_changed_are_warned_of() {
+    let each_row = "BEFORE INSERT OR UPDATE ON t FOR EACH ROW";
+    for body in [
+        "UPDATE t SET n = 1 WHERE id = 1;",
+        "update only public . t set n = 1;",
+        "INSERT INTO t VALUES (NEW.id + 100, 1) ON CONFLICT DO NOTHING;",
+        "DELETE\n FROM public.t WHERE id = 7;",
+        "MERGE INTO \"t\" USING (SELECT 1) AS s ON false WHEN NOT MATCHED THEN DO NOTHING;",
+    ] {
+        assert!(is_warned_of("t", body, each_row).await, "{body}");
+    }
+    for body in [
+        "NEW.n := 1;",
+        "PERFORM 1 FROM t;",
+        "UPDATE tt SET n = 1;",
+        "-- UPDATE t SET n = 1\n",
+        "/* DELETE FROM t\n */",
+        "IF TG_OP = 'UPDATE t' THEN NEW.n := 1; END IF;",
+        "UPDATE other SET t = 1;",
+    ] {
+        assert!(!is_warned_of("t", body, each_row).await, "{body}");
+    }
+    let writes = "UPDATE t SET n = 1 WHERE id = 1;";
+    assert!(is_warned_of("t", writes, "BEFORE DELETE ON t FOR EACH ROW").await);
+    assert!(
+        !is_warned_of("t", writes, "BEFORE UPDATE ON t FOR EACH STATEMENT").await,
+        "nothing is changed yet"
+    );
+    assert!(!is_warned_of("t", writes, "AFTER UPDATE ON t FOR EACH ROW").await, "its events come after");
+    let odd = "UPDATE shop.\"My.Orders (2)\" SET n = 1;";
+    assert!(
+        is_warned_of("shop.\"My.Orders (2)\"", odd, "BEFORE UPDATE ON shop.\"My.Orders (2)\" FOR EACH ROW")
+            .await
+    );
+}
+
+#[tokio::test]
+async fn warnings_come_and_go_with_their_triggers_and_partitions_count() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (100);
+             CREATE FUNCTION early() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE t SET n = 1 WHERE id = 1; RETURN NEW; END $$",
+        )
+        .await;
+    database.capture("t", "T").await;
+    assert_eq!(warnings(&database, "t").await, Vec::<String>::new());
+    database.sql("CREATE TRIGGER early BEFORE INSERT ON low FOR EACH ROW EXECUTE FUNCTION early()").await;
+    assert_eq!(warnings(&database, "t").await.len(), 1, "a trigger of a partition");
+    database.sql("ALTER TABLE low DISABLE TRIGGER early").await;
+    assert_eq!(warnings(&database, "t").await, Vec::<String>::new(), "it does not run");
+    database.sql("ALTER TABLE low ENABLE ALWAYS TRIGGER early").await;
+    assert_eq!(warnings(&database, "t").await.len(), 1);
+    assert_eq!(database.store.captures().await.unwrap()[0].drift, None, "a refresh would change nothing");
+}
+
+#[tokio::test]
+async fn deferrable_keys_are_warned_of() {
+    let database = Database::fresh().await;
+    let keyed = |key: &[&str], table: &str| CaptureRequest {
+        key: key.iter().map(ToString::to_string).collect(),
+        ..CaptureRequest::new(table, table)
+    };
+    for (table, columns, key, is_deferrable) in [
+        ("a", "id INTEGER PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, n INTEGER", &[][..], true),
+        ("b", "id INTEGER PRIMARY KEY DEFERRABLE, n INTEGER", &[], true),
+        ("c", "id INTEGER PRIMARY KEY, n INTEGER UNIQUE DEFERRABLE", &[], false),
+        ("d", "id INTEGER PRIMARY KEY, n INTEGER NOT NULL UNIQUE DEFERRABLE", &["n"], true),
+        ("e", "x INTEGER, y INTEGER, PRIMARY KEY (y, x) DEFERRABLE", &[], true),
+        ("f", "x INTEGER, y INTEGER, PRIMARY KEY (x, y) DEFERRABLE", &["y", "x"], true),
+        ("g", "x INTEGER UNIQUE DEFERRABLE, y INTEGER, PRIMARY KEY (x, y)", &[], false),
+        ("h", "\"ID\" INTEGER PRIMARY KEY DEFERRABLE", &[], true),
+    ] {
+        database.sql(&format!("CREATE TABLE {table} ({columns})")).await;
+        database.store.add_capture(keyed(key, table), at(0)).await.unwrap();
+        let warnings = warnings(&database, table).await;
+        assert_eq!(warnings.len(), usize::from(is_deferrable), "{table} ({columns}): {warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains("the key is deferrable")), "{warnings:?}");
+    }
+}
+
+/// Triggers whose names sort before ours run first; ours can not be put before them.
+#[tokio::test]
+async fn triggers_that_run_before_ours_are_a_drift() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER);
+             CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE t SET n = n + 1 WHERE id = NEW.id AND n < 3; RETURN NULL; END $$",
+        )
+        .await;
+    database.capture("t", "T").await;
+    for (name, is_first) in [("!a", true), (" own", true), ("own", false), ("Zebra", false), ("!b", false)] {
+        database
+            .sql(&format!("CREATE TRIGGER \"{name}\" AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION own()"))
+            .await;
+        database.store.refresh_capture("t", at(0)).await.unwrap();
+        let drift = database.store.captures().await.unwrap().remove(0).drift;
+        let expected = is_first.then(|| format!("the trigger {name} runs before ours"));
+        assert_eq!(drift.is_some(), is_first, "{name}: {drift:?}");
+        assert!(expected.is_none_or(|expected| drift.unwrap().contains(&expected)), "{name}");
+        database.sql(&format!("DROP TRIGGER \"{name}\" ON t")).await;
+    }
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aftercommit_core::{Clock as _, EntityEvent, EventKind, SystemClock, Timestamp};
 use aftercommit_store::{
-    Claims as _, Events as _, HostId, Intake as _, Retention as _, RetentionLimits, TakeRequest,
-    conformance::TestDatabase as _,
+    ClaimRequest, Claims as _, Events as _, HostId, Intake as _, Retention as _, RetentionLimits,
+    TakeRequest, conformance::TestDatabase as _,
 };
 use serde_json::json;
 
@@ -104,7 +104,7 @@ async fn a_day_with_a_live_delivery_stays() {
     purge(&database, at(0).plus(DAY * 3)).await;
     assert_eq!(partitions(&database, "observer_events").await, 10, "only the empty day went");
     let claimed =
-        database.store.claim(HostId::random(), 1, usize::MAX, &[], SystemClock.now()).await.unwrap();
+        database.store.claim(ClaimRequest::new(HostId::random(), 1, SystemClock.now())).await.unwrap();
     assert_eq!(claimed.len(), 1, "its event is there");
 }
 

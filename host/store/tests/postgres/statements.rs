@@ -94,6 +94,15 @@ async fn claims_read_their_own_indexes() {
             format!("10, {uuid}, 9, true, 1, 1, now(), '{{o1}}', '{{a}}'"),
             &["deliveries_lost "],
         ),
+        (
+            "claim_runs",
+            "bigint, uuid, bigint, text[], bigint[], integer[], uuid[], integer[], text[], text[]",
+            format!(
+                "10, {uuid}, 9, '{{k1}}', '{{1}}', '{{0}}', '{{{0}}}', '{{9}}', '{{}}', '{{}}'",
+                uuid.trim_matches('\'')
+            ),
+            &["deliveries_ordered ", "> ROW(h.event_seq", "deliveries_pkey "],
+        ),
         ("has_suspects", "text", "NULL".to_owned(), &["deliveries_lost "]),
         ("has_work", "timestamptz", "now()".to_owned(), &OF_DISABLED),
         ("next_due", "text", "NULL".to_owned(), &OF_DISABLED),

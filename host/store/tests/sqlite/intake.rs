@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use aftercommit_core::{DeliveryId, EntityEvent};
 use aftercommit_store::{
-    Claims as _, Events as _, HostId, Intake as _, NewDelivery, Plan, Planned, Quarantine as _, TakeRequest,
-    conformance::TestDatabase as _,
+    ClaimRequest, Claims as _, Events as _, HostId, Intake as _, NewDelivery, Plan, Planned, Quarantine as _,
+    TakeRequest, conformance::TestDatabase as _,
 };
 
 use crate::database::{Database, at, take, take_bytes, told};
@@ -66,7 +66,8 @@ async fn owns_and_claims_no_more_bytes_than_it_may() {
     let sizes: Vec<_> = taken.owned.iter().map(|delivery| delivery.event_bytes).collect();
     assert_eq!((sizes, taken.ready), (vec![image + 5000], 3), "the first is owned however large it is");
     let claim = async || -> Vec<_> {
-        let claimed = database.store.claim(host, 10, 100, &[], at(1)).await.unwrap();
+        let request = ClaimRequest { max_bytes: 100, ..ClaimRequest::new(host, 10, at(1)) };
+        let claimed = database.store.claim(request).await.unwrap();
         claimed.iter().map(|delivery| (delivery.event.entity_id.clone(), delivery.event_bytes)).collect()
     };
     assert_eq!(claim().await, [("2".to_owned(), image + 5), ("3".to_owned(), image + 5)]);

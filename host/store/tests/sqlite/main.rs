@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: what can not be had fails the test")]
 
+mod applications;
 mod backfill;
 mod capture;
 mod compiled;

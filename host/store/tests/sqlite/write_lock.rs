@@ -9,8 +9,8 @@ use std::{
 
 use aftercommit_core::{DeliveryId, EntityEvent};
 use aftercommit_store::{
-    AttemptRecord, Claims as _, Completion, DeadLetters as _, Deliveries as _, DeliveryFilter, End,
-    Events as _, HostId, Intake as _, NewDelivery, Plan, Planned, Retention as _, RetentionLimits,
+    AttemptRecord, ClaimRequest, Claims as _, Completion, DeadLetters as _, Deliveries as _, DeliveryFilter,
+    End, Events as _, HostId, Intake as _, NewDelivery, Plan, Planned, Retention as _, RetentionLimits,
     Schema as _, TakeRequest, Taken, Transactions as _, conformance::TestDatabase as _,
 };
 use rusqlite::Connection;
@@ -167,7 +167,7 @@ async fn deliveries_are_claimed_and_ended_in_pieces() {
     let database = database(230, 10).await;
     take(&database, 0, Acting::nothing(&database)).await;
     let host = HostId::random();
-    let claimed = database.store.claim(host, 1000, usize::MAX, &[], at(0)).await.unwrap();
+    let claimed = database.store.claim(ClaimRequest::new(host, 1000, at(0))).await.unwrap();
     assert_eq!((claimed.len(), transactions(&database, "claim")), (230, 4));
     let ends: Vec<_> = claimed.iter().map(|delivery| dead(delivery.id, delivery.attempt)).collect();
     let report = database.store.complete(host, ends.clone()).await.unwrap();
@@ -217,8 +217,8 @@ async fn what_was_claimed_meanwhile_is_not_claimed_twice() {
     let second = database.second_store().await;
     let (hosts, now) = ([HostId::random(), HostId::random()], at(0));
     let (first, second) = tokio::join!(
-        database.store.claim(hosts[0], 10, usize::MAX, &[], now),
-        second.claim(hosts[1], 10, usize::MAX, &[], now),
+        database.store.claim(ClaimRequest::new(hosts[0], 10, now)),
+        second.claim(ClaimRequest::new(hosts[1], 10, now)),
     );
     let mut ids: Vec<_> = [first.unwrap(), second.unwrap()].concat().iter().map(|owned| owned.id).collect();
     ids.sort_unstable();

@@ -9,8 +9,8 @@ use std::{
 
 use aftercommit_core::{DeliveryId, DeliveryState, EntityEvent, Timestamp};
 use aftercommit_store::{
-    AttemptRecord, Backend, ClaimedDelivery, Completion, DeliveryFilter, End, HostId, NewDelivery, Plan,
-    Planned, TakeRequest, Trial, conformance::TestDatabase,
+    AttemptRecord, Backend, ClaimRequest, ClaimedDelivery, Completion, DeliveryFilter, End, HostId,
+    NewDelivery, Plan, Planned, TakeRequest, Trial, conformance::TestDatabase,
 };
 
 /// How events of one database read, as [`line`] writes them.
@@ -203,7 +203,7 @@ pub(crate) async fn deliveries_go_on(database: &dyn TestDatabase) {
     let freed = store.take_over(later(), Duration::from_secs(30)).await.unwrap();
     assert_eq!((freed.hosts.len(), freed.deliveries), (1, 2));
     let claim = async || {
-        let mut claimed = store.claim(host, 100, usize::MAX, &[], later()).await.unwrap();
+        let mut claimed = store.claim(ClaimRequest::new(host, 100, later())).await.unwrap();
         let lost = store.claim_suspects(host, Trial::Together(100), usize::MAX, &[], later()).await;
         claimed.extend(lost.unwrap());
         assert!(claimed.iter().all(|delivery| delivery.event_bytes > 0), "the memory for events is counted");

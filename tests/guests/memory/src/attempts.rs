@@ -114,7 +114,7 @@ fn tokens(config: &Config, told: &mut Vec<String>) {
             Err(error) => told.push(said("token", Err::<(), _>(error))),
         }
     }
-    let account = ServiceAccount { key_file: secret(), scope: secret() };
+    let account = ServiceAccount { key_file: secret(), scope: secret(), subject: None };
     told.push(said("account", access_token(&TokenRequest::ServiceAccount(account))));
 }
 

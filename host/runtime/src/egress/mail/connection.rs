@@ -16,7 +16,7 @@ use super::{
     metered::{Metered, Room},
     refusal::Refusal,
     settings::{SmtpEncryption, SmtpSettings},
-    starttls, told,
+    starttls, told, xoauth2,
 };
 use crate::{
     egress::{
@@ -27,10 +27,40 @@ use crate::{
 };
 
 /// In the order of preference; both send the password as it is, so only TLS protects it.
-const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+const PASSWORDS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 
 /// What the client of the mail crate takes for the greeting, when that was read before the upgrade to TLS.
 const GREETING: &[u8] = b"220 ready\r\n";
+
+/// Who logs in, and with what.
+pub(super) struct Credential<'a> {
+    pub(super) username: &'a str,
+    pub(super) secret: Secret,
+    /// An access token, and no password.
+    pub(super) is_token: bool,
+}
+
+impl Credential<'_> {
+    async fn log_in(&self, smtp: &mut AsyncSmtpConnection, login: &Redaction) -> Result<(), MailFault> {
+        let lacks = |mechanism: &str| {
+            let message = format!("the server offers {mechanism} (`username` in [smtp])");
+            Err(MailFault::Transient(Reply::connection(message)))
+        };
+        let info = smtp.server_info();
+        if self.is_token {
+            if !info.supports_auth_mechanism(Mechanism::Xoauth2) {
+                return lacks("no AUTH XOAUTH2");
+            }
+            return xoauth2::log_in(smtp, self.username, &self.secret, login).await;
+        }
+        if info.get_auth_mechanism(&PASSWORDS).is_none() {
+            return lacks("neither AUTH PLAIN nor AUTH LOGIN");
+        }
+        let credentials = Credentials::new(self.username.to_owned(), self.secret.expose().to_owned());
+        smtp.auth(&PASSWORDS, &credentials).await.map_err(|error| fault(&error, login))?;
+        Ok(())
+    }
+}
 
 /// A connection between two messages.
 pub(super) struct Connection {
@@ -46,22 +76,25 @@ impl Connection {
         settings: &SmtpSettings,
         tls: &Tls,
         hello: &str,
-        password: Option<&Secret>,
+        credential: Option<&Credential<'_>>,
     ) -> Result<Self, MailFault> {
         let endpoint = &settings.endpoint;
-        let login = match (&settings.login, password) {
-            (Some((username, _)), Some(password)) => Redaction::of_login(Some(username), password),
-            _ => Redaction::default(),
+        let login =
+            credential.map(|it| Redaction::of_login(Some(it.username), &it.secret)).unwrap_or_default();
+        let no_stream = |error: DialError| match error {
+            DialError::Certificate(why) => MailFault::Untrusted(told(&why, &login)),
+            DialError::Other(why) => MailFault::Transient(Reply::connection(told(&why, &login))),
         };
-        let fault = |error: DialError| MailFault::Transient(Reply::connection(told(&error.0, &login)));
-        let stream = endpoint.connect().await.map_err(fault)?;
-        let peer = stream.peer_addr().map_err(|error| fault(DialError(error.to_string())))?;
+        let stream = endpoint.connect().await.map_err(no_stream)?;
+        let peer = stream.peer_addr().map_err(|error| no_stream(DialError::Other(error.to_string())))?;
         let (stream, first): (Box<dyn Wire>, &'static [u8]) = match settings.encryption {
             SmtpEncryption::None => (Box::new(stream), b""),
-            SmtpEncryption::Implicit => (Box::new(endpoint.encrypt(tls, stream).await.map_err(fault)?), b""),
+            SmtpEncryption::Implicit => {
+                (Box::new(endpoint.encrypt(tls, stream).await.map_err(no_stream)?), b"")
+            }
             SmtpEncryption::Starttls => {
                 let stream = starttls::ask(stream, hello, &login).await?;
-                (Box::new(endpoint.encrypt(tls, stream).await.map_err(fault)?), GREETING)
+                (Box::new(endpoint.encrypt(tls, stream).await.map_err(no_stream)?), GREETING)
             }
         };
         let room = Room::new();
@@ -69,14 +102,9 @@ impl Connection {
         let hello = ClientId::Domain(hello.to_owned());
         let mut smtp = AsyncSmtpConnection::connect_with_transport(stream, &hello)
             .await
-            .map_err(|error| of(&error, &login))?;
-        if let (Some((username, _)), Some(password)) = (&settings.login, password) {
-            if smtp.server_info().get_auth_mechanism(&MECHANISMS).is_none() {
-                let message = "the server offers neither AUTH PLAIN nor AUTH LOGIN (`username` in [smtp])";
-                return Err(MailFault::Transient(Reply::connection(message)));
-            }
-            let credentials = Credentials::new(username.clone(), password.expose().to_owned());
-            smtp.auth(&MECHANISMS, &credentials).await.map_err(|error| of(&error, &login))?;
+            .map_err(|error| fault(&error, &login))?;
+        if let Some(credential) = credential {
+            credential.log_in(&mut smtp, &login).await?;
         }
         Ok(Self { smtp, room, login })
     }
@@ -115,11 +143,11 @@ impl Connection {
         self.smtp
             .command(Mail::new(envelope.from().cloned(), parameters))
             .await
-            .map_err(|error| of(&error, &self.login))?;
+            .map_err(|error| fault(&error, &self.login))?;
         let mut refused = Vec::new();
         for recipient in envelope.to() {
             let asked = self.smtp.command(Rcpt::new(recipient.clone(), Vec::new())).await;
-            match asked.map_err(|error| of(&error, &self.login)) {
+            match asked.map_err(|error| fault(&error, &self.login)) {
                 Ok(_) => {}
                 // It concerns this recipient alone; the others are asked too, so that the failure names all.
                 Err(MailFault::Transient(reply) | MailFault::Permanent(reply)) if reply.code != 0 => {
@@ -129,14 +157,14 @@ impl Connection {
             }
         }
         let refused = Refusal::accepted_by_others(refused, envelope.to().len())?;
-        self.smtp.command(Data).await.map_err(|error| of(&error, &self.login))?;
-        self.smtp.message(message).await.map_err(|error| of(&error, &self.login))?;
+        self.smtp.command(Data).await.map_err(|error| fault(&error, &self.login))?;
+        self.smtp.message(message).await.map_err(|error| fault(&error, &self.login))?;
         Ok(refused)
     }
 }
 
 /// What went wrong. Replies of the server are its own words; they are told, because they say what to do.
-fn of(error: &Error, login: &Redaction) -> MailFault {
+pub(super) fn fault(error: &Error, login: &Redaction) -> MailFault {
     let mut text = error.to_string();
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
     while let Some(inner) = cause {

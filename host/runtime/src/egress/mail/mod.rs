@@ -11,6 +11,8 @@ mod settings;
 mod starttls;
 #[cfg(test)]
 mod tests;
+mod token;
+mod xoauth2;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -18,15 +20,17 @@ use tokio::time::{Instant, timeout_at};
 
 pub(crate) use mailbox::check_mailbox;
 pub(crate) use message::{Enclosure, Letter};
-pub use settings::{SmtpEncryption, SmtpSettings};
+pub use settings::{SmtpEncryption, SmtpOAuth, SmtpSettings};
 
-use super::{Bounds, client::Tls, pool::Pool};
+use super::{Bounds, Egress, client::Tls, pool::Pool};
 use crate::{
     engine::EngineError,
-    secrets::{Redaction, SecretProvider},
+    secrets::{Redaction, Secret, SecretProvider},
 };
-use connection::Connection;
+use connection::{Connection, Credential};
 use refusal::Refusal;
+use settings::{Login, Proof};
+use token::LoginToken;
 
 /// A reply of the mail server (RFC 5321, 4.2); code 0 when there was none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,7 +40,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    fn connection(message: impl Into<String>) -> Self {
+    pub(crate) fn connection(message: impl Into<String>) -> Self {
         Self { code: 0, message: message.into() }
     }
 }
@@ -56,6 +60,8 @@ pub(crate) enum MailFault {
     InvalidMessage(String),
     Denied(String),
     NotConfigured(String),
+    /// The certificate of the server, or of the endpoint of its tokens, is not trusted.
+    Untrusted(String),
     /// 4yz, no login, or no connection (code 0).
     Transient(Reply),
     /// Another 5yz.
@@ -86,6 +92,7 @@ pub(crate) struct MailServer {
     tls: Tls,
     pool: Pool<Connection>,
     secrets: Arc<dyn SecretProvider>,
+    token: LoginToken,
 }
 
 impl MailServer {
@@ -95,12 +102,14 @@ impl MailServer {
         secrets: Arc<dyn SecretProvider>,
     ) -> Result<Self, EngineError> {
         let ca: Vec<Vec<u8>> = extra_ca_pem.iter().chain(&settings.extra_ca_pem).cloned().collect();
-        Ok(Self { tls: Tls::new(&ca)?, pool: Pool::new(settings.max_connections), settings, secrets })
+        let pool = Pool::new(settings.max_connections);
+        Ok(Self { tls: Tls::new(&ca)?, pool, settings, secrets, token: LoginToken::default() })
     }
 
     /// Sends a message; returns once the server has taken it, for one recipient at least.
     pub(super) async fn send(
         &self,
+        egress: &Egress,
         letter: &Letter,
         delivery: &str,
         now: SystemTime,
@@ -108,7 +117,8 @@ impl MailServer {
     ) -> Result<Sent, MailFault> {
         let prepared =
             letter.prepare(self.settings.from.as_ref(), delivery, now).map_err(MailFault::InvalidMessage)?;
-        let sent = timeout_at(Instant::from_std(bounds.deadline), self.exchange(&prepared)).await;
+        let sent =
+            timeout_at(Instant::from_std(bounds.deadline), self.exchange(egress, &prepared, bounds)).await;
         let refused = refusal::lines(&sent.unwrap_or_else(|_| Err(self.silent()))?);
         Ok(Sent { message_id: prepared.message_id, refused })
     }
@@ -118,10 +128,15 @@ impl MailServer {
         MailFault::Transient(Reply::connection(message))
     }
 
-    async fn exchange(&self, prepared: &message::Prepared) -> Result<Vec<Refusal>, MailFault> {
+    async fn exchange(
+        &self,
+        egress: &Egress,
+        prepared: &message::Prepared,
+        bounds: Bounds,
+    ) -> Result<Vec<Refusal>, MailFault> {
         let place = self.pool.place().await;
         let mut connection = loop {
-            let Some(mut kept) = place.kept() else { break self.open(prepared).await? };
+            let Some(mut kept) = place.kept() else { break self.open(prepared, egress, bounds).await? };
             // Asked before the message, so that one the server has closed costs nothing.
             if kept.is_ready().await {
                 break kept;
@@ -140,22 +155,49 @@ impl MailServer {
         ended
     }
 
-    async fn open(&self, prepared: &message::Prepared) -> Result<Connection, MailFault> {
-        let password = match self.settings.password_secret() {
+    async fn open(
+        &self,
+        prepared: &message::Prepared,
+        egress: &Egress,
+        bounds: Bounds,
+    ) -> Result<Connection, MailFault> {
+        let credential = match &self.settings.login {
+            Some(login) => Some(self.credential(login, egress, bounds).await?),
             None => None,
-            Some(name) => {
-                let found =
-                    self.secrets.secret(name).map_err(|error| MailFault::NotConfigured(error.to_string()))?;
-                let absent = || {
-                    let place = self.secrets.place(name);
-                    MailFault::NotConfigured(format!(
-                        "there is no password `{name}` for the mail server ({place})"
-                    ))
-                };
-                Some(found.ok_or_else(absent)?)
-            }
         };
         // RFC 5321, 4.1.1.1 wants a name; the sender's domain is the one that is certainly there.
-        Connection::open(&self.settings, &self.tls, &prepared.domain, password.as_ref()).await
+        let opened = Connection::open(&self.settings, &self.tls, &prepared.domain, credential.as_ref()).await;
+        if let Err(MailFault::Transient(reply)) = &opened
+            && NO_LOGIN.contains(&reply.code)
+        {
+            self.token.refused(egress).await;
+        }
+        opened
+    }
+
+    async fn credential<'s>(
+        &self,
+        Login { username, proof }: &'s Login,
+        egress: &Egress,
+        bounds: Bounds,
+    ) -> Result<Credential<'s>, MailFault> {
+        let (secret, is_token) = match proof {
+            Proof::Password(name) => (self.secret(name)?, false),
+            Proof::Token(oauth) => {
+                let secret = self.secret(oauth.secret())?;
+                (self.token.get(egress, oauth, username, &secret, bounds).await?, true)
+            }
+        };
+        Ok(Credential { username, secret, is_token })
+    }
+
+    fn secret(&self, name: &str) -> Result<Secret, MailFault> {
+        let found = self.secrets.secret(name).map_err(|error| MailFault::NotConfigured(error.to_string()))?;
+        found.ok_or_else(|| {
+            let place = self.secrets.place(name);
+            MailFault::NotConfigured(format!(
+                "there is no secret `{name}` for the login at the mail server ({place})"
+            ))
+        })
     }
 }

@@ -20,7 +20,8 @@ const LINE_BYTES: u64 = 2048;
 
 impl Connection {
     pub(super) async fn open(settings: &MemcachedSettings) -> Result<Self, MemcachedFault> {
-        let stream = settings.endpoint.connect().await.map_err(|error| MemcachedFault::Connect(error.0))?;
+        let stream =
+            settings.endpoint.connect().await.map_err(|error| MemcachedFault::Connect(error.to_string()))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 

@@ -27,7 +27,10 @@ impl Connection {
     /// Connects and logs in. What the server refuses is given as its error reply, for whoever asked to classify.
     pub(super) async fn open(settings: &RedisSettings, tls: &Tls) -> Result<Result<Self, Reply>, RedisFault> {
         let endpoint = &settings.endpoint;
-        let fault = |error: DialError| RedisFault::Connect(error.0);
+        let fault = |error: DialError| match error {
+            DialError::Certificate(why) => RedisFault::Untrusted(why),
+            DialError::Other(why) => RedisFault::Connect(why),
+        };
         let stream = endpoint.connect().await.map_err(fault)?;
         let stream: Box<dyn Wire> = if settings.tls {
             Box::new(endpoint.encrypt(tls, stream).await.map_err(fault)?)

@@ -22,6 +22,8 @@ pub(crate) enum RedisFault {
     Denied(String),
     NotConfigured(String),
     Connect(String),
+    /// The server's certificate is not trusted.
+    Untrusted(String),
     Timeout,
     /// The limit, in bytes.
     TooLarge(u64),
@@ -88,6 +90,7 @@ impl RedisServer {
             RedisFault::Protocol(why) => RedisFault::Protocol(self.login.text(why)),
             RedisFault::Denied(_)
             | RedisFault::NotConfigured(_)
+            | RedisFault::Untrusted(_)
             | RedisFault::Timeout
             | RedisFault::TooLarge(_) => fault,
         }

@@ -1,13 +1,10 @@
 //! Who runs with whom.
 
-use aftercommit_core::{
-    ActionConfig, DeliveryId, EntityEvent, EventKind, Losses, ObserverDefinition, SystemClock,
-};
+use aftercommit_core::{ActionConfig, DeliveryId, Losses, ObserverDefinition, SystemClock};
 use aftercommit_runtime::{EnvSecrets, Runtime, RuntimeSettings};
-use serde_json::json;
 
 use super::*;
-use crate::plugins::Catalog;
+use crate::{plugins::Catalog, sample};
 
 /// An action of an observer that tries three times.
 async fn action() -> Arc<Action> {
@@ -21,10 +18,10 @@ async fn action() -> Arc<Action> {
 }
 
 fn member() -> Member {
-    let event = EntityEvent::new(EventKind::Created, "Order", 1, json!({}));
+    let event = sample::event();
     let id = DeliveryId::of(event.id, "watcher", "none");
     let info = DeliveryInfo { id, attempt: 1, max_attempts: 3 };
-    Member { event: Arc::new(PreparedEvent::new(event)), info, tell: oneshot::channel().0 }
+    Member { event: Arc::new(PreparedEvent::new(event.as_ref().clone())), info, tell: oneshot::channel().0 }
 }
 
 #[tokio::test]
@@ -62,7 +59,7 @@ async fn a_batch_of_one_is_full_at_once() {
 #[tokio::test]
 async fn the_last_of_several_attempts_and_a_suspect_run_alone() {
     let action = action().await;
-    let event = Arc::new(EntityEvent::new(EventKind::Created, "Order", 1, json!({})));
+    let event = sample::event();
     let delivery = |attempt, attempts_before| ClaimedDelivery {
         id: DeliveryId::of(event.id, "watcher", "none"),
         event: Arc::clone(&event),
@@ -73,6 +70,7 @@ async fn the_last_of_several_attempts_and_a_suspect_run_alone() {
         attempts_before,
         losses: Losses::default(),
         event_bytes: 0,
+        ordering_key: None,
     };
     let gathered = |action: &Action| [1, 2, 3].map(|attempt| is_gathered(&delivery(attempt, 0), action));
     let mut action = Arc::into_inner(action).unwrap();

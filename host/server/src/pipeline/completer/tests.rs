@@ -4,8 +4,8 @@ use std::{pin::pin, sync::atomic::Ordering::Relaxed};
 
 use aftercommit_core::{Clock as _, EntityEvent, EventKind, SystemClock};
 use aftercommit_store::{
-    AttemptRecord, Backend, ClaimedDelivery, DeliveryFilter, DeliveryRow, HostId, NewDelivery, Plan, Planned,
-    Schema as _, SqliteOptions, SqliteStore, TakeRequest,
+    AttemptRecord, Backend, ClaimRequest, ClaimedDelivery, DeliveryFilter, DeliveryRow, HostId, NewDelivery,
+    Plan, Planned, RunLengths, Schema as _, SqliteOptions, SqliteStore, TakeRequest,
 };
 use futures::poll;
 use rusqlite::Connection;
@@ -15,7 +15,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::pipeline::{HostSettings, clock::CommonClock, upkeep::takeover::free_unknown};
 
-struct OneEach;
+/// Makes one delivery of each event.
+struct OneEach {
+    ordering_key: Option<String>,
+}
 
 impl Plan for OneEach {
     fn plan(&self, event: &EntityEvent) -> Planned {
@@ -26,7 +29,7 @@ impl Plan for OneEach {
             action_type: "webhook".into(),
             priority: 100,
             max_attempts: 3,
-            ordering_key: None,
+            ordering_key: self.ordering_key.clone(),
             hold: false,
         };
         Planned { deliveries: vec![delivery], errors: Vec::new() }
@@ -43,6 +46,15 @@ struct Running {
 
 impl Running {
     async fn start(events: u64) -> Self {
+        Self::start_with(events, OneEach { ordering_key: None }).await
+    }
+
+    /// A host that runs them one after the other.
+    async fn start_run(events: u64) -> Self {
+        Self::start_with(events, OneEach { ordering_key: Some("key".to_owned()) }).await
+    }
+
+    async fn start_with(events: u64, plan: OneEach) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}/test.db", folder.path().display());
         let options = SqliteOptions { create: true, busy_timeout: Duration::from_millis(1) };
@@ -66,7 +78,11 @@ impl Running {
             own_bytes: usize::MAX,
             now,
         };
-        let owned = store.take(request, Arc::new(OneEach)).await.unwrap().owned;
+        let own = if plan.ordering_key.is_some() { 0 } else { 10 };
+        let mut owned = store.take(TakeRequest { own, ..request }, Arc::new(plan)).await.unwrap().owned;
+        let runs = RunLengths { others: 10, ..RunLengths::default() };
+        let request = ClaimRequest { runs: &runs, ..ClaimRequest::new(dispatch.host, 10, now) };
+        owned.extend(store.claim(request).await.unwrap());
         let places = reservation.places(&owned);
         let deliveries = owned.into_iter().zip(places).collect();
         Self { folder, dispatch, finished, deliveries }
@@ -84,11 +100,11 @@ impl Running {
 
     /// Ends the deliveries with these messages, and lets the completer come to its end.
     async fn end(&mut self, messages: &[&str]) {
-        let mut ended = Vec::new();
+        let together = Arc::<Run>::default();
         for (message, (delivery, place)) in messages.iter().zip(self.deliveries.drain(..)) {
-            ended.push(delivery.id);
             let done = Done::Ended { completion: succeeded(&delivery, message), untold: None };
-            assert!(self.dispatch.done.send(Finished { done, place }).await.is_ok());
+            let run = delivery.ordering_key.is_some().then(|| Arc::clone(&together));
+            assert!(self.dispatch.done.send(Finished { done, place, run }).await.is_ok());
         }
         let (_, nothing) = mpsc::channel(1);
         let finished = std::mem::replace(&mut self.finished, nothing);
@@ -132,11 +148,37 @@ async fn an_end_that_is_refused_counts_and_holds_up_no_other() {
 
     free_unknown(dispatch, &dispatch.room.stand_still().await).await.unwrap();
     assert_eq!(dispatch.counters.read().lost_track, 1);
-    let again = dispatch.store.claim(dispatch.host, 10, usize::MAX, &[], dispatch.clock.now()).await.unwrap();
+    let again =
+        dispatch.store.claim(ClaimRequest::new(dispatch.host, 10, dispatch.clock.now())).await.unwrap();
     assert_eq!(
         again.iter().map(|delivery| (delivery.id, delivery.attempt)).collect::<Vec<_>>(),
         [(refused, 2)]
     );
+}
+
+/// Else it would be made again after those.
+#[tokio::test]
+async fn what_ended_behind_a_refused_end_in_its_run_is_made_again_behind_it() {
+    let mut running = Running::start_run(4).await;
+    let ids: Vec<_> = running.deliveries.iter().map(|(delivery, _)| delivery.id).collect();
+    running
+        .connect()
+        .execute_batch(
+            "CREATE TRIGGER refuse BEFORE INSERT ON tb_observer_log WHEN NEW.message = 'odd'
+             BEGIN SELECT RAISE(ABORT, 'no such message'); END",
+        )
+        .unwrap();
+    running.end(&["good", "odd", "good", "good"]).await;
+    let dispatch = &running.dispatch;
+    assert_eq!((dispatch.counters.read().succeeded, dispatch.room.taken()), (1, 0));
+    assert_eq!(running.live().await.iter().map(|row| row.id).collect::<Vec<_>>(), ids[1..]);
+
+    free_unknown(dispatch, &dispatch.room.stand_still().await).await.unwrap();
+    assert_eq!(dispatch.counters.read().lost_track, 3);
+    let again =
+        dispatch.store.claim(ClaimRequest::new(dispatch.host, 10, dispatch.clock.now())).await.unwrap();
+    let again: Vec<_> = again.iter().map(|delivery| (delivery.id, delivery.round_attempt())).collect();
+    assert_eq!(again, [(ids[1], 2)], "in its turn");
 }
 
 #[tokio::test]
@@ -159,8 +201,13 @@ async fn nothing_is_claimed_until_what_was_handed_back_is_known_to_be() {
     let dispatch = Arc::clone(&running.dispatch);
     let handing_back = tokio::spawn(async move {
         let done = Done::HandedBack { id: delivery.id, attempt: delivery.attempt, not_before: None };
-        write(&dispatch, vec![done], &mut Alerts::default(), &mut Patience::new("test", &dispatch.fatal))
-            .await;
+        write(
+            &dispatch,
+            vec![(done, None)],
+            &mut Alerts::default(),
+            &mut Patience::new("test", &dispatch.fatal),
+        )
+        .await;
         dispatch.room.free(vec![place]);
     });
     let dispatch = &running.dispatch;

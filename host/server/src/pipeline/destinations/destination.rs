@@ -257,6 +257,11 @@ impl Destination {
     /// A delivery has ended.
     pub(super) fn leave(&self) {
         self.ended.fetch_add(1, Relaxed);
+        self.give_back();
+    }
+
+    /// A place is free that was held or in use.
+    pub(super) fn give_back(&self) {
         let left = self.owned.fetch_sub(1, SeqCst) - 1;
         // On the way down and while some are left to run: the next come many at a time, and in time. The bound moves, so
         // its half may be stepped over; the half of the share is not.

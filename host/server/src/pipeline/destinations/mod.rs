@@ -45,7 +45,7 @@ pub(super) use self::{
     endpoints::Endpoints,
     gate::{Change, Reason},
     pacer::RateNews,
-    visit::{Ended, Turn, Visit},
+    visit::{Ended, HeldPlace, Turn, Visit},
 };
 use crate::{config::DestinationConfig, observers::Action};
 
@@ -143,6 +143,11 @@ impl Destinations {
             destination.make_room_for(batch.max_items);
         }
         destination
+    }
+
+    /// Holds a place for a delivery of this action.
+    pub(super) fn hold(&self, action: &Action) -> HeldPlace {
+        HeldPlace::at(&self.of(action))
     }
 
     /// The destination of this name.

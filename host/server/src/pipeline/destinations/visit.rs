@@ -159,16 +159,29 @@ impl Turn<'_, '_> {
             DestinationEvidence::None => false,
             DestinationEvidence::Up => self.took(),
             DestinationEvidence::Busy => self.refused(all, ended, &failure.problem),
+            DestinationEvidence::Untrusted => {
+                let call = FailedCall { is_certain: true, is_retry: ended.is_retry, ..FailedCall::default() };
+                self.is_down(
+                    all,
+                    ended,
+                    Scope::Server,
+                    &Failed { problem: &failure.problem, lane: ended.lane, call },
+                )
+            }
             DestinationEvidence::Down { scope, retry_after } => {
-                let call = FailedCall { retry_after, is_retry: ended.is_retry, is_one_of_many: false };
-                let failed = Failed { problem: &failure.problem, lane: ended.lane, call };
-                let is_server = scope == Scope::Server && !ended.is_many_servers;
-                if is_server || self.visit.kind == Kind::Alone {
-                    return is_held(self.destination(), self.pass.generation, &failed);
-                }
-                self.failed(all, ended, &failed)
+                let call = FailedCall { retry_after, is_retry: ended.is_retry, ..FailedCall::default() };
+                self.is_down(all, ended, scope, &Failed { problem: &failure.problem, lane: ended.lane, call })
             }
         }
+    }
+
+    /// A call failed because of the server or the address.
+    fn is_down(&self, all: &Destinations, ended: &Ended<'_>, scope: Scope, failed: &Failed<'_>) -> bool {
+        let is_server = scope == Scope::Server && !ended.is_many_servers;
+        if is_server || self.visit.kind == Kind::Alone {
+            return is_held(self.destination(), self.pass.generation, failed);
+        }
+        self.failed(all, ended, failed)
     }
 
     fn destination(&self) -> &Destination {
@@ -199,7 +212,8 @@ impl Turn<'_, '_> {
     /// An address failed. The destination hears of it once, until a call there does not fail: one that is called often counts no more than others.
     fn failed(&self, all: &Destinations, ended: &Ended<'_>, failed: &Failed<'_>) -> bool {
         let destination = self.destination();
-        let one_of_many = Failed { call: FailedCall { is_one_of_many: true, ..failed.call }, ..*failed };
+        let one_of_many =
+            Failed { call: FailedCall { is_one_of_many: true, is_certain: false, ..failed.call }, ..*failed };
         let address = self.address(all, ended);
         let (is_first, is_address_held) = address.map_or((true, false), |address| {
             (address.fails(), is_held(&address, self.address_generation(), failed))
@@ -255,6 +269,23 @@ fn is_held(at: &Destination, generation: u64, failed: &Failed<'_>) -> bool {
         at.tell_held(failed.problem);
     }
     is_held
+}
+
+/// A place at a destination for a delivery that is entered when the one before it in its run has ended. It ends nothing.
+pub(in crate::pipeline) struct HeldPlace(Arc<Destination>);
+
+impl HeldPlace {
+    pub(super) fn at(destination: &Arc<Destination>) -> Self {
+        destination.enter();
+        Self(Arc::clone(destination))
+    }
+}
+
+impl Drop for HeldPlace {
+    fn drop(&mut self) {
+        self.0.begin();
+        self.0.give_back();
+    }
 }
 
 impl Stay {

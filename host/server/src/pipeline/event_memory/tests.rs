@@ -7,7 +7,10 @@ use futures::poll;
 use serde_json::json;
 
 use super::*;
-use crate::pipeline::room::{Place, Room};
+use crate::{
+    pipeline::room::{Place, Room},
+    sample,
+};
 
 /// One MiB: events of more than 32 KiB are large.
 const BUDGET: usize = 1 << 20;
@@ -40,7 +43,7 @@ impl Test {
 }
 
 fn delivery(observer: &str, event_bytes: usize) -> ClaimedDelivery {
-    let event = Arc::new(EntityEvent::new(EventKind::Created, "Order", 1, json!({})));
+    let event = sample::event();
     ClaimedDelivery {
         id: DeliveryId::of(event.id, observer, "hook"),
         event,
@@ -51,6 +54,7 @@ fn delivery(observer: &str, event_bytes: usize) -> ClaimedDelivery {
         attempts_before: 0,
         losses: Losses::default(),
         event_bytes,
+        ordering_key: None,
     }
 }
 

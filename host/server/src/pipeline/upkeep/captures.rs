@@ -30,23 +30,28 @@ pub(in crate::pipeline) async fn captures(dispatch: Arc<Dispatch>, stop: Cancell
     }
 }
 
-/// What does not fit, by table, as it was last reported.
+/// What does not fit, by table, and what was warned of, as it was last reported.
 #[derive(Default)]
-struct Drifts(BTreeMap<String, String>);
+struct Drifts {
+    drifted: BTreeMap<String, String>,
+    warned: BTreeMap<String, Vec<String>>,
+}
 
 /// What has changed between two looks.
 #[derive(PartialEq, Eq, Debug)]
 enum News<'s> {
     Drifted { table: &'s str, entity_type: &'s str, drift: &'s str },
     Well { table: &'s str, entity_type: &'s str },
+    Warned { table: &'s str, entity_type: &'s str, warning: &'s str },
 }
 
 impl Drifts {
     /// What is new, in the order of the captures. A capture that was removed is no news.
     fn follow<'s>(&mut self, statuses: &'s [CaptureStatus]) -> Vec<News<'s>> {
-        let before = std::mem::take(&mut self.0);
+        let before = std::mem::take(&mut self.drifted);
+        let warned = std::mem::take(&mut self.warned);
         let mut news = Vec::new();
-        for CaptureStatus { capture, drift } in statuses {
+        for CaptureStatus { capture, drift, warnings } in statuses {
             let (table, entity_type) = (capture.table.as_str(), capture.entity_type.as_str());
             match (drift, before.get(table)) {
                 (None, None) => {}
@@ -55,9 +60,17 @@ impl Drifts {
                     if reported != Some(drift) {
                         news.push(News::Drifted { table, entity_type, drift });
                     }
-                    self.0.insert(table.to_owned(), drift.clone());
+                    self.drifted.insert(table.to_owned(), drift.clone());
                 }
             }
+            let is_new =
+                |warning: &&String| !warned.get(table).is_some_and(|before| before.contains(warning));
+            news.extend(warnings.iter().filter(is_new).map(|warning| News::Warned {
+                table,
+                entity_type,
+                warning,
+            }));
+            self.warned.insert(table.to_owned(), warnings.clone());
         }
         news
     }
@@ -71,6 +84,13 @@ impl News<'_> {
             }
             Self::Well { table, entity_type } => {
                 tracing::info!(table, entity_type, "the capture fits its table again");
+            }
+            Self::Warned { table, entity_type, warning } => {
+                tracing::warn!(
+                    table,
+                    entity_type,
+                    "events may come in another order than changes: {warning}"
+                );
             }
         }
     }
@@ -95,7 +115,7 @@ mod tests {
             notify: true,
             created_at: Timestamp::from_micros(0),
         };
-        CaptureStatus { capture, drift: drift.map(str::to_owned) }
+        CaptureStatus { capture, drift: drift.map(str::to_owned), warnings: Vec::new() }
     }
 
     #[test]
@@ -111,6 +131,21 @@ mod tests {
         assert_eq!(drifts.follow(&more), [News::Drifted { table, entity_type, drift: "lacks `a`, `b`" }]);
         assert_eq!(drifts.follow(&fine), [News::Well { table, entity_type }]);
         assert_eq!(drifts.follow(&fine), []);
+    }
+
+    #[test]
+    fn each_warning_is_given_once_while_it_holds() {
+        let mut drifts = Drifts::default();
+        let warned = |warnings: &[&str]| {
+            let warnings = warnings.iter().map(ToString::to_string).collect();
+            [CaptureStatus { warnings, ..status("orders", None) }]
+        };
+        let (table, entity_type) = ("orders", "Order");
+        let news = |warning| News::Warned { table, entity_type, warning };
+        assert_eq!(drifts.follow(&warned(&["a"])), [news("a")]);
+        assert_eq!(drifts.follow(&warned(&["a", "b"])), [news("b")]);
+        assert_eq!(drifts.follow(&warned(&["b"])), []);
+        assert_eq!(drifts.follow(&warned(&["a", "b"])), [news("a")]);
     }
 
     #[test]

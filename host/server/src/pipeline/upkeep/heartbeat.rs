@@ -1,6 +1,9 @@
 //! Keeps this host alive in the eyes of the others.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -34,5 +37,9 @@ pub(in crate::pipeline) async fn beat(dispatch: &Dispatch, name: &str) -> afterc
         "other hosts took this one for dead and took its deliveries over; what it still runs may run twice. \
          Raise dispatch.lease_timeout_ms if the machine or the database stalls that long"
     );
-    dispatch.store.register(dispatch.host, name, now).await
+    dispatch.store.register(dispatch.host, name, now).await?;
+    // The entry is a new one, which does not say yet what this host has loaded.
+    dispatch.is_reported.store(false, Relaxed);
+    dispatch.reload.notify_one();
+    Ok(())
 }

@@ -42,6 +42,8 @@ pub(in crate::pipeline) struct Reload {
     pub(in crate::pipeline) loaded: Arc<Notify>,
     /// Someone met an observer that the snapshot does not know.
     pub(in crate::pipeline) asked: Arc<Notify>,
+    /// Whether this host's entry says which observers it works with.
+    pub(in crate::pipeline) is_reported: Arc<AtomicBool>,
     /// Deliveries that waited for their observer may run now.
     pub(in crate::pipeline) claimer: Arc<Notify>,
     pub(in crate::pipeline) fatal: Fatal,
@@ -50,8 +52,13 @@ pub(in crate::pipeline) struct Reload {
 /// Reloads until `stop`: when the store rings, when asked, and every `interval`.
 pub(in crate::pipeline) async fn reload(reload: Reload, interval: Duration, stop: CancellationToken) {
     let mut patience = Patience::new("reload", &reload.fatal);
+    let mut pause = None;
     loop {
         let wait = async {
+            if let Some(pause) = pause {
+                // Nothing may ring a second time.
+                return tokio::time::sleep(pause).await;
+            }
             tokio::time::sleep(LEAST).await;
             tokio::select! {
                 () = reload.store.definitions_bell(reload.snapshot.load().revision) => {}
@@ -63,12 +70,13 @@ pub(in crate::pipeline) async fn reload(reload: Reload, interval: Duration, stop
         if stop.run_until_cancelled(wait).await.is_none() {
             return;
         }
-        match reload.if_changed(&stop).await {
-            Ok(()) => patience.reset(),
-            Err(error) => {
-                patience.failed(&error);
+        pause = match reload.if_changed(&stop).await {
+            Ok(()) => {
+                patience.reset();
+                None
             }
-        }
+            Err(error) => Some(patience.failed(&error)),
+        };
     }
 }
 
@@ -79,16 +87,16 @@ impl Reload {
             tracing::info!(secrets = ?changed, "secrets have changed");
             self.is_stale.store(true, Relaxed);
         }
-        if self.store.revision().await? == self.snapshot.load().revision && !self.is_stale.load(Relaxed) {
+        if self.store.revision().await? != self.snapshot.load().revision || self.is_stale.load(Relaxed) {
+            self.now(stop).await?;
+            self.is_stale.store(false, Relaxed);
             return Ok(());
         }
-        self.now(stop).await?;
-        self.is_stale.store(false, Relaxed);
-        Ok(())
+        if self.is_reported.load(Relaxed) { Ok(()) } else { self.report().await }
     }
 
-    /// Compiles the table and swaps the snapshot. What has not been written yet when it is told to stop is left: a plugin
-    /// may take minutes to compile.
+    /// Compiles the table, swaps the snapshot, and then says in the database that this host works with it. What has not been
+    /// written yet when it is told to stop is left: a plugin may take minutes to compile.
     pub(in crate::pipeline) async fn now(&self, stop: &CancellationToken) -> aftercommit_store::Result<()> {
         let table = self.store.load().await?;
         let before = self.snapshot.load_full();
@@ -100,15 +108,28 @@ impl Reload {
                 "does not load, its last good version goes on if there is one: {error}"
             );
         }
-        self.store.report_load_errors(self.host, snapshot.errors(), self.clock.now()).await?;
         let (observers, revision) = (snapshot.matcher().len(), snapshot.revision);
+        self.is_reported.store(false, Relaxed);
         let snapshot = Arc::new(snapshot);
         self.snapshot.store(Arc::clone(&snapshot));
         self.loaded.notify_waiters();
         self.resume_renewed(&before, &snapshot).await?;
         self.claimer.notify_one();
+        self.report().await?;
         tracing::info!(observers, revision, "observers loaded");
         Ok(())
+    }
+
+    async fn report(&self) -> aftercommit_store::Result<()> {
+        let snapshot = self.snapshot.load_full();
+        // Before it is written: whoever enters this host anew meanwhile has it written once more.
+        self.is_reported.store(true, Relaxed);
+        let (revision, errors) = (snapshot.revision, snapshot.errors());
+        let reported = self.store.report_loaded(self.host, revision, errors, self.clock.now()).await;
+        if reported.is_err() {
+            self.is_reported.store(false, Relaxed);
+        }
+        reported
     }
 
     /// Resumes endpoints that were paused because their receivers did not take the credentials that their actions had.
