@@ -5,12 +5,13 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-/// A shell that runs the server until its standard input closes, then kills the server and waits until it is gone.
+/// A shell that runs the server until its standard input closes, then kills the server with the processes of its group, which are its own, and
+/// waits until it is gone.
 const GUARD: &str = r#"
 trap '' INT TERM HUP
-"$@" </dev/null &
+setsid "$@" </dev/null &
 read -r _
-kill -KILL $! 2>/dev/null
+kill -KILL -$! 2>/dev/null || kill -KILL $! 2>/dev/null
 wait
 "#;
 

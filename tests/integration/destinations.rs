@@ -32,7 +32,10 @@ pub(crate) const IMPATIENT: &str =
 pub(crate) const BRIEF: &str = "retry = { max_attempts = 3, initial_delay_ms = 10, max_delay_ms = 20 }";
 
 cases! {
-    retry_after_holds_the_whole_destination_and_no_other: super::ONE_BY_ONE,
+    retry_after_holds_the_endpoint_that_asks_and_no_other: super::ONE_BY_ONE,
+    a_path_that_fails_does_not_stall_another_of_its_server: super::BREAKER,
+    one_recipient_of_a_template_does_not_stall_the_others: super::BREAKER,
+    a_server_that_nothing_connects_to_is_left_alone: super::BREAKER,
     one_that_fails_is_left_alone_then_probed_then_let_recover: super::BREAKER,
     an_endpoint_that_is_gone_is_paused_alone_until_it_is_resumed: super::ONE_BY_ONE,
     a_changed_action_is_not_paused_any_more: super::ONE_BY_ONE,
@@ -99,26 +102,23 @@ async fn a_certificate_that_is_not_trusted_costs_no_attempt<D: Database>(shop: S
     assert_eq!(shop.json(&["destinations", "list"]), json!([]));
 }
 
-async fn retry_after_holds_the_whole_destination_and_no_other<D: Database>(shop: Shop<D>) {
-    let other = Receiver::start().await;
+async fn retry_after_holds_the_endpoint_that_asks_and_no_other<D: Database>(shop: Shop<D>) {
     let busy = &shop.receiver;
     shop.observe(
-        &[
-            webhook("one", BRIEF, &busy.url("/one")),
-            webhook("two", BRIEF, &busy.url("/two")),
-            webhook("other", "", &other.url("/")),
-        ]
-        .concat(),
+        &[webhook("one", BRIEF, &busy.url("/one")), webhook("two", BRIEF, &busy.url("/two"))].concat(),
     );
-    busy.respond(|_| Answer::status(503).header("retry-after", LATER_SECS));
+    busy.respond(|request| match request.path.as_str() {
+        "/one" => Answer::status(503).header("retry-after", LATER_SECS),
+        _ => Answer::status(200),
+    });
     let host = shop.start_host();
     order(&shop, 1..21).await;
-    other.wait_for(20).await;
-    let held = listed(&shop, "both wait, and nobody owns them", |held| held[0]["waiting"] == 40).await;
+    busy.wait_until(SOON, |received| at_path(received, "/two") == 20).await;
+    let held = listed(&shop, "one waits, and nobody owns it", |held| held[0]["waiting"] == 20).await;
     assert_eq!(held.as_array().unwrap().len(), 1, "{held}");
-    assert_eq!((&held[0]["kind"], &held[0]["state"]), (&json!("destination"), &json!("throttled")));
-    assert_eq!((&held[0]["http_status"], &held[0]["name"]), (&json!(503), &json!(busy.url(""))));
-    assert_eq!(busy.count(), 1, "one answer speaks for the whole destination");
+    assert_eq!((&held[0]["kind"], &held[0]["state"]), (&json!("endpoint"), &json!("throttled")));
+    assert_eq!((&held[0]["http_status"], &held[0]["name"]), (&json!(503), &json!(busy.url("/one"))));
+    assert_eq!(at_path(&busy.received(), "/one"), 1, "one answer speaks for its endpoint");
     let attempted = "SELECT count(*) FROM observer_deliveries WHERE attempts > 0";
     assert_eq!(shop.count(attempted).await, 1, "who waits makes no attempt");
     let log = shop.host_log();
@@ -127,17 +127,132 @@ async fn retry_after_holds_the_whole_destination_and_no_other<D: Database>(shop:
     host.kill();
     let host = shop.start_host();
     order(&shop, 21..31).await;
-    other.wait_for(30).await;
-    assert_eq!(busy.count(), 1, "a host that starts knows of it");
+    busy.wait_until(SOON, |received| at_path(received, "/two") == 30).await;
+    assert_eq!(at_path(&busy.received(), "/one"), 1, "a host that starts knows of it");
 
     busy.respond(|_| Answer::status(200));
-    shop.run(&["destinations", "resume", &busy.url("")]);
+    shop.run(&["destinations", "resume", &busy.url("/one")]);
     shop.all_done(SOON).await;
     assert!(host.stop());
     assert_eq!(shop.json(&["destinations", "list"]), json!([]));
-    assert_eq!((busy.count(), other.count()), (61, 30), "each once, and the one that was turned away");
+    let received = busy.received();
+    assert_eq!(
+        (at_path(&received, "/one"), at_path(&received, "/two")),
+        (31, 30),
+        "each once, and the first"
+    );
     assert_eq!(shop.count("SELECT max(attempt) FROM tb_observer_log").await, 2);
     assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items").await, 0);
+}
+
+/// As many as were under way until the third failed, and a probe each time that its time was over.
+fn tried_at_most(held: &Value, name: &str) -> usize {
+    let held = held.as_array().unwrap().iter().find(|held| held["name"] == name);
+    let openings = held.map_or(0, |held| held["openings"].as_u64().unwrap());
+    3 + 8 + usize::try_from(openings).unwrap() + 1
+}
+
+async fn a_path_that_fails_does_not_stall_another_of_its_server<D: Database>(shop: Shop<D>) {
+    let receiver = &shop.receiver;
+    shop.observe(
+        &[
+            webhook("bad", IMPATIENT, &receiver.url("/bad")),
+            webhook("good", IMPATIENT, &receiver.url("/good")),
+        ]
+        .concat(),
+    );
+    receiver.respond(|request| Answer::status(if request.path == "/bad" { 500 } else { 200 }));
+    let host = shop.start_host();
+    let bad = receiver.url("/bad");
+    for (orders, all) in [(1..5, 4), (5..45, 44), (45..345, 344)] {
+        order(&shop, orders).await;
+        receiver.wait_until(SOON, |received| at_path(received, "/good") == all).await;
+        let held = listed(&shop, "the other is held back", |held| held[0]["name"] == *bad).await;
+        assert_eq!((held.as_array().unwrap().len(), &held[0]["kind"]), (1, &json!("endpoint")), "{held}");
+        let tried = at_path(&receiver.received(), "/bad");
+        let held = shop.json(&["destinations", "list"]);
+        assert!(tried <= tried_at_most(&held, &bad), "{tried} requests to what is left alone: {held}");
+    }
+    receiver.respond(|_| Answer::status(200));
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    assert_eq!(shop.json(&["destinations", "list"]), json!([]));
+    assert_eq!(taken(&receiver.received()).len(), 2 * 344, "each was taken once");
+    let good = "SELECT max(attempt) FROM tb_observer_log WHERE observer = 'good'";
+    assert_eq!(shop.count(good).await, 1);
+}
+
+/// The status is where an order's webhook goes: of each hundred, a few go to recipients that fail or have a limit of their own.
+async fn one_recipient_of_a_template_does_not_stall_the_others<D: Database>(shop: Shop<D>) {
+    let receiver = &shop.receiver;
+    shop.observe(&webhook("devices", IMPATIENT, &receiver.url("/{{status}}")));
+    let is_healed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let healed = std::sync::Arc::clone(&is_healed);
+    receiver.respond(move |request| match request.path.as_str() {
+        _ if healed.load(std::sync::atomic::Ordering::SeqCst) => Answer::status(200),
+        "/broken" => Answer::status(500),
+        "/asks" => Answer::status(429).header("retry-after", "1"),
+        "/limited" => Answer::status(429),
+        _ => Answer::status(200),
+    });
+    let host = shop.start_host();
+    for round in 0..4_u32 {
+        let rows: Vec<String> = (0..100)
+            .map(|n| {
+                let device = match n % 10 {
+                    1 => "broken".to_owned(),
+                    4 => "asks".to_owned(),
+                    7 => "limited".to_owned(),
+                    _ => format!("well{n}"),
+                };
+                format!("({}, '{device}', 1)", round * 100 + n)
+            })
+            .collect();
+        shop.sql(&format!("INSERT INTO orders VALUES {}", rows.join(","))).await;
+        let well = 70 * (round as usize + 1);
+        receiver.wait_until(SOON, |received| taken(received).len() == well).await;
+        let held = shop.json(&["destinations", "list"]);
+        assert!(held.as_array().unwrap().iter().all(|held| held["kind"] == "endpoint"), "{held}");
+    }
+    let (all, held) = (receiver.received(), shop.json(&["destinations", "list"]));
+    let log = shop.host_log();
+    assert!(!log.contains("its rate is learned"), "a recipient's own limit is not its server's: {log}");
+    for path in ["/broken", "/limited"] {
+        let (tried, most) = (at_path(&all, path), tried_at_most(&held, &receiver.url(path)));
+        assert!(tried <= most, "{path}: {tried} requests, and not {most}: {held}");
+    }
+    let attempts = "SELECT count(*) FROM tb_observer_log";
+    assert!(usize::try_from(shop.count(attempts).await).unwrap() <= receiver.count(), "who waits makes none");
+    is_healed.store(true, std::sync::atomic::Ordering::SeqCst);
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    assert_eq!(taken(&receiver.received()).len(), 400, "each was taken once");
+    assert_eq!(shop.count("SELECT count(*) FROM observer_dlq_items").await, 0);
+}
+
+async fn a_server_that_nothing_connects_to_is_left_alone<D: Database>(shop: Shop<D>) {
+    // A port that nobody listens at any more.
+    let dead = Receiver::start().await;
+    let origin = dead.url("");
+    shop.observe(
+        &[
+            webhook("dead", IMPATIENT, &dead.url("/{{entity_id}}")),
+            webhook("too", IMPATIENT, &dead.url("/fixed")),
+            webhook("well", "", &shop.receiver.url("/")),
+        ]
+        .concat(),
+    );
+    drop(dead);
+    let host = shop.start_host();
+    order(&shop, 1..101).await;
+    shop.receiver.wait_for(100).await;
+    let held = listed(&shop, "it was tried some times", |held| held[0]["openings"].as_u64() >= Some(4)).await;
+    assert_eq!((held.as_array().unwrap().len(), &held[0]["name"]), (1, &json!(origin)), "{held}");
+    assert_eq!((&held[0]["kind"], &held[0]["code"]), (&json!("destination"), &json!("connect")), "{held}");
+    let attempts = shop.count("SELECT count(*) FROM tb_observer_log WHERE observer <> 'well'").await;
+    let most = tried_at_most(&shop.json(&["destinations", "list"]), &origin);
+    assert!(usize::try_from(attempts).unwrap() <= most, "{attempts} attempts, and not {most}");
+    assert!(host.stop());
 }
 
 async fn one_that_fails_is_left_alone_then_probed_then_let_recover<D: Database>(shop: Shop<D>) {
@@ -305,12 +420,24 @@ async fn the_rate_of_a_receiver_is_learned<D: Database>(shop: Shop<D>) {
     let host = shop.start_host();
     order(&shop, 0..ORDERS).await;
     shop.all_done(SOON).await;
-    assert_eq!(shop.json(&["destinations", "list"]), json!([]), "it is not left alone");
     assert!(host.stop());
+    let listed = shop.json(&["destinations", "list"]);
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["state"]), (1, &json!("paced")), "{listed}");
+    let rate = listed[0]["rate_per_sec"].as_f64().unwrap();
+    assert!(rate > 0.0 && rate < 4.0 * PER_SEC, "{listed}");
     let received = shop.receiver.received();
     let refused = received.len() - taken(&received).len();
     assert_eq!(taken(&received).len(), ORDERS as usize, "each was taken once");
     println!("{refused} of {} requests were refused", received.len());
     assert!(refused > 0 && refused * 4 <= received.len(), "{refused} of {} were refused", received.len());
     assert!(shop.host_log().contains("its rate is learned"));
+
+    // A host that starts begins with it: fewer are refused.
+    let host = shop.start_host();
+    order(&shop, ORDERS..2 * ORDERS).await;
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    let again = shop.receiver.received().len() - received.len() - ORDERS as usize;
+    println!("{again} of the next {ORDERS} were refused");
+    assert!(again < refused, "{again} refused, where {refused} were at first");
 }

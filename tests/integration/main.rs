@@ -19,6 +19,7 @@ mod library;
 mod losses;
 mod lost;
 mod memory_group;
+mod nginx;
 mod open_files;
 mod postgres;
 mod readme;

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -26,18 +26,18 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
         bail!("the packages {names} are not installed, and only root may install them");
     }
     eprintln!("installing {names}");
-    let apt_get = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command
-            .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        process::output(command.stdin(Stdio::null())).map(drop)
-    };
+    let apt_get = |arguments: &[&str]| process::output(&mut apt_get(arguments)).map(drop);
     let install: Vec<_> =
         ["install", "-y", "--no-remove", "--no-install-recommends"].iter().chain(packages).copied().collect();
     // The lists of packages may be old, or absent as in a fresh container.
     apt_get(&install).or_else(|_| apt_get(&["update"]).and_then(|()| apt_get(&install)))
+}
+
+fn apt_get(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(["-qq", "-o", "Dpkg::Use-Pty=0"]).args(arguments);
+    command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command
 }
 
 fn is_root() -> Result<bool> {
@@ -49,11 +49,30 @@ pub(crate) fn for_tests() -> Result<()> {
     need("sqlite3", "sqlite3")?;
     need("redis-server", "redis-server")?;
     need("memcached", "memcached")?;
+    nginx()?;
     python_environment("aiosmtpd", AIOSMTPD, "")?;
     python_environment("osmem-server", OSMEM_SERVER, "")?;
     postgres::install()?;
     if let Err(error) = need("pgbouncer", "pgbouncer") {
         eprintln!("no PgBouncer ({error:#}): the tests of pooled connections go to the server itself");
+    }
+    Ok(())
+}
+
+/// Unpacks nginx into a folder of this repository, where tests find it: its package would start it as a service.
+fn nginx() -> Result<()> {
+    let (folder, installed) = (repository::root().join("target/tools/nginx"), Path::new("/usr/sbin/nginx"));
+    if installed.is_file() || folder.join("usr/sbin/nginx").is_file() {
+        return Ok(());
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("{} can not be made", folder.display()))?;
+    let download = || process::output(apt_get(&["download", "nginx"]).current_dir(&folder));
+    download().or_else(|_| process::output(&mut apt_get(&["update"])).and_then(|_| download()))?;
+    for entry in fs::read_dir(&folder)? {
+        let package = entry?.path();
+        if package.extension().is_some_and(|extension| extension == "deb") {
+            process::output(Command::new("dpkg").arg("-x").arg(&package).arg(&folder))?;
+        }
     }
     Ok(())
 }

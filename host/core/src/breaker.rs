@@ -63,18 +63,21 @@ impl Window {
     /// Failures of less weight than this are forgotten.
     const QUIET: f64 = 0.5;
     const SUCCESSES: Self = Self { succeeded: Self::CALLS, failed: 0.0, failures: 0 };
+    /// The weight of a retry that fails. An event that a healthy destination refuses is sent there some sixteen times: if one in five is such
+    /// an event, most of all calls are retries of them, and many of them are due at once.
+    const RETRY: f64 = 1.0 / 64.0;
 
-    fn add(&mut self, is_success: bool) {
-        let kept = 1.0 - 1.0 / Self::CALLS;
+    fn add(&mut self, is_success: bool, weight: f64) {
+        let kept = 1.0 - weight / Self::CALLS;
         self.succeeded *= kept;
         self.failed *= kept;
         if is_success {
-            self.succeeded += 1.0;
+            self.succeeded += weight;
             if self.failed < Self::QUIET {
                 *self = Self { failed: 0.0, failures: 0, ..*self };
             }
         } else {
-            self.failed += 1.0;
+            self.failed += weight;
             self.failures = self.failures.saturating_add(1);
         }
     }
@@ -95,6 +98,8 @@ pub struct FailedCall {
     pub is_retry: bool,
     /// All calls end so until a person does something: it opens at once, if no call has succeeded of late.
     pub is_certain: bool,
+    /// One endpoint of several failed: even if it asked to be left alone, that alone does not open the breaker.
+    pub is_one_of_many: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -202,7 +207,7 @@ impl Breaker {
             return;
         }
         if self.phase != Phase::Open {
-            self.window.add(true);
+            self.window.add(true, 1.0);
         }
         let (limit, succeeded) = match self.phase {
             Phase::Closed | Phase::Open => return,
@@ -224,18 +229,20 @@ impl Breaker {
         if generation != self.generation || self.phase == Phase::Open {
             return false;
         }
-        if let Some(asked) = call.retry_after.filter(|asked| !asked.is_zero()) {
-            // The destination knows best; this is no growing trouble, so the open time does not grow.
-            self.until = now.plus(asked.min(self.settings.max_open));
-        } else {
-            self.window.add(false);
+        let asked = call.retry_after.filter(|asked| !asked.is_zero());
+        if asked.is_none() || call.is_one_of_many {
+            self.window.add(false, if call.is_retry { Window::RETRY } else { 1.0 });
             let is_certain =
                 call.is_certain && self.settings.failures > 0 && self.window.succeeded < Window::QUIET;
             let is_failing = is_certain || self.window.is_failing(self.settings.failures);
             if self.phase != Phase::HalfOpen && !is_failing {
                 return false;
             }
-            self.open_longer(now, call.is_retry);
+        }
+        match asked {
+            // The destination knows best; this is no growing trouble, so the open time does not grow.
+            Some(asked) => self.until = now.plus(asked.min(self.settings.max_open)),
+            None => self.open_longer(now, call.is_retry),
         }
         self.enter(Phase::Open);
         true
@@ -365,6 +372,24 @@ mod tests {
     }
 
     #[test]
+    fn retries_of_events_that_always_fail_do_not_open_it() {
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        breaker.worked();
+        let again = FailedCall { is_retry: true, ..FailedCall::default() };
+        for _ in 0..1000 {
+            // One event in five fails, and each of them sixteen times.
+            assert!(!fail(&mut breaker, at(0)));
+            (0..4).for_each(|_| succeed(&mut breaker));
+            assert!((0..15).all(|_| !breaker.failed(0, at(0), again)));
+        }
+        assert!((0..400).all(|_| !breaker.failed(0, at(0), again)), "many that are due at once");
+        let failures = (1..100).find(|_| fail(&mut breaker, at(0)));
+        assert!(failures.is_some_and(|failures| failures < 15), "when fresh ones fail too, {failures:?}");
+        let mut fresh = Breaker::new(SETTINGS, 8);
+        assert_eq!((1..100).find(|_| fresh.failed(0, at(0), again)), Some(3), "when nothing else is known");
+    }
+
+    #[test]
     fn zero_failures_means_never() {
         let mut breaker = Breaker::new(BreakerSettings { failures: 0, ..SETTINGS }, 8);
         assert!((0..1000).all(|_| !fail(&mut breaker, at(0))));
@@ -440,7 +465,8 @@ mod tests {
         for _ in 0..9 {
             let now = breaker.until();
             breaker.look(now);
-            breaker.failed(breaker.generation(), now, FailedCall { is_retry: true, ..FailedCall::default() });
+            let call = FailedCall { is_retry: true, ..FailedCall::default() };
+            breaker.failed(breaker.generation(), now, call);
             spans.push(breaker.until().since(now).as_secs());
         }
         assert_eq!(spans[6..], [2, 4, 8, 16, 16, 16, 16, 16, 16]);
@@ -470,6 +496,15 @@ mod tests {
         assert_eq!(breaker.until(), at(17_000));
         let mut none = Breaker::new(SETTINGS, 8);
         assert!(!none.failed(0, at(0), asked(Duration::ZERO)), "no time at all is a failure like others");
+    }
+
+    #[test]
+    fn one_endpoint_of_many_that_asks_for_a_pause_does_not_speak_for_all() {
+        let mut breaker = Breaker::new(SETTINGS, 8);
+        let one = FailedCall { is_one_of_many: true, ..asked(Duration::from_secs(7)) };
+        assert!(!breaker.failed(0, at(0), one) && !breaker.failed(0, at(0), one));
+        assert!(breaker.failed(0, at(0), one), "several do");
+        assert_eq!(breaker.until(), at(7000));
     }
 
     #[test]
@@ -547,7 +582,13 @@ mod tests {
                     Step::Pass(millis) => now = now.plus(Duration::from_millis(u64::from(millis))),
                     Step::Succeed { stale } => breaker.succeeded(of(stale)),
                     Step::Fail { stale, retry_after_ms } => {
-                        let opened = breaker.failed(of(stale), now, FailedCall { retry_after: retry_after_ms.map(Duration::from_millis), is_retry: stale, is_certain: false });
+                        let call = FailedCall {
+                            retry_after: retry_after_ms.map(Duration::from_millis),
+                            is_retry: stale,
+                            is_certain: false,
+                            is_one_of_many: retry_after_ms.is_some_and(|millis| millis % 2 == 0),
+                        };
+                        let opened = breaker.failed(of(stale), now, call);
                         prop_assert_eq!(opened, breaker.generation() != generation);
                         prop_assert!(!(stale && opened));
                         prop_assert!(!opened || breaker.until() > now);

@@ -1,7 +1,8 @@
 //! What the end of an attempt says of the destination it went to, and of the endpoint there.
 //!
-//! A *destination* is a server; it is up or down. An *endpoint* is what one action calls there; it may be gone, or refuse
-//! the action, while others of the same server are well.
+//! A *destination* is a server; it is up or down. An *endpoint* is what a delivery goes to there: a path, a channel, a device. It may
+//! be gone, refuse the action or fail, while others of the same server are well. So an answer speaks for its endpoint, and only
+//! a connection that could not be made speaks for the server.
 
 use std::time::Duration;
 
@@ -39,8 +40,14 @@ const NOT_ITS_FAULT: [&str; 11] = [
 /// that greylist do with every new one (RFC 6647).
 const REFUSES_A_PART: [u16; 7] = [400, 409, 413, 422, 450, 451, 452];
 
+/// Codes of failures in which no connection to the server was made.
+const NOT_CONNECTED: [&str; 3] = ["connect", "dns", "tls"];
+
 /// Status codes that turn the action away, whatever it brings: credentials, rights, payment (RFC 9110, 15.5).
 const TURNS_AWAY: [u16; 4] = [401, 402, 403, 407];
+
+/// The one of these that may be about the recipient: a device that belongs to another sender, a resource that is somebody else's.
+const FORBIDDEN: u16 = 403;
 
 /// Status codes that say that there is nothing to call at this URL.
 const NOTHING_THERE: [u16; 3] = [404, 405, 410];
@@ -55,6 +62,8 @@ pub enum DestinationEvidence {
     Up,
     /// No answer, or one that says that it can not answer now.
     Down {
+        /// Who is.
+        scope: Scope,
         /// How long it asked to be left alone.
         retry_after: Option<Duration>,
     },
@@ -64,6 +73,15 @@ pub enum DestinationEvidence {
     Busy,
     /// It may not have been asked at all.
     None,
+}
+
+/// Whom a failure speaks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// The endpoint that was asked: it answered, or was silent.
+    Endpoint,
+    /// The server: nothing connects.
+    Server,
 }
 
 /// What a failed attempt says of its endpoint.
@@ -95,7 +113,10 @@ impl DestinationEvidence {
                 {
                     Self::Busy
                 } else {
-                    Self::Down { retry_after: failure.retry_after }
+                    let is_server =
+                        failure.problem.status.is_none() && NOT_CONNECTED.contains(&&*failure.problem.code);
+                    let scope = if is_server { Scope::Server } else { Scope::Endpoint };
+                    Self::Down { scope, retry_after: failure.retry_after }
                 }
             }
             FailureClass::Permanent | FailureClass::Misconfigured => {
@@ -110,8 +131,8 @@ impl DestinationEvidence {
 }
 
 impl EndpointEvidence {
-    /// Of a failed attempt. `is_one` when the action's configuration names its URL in full: a template makes many endpoints of
-    /// it, and then an address that is gone is one of many.
+    /// Of a failed attempt. `is_one` when the action's configuration names its endpoint in full. A template makes many endpoints of
+    /// it; then one that is gone is one of many, and one that is forbidden for good says nothing of the others.
     #[must_use]
     pub fn of(failure: &Failure, is_one: bool) -> Self {
         let Failure { class, problem, .. } = failure;
@@ -123,6 +144,7 @@ impl EndpointEvidence {
         match &*problem.code {
             UNREGISTERED => Self::None,
             ENDPOINT_GONE if is_one => Self::Gone,
+            _ if !is_one && *class == FailureClass::Permanent && says(&[FORBIDDEN]) => Self::None,
             _ if says(&TURNS_AWAY) || (is_one && says(&NOTHING_THERE)) => Self::Refused,
             _ => Self::None,
         }
@@ -143,12 +165,15 @@ mod tests {
         use DestinationEvidence::{Busy, Down, None as Nothing, Untrusted, Up};
         use FailureClass::{Misconfigured, Permanent, Throttled, Transient};
         assert_eq!(DestinationEvidence::of(&Ok(Outcome::default())), Up);
-        let down = Down { retry_after: None };
+        let down = Down { scope: Scope::Endpoint, retry_after: None };
+        let dead = Down { scope: Scope::Server, retry_after: None };
         for (class, code, status, expected) in [
-            (Transient, "connect", None, down),
+            (Transient, "connect", None, dead),
+            (Transient, "dns", None, dead),
+            (Transient, "tls", None, dead),
             (Transient, "timeout", None, down),
+            (Transient, "connect", Some(502), down),
             (Transient, "certificate", None, Untrusted),
-            (Transient, "tls", None, down),
             (Transient, "http_status", Some(503), down),
             (Transient, "smtp_auth", Some(535), down),
             (Throttled, "http_status", Some(429), Busy),
@@ -175,7 +200,7 @@ mod tests {
             retry_after: Some(Duration::from_secs(3)),
             ..Failure::new(Throttled, Problem::new("http_status", "later"))
         };
-        let expected = Down { retry_after: Some(Duration::from_secs(3)) };
+        let expected = Down { scope: Scope::Endpoint, retry_after: Some(Duration::from_secs(3)) };
         assert_eq!(DestinationEvidence::of(&Err(asked)), expected);
     }
 
@@ -190,6 +215,8 @@ mod tests {
             (Permanent, "http_status", Some(404), Refused, Nothing),
             (Permanent, "http_status", Some(401), Refused, Refused),
             (Misconfigured, "unauthorized", Some(401), Refused, Refused),
+            (Permanent, "sender_id_mismatch", Some(403), Refused, Nothing),
+            (Misconfigured, "permission_denied", Some(403), Refused, Refused),
             (Transient, "smtp_auth", Some(535), Nothing, Nothing),
             (Permanent, "http_status", Some(400), Nothing, Nothing),
             (Permanent, "http_status", Some(422), Nothing, Nothing),

@@ -42,6 +42,13 @@ impl LearnedRate {
         Self { per_sec: None, ceiling: None, initial, epoch: 0 }
     }
 
+    /// What was learned before, and stood at so many calls a second: the destination is not found out from nothing again.
+    #[must_use]
+    pub fn recalled(per_sec: f64, concurrency: usize) -> Self {
+        let per_sec = per_sec.max(Self::LEAST);
+        Self { per_sec: Some(per_sec), ceiling: Some(per_sec), ..Self::new(concurrency) }
+    }
+
     /// Calls a second, if the destination has refused any.
     #[must_use]
     pub const fn per_sec(&self) -> Option<f64> {
@@ -159,6 +166,15 @@ mod tests {
                 assert!(part >= 0.8 && waste <= 0.05, "{what}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_learned_before_goes_on() {
+        let mut learned = LearnedRate::recalled(50.0, 16);
+        assert_eq!(learned.per_sec(), Some(50.0));
+        assert!(learned.refused(0));
+        assert_eq!(learned.per_sec(), Some(40.0));
+        assert_eq!(LearnedRate::recalled(0.0, 16).per_sec(), Some(1.0 / 60.0));
     }
 
     #[test]

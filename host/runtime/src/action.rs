@@ -9,6 +9,7 @@ use std::{
 use aftercommit_core::{BatchConfig, Failure, FailureClass, Problem};
 
 use crate::{
+    address::Address,
     admission::Admission,
     attempt::{Attempt, DeliveryInfo},
     batch::BatchItem,
@@ -35,17 +36,28 @@ pub struct ConfiguredAction {
     pub(crate) warm: Arc<WarmInstances>,
     pub(crate) standing: Arc<Standing>,
     config: ConfigText,
-    destination: String,
-    is_one_endpoint: bool,
+    goal: Goal,
     /// Their values when it was configured.
     secrets: BTreeMap<String, Secret>,
 }
 
-/// Where an action sends to, and with what.
-pub(crate) struct Bound {
+/// Where an action's deliveries go.
+pub(crate) struct Goal {
     pub(crate) destination: String,
-    pub(crate) is_one_endpoint: bool,
-    pub(crate) secrets: BTreeMap<String, Secret>,
+    /// A template names the server: what does not connect is one of many.
+    pub(crate) is_many_servers: bool,
+    pub(crate) address: Address,
+}
+
+/// How an action's deliveries are addressed at their destination.
+#[derive(Clone, Copy, Debug)]
+pub enum Addressed<'a> {
+    /// The destination is all that is known.
+    Server,
+    /// All to the same path, channel or device.
+    Fixed(&'a Arc<str>),
+    /// Each event to its own; this is the template.
+    Made(&'a Arc<str>),
 }
 
 impl ConfiguredAction {
@@ -55,22 +67,11 @@ impl ConfiguredAction {
         limits: Arc<Limits>,
         batch: Option<BatchConfig>,
         config: ConfigText,
-        bound: Bound,
+        goal: Goal,
+        secrets: BTreeMap<String, Secret>,
     ) -> Self {
-        let Bound { destination, is_one_endpoint, secrets } = bound;
         let warm = Arc::new(WarmInstances::new(limits.reuse, Arc::clone(&plugin.runtime.warm)));
-        Self {
-            plugin,
-            permit,
-            limits,
-            batch,
-            warm,
-            standing: Arc::default(),
-            config,
-            destination,
-            is_one_endpoint,
-            secrets,
-        }
+        Self { plugin, permit, limits, batch, warm, standing: Arc::default(), config, goal, secrets }
     }
 
     /// Whether one of its secrets has another value by now, so that the action has to be configured anew. A secret that can not
@@ -92,12 +93,35 @@ impl ConfiguredAction {
     /// What bounds on concurrency are counted by: the origin of the first URL that the configuration names in full, else
     /// the server of the host's that the action was granted, else plugin, observer and action.
     pub fn destination(&self) -> &str {
-        &self.destination
+        &self.goal.destination
     }
 
-    /// Whether its configuration names its URLs in full, so that all events go to the same ones.
+    /// Whether its configuration names in full where all events go: URLs, and names such as a channel.
     pub fn is_one_endpoint(&self) -> bool {
-        self.is_one_endpoint
+        matches!(self.goal.address, Address::Fixed(_)) && !self.goal.is_many_servers
+    }
+
+    /// Whether a template names the server.
+    pub fn is_many_servers(&self) -> bool {
+        self.goal.is_many_servers
+    }
+
+    /// What its deliveries go to at the destination.
+    pub fn addressed(&self) -> Addressed<'_> {
+        match &self.goal.address {
+            Address::None => Addressed::Server,
+            Address::Fixed(address) => Addressed::Fixed(address),
+            Address::Made(made) => Addressed::Made(made.written()),
+        }
+    }
+
+    /// The address of an event's delivery; none if it has none, or does not render.
+    pub fn address(&self, event: &PreparedEvent) -> Option<Arc<str>> {
+        match &self.goal.address {
+            Address::None => None,
+            Address::Fixed(address) => Some(Arc::clone(address)),
+            Address::Made(made) => made.render(event, &self.limits, &self.goal.destination),
+        }
     }
 
     /// What is not wrong with its configuration but makes no delivery for some events.
@@ -189,7 +213,7 @@ impl std::fmt::Debug for ConfiguredAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ConfiguredAction")
             .field("plugin", &self.plugin)
-            .field("destination", &self.destination)
+            .field("destination", &self.goal.destination)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,8 @@ use aftercommit_core::{ActionConfig, BatchConfig, plain::plain};
 use serde_json::Value;
 
 use crate::{
-    action::{Bound, ConfiguredAction},
+    action::{ConfiguredAction, Goal},
+    address::Address,
     bindings::aftercommit::action::model::FieldProblem,
     capability::{Effective, Grants, Origin},
     connections::{self, lacking},
@@ -68,15 +69,19 @@ impl Plugin {
         check_forms(&config, &marks, &secrets, &effective.origins)?;
         check_characters(&config, &marks, &secrets)?;
         let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
-        let is_one_endpoint = !literal.is_empty() && !has_templated_url(&config, &marks);
+        let is_many_servers = destination.is_none();
         let identities = identities(&config, &marks, &secrets)?;
         check_reachable(&config, &marks, &secrets, &effective)?;
+        let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
+        let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });
+        let destination =
+            destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
+        let address = Address::of(&config, &marks, &destination);
+        let goal = Goal { destination, is_many_servers, address };
         let handles = Handles::default();
         let config = place_handles(config, &marks, &secrets, &literal, &grants, &handles);
         let templates = compile_templates(&config, &marks, &action.config)?;
 
-        let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
-        let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });
         let clients = &self.runtime.egress.clients;
         let identified: Vec<_> = identities
             .into_iter()
@@ -85,21 +90,13 @@ impl Plugin {
                 (origin, client)
             })
             .collect();
-        let destination =
-            destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
         let mut permit = Permit { handles, ..Permit::new(who, effective, clients) };
         drop(permit.particular.splice(0..0, identified));
         let permit = Arc::new(permit);
         self.check(config.to_string(), &permit).await?;
         let text = ConfigText::new(&config, templates);
-        Ok(ConfiguredAction::new(
-            Arc::clone(self),
-            permit,
-            Arc::new(limits),
-            action.batch,
-            text,
-            Bound { destination, is_one_endpoint, secrets },
-        ))
+        let limits = Arc::new(limits);
+        Ok(ConfiguredAction::new(Arc::clone(self), permit, limits, action.batch, text, goal, secrets))
     }
 
     /// Everything that can be said before any secret is read.
@@ -214,12 +211,6 @@ fn said_by_plugin(problems: &[FieldProblem]) -> Vec<ConfigProblem> {
         more => told.push(ConfigProblem::new("", format!("the plugin finds {more} problems more"))),
     }
     told
-}
-
-/// Whether each event may have a URL of its own.
-fn has_templated_url(config: &Value, marks: &BTreeMap<String, Marks>) -> bool {
-    let urls = marks.iter().filter(|(_, marks)| marks.egress);
-    urls.filter_map(|(pointer, _)| config.pointer(pointer)?.as_str()).any(Template::is_template)
 }
 
 /// The one server that an action without URLs uses.

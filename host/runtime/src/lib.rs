@@ -8,6 +8,7 @@
 //! nothing of databases, of deliveries beyond their id, or of retries.
 
 mod action;
+mod address;
 mod admission;
 mod attempt;
 mod batch;
@@ -58,7 +59,7 @@ mod warm;
 mod weight;
 mod world;
 
-pub use action::ConfiguredAction;
+pub use action::{Addressed, ConfiguredAction};
 pub use admission::Admission;
 pub use attempt::{Attempt, DeliveryInfo, Usage};
 pub use batch::BatchItem;

@@ -1,7 +1,8 @@
 //! What is held back, and why: destinations that are left alone for a while, and endpoints that are paused.
 //!
 //! A *destination* is what concurrency is counted by (an origin, or a server of the host's); an *endpoint* is one action
-//! of one observer. Rows are written only when something changes: by the host that found out, read by all of them.
+//! of one observer, or an address at a destination (a path, a channel, a device) that may be one of many of an action.
+//! Rows are written only when something changes: by the host that found out, read by all of them.
 //! Deliveries are not touched: hosts pass over their lanes.
 
 use aftercommit_core::Timestamp;
@@ -38,6 +39,8 @@ pub enum Target {
     Destination(String),
     /// One action of one observer: (observer, action).
     Endpoint(String, String),
+    /// An address at a destination.
+    Address(String),
 }
 
 impl Target {
@@ -46,14 +49,14 @@ impl Target {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Destination(_) => "destination",
-            Self::Endpoint(..) => "endpoint",
+            Self::Endpoint(..) | Self::Address(_) => "endpoint",
         }
     }
 
     /// As the table has it: kind, name, and the name of the action, which only endpoints have.
     pub(crate) fn columns(&self) -> [&str; 3] {
         match self {
-            Self::Destination(name) => [self.kind(), name, ""],
+            Self::Destination(name) | Self::Address(name) => [self.kind(), name, ""],
             Self::Endpoint(observer, action) => [self.kind(), observer, action],
         }
     }
@@ -62,6 +65,8 @@ impl Target {
     pub(crate) fn of_columns(kind: &str, name: &str, action: &str) -> Option<Self> {
         match kind {
             "destination" => Some(Self::Destination(name.to_owned())),
+            // An action has a name.
+            "endpoint" if action.is_empty() => Some(Self::Address(name.to_owned())),
             "endpoint" => Some(Self::Endpoint(name.to_owned(), action.to_owned())),
             _ => None,
         }
@@ -71,7 +76,7 @@ impl Target {
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Destination(name) => f.write_str(name),
+            Self::Destination(name) | Self::Address(name) => f.write_str(name),
             Self::Endpoint(observer, action) => write!(f, "{observer}/{action}"),
         }
     }

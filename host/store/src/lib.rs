@@ -10,6 +10,7 @@
 //! | [`Suspects`] | recovery: claims with care what was lost with its host |
 //! | [`Hosts`] | upkeep: heartbeat, takeover |
 //! | [`Holds`] | dispatch: what is held back; `destinations`: shows, lifts |
+//! | [`LearnedRates`] | dispatch: the rates that receivers take; `destinations`: shows |
 //! | [`Retention`] | upkeep: drops what is old |
 //! | [`Waits`] | upkeep: keeps waits as long as they were meant to be |
 //! | [`Definitions`] | reload and `observers`: the table `tb_observer` |
@@ -41,6 +42,7 @@ pub mod holds;
 pub mod hosts;
 pub mod intake;
 mod intake_batch;
+pub mod learned_rates;
 mod migration;
 mod observer_change;
 pub mod postgres;
@@ -70,6 +72,7 @@ pub use events::{EventFilter, EventHistory, EventPage, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
 pub use hosts::{HostId, HostRow, Hosts, TakenOver};
 pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
+pub use learned_rates::{LearnedRates, PacedTarget};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use quarantine::{Quarantine, QuarantinedImage, QuarantinedRow};
 pub use retention::{Purged, Retention, RetentionLimits};
@@ -86,6 +89,7 @@ pub trait Backend:
     + Suspects
     + Hosts
     + Holds
+    + LearnedRates
     + Retention
     + Waits
     + Definitions
@@ -107,6 +111,7 @@ impl<T> Backend for T where
         + Suspects
         + Hosts
         + Holds
+        + LearnedRates
         + Retention
         + Waits
         + Definitions

@@ -19,7 +19,7 @@ use serde_json::json;
 })]))]
 pub(crate) struct Config {
     /// Where to send it: a number in E.164, `+` and the country code first.
-    #[schemars(example = &"{{phone}}", example = &"+15558675310")]
+    #[schemars(extend("x-name" = true), example = &"{{phone}}", example = &"+15558675310")]
     pub(crate) phone: Text,
     /// The text.
     #[schemars(example = &"Order {{entity_id}} shipped")]
@@ -123,6 +123,7 @@ mod tests {
             (&fields["phone"]["x-template"], &fields["api_url"]["x-egress"]),
             (&"text".into(), &true.into())
         );
+        assert_eq!(fields["phone"]["x-name"], true);
         assert_eq!(fields["auth_token_env"]["x-secret-env"], "auth_token");
         assert_eq!(schema["required"], json!(["phone", "message_template"]));
         assert_eq!(aftercommit_plugin::schema::undocumented::<Config>(include_str!("../README.md")), [""; 0]);

@@ -229,6 +229,6 @@ async fn a_stranger_gets_no_notification() {
     let ((server, _), key) = (apns().await, key());
     let stranger = apns().await.1;
     let action = pushing(&server, &stranger, &key, json!({"body_template": "b"})).await;
-    assert_eq!(told(&action.run(EventKind::Created, row()).await), "transient: tls");
+    assert_eq!(told(&action.run(EventKind::Created, row()).await), "transient: certificate");
     assert_eq!(server.count(), 0);
 }

@@ -17,6 +17,12 @@ const MAX_UNSENT: u32 = 4;
 const WITHOUT_PAUSE: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// How the client under `reqwest` tells that it gave up a request before it had a connection for it, or got it back from one unsent: its type of
+/// error says so to itself only. Two requests that connect at once and are offered HTTP/2 end so, and one whose connection closed while
+/// it was handed over.
+const NEVER_SENT: [&str; 3] =
+    ["client error (Canceled)", "checked out connection was closed", "request was canceled"];
+
 /// Why a request has had no effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Unprocessed {
@@ -43,7 +49,8 @@ impl Unprocessed {
             if inner.downcast_ref::<io::Error>().is_some_and(is_lack_of_files) {
                 return Some(Self::NoFile);
             }
-            if inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            let is_canceled = inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+            if is_canceled || NEVER_SENT.contains(&&*inner.to_string()) {
                 unsent = Some(Self::Unsent);
             }
             cause = inner.source();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aftercommit_core::{Clock as _, SystemClock, Timestamp, nearest};
-use aftercommit_store::{Hold, HoldState, Lane, Lift};
+use aftercommit_store::{Hold, HoldState, Lane, Lift, PacedTarget, Target};
 use serde_json::{Value, json};
 
 use super::{
@@ -11,17 +11,20 @@ use super::{
     session::Session,
 };
 
-/// Look at destinations that are left alone and endpoints that are paused, and resume them
+/// Look at destinations and endpoints that are left alone, paused or sent less, and resume them
 ///
 /// A destination is a server: an origin such as `https://api.example.com`, or a server of the host's such as `redis.cache`. An
-/// endpoint is one action of one observer. While one is held back its deliveries wait, and no attempt is counted.
+/// endpoint is one action of one observer, or what a delivery goes to at a destination that has several: a path
+/// (`https://api.example.com/users/7`), a channel, a device. While one is held back its deliveries wait, and no attempt is counted.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List what is held back: since when, why, until when, and how many deliveries wait for it
+    /// List what is held back or sent less: since when, why, until when, and how many deliveries wait for it
     ///
     /// `open`: it failed too often in a row. `throttled`: it asked to be left alone (Retry-After). `half_open`: that time is
     /// over, and the next deliveries find out whether it works again. `paused`: an endpoint is gone or refuses, until you
-    /// resume it or change its action. What works is not listed.
+    /// resume it or change its action. `paced`: it refuses calls beyond a rate (429 without a time), which each host learns and
+    /// keeps to. What just works is not listed. How many wait is not known of an endpoint that is one of many of a
+    /// template.
     #[command(after_help = "\
 Examples:
   aftercommit destinations list
@@ -33,9 +36,10 @@ Examples:
     #[command(after_help = "\
 Examples:
   aftercommit destinations resume https://api.example.com
+  aftercommit destinations resume https://api.example.com/users/7
   aftercommit destinations resume order-shipped/webhook")]
     Resume {
-        /// As `destinations list` names them: a destination, or OBSERVER/ACTION
+        /// As `destinations list` names them: a destination, what it has several of, or OBSERVER/ACTION
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
     },
@@ -48,7 +52,11 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
         Command::List => {
             let waiting: HashMap<Lane, u64> = store.waiting().await?.into_iter().collect();
             let now = SystemClock.now();
-            let rows: Vec<Value> = holds.iter().map(|hold| listed(hold, &waiting, now)).collect();
+            let rates = store.learned_rates().await?;
+            let mut rows: Vec<Value> =
+                holds.iter().map(|hold| listed(hold, rate_of(&hold.target, &rates), &waiting, now)).collect();
+            let is_held = |target: &Target| holds.iter().any(|hold| hold.target == *target);
+            rows.extend(rates.iter().filter(|rate| !is_held(&rate.target)).map(|rate| paced(rate, &waiting)));
             let columns = ["name", "kind", "state", "waiting", "since", "until", "reason"];
             Ok(session.output.list(&rows, &columns)?)
         }
@@ -67,25 +75,58 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
 }
 
 /// A row for the list.
-fn listed(hold: &Hold, waiting: &HashMap<Lane, u64>, now: Timestamp) -> Value {
+fn listed(hold: &Hold, rate: Option<f64>, waiting: &HashMap<Lane, u64>, now: Timestamp) -> Value {
     let is_over = hold.until.is_some_and(|until| until <= now);
     let state = match hold.state {
         HoldState::Open | HoldState::Throttled if is_over => "half_open",
         state => state.as_str(),
     };
-    let waiting: u64 = hold.lanes.iter().filter_map(|lane| waiting.get(lane)).sum();
     json!({
         "name": hold.target.to_string(),
         "kind": hold.target.kind(),
         "state": state,
-        "waiting": waiting,
+        "waiting": waiting_for(&hold.target, &hold.lanes, waiting),
         "since": hold.since,
         "until": hold.until,
         "openings": hold.openings,
         "code": hold.code,
         "http_status": hold.http_status,
         "reason": hold.message,
+        "rate_per_sec": rate,
     })
+}
+
+/// The same of a target that is not held back and has a rate.
+fn paced(rate: &PacedTarget, waiting: &HashMap<Lane, u64>) -> Value {
+    let per_sec = per_sec(rate);
+    json!({
+        "name": rate.target.to_string(),
+        "kind": rate.target.kind(),
+        "state": "paced",
+        "waiting": waiting_for(&rate.target, &rate.lanes, waiting),
+        "since": rate.since,
+        "until": null,
+        "openings": 0,
+        "code": "http_status",
+        "http_status": 429,
+        "reason": format!("it refuses more calls than it takes: each host sends it {per_sec} a second"),
+        "rate_per_sec": per_sec,
+    })
+}
+
+fn rate_of(target: &Target, rates: &[PacedTarget]) -> Option<f64> {
+    rates.iter().find(|rate| rate.target == *target).map(per_sec)
+}
+
+/// Calls a second of one host, to two decimals.
+fn per_sec(rate: &PacedTarget) -> f64 {
+    (f64::from(rate.per_minute) / 0.6).round() / 100.0
+}
+
+/// How many deliveries wait; not known of an endpoint that is one of many of a template.
+fn waiting_for(target: &Target, lanes: &[Lane], waiting: &HashMap<Lane, u64>) -> Option<u64> {
+    let is_one_of_many = matches!(target, Target::Address(_)) && lanes.is_empty();
+    (!is_one_of_many).then(|| lanes.iter().filter_map(|lane| waiting.get(lane)).sum())
 }
 
 fn find<'h>(name: &str, holds: &'h [Hold]) -> Result<&'h Hold, Failure> {

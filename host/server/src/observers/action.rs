@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use aftercommit_core::{
     ActionConfig, FailurePolicy, ObserverDefinition, Ordering, RetryConfig, outcome::Rules,
 };
-use aftercommit_runtime::ConfiguredAction;
+use aftercommit_runtime::{Addressed, ConfiguredAction, PreparedEvent};
 use aftercommit_store::Lane;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
@@ -128,6 +128,27 @@ impl Action {
     #[must_use]
     pub fn is_one_endpoint(&self) -> bool {
         self.configured.as_ref().is_ok_and(ConfiguredAction::is_one_endpoint)
+    }
+
+    /// Whether a template names the server that its deliveries go to.
+    #[must_use]
+    pub fn is_many_servers(&self) -> bool {
+        self.configured.as_ref().is_ok_and(ConfiguredAction::is_many_servers)
+    }
+
+    /// What its deliveries go to at their destination. Those that run together have one address: what their template is.
+    #[must_use]
+    pub fn addressed(&self) -> Addressed<'_> {
+        match self.configured.as_ref().map_or(Addressed::Server, ConfiguredAction::addressed) {
+            Addressed::Made(template) if self.written.batch.is_some() => Addressed::Fixed(template),
+            addressed => addressed,
+        }
+    }
+
+    /// The address of an event's delivery; none if it has none, or does not render.
+    #[must_use]
+    pub fn address(&self, event: &PreparedEvent) -> Option<Arc<str>> {
+        self.configured.as_ref().ok()?.address(event)
     }
 
     /// What deliveries to the same place share: they are bounded together.

@@ -1,9 +1,12 @@
 //! All observers at one revision of `tb_observer`, compiled. Immutable; the pipeline swaps it whole.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use aftercommit_core::{ObserverDefinition, Ordering};
-use aftercommit_runtime::ConfiguredAction;
+use aftercommit_runtime::{Addressed, ConfiguredAction};
 use aftercommit_store::{ObserverRow, ObserverTable};
 
 use super::{action::Action, matcher::EventMatcher, watcher::Watcher};
@@ -17,6 +20,8 @@ pub struct Snapshot {
     matcher: EventMatcher,
     entries: BTreeMap<Arc<str>, Entry>,
     ordered: bool,
+    /// Destinations at which deliveries go to more than one address.
+    shared: HashSet<String>,
 }
 
 /// One observer: what the table says, and what runs.
@@ -48,7 +53,8 @@ impl Snapshot {
             .values()
             .flat_map(|entry| &entry.actions)
             .any(|action| action.policy.ordering != Ordering::None);
-        Self { revision: table.revision, matcher, entries, ordered }
+        let shared = shared(entries.values().flat_map(Entry::all_actions));
+        Self { revision: table.revision, matcher, entries, ordered, shared }
     }
 
     /// Finds observers for events.
@@ -91,6 +97,12 @@ impl Snapshot {
         self.entries.values().flat_map(Entry::all_actions)
     }
 
+    /// How an action's deliveries are told apart at their destination. Where all go to the same address, the destination says all.
+    #[must_use]
+    pub fn addressed<'a>(&self, action: &'a Action) -> Addressed<'a> {
+        if self.shared.contains(action.destination()) { action.addressed() } else { Addressed::Server }
+    }
+
     /// Whether the end of one delivery can let another begin.
     #[must_use]
     pub fn is_ordered(&self) -> bool {
@@ -102,6 +114,24 @@ impl Snapshot {
     pub fn errors(&self) -> Vec<(String, String)> {
         self.entries().filter_map(|(name, entry)| Some((name.to_owned(), entry.error.clone()?))).collect()
     }
+}
+
+/// Destinations at which the deliveries of these actions go to more than one address.
+fn shared<'a>(actions: impl Iterator<Item = &'a Arc<Action>>) -> HashSet<String> {
+    let mut first: HashMap<&str, &Arc<str>> = HashMap::new();
+    let mut shared = HashSet::new();
+    for action in actions {
+        let destination = action.destination();
+        let is_shared = match action.addressed() {
+            Addressed::Server => false,
+            Addressed::Fixed(address) => *first.entry(destination).or_insert(address) != address,
+            Addressed::Made(_) => true,
+        };
+        if is_shared && !shared.contains(destination) {
+            shared.insert(destination.to_owned());
+        }
+    }
+    shared
 }
 
 impl Entry {

@@ -178,8 +178,9 @@ impl Dispatch {
             })
             .collect();
         // One call, and one thing that it says of where it went: the best of what its deliveries say.
-        if let Some(best) = attempts.iter().min_by_key(|attempt| badness(attempt)) {
-            self.heed(&batch.action, best, &turn, false);
+        let said = members.iter().zip(&attempts);
+        if let Some((member, best)) = said.min_by_key(|(_, attempt)| badness(attempt)) {
+            self.heed(&batch.action, &member.event, best, &turn, false);
         }
         for (member, attempt) in members.into_iter().zip(attempts) {
             let told = if self.is_to_wait(&attempt) {

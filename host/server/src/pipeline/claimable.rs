@@ -39,10 +39,8 @@ impl Claimable {
         let standings = dispatch.destinations.standings();
         let large = dispatch.room.memory().passed_over();
         let mut claimable = Self::default();
-        let has_narrow = standings
-            .values()
-            .any(|standing| matches!(standing, Standing::Narrow(1..) | Standing::Tried(1..)));
-        let mut narrow = HashMap::<&str, Vec<Lane>>::new();
+        let has_narrow = standings.has_narrow();
+        let mut narrow = HashMap::<&str, (Standing, Vec<Lane>)>::new();
         for action in snapshot.all_actions() {
             if !large.is_empty() && large.contains(&action.lane()) {
                 continue;
@@ -51,7 +49,8 @@ impl Claimable {
                 claimable.except.push(action.lane());
                 continue;
             }
-            match standings.get(action.destination()) {
+            let standing = standings.of(action.destination(), snapshot.addressed(action));
+            match standing {
                 None => {
                     if has_narrow {
                         claimable.free.push(action.lane());
@@ -59,32 +58,31 @@ impl Claimable {
                     continue;
                 }
                 // Others than time may make room; then the claimer is told, and this stands behind it.
-                Some(Standing::Full) => claimable.changes_at(dispatch.clock.now()),
-                Some(Standing::Held(until)) => claimable.changes_at(dispatch.clock.of_steady(*until)),
-                Some(Standing::Narrow(0) | Standing::Tried(0)) => {}
-                Some(Standing::Narrow(_) | Standing::Tried(_)) => {
-                    narrow.entry(action.destination()).or_default().push(action.lane());
+                Some((_, Standing::Full)) => claimable.changes_at(dispatch.clock.now()),
+                Some((_, Standing::Held(until))) => claimable.changes_at(dispatch.clock.of_steady(until)),
+                Some((_, Standing::Narrow(0) | Standing::Tried(0))) => {}
+                Some((name, standing @ (Standing::Narrow(_) | Standing::Tried(_)))) => {
+                    narrow.entry(name).or_insert((standing, Vec::new())).1.push(action.lane());
                 }
             }
             claimable.except.push(action.lane());
         }
         // Also those of observers that were removed.
         claimable.except.extend(large);
-        for (destination, lanes) in narrow {
-            let narrow = match standings.get(destination) {
-                Some(Standing::Narrow(room)) => Narrow { room: *room, lanes, is_tried: false, last: None },
-                Some(Standing::Tried(room)) => {
-                    let (mut lanes, mut last) = (lanes, dispatch.destinations.failed_last(destination));
+        for (name, (standing, lanes)) in narrow {
+            claimable.narrow.extend(match standing {
+                Standing::Narrow(room) => Some(Narrow { room, lanes, is_tried: false, last: None }),
+                Standing::Tried(room) => {
+                    let (mut lanes, mut last) = (lanes, dispatch.destinations.failed_last(name));
                     if lanes.len() > 1 {
                         lanes.retain(|lane| Some(lane) != last.as_ref());
                     } else {
                         last = None;
                     }
-                    Narrow { room: *room, lanes, is_tried: true, last }
+                    Some(Narrow { room, lanes, is_tried: true, last })
                 }
-                _ => continue,
-            };
-            claimable.narrow.push(narrow);
+                Standing::Full | Standing::Held(_) => None,
+            });
         }
         claimable
     }

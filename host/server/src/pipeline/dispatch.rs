@@ -19,7 +19,7 @@ use super::{
     completer::{Done, Finished},
     conclusion::{conclude, conclude_gone},
     counters::{Counters, add},
-    destinations::{Destinations, Endpoints, Turn, Visit},
+    destinations::{Destinations, Ended, Endpoints, Turn, Visit},
     event_memory::EventMemory,
     fatal::Fatal,
     host::HostSettings,
@@ -182,7 +182,11 @@ impl Dispatch {
     ) -> Done {
         let snapshot = self.snapshot.load_full();
         match look_up(&delivery, &snapshot) {
-            Lookup::Run(action) => self.take_turn(&delivery, event, &action, place).await,
+            Lookup::Run(action) => {
+                let visit = self.destinations.visit(&action, snapshot.addressed(&action), event);
+                drop(snapshot);
+                self.take_turn(&delivery, event, &action, visit, place).await
+            }
             Lookup::Exhausted(action, problem) => {
                 let failure = Failure::new(FailureClass::Transient, problem);
                 let attempt = Attempt { result: Err(failure), usage: Usage::default() };
@@ -200,16 +204,19 @@ impl Dispatch {
         delivery: &ClaimedDelivery,
         event: &Arc<PreparedEvent>,
         action: &Arc<Action>,
+        mut visit: Visit,
         place: &Place,
     ) -> Done {
-        let mut visit = self.destinations.of(action).enter();
+        if let Some(pause) = visit.pause(fastrand::f64()) {
+            return hand_back(delivery, Some(pause));
+        }
         // A large event may need more memory than its plugin has: that must not end the attempts of others.
         if !place.is_large() && batching::is_gathered(delivery, action) {
             return self.run_together(delivery, event, action, &mut visit, place).await;
         }
         let Ok(configured) = &action.configured else { return hand_back(delivery, Some(WAIT)) };
         let Some((turn, admission)) = self.turn(&mut visit, action, configured.admit()).await else {
-            return hand_back(delivery, None);
+            return hand_back(delivery, visit.pause(fastrand::f64()));
         };
         // Another host may have begun it meanwhile.
         if place.is_lost() || !self.lease.is_held() {
@@ -255,7 +262,7 @@ impl Dispatch {
             }
         }
         let action = renewed.as_deref().unwrap_or(action);
-        self.heed(action, &attempt, turn, delivery.round_attempt() > 1);
+        self.heed(action, event, &attempt, turn, delivery.round_attempt() > 1);
         // One that runs alone is marked as begun: its attempt counts.
         if delivery.losses.care() != Care::Alone && self.is_to_wait(&attempt) {
             return hand_back(delivery, Some(WAIT));
@@ -300,8 +307,22 @@ impl Dispatch {
     }
 
     /// Learns from an attempt how its destination and its endpoint are. `is_retry` when its delivery had failed before.
-    pub(super) fn heed(&self, action: &Action, attempt: &Attempt, turn: &Turn<'_, '_>, is_retry: bool) {
-        if turn.report(&attempt.result, &action.lane(), is_retry) {
+    pub(super) fn heed(
+        &self,
+        action: &Action,
+        event: &PreparedEvent,
+        attempt: &Attempt,
+        turn: &Turn<'_, '_>,
+        is_retry: bool,
+    ) {
+        let ended = Ended {
+            result: &attempt.result,
+            lane: &action.lane(),
+            is_retry,
+            is_many_servers: action.is_many_servers(),
+            address: &|| action.address(event),
+        };
+        if turn.report(&self.destinations, &ended) {
             add(&self.counters.held_back, 1);
         }
         let Err(failure) = &attempt.result else { return self.endpoints.took(action) };
@@ -341,7 +362,17 @@ impl Dispatch {
     }
 }
 
-/// How this host is done with a delivery that it did not start.
+/// How this host is done with a delivery that it did not start. One that had failed before waits among the retries that are due: as one
+/// that is `ready` it would be taken for one that was never tried.
 pub(super) fn hand_back(delivery: &ClaimedDelivery, pause: Option<Duration>) -> Done {
+    let again = || (delivery.round_attempt() > 1).then_some(Duration::ZERO);
+    let pause = pause.or_else(again).map(next_tick);
     Done::HandedBack { id: delivery.id, attempt: delivery.attempt, pause }
+}
+
+/// Pauses are so long: those that are the same are handed back in one transaction.
+fn next_tick(pause: Duration) -> Duration {
+    const TICK: u128 = 100;
+    let ticks = pause.as_millis().div_ceil(TICK) * TICK;
+    u64::try_from(ticks).map_or(Duration::MAX, Duration::from_millis)
 }

@@ -172,6 +172,7 @@ impl Host {
         };
         reload.now(&dispatch.stop).await?;
         // Before anything is taken or claimed.
+        upkeep::recall_rates(&dispatch, settings.keep_log).await?;
         upkeep::follow_holds(&dispatch).await?;
 
         let (last, retired) = (CancellationToken::new(), CancellationToken::new());

@@ -6,6 +6,7 @@ use std::{
 };
 
 use aftercommit_core::{DeliveryId, EntityEvent, Ordering, alert_of};
+use aftercommit_runtime::Addressed;
 use aftercommit_store::{ConditionError, NewDelivery, Plan, Planned};
 
 use super::{
@@ -20,8 +21,15 @@ pub(super) struct IntakePlan {
     destinations: Arc<Destinations>,
     endpoints: Arc<Endpoints>,
     memory: EventMemory,
-    /// How many more deliveries of the batch each destination has room for.
-    room: Mutex<HashMap<String, usize>>,
+    /// How many more deliveries of the batch there is room for.
+    rooms: Mutex<Rooms>,
+}
+
+/// By name.
+#[derive(Default)]
+struct Rooms {
+    destinations: HashMap<String, usize>,
+    addresses: HashMap<Arc<str>, usize>,
 }
 
 impl IntakePlan {
@@ -31,7 +39,7 @@ impl IntakePlan {
         endpoints: Arc<Endpoints>,
         memory: EventMemory,
     ) -> Self {
-        Self { snapshot, destinations, endpoints, memory, room: Mutex::default() }
+        Self { snapshot, destinations, endpoints, memory, rooms: Mutex::default() }
     }
 
     /// Whether the delivery should not be owned at once: its action can not run or is paused, its destination has its
@@ -41,15 +49,29 @@ impl IntakePlan {
             return true;
         }
         let name = action.destination();
-        let room_now = || self.destinations.of(action).room();
-        let mut rooms = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = match rooms.get_mut(name) {
-            Some(room) => room,
-            None => rooms.entry(name.to_owned()).or_insert_with(room_now),
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let Rooms { destinations, addresses } = &mut *rooms;
+        let at_address = match self.snapshot.addressed(action) {
+            Addressed::Fixed(address) => {
+                let room_now = || self.destinations.fixed_address(address, action).room();
+                Some(addresses.entry(Arc::clone(address)).or_insert_with(room_now))
+            }
+            Addressed::Server | Addressed::Made(_) => None,
         };
-        let full = *room == 0;
-        *room = room.saturating_sub(1);
-        full
+        let at_destination = if let Some(room) = destinations.get_mut(name) {
+            room
+        } else {
+            let room_now = self.destinations.of(action).room();
+            destinations.entry(name.to_owned()).or_insert(room_now)
+        };
+        let is_full = *at_destination == 0 || at_address.as_ref().is_some_and(|room| **room == 0);
+        if !is_full {
+            *at_destination -= 1;
+            if let Some(room) = at_address {
+                *room -= 1;
+            }
+        }
+        is_full
     }
 
     fn delivery(&self, event: &EntityEvent, action: &Action) -> NewDelivery {

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 
 use super::{
     completer::{Done, Finished},
-    destinations::Visit,
+    destinations::HeldPlace,
     dispatch::{Dispatch, hand_back},
     room::Place,
 };
@@ -136,19 +136,19 @@ impl Dispatch {
         let dispatch = Arc::clone(self);
         // Those that wait take places of their destination, so that others are claimed no further than it has room for.
         let snapshot = self.snapshot.load();
-        let held: Vec<Option<Visit>> = items
+        let held: Vec<Option<HeldPlace>> = items
             .iter()
             .enumerate()
             .map(|(n, Item { delivery, .. })| {
                 let action = snapshot.action(&delivery.observer, &delivery.action).filter(|_| n > 0)?;
-                Some(self.destinations.of(action).hold())
+                Some(self.destinations.hold(action))
             })
             .collect();
         let items: Vec<_> = items.into_iter().zip(held).collect();
         self.tasks.spawn(async move { dispatch.run_one_by_one(items, until).await });
     }
 
-    async fn run_one_by_one(&self, items: Vec<(Item, Option<Visit>)>, until: Instant) {
+    async fn run_one_by_one(&self, items: Vec<(Item, Option<HeldPlace>)>, until: Instant) {
         let run = (items.len() > 1).then(Arc::<Run>::default);
         let is_over = || Instant::now() >= until || run.as_ref().is_some_and(|run| run.is_broken());
         let mut goes_on = true;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::place::Place;
 
-/// Two destinations and an endpoint that are held back, and deliveries that wait for them.
+/// Two destinations and three endpoints that are held back, and deliveries that wait for them.
 fn held_back() -> Place {
     let place = Place::migrated();
     let rows = "
@@ -16,7 +16,16 @@ fn held_back() -> Place {
             ('destination', 'redis.cache', '', 'throttled', 'connect', 'connection refused', NULL, '2026-01-01T00:00:00.000000Z',
              '2026-01-01T00:00:05.000000Z', 1, '[]', NULL, NULL),
             ('endpoint', 'orders', 'webhook', 'paused', 'endpoint_gone', 'the destination answered 410 (gone for good)', 410,
-             '2026-01-01T00:00:00.000000Z', NULL, 0, '[[\"orders\",\"webhook\"]]', 'digest', 1);
+             '2026-01-01T00:00:00.000000Z', NULL, 0, '[[\"orders\",\"webhook\"]]', 'digest', 1),
+            ('endpoint', 'https://api.example.com/hook', '', 'open', 'http_status', 'the destination answered 500', 500,
+             '2026-01-01T00:00:00.000000Z', '9999-01-01T00:00:00.000000Z', 1, '[[\"bills\",\"webhook\"]]', NULL, NULL),
+            ('endpoint', 'https://push.example.com device7', '', 'throttled', 'http_status', 'the destination answered 429', 429,
+             '2026-01-01T00:00:00.000000Z', '9999-01-01T00:00:00.000000Z', 0, '[]', NULL, NULL);
+        INSERT INTO observer_learned_rates VALUES
+            ('destination', 'https://api.example.com', 3000, '2026-01-01T00:00:00.000000Z', '2026-01-01T00:01:00.000000Z',
+             '[[\"orders\",\"webhook\"]]'),
+            ('endpoint', 'https://sms.example.com/send', 20, '2026-01-01T00:00:00.000000Z', '2026-01-01T00:01:00.000000Z',
+             '[[\"bills\",\"webhook\"]]');
         INSERT INTO observer_deliveries (id, event_seq, position, observer, action, action_type, state, priority, attempts, max_attempts, created_at)
         VALUES ('a', 1, 0, 'orders', 'webhook', 'webhook', 'ready', 100, 0, 3, '2026-01-01T00:00:00.000000Z'),
                ('b', 2, 0, 'bills', 'webhook', 'webhook', 'waiting', 100, 1, 3, '2026-01-01T00:00:00.000000Z'),
@@ -39,6 +48,7 @@ fn what_is_held_back_is_listed_with_its_reason() {
             "name": "https://api.example.com", "kind": "destination", "state": "open", "waiting": 2,
             "since": "2026-01-01T00:00:00.000000Z", "until": "9999-01-01T00:00:00.000000Z", "openings": 3,
             "code": "http_status", "http_status": 503, "reason": "the destination answered 503 (not available now)",
+            "rate_per_sec": 50.0,
         })
     );
 }
@@ -49,7 +59,7 @@ fn what_is_resumed_is_not_held_back_any_more() {
     let run = place.run(&["destinations", "resume", "https://api.example.com", "orders/webhook"]);
     insta::assert_snapshot!("resumed", run);
     let left = json(&place);
-    assert_eq!((left.as_array().unwrap().len(), &left[0]["name"]), (1, &json!("redis.cache")));
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["name"]), (5, &json!("redis.cache")));
     insta::assert_snapshot!("resumed_again", place.run(&["destinations", "resume", "orders/webhook"]));
 }
 
@@ -60,6 +70,6 @@ fn unknown_ones_are_named_with_the_nearest_and_nothing_is_resumed() {
         "unknown",
         place.run(&["destinations", "resume", "redis.cache", "orders/webhok"])
     );
-    assert_eq!(json(&place).as_array().unwrap().len(), 3);
+    assert_eq!(json(&place).as_array().unwrap().len(), 6);
     insta::assert_snapshot!("none", Place::migrated().run(&["destinations", "resume", "orders/webhook"]));
 }

@@ -3,7 +3,7 @@
 use aftercommit_core::Timestamp;
 
 use super::fixture::{Fixture, Target as Watcher, at};
-use crate::{End, Hold, HoldState, Lane, Lift, Target};
+use crate::{End, Hold, HoldState, Lane, Lift, PacedTarget, Target};
 
 fn lane(observer: &str, action: &str) -> Lane {
     Lane { observer: observer.into(), action: action.into() }
@@ -46,6 +46,10 @@ pub(super) async fn holds_are_listed_as_they_were_written(fixture: Fixture) {
         destination("https://b.example:8443", at(20)),
         endpoint("a", "b/c"),
         endpoint("a/b", "c"),
+        Hold {
+            target: Target::Address("http://a.example/x C1".to_owned()),
+            ..destination("http://a.example", at(10))
+        },
     ];
     for hold in written.iter().rev() {
         fixture.store.hold(hold.clone()).await.unwrap();
@@ -96,4 +100,28 @@ pub(super) async fn counts_what_waits_by_lane(fixture: Fixture) {
     let mut waiting = fixture.store.waiting().await.unwrap();
     waiting.sort_by(|one, other| one.0.observer.cmp(&other.0.observer));
     assert_eq!(waiting, [(lane("a", "hook"), 3), (lane("b", "hook"), 2)]);
+}
+
+pub(super) async fn learned_rates_are_kept_and_forgotten(fixture: Fixture) {
+    let rate = |target: Target, per_minute| PacedTarget {
+        target,
+        per_minute,
+        since: at(1),
+        updated_at: at(2),
+        lanes: vec![lane("watcher", "hook")],
+    };
+    let destination = Target::Destination("http://a.example".to_owned());
+    let mut address = rate(Target::Address("http://a.example/x".to_owned()), 1);
+    fixture.store.keep_rate(address.clone()).await.unwrap();
+    fixture.store.keep_rate(rate(destination.clone(), 3000)).await.unwrap();
+    let written = [rate(destination.clone(), 3000), address.clone()];
+    assert_eq!(fixture.store.learned_rates().await.unwrap(), written);
+    let later = PacedTarget { per_minute: 7, since: at(5), updated_at: at(6), ..address.clone() };
+    fixture.store.keep_rate(later).await.unwrap();
+    (address.per_minute, address.updated_at) = (7, at(6));
+    let seen_by_another = fixture.database.second_store().await.learned_rates().await.unwrap();
+    assert_eq!(seen_by_another, [rate(destination.clone(), 3000), address.clone()], "since when it is known");
+    fixture.store.forget_rate(address.target.clone(), at(5)).await.unwrap();
+    fixture.store.forget_rate(destination, at(5)).await.unwrap();
+    assert_eq!(fixture.store.learned_rates().await.unwrap(), [address], "it was written meanwhile");
 }

@@ -195,6 +195,7 @@ pub const CASES: &[Case] = cases! {
         of_two_pauses_the_first_reason_stays,
         lifts_only_what_it_may,
         counts_what_waits_by_lane,
+        learned_rates_are_kept_and_forgotten,
     }
     definitions {
         applies_and_loads_the_same,

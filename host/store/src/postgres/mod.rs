@@ -39,6 +39,7 @@ mod holds;
 mod hosts;
 mod inbox;
 mod intake;
+mod learned_rates;
 mod locks;
 mod pool;
 mod predicate;
@@ -187,6 +188,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         event_row::STATEMENTS,
         events::STATEMENTS,
         holds::STATEMENTS,
+        learned_rates::STATEMENTS,
         hosts::STATEMENTS,
         inbox::STATEMENTS,
         intake::STATEMENTS,

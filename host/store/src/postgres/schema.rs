@@ -23,7 +23,8 @@ static MIGRATIONS: Migrations = migrations!(
     7 "waits" "0007_waits.sql",
     8 "disabled" "0008_disabled.sql",
     9 "host_revision" "0009_host_revision.sql",
-    10 "runs" "0010_runs.sql"
+    10 "runs" "0010_runs.sql",
+    11 "rates" "0011_rates.sql"
 );
 
 statements! {

@@ -27,7 +27,7 @@ SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1 AND type IN ('table',
 }
 
 /// The tables of this program. To capture them would make events of events.
-const OWN_TABLES: [&str; 19] = [
+const OWN_TABLES: [&str; 20] = [
     "observer_backfills",
     "observer_captures",
     "observer_context",
@@ -38,6 +38,7 @@ const OWN_TABLES: [&str; 19] = [
     "observer_events",
     "observer_hosts",
     "observer_inbox",
+    "observer_learned_rates",
     "observer_load_errors",
     "observer_migrations",
     "observer_quarantine",

@@ -29,6 +29,7 @@ mod image;
 mod inbox;
 mod inbox_row;
 mod intake;
+mod learned_rates;
 mod liveness;
 mod lock;
 mod piece;
@@ -157,6 +158,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static statement::Statement
         event_row::STATEMENTS,
         events::STATEMENTS,
         holds::STATEMENTS,
+        learned_rates::STATEMENTS,
         hosts::STATEMENTS,
         inbox::STATEMENTS,
         intake::STATEMENTS,

@@ -15,7 +15,8 @@ static MIGRATIONS: Migrations = migrations!(
     6 "waits" "0006_waits.sql",
     7 "disabled" "0007_disabled.sql",
     8 "host_revision" "0008_host_revision.sql",
-    9 "runs" "0009_runs.sql"
+    9 "runs" "0009_runs.sql",
+    10 "rates" "0010_rates.sql"
 );
 
 statements! {

@@ -3,10 +3,13 @@
 //! How many of the host's places it holds depends on how fast it is: its share, or what it ended within the last moments if
 //! that is more, but never so much that nothing is left for others. So a fast destination works in whole batches, and one
 //! that hangs costs its share. One that is being tried, or has a rate, holds no more than it is about to let through.
+//!
+//! An address that several deliveries may go to at one destination is made of the same: its gate and its rate are its own, and
+//! who goes there goes through both.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
             AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -15,15 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aftercommit_core::{AttemptResult, Clock, DestinationEvidence, Rate, Timestamp};
-use aftercommit_store::Lane;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use aftercommit_core::{Clock, Problem, Rate, RefusedAddresses, RefusedShare, Timestamp};
+use tokio::sync::Notify;
 
-use super::{
-    Bounds, WINDOW,
-    gate::{Call, Gate, Pass},
-    pacer::Pacer,
-};
+use super::{Bounds, WINDOW, gate::Gate, pacer::Pacer};
 
 /// A destination may hold what it ends in this time: it is then worked off in the same time.
 pub(super) const PACE: Duration = Duration::from_millis(100);
@@ -34,6 +32,11 @@ pub(in crate::pipeline) struct Destination {
     bounds: Bounds,
     gate: Gate,
     pacer: Pacer,
+    /// Of an address: its last call failed.
+    is_failing: AtomicBool,
+    /// Whether any call was refused because of a rate: most destinations refuse none, and pay one look.
+    is_refusing: AtomicBool,
+    refusals: Mutex<Refusals>,
     clock: Arc<dyn Clock>,
     owned: AtomicUsize,
     /// Of those, the ones that wait for their turn.
@@ -53,6 +56,13 @@ pub(in crate::pipeline) struct Destination {
 pub(super) struct Eased {
     pub(super) is_waited_for: AtomicBool,
     pub(super) told: Notify,
+}
+
+/// What was refused because of a rate.
+#[derive(Default)]
+pub(super) struct Refusals {
+    pub(super) share: RefusedShare,
+    pub(super) addresses: RefusedAddresses,
 }
 
 /// How many deliveries a destination ends in [`PACE`]: in the last such time that was looked at.
@@ -75,24 +85,6 @@ pub(in crate::pipeline) enum Standing {
     Held(Timestamp),
 }
 
-/// One delivery to a destination, owned by this host: running or waiting for its turn.
-pub(in crate::pipeline) struct Visit {
-    destination: Arc<Destination>,
-    is_waiting: bool,
-    /// It ends nothing: a place is held for another.
-    is_held: bool,
-}
-
-/// A visit whose turn it is.
-pub(in crate::pipeline) struct Turn<'v, 's> {
-    destination: &'v Destination,
-    pass: Pass,
-    /// Of its rate.
-    epoch: u64,
-    #[expect(dead_code, reason = "held, not read")]
-    slot: SemaphorePermit<'s>,
-}
-
 impl Destination {
     pub(super) fn new(
         name: &str,
@@ -108,6 +100,9 @@ impl Destination {
             bounds,
             gate,
             pacer,
+            is_failing: AtomicBool::new(false),
+            is_refusing: AtomicBool::new(false),
+            refusals: Mutex::default(),
             clock,
             owned: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -126,6 +121,52 @@ impl Destination {
 
     pub(super) const fn pacer(&self) -> &Pacer {
         &self.pacer
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) const fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub(super) const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// A call of an address failed. Whether it is the first since one did not.
+    pub(super) fn fails(&self) -> bool {
+        !self.is_failing.swap(true, Relaxed)
+    }
+
+    /// A call was taken.
+    pub(super) fn took(&self, generation: u64) {
+        self.gate.succeeded(generation);
+        self.pacer.taken();
+        if self.is_failing.load(Relaxed) {
+            self.is_failing.store(false, Relaxed);
+        }
+        if self.is_refusing.load(Relaxed) {
+            self.refusals().share.add(false);
+        }
+    }
+
+    /// What was refused, now that a call was.
+    pub(super) fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.is_refusing.store(true, Relaxed);
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call of this problem held it back.
+    pub(super) fn tell_held(&self, problem: &Problem) {
+        tracing::warn!(
+            destination = self.name,
+            code = problem.code,
+            http_status = problem.status,
+            "the destination is held back: {}",
+            problem.message
+        );
     }
 
     /// How many more of the host's places it may hold.
@@ -184,9 +225,9 @@ impl Destination {
     }
 
     /// It refused a call of this epoch because of its rate.
-    fn is_busy(&self, epoch: u64) {
+    pub(super) fn is_busy(&self, epoch: u64) {
         let was_paced = self.pacer.rate().is_some();
-        let Some(per_sec) = self.pacer.refused(epoch) else { return };
+        let Some(per_sec) = self.pacer.refused(epoch, self.clock.now()) else { return };
         if was_paced {
             tracing::debug!(
                 destination = self.name,
@@ -202,18 +243,35 @@ impl Destination {
         }
     }
 
-    /// Enters one more delivery.
-    pub(in crate::pipeline) fn enter(self: &Arc<Self>) -> Visit {
+    /// One more delivery waits for its turn.
+    pub(super) fn enter(&self) {
         self.owned.fetch_add(1, Relaxed);
         self.waiting.fetch_add(1, Relaxed);
-        Visit { destination: Arc::clone(self), is_waiting: true, is_held: false }
     }
 
-    /// Holds a place for a delivery that is to be entered when the one before it in its run has ended.
-    pub(in crate::pipeline) fn hold(self: &Arc<Self>) -> Visit {
-        let mut visit = self.enter();
-        visit.is_held = true;
-        visit
+    /// One of them waits no more.
+    pub(super) fn begin(&self) {
+        self.waiting.fetch_sub(1, Relaxed);
+    }
+
+    /// A delivery has ended.
+    pub(super) fn leave(&self) {
+        self.ended.fetch_add(1, Relaxed);
+        self.give_back();
+    }
+
+    /// A place is free that was held or in use.
+    pub(super) fn give_back(&self) {
+        let left = self.owned.fetch_sub(1, SeqCst) - 1;
+        // On the way down and while some are left to run: the next come many at a time, and in time. The bound moves, so
+        // its half may be stepped over; the half of the share is not.
+        let bound = self.bound.load(Relaxed);
+        if left == bound / 2 || left == self.share() / 2 {
+            self.room.notify_one();
+        }
+        if left <= bound / 4 * 3 && self.eased.is_waited_for.load(SeqCst) {
+            self.eased.told.notify_waiters();
+        }
     }
 }
 
@@ -236,80 +294,6 @@ impl Pace {
             *self = Self { since: now, ended_then: ended, each: usize::try_from(each).unwrap_or(usize::MAX) };
         }
         self.each
-    }
-}
-
-impl Visit {
-    /// A batch of so many is full: more can not be held for this destination.
-    pub(in crate::pipeline) fn most_in_batch(&self, max_items: u32) -> usize {
-        (max_items as usize).min(self.destination.bounds.most)
-    }
-
-    /// Waits for its turn: at its destination, then for `admit`, then for one of `slots`, which all share. None when the
-    /// destination is held back: then the delivery is to be handed back.
-    pub(in crate::pipeline) async fn turn<'s, A>(
-        &mut self,
-        admit: impl Future<Output = A>,
-        slots: &'s Semaphore,
-    ) -> Option<(Turn<'_, 's>, A)> {
-        let destination = &*self.destination;
-        let pass = destination.gate.pass().await?;
-        let admission = admit.await;
-        let slot = destination.pacer.pace(slots, &destination.clock).await;
-        if destination.gate.is_void(&pass) {
-            return None;
-        }
-        self.is_waiting = false;
-        destination.waiting.fetch_sub(1, Relaxed);
-        Some((Turn { destination, pass, epoch: destination.pacer.epoch(), slot }, admission))
-    }
-}
-
-impl Turn<'_, '_> {
-    /// What came of the visit to this lane; `is_retry` when its delivery had failed before. Whether the destination is held back
-    /// now because of it.
-    pub(in crate::pipeline) fn report(&self, result: &AttemptResult, lane: &Lane, is_retry: bool) -> bool {
-        let evidence = DestinationEvidence::of(result);
-        let problem = result.as_ref().err().map(|failure| &failure.problem);
-        let destination = self.destination;
-        match evidence {
-            DestinationEvidence::Up => destination.pacer.taken(),
-            DestinationEvidence::Busy => destination.is_busy(self.epoch),
-            DestinationEvidence::Untrusted | DestinationEvidence::Down { .. } | DestinationEvidence::None => {
-            }
-        }
-        let call = Call { evidence, problem, lane, is_retry };
-        let held = destination.gate.report(&self.pass, &call, destination.clock.now());
-        if let (true, Some(problem)) = (held, problem) {
-            tracing::warn!(
-                destination = destination.name,
-                code = problem.code,
-                http_status = problem.status,
-                "the destination is held back: {}",
-                problem.message
-            );
-        }
-        held
-    }
-}
-
-impl Drop for Visit {
-    fn drop(&mut self) {
-        let destination = &self.destination;
-        if self.is_waiting {
-            destination.waiting.fetch_sub(1, Relaxed);
-        }
-        destination.ended.fetch_add(usize::from(!self.is_held), Relaxed);
-        let left = destination.owned.fetch_sub(1, SeqCst) - 1;
-        // On the way down and while some are left to run: the next come many at a time, and in time. The bound moves, so
-        // its half may be stepped over; the half of the share is not.
-        let bound = destination.bound.load(Relaxed);
-        if left == bound / 2 || left == destination.share() / 2 {
-            destination.room.notify_one();
-        }
-        if left <= bound / 4 * 3 && destination.eased.is_waited_for.load(SeqCst) {
-            destination.eased.told.notify_waiters();
-        }
     }
 }
 

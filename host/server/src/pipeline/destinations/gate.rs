@@ -15,9 +15,7 @@ use std::{
     time::Duration,
 };
 
-use aftercommit_core::{
-    Breaker, BreakerSettings, BreakerState, DestinationEvidence, FailedCall, Problem, Timestamp,
-};
+use aftercommit_core::{Breaker, BreakerSettings, BreakerState, FailedCall, Problem, Timestamp};
 use aftercommit_store::Lane;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -58,14 +56,11 @@ struct Guard {
     is_written: bool,
 }
 
-/// What became of a call.
-pub(super) struct Call<'c> {
-    pub(super) evidence: DestinationEvidence,
-    /// Why it failed.
-    pub(super) problem: Option<&'c Problem>,
+/// A call that failed.
+pub(super) struct Failed<'c> {
+    pub(super) problem: &'c Problem,
     pub(super) lane: &'c Lane,
-    /// Its delivery had failed before.
-    pub(super) is_retry: bool,
+    pub(super) call: FailedCall,
 }
 
 /// Why and since when a destination is held back.
@@ -90,9 +85,18 @@ pub(in crate::pipeline) enum Change {
 
 /// The right to call the destination once; its slot is free again when this is dropped.
 pub(super) struct Pass {
-    generation: u64,
+    pub(super) generation: u64,
     #[expect(dead_code, reason = "held, not read")]
-    slot: OwnedSemaphorePermit,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+/// Why there is no pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NoPass {
+    /// It is held back until then.
+    Held(Timestamp),
+    /// Others try it.
+    Tried,
 }
 
 impl Gate {
@@ -128,7 +132,38 @@ impl Gate {
     pub(super) async fn pass(&self) -> Option<Pass> {
         let period = self.period.load_full();
         let slot = Arc::clone(&period.slots).acquire_owned().await.ok()?;
-        Some(Pass { generation: period.generation, slot })
+        Some(Pass { generation: period.generation, slot: Some(slot) })
+    }
+
+    /// A pass at once, or none. While it is closed it bounds nothing: its callers have a slot elsewhere.
+    pub(super) fn try_pass(&self, now: Timestamp) -> Result<Pass, NoPass> {
+        if !self.is_uneasy.load(Acquire) {
+            return Ok(Pass { generation: self.generation.load(Acquire), slot: None });
+        }
+        let mut guard = self.lock();
+        guard.breaker.look(now);
+        self.settle(&mut guard);
+        let period = self.period.load_full();
+        match guard.breaker.state() {
+            BreakerState::Open => Err(NoPass::Held(guard.breaker.until())),
+            BreakerState::Closed => Ok(Pass { generation: period.generation, slot: None }),
+            BreakerState::HalfOpen | BreakerState::Recovering => {
+                let slot = Arc::clone(&period.slots).try_acquire_owned().map_err(|_| NoPass::Tried)?;
+                Ok(Pass { generation: period.generation, slot: Some(slot) })
+            }
+        }
+    }
+
+    /// Whether calls find out if it works again, so that each of them counts.
+    pub(super) fn is_half_open(&self) -> bool {
+        self.is_uneasy.load(Acquire) && self.lock().breaker.state() == BreakerState::HalfOpen
+    }
+
+    /// Whether nothing is lost when it is forgotten: it is well, or nothing went there for `span` since its time was over.
+    pub(super) fn is_over(&self, now: Timestamp, span: Duration) -> bool {
+        let guard = self.lock();
+        !guard.is_unwritten
+            && (guard.breaker.state() == BreakerState::Closed || guard.breaker.until().plus(span) < now)
     }
 
     /// Whether the pass was given before the destination was held back.
@@ -156,41 +191,20 @@ impl Gate {
         }
     }
 
-    /// What the call said of the destination. Whether this held the destination back.
-    pub(super) fn report(&self, pass: &Pass, call: &Call<'_>, now: Timestamp) -> bool {
-        match call.evidence {
-            DestinationEvidence::None | DestinationEvidence::Busy => false,
-            DestinationEvidence::Up => {
-                if self.is_uneasy.load(Acquire) {
-                    self.succeeded(pass);
-                } else if !self.has_worked.load(Relaxed) {
-                    self.has_worked.store(true, Relaxed);
-                }
-                false
-            }
-            DestinationEvidence::Untrusted => self.failed(pass, call, None, now),
-            DestinationEvidence::Down { retry_after } => self.failed(pass, call, retry_after, now),
-        }
-    }
-
-    fn failed(&self, pass: &Pass, call: &Call<'_>, retry_after: Option<Duration>, now: Timestamp) -> bool {
+    /// A call of this generation failed. Whether this held the destination back.
+    pub(super) fn failed(&self, generation: u64, failed: &Failed<'_>, now: Timestamp) -> bool {
         let mut guard = self.lock();
         if self.has_worked.swap(false, Relaxed) {
             guard.breaker.worked();
         }
-        if guard.failed_last.as_ref() != Some(call.lane) {
-            guard.failed_last = Some(call.lane.clone());
+        if guard.failed_last.as_ref() != Some(failed.lane) {
+            guard.failed_last = Some(failed.lane.clone());
         }
-        let failed = FailedCall {
-            retry_after,
-            is_retry: call.is_retry,
-            is_certain: call.evidence == DestinationEvidence::Untrusted,
-        };
-        let opened = guard.breaker.failed(pass.generation, now, failed);
+        let opened = guard.breaker.failed(generation, now, failed.call);
         if opened {
-            guard.reason = call.problem.map(|problem| Reason {
-                problem: problem.clone(),
-                is_asked: retry_after.is_some_and(|asked| !asked.is_zero()),
+            guard.reason = Some(Reason {
+                problem: failed.problem.clone(),
+                is_asked: failed.call.retry_after.is_some_and(|asked| !asked.is_zero()),
                 since: now,
                 until: guard.breaker.until(),
                 openings: guard.breaker.openings(),
@@ -207,10 +221,17 @@ impl Gate {
         self.lock().failed_last.clone()
     }
 
-    fn succeeded(&self, pass: &Pass) {
+    /// A call of this generation reached the destination, and was not turned away for the destination's sake.
+    pub(super) fn succeeded(&self, generation: u64) {
+        if !self.is_uneasy.load(Acquire) {
+            if !self.has_worked.load(Relaxed) {
+                self.has_worked.store(true, Relaxed);
+            }
+            return;
+        }
         let mut guard = self.lock();
         let before = guard.breaker.state();
-        guard.breaker.succeeded(pass.generation);
+        guard.breaker.succeeded(generation);
         if before != BreakerState::Closed && guard.breaker.state() == BreakerState::Closed {
             guard.is_unwritten = true;
             guard.reason = None;

@@ -3,15 +3,19 @@
 //!
 //! A *destination* is what [`Action::destination`](crate::observers::Action::destination) names: an origin, or a server of
 //! the host's. It has slots, a share of the host's places, a rate and a circuit breaker ([`gate`], [`pacer`]). An *endpoint*
-//! is one action of one observer; it can be paused ([`endpoints`]). Whatever is held back waits in the store: claims pass
-//! over its lanes, and what this host owns already and has not started is handed back. So waiting costs no attempt.
+//! is one action of one observer; it can be paused ([`endpoints`]). An *address* is what a delivery goes to at a destination that serves
+//! several ([`addresses`]): it has a breaker and a rate of its own, and is held back before its destination is. Whatever is held back
+//! waits in the store: claims pass over its lanes, and what this host owns already and has not started is handed back. So waiting
+//! costs no attempt.
 //!
 //! All of it is decided here, in memory. `upkeep::holds` writes down what changed, and takes over what others wrote.
 
+mod addresses;
 mod destination;
 mod endpoints;
 mod gate;
 mod pacer;
+mod visit;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,14 +30,22 @@ use std::{
 };
 
 use aftercommit_core::{BreakerSettings, Clock, Rate, Timestamp};
+use aftercommit_runtime::{Addressed, PreparedEvent};
 use aftercommit_store::{Hold, Lane, Target};
 use tokio::sync::Notify;
 
-use self::destination::{Destination, Eased, PACE};
+use self::{
+    addresses::Addresses,
+    destination::{Destination, Eased, PACE},
+    visit::Kind,
+};
 pub(super) use self::{
-    destination::{Standing, Turn, Visit},
+    addresses::FORGOTTEN,
+    destination::Standing,
     endpoints::Endpoints,
     gate::{Change, Reason, SAME},
+    pacer::RateNews,
+    visit::{Ended, HeldPlace, Turn, Visit},
 };
 use crate::{config::DestinationConfig, observers::Action};
 
@@ -72,6 +84,15 @@ pub(super) struct Destinations {
     /// How many hosts share the rates.
     hosts: AtomicUsize,
     known: Mutex<HashMap<String, Arc<Destination>>>,
+    addresses: Addresses,
+    /// Rates that were learned before this host started, in calls a second.
+    recalled: Mutex<HashMap<Target, f64>>,
+}
+
+/// What those that do not just take what comes take now.
+pub(super) struct Standings {
+    destinations: HashMap<String, Standing>,
+    addresses: HashMap<Arc<str>, Standing>,
 }
 
 impl Settings {
@@ -104,6 +125,8 @@ impl Destinations {
             eased: Arc::default(),
             hosts: AtomicUsize::new(1),
             known: Mutex::default(),
+            addresses: Addresses::default(),
+            recalled: Mutex::default(),
         };
         // What is not known is claimed without a bound: who has a rate keeps it from the first claim on, and leaves to other
         // hosts what they have tokens for.
@@ -122,6 +145,11 @@ impl Destinations {
         destination
     }
 
+    /// Holds a place for a delivery of this action.
+    pub(super) fn hold(&self, action: &Action) -> HeldPlace {
+        HeldPlace::at(&self.of(action))
+    }
+
     /// The destination of this name.
     pub(super) fn get(&self, name: &str) -> Arc<Destination> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,14 +161,66 @@ impl Destinations {
         destination
     }
 
+    /// A delivery on its way. `addressed` says how the destination tells addresses apart.
+    pub(super) fn visit(&self, action: &Action, addressed: Addressed<'_>, event: &PreparedEvent) -> Visit {
+        let destination = self.of(action);
+        match addressed {
+            Addressed::Server => Visit::new(&destination, None, Kind::Alone),
+            Addressed::Fixed(name) => {
+                let address = self.fixed_address(name, action);
+                Visit::new(&destination, Some(&address), Kind::Fixed)
+            }
+            Addressed::Made(_) => {
+                let name = self.addresses.has_made().then(|| action.address(event)).flatten();
+                let address = name.and_then(|name| self.addresses.find(&name));
+                Visit::new(&destination, address.as_ref(), Kind::Made)
+            }
+        }
+    }
+
+    /// The address that an action's configuration names in full.
+    pub(super) fn fixed_address(&self, name: &Arc<str>, action: &Action) -> Arc<Destination> {
+        self.addresses.fixed(name, || {
+            let address = self.make_address(name, self.settings.bounds(action.destination()));
+            if let Some(batch) = &action.written.batch {
+                address.make_room_for(batch.max_items);
+            }
+            address
+        })
+    }
+
+    /// An address that a template made, known from now on; none if too many are held back.
+    fn made_address(&self, name: Arc<str>, destination: &Destination) -> Option<Arc<Destination>> {
+        let of = Arc::clone(&name);
+        let make = || self.make_address(&of, destination.bounds());
+        self.addresses.made(name, self.clock.now(), make)
+    }
+
     fn make(&self, name: &str) -> Destination {
-        let Self { settings, clock, room, changed, eased, hosts, known: _ } = self;
-        let bounds = settings.bounds(name);
+        let (bounds, rate) = (self.settings.bounds(name), self.settings.rate(name));
+        self.make_with(&Target::Destination(name.to_owned()), bounds, rate)
+    }
+
+    fn make_address(&self, name: &str, bounds: Bounds) -> Destination {
+        self.make_with(&Target::Address(name.to_owned()), bounds, None)
+    }
+
+    fn make_with(&self, target: &Target, bounds: Bounds, rate: Option<Rate>) -> Destination {
+        let recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner).remove(target);
+        let Self { settings, clock, room, changed, eased, hosts, .. } = self;
         let gate =
             gate::Gate::new(settings.breaker, bounds.concurrency, Arc::clone(changed), Arc::clone(room));
-        let pacer =
-            pacer::Pacer::new(settings.rate(name), hosts.load(Relaxed), bounds.concurrency, clock.now());
-        Destination::new(name, bounds, gate, pacer, Arc::clone(clock), Arc::clone(room), Arc::clone(eased))
+        let hosts = hosts.load(Relaxed);
+        let pacer = pacer::Pacer::new(rate, recalled, hosts, bounds.concurrency, clock.now());
+        Destination::new(
+            &target.to_string(),
+            bounds,
+            gate,
+            pacer,
+            Arc::clone(clock),
+            Arc::clone(room),
+            Arc::clone(eased),
+        )
     }
 
     /// How much may be taken at once. While a fast destination is nearly full, waits until it has room for many again, or
@@ -166,18 +246,20 @@ impl Destinations {
         known.values().filter_map(|destination| destination.room_if_fast()).min().unwrap_or(usize::MAX)
     }
 
-    /// The lane of each destination whose call failed last, where that matters.
+    /// The lane of the call that failed last at a destination or an address, where that matters.
     pub(super) fn failed_last(&self, name: &str) -> Option<Lane> {
-        self.get(name).gate().failed_last()
+        let address = self.addresses.find(name).and_then(|address| address.gate().failed_last());
+        address.or_else(|| self.get(name).gate().failed_last())
     }
 
-    /// Those that do not just take what comes, by name.
-    pub(super) fn standings(&self) -> HashMap<String, Standing> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let standing = |(name, destination): (&String, &Arc<Destination>)| {
-            destination.standing().map(|standing| (name.clone(), standing))
-        };
-        known.iter().filter_map(standing).collect()
+    /// What those that do not just take what comes take now.
+    pub(super) fn standings(&self) -> Standings {
+        let standing = |(name, it): (String, Arc<Destination>)| Some((name, it.standing()?));
+        let address = |(name, it): (Arc<str>, Arc<Destination>)| Some((name, it.standing()?));
+        Standings {
+            destinations: self.all().into_iter().filter_map(standing).collect(),
+            addresses: self.addresses.all_fixed().into_iter().filter_map(address).collect(),
+        }
     }
 
     /// Whether any of them has a rate.
@@ -192,34 +274,114 @@ impl Destinations {
         known.values().for_each(|destination| destination.pacer().share(hosts));
     }
 
-    /// What is to be written down, by name.
-    pub(super) fn changes(&self) -> Vec<(String, Change)> {
-        self.all().into_iter().filter_map(|(name, it)| Some((name, it.gate().change()?))).collect()
+    /// What is to be written down.
+    pub(super) fn changes(&self) -> Vec<(Target, Change)> {
+        self.targets().into_iter().filter_map(|(target, it)| Some((target, it.gate().change()?))).collect()
     }
 
     /// A change could not be written down.
-    pub(super) fn not_written(&self, name: &str) {
-        self.get(name).gate().not_written();
+    pub(super) fn not_written(&self, target: &Target) {
+        match target {
+            Target::Destination(name) => self.get(name).gate().not_written(),
+            Target::Address(name) => {
+                if let Some(address) = self.addresses.find(name) {
+                    address.gate().not_written();
+                }
+            }
+            Target::Endpoint(..) => {}
+        }
     }
 
     /// Takes over what is written down.
     pub(super) fn follow(&self, holds: &[Hold]) {
-        let mut written: HashMap<&str, (Timestamp, u32)> = HashMap::new();
+        let mut written: HashMap<&Target, (Timestamp, u32)> = HashMap::new();
         for hold in holds {
-            if let (Target::Destination(name), Some(until)) = (&hold.target, hold.until) {
-                written.insert(name, (until, hold.openings));
-                // One that this host has not met yet is known from now on.
-                self.get(name);
+            let Some(until) = hold.until else { continue };
+            // One that this host has not met yet is known from now on.
+            match &hold.target {
+                Target::Destination(name) => drop(self.get(name)),
+                Target::Address(name) => {
+                    let make = || self.make_address(name, self.settings.bounds(name));
+                    drop(self.addresses.made(name.as_str().into(), self.clock.now(), make));
+                }
+                Target::Endpoint(..) => continue,
             }
+            written.insert(&hold.target, (until, hold.openings));
         }
-        for (name, destination) in self.all() {
-            destination.gate().follow(&name, written.get(&*name).copied());
+        for (target, it) in self.targets() {
+            it.gate().follow(it.name(), written.get(&target).copied());
         }
+    }
+
+    /// Rates that were learned before: what is made from now on begins with them.
+    pub(super) fn recall(&self, rates: impl IntoIterator<Item = (Target, f64)>) {
+        let mut recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner);
+        recalled.extend(rates);
+    }
+
+    /// What is to be written down of learned rates.
+    pub(super) fn rate_news(&self) -> Vec<(Target, RateNews)> {
+        let now = self.clock.now();
+        self.targets().into_iter().filter_map(|(target, it)| Some((target, it.pacer().news(now)?))).collect()
+    }
+
+    /// It could not be written down.
+    pub(super) fn rate_not_written(&self, target: &Target) {
+        if let Some((_, it)) = self.targets().into_iter().find(|(other, _)| other == target) {
+            it.pacer().not_written();
+        }
+    }
+
+    /// All destinations and addresses.
+    fn targets(&self) -> Vec<(Target, Arc<Destination>)> {
+        let addresses = self.addresses.all().into_iter();
+        let addresses = addresses.map(|it| (Target::Address(it.name().to_owned()), it));
+        self.all().into_iter().map(|(name, it)| (Target::Destination(name), it)).chain(addresses).collect()
     }
 
     fn all(&self) -> Vec<(String, Arc<Destination>)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|(name, destination)| (name.clone(), Arc::clone(destination))).collect()
+    }
+}
+
+impl Standings {
+    /// What an action's deliveries find: the destination that decides or, where that takes what comes, its address. None when both do.
+    pub(super) fn of<'s>(
+        &'s self,
+        destination: &'s str,
+        addressed: Addressed<'s>,
+    ) -> Option<(&'s str, Standing)> {
+        let at = self.destinations.get(destination).map(|standing| (destination, *standing));
+        let address = match addressed {
+            Addressed::Fixed(name) => self.addresses.get(name).map(|standing| (&**name, *standing)),
+            Addressed::Server | Addressed::Made(_) => None,
+        };
+        match (at, address) {
+            (Some(at), Some(address)) if address.1.takes_nothing() => {
+                Some(if at.1.takes_nothing() { at } else { address })
+            }
+            (at, address) => at.or(address),
+        }
+    }
+
+    /// Whether any of them takes a few.
+    pub(super) fn has_narrow(&self) -> bool {
+        let all = self.destinations.values().chain(self.addresses.values());
+        all.into_iter().any(|standing| matches!(standing, Standing::Narrow(1..) | Standing::Tried(1..)))
+    }
+}
+
+impl Standing {
+    const fn takes_nothing(self) -> bool {
+        matches!(self, Self::Full | Self::Held(_) | Self::Narrow(0) | Self::Tried(0))
+    }
+}
+
+#[cfg(test)]
+impl Destinations {
+    pub(super) fn visit_alone(&self, name: &str) -> Visit {
+        Visit::new(&self.get(name), None, Kind::Alone)
     }
 }
 

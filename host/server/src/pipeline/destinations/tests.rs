@@ -60,6 +60,10 @@ fn unavailable(retry_after: Option<Duration>) -> AttemptResult {
     Err(Failure { retry_after, ..Failure::new(FailureClass::Transient, problem) })
 }
 
+fn visit(destination: &Arc<Destination>) -> Visit {
+    Visit::new(destination, None, Kind::Alone)
+}
+
 fn lane(observer: &str) -> Lane {
     Lane { observer: observer.into(), action: "hook".into() }
 }
@@ -67,20 +71,51 @@ fn lane(observer: &str) -> Lane {
 impl Test {
     /// One delivery, from its beginning to its end; none when it is turned away.
     async fn deliver(&self, name: &str, result: AttemptResult) -> Option<bool> {
-        let mut visit = self.destinations.get(name).enter();
+        self.end(self.destinations.visit_alone(name), name, result, None).await
+    }
+
+    /// The same to an address at a destination; `kind` as a configuration or a template names it.
+    async fn deliver_at(&self, name: &str, address: &str, kind: Kind, result: AttemptResult) -> Option<bool> {
+        let destination = self.destinations.get(name);
+        let found = match kind {
+            Kind::Fixed => Some(self.fixed(name, address)),
+            Kind::Made => self.destinations.addresses.find(address),
+            Kind::Alone => None,
+        };
+        let visit = Visit::new(&destination, found.as_ref(), kind);
+        self.end(visit, name, result, Some(address.into())).await
+    }
+
+    fn fixed(&self, name: &str, address: &str) -> Arc<Destination> {
+        let make = || self.destinations.make_address(address, self.destinations.settings.bounds(name));
+        self.destinations.addresses.fixed(&address.into(), make)
+    }
+
+    async fn end(
+        &self,
+        mut visit: Visit,
+        name: &str,
+        result: AttemptResult,
+        address: Option<Arc<str>>,
+    ) -> Option<bool> {
+        if visit.pause(0.0).is_some() {
+            return None;
+        }
         let turn = visit.turn(ready(()), &self.slots).await?.0;
-        Some(turn.report(&result, &lane(name), false))
+        let (lane, address) = (lane(name), || address.clone());
+        let ended = Ended { address: &address, ..Ended::of(&result, &lane) };
+        Some(turn.report(&self.destinations, &ended))
     }
 
     fn standing(&self, name: &str) -> Option<Standing> {
-        self.destinations.standings().get(name).copied()
+        self.destinations.standings().destinations.get(name).copied()
     }
 }
 
 #[test]
 fn one_that_ends_nothing_holds_its_share() {
     let slow = test().destinations.get("slow");
-    let visits: Vec<_> = (0..3).map(|_| slow.enter()).collect();
+    let visits: Vec<_> = (0..3).map(|_| visit(&slow)).collect();
     assert_eq!(slow.room(), 1);
     assert_eq!(slow.room_then(Instant::now() + 10 * PACE), 1);
     drop(visits);
@@ -91,7 +126,7 @@ fn one_that_ends_nothing_holds_its_share() {
 fn a_fast_one_holds_what_it_ends_but_never_all() {
     let fast = test().destinations.get("fast");
     let started = Instant::now();
-    let end = |count| (0..count).for_each(|_| drop(fast.enter()));
+    let end = |count| (0..count).for_each(|_| drop(visit(&fast)));
     end(8);
     assert_eq!(fast.room_then(started + PACE + Duration::from_millis(1)), 7);
     end(100);
@@ -103,13 +138,13 @@ fn a_fast_one_holds_what_it_ends_but_never_all() {
 async fn a_fast_one_that_is_full_is_waited_for_until_it_has_room_for_many() {
     let destinations = test().destinations;
     let slow = destinations.get("slow");
-    let _visits: Vec<_> = (0..4).map(|_| slow.enter()).collect();
+    let _visits: Vec<_> = (0..4).map(|_| visit(&slow)).collect();
     assert_eq!(destinations.ease().await, usize::MAX, "it is full, and not fast");
     let fast = destinations.get("fast");
-    (0..100).for_each(|_| drop(fast.enter()));
+    (0..100).for_each(|_| drop(visit(&fast)));
     fast.room_then(Instant::now() + PACE);
     assert_eq!(destinations.ease().await, 12);
-    let mut visits: Vec<_> = (0..10).map(|_| fast.enter()).collect();
+    let mut visits: Vec<_> = (0..10).map(|_| visit(&fast)).collect();
     let ease = destinations.ease();
     tokio::pin!(ease);
     assert!(poll!(&mut ease).is_pending());
@@ -121,7 +156,7 @@ async fn a_fast_one_that_is_full_is_waited_for_until_it_has_room_for_many() {
 async fn who_waits_for_room_is_told_before_the_last_has_ended() {
     let destinations = test().destinations;
     let destination = destinations.get("d");
-    let mut visits: Vec<_> = (0..4).map(|_| destination.enter()).collect();
+    let mut visits: Vec<_> = (0..4).map(|_| visit(&destination)).collect();
     let told = || tokio::time::timeout(Duration::from_millis(1), destinations.room.notified());
     visits.pop();
     assert!(told().await.is_err());
@@ -143,12 +178,12 @@ async fn one_that_fails_is_left_alone_then_probed_then_let_recover() {
     test.clock.pass(SECOND);
     assert_eq!(test.standing("d"), Some(Standing::Tried(1)));
     let destination = test.destinations.get("d");
-    let (mut probe, mut next) = (destination.enter(), destination.enter());
+    let (mut probe, mut next) = (visit(&destination), visit(&destination));
     assert_eq!(test.standing("d"), Some(Standing::Tried(0)));
     let (probing, ()) = probe.turn(ready(()), &test.slots).await.unwrap();
     let mut waits = pin!(next.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending(), "one probe at once");
-    probing.report(&DELIVERED, &lane("d"), false);
+    probing.report(&test.destinations, &Ended::of(&DELIVERED, &lane("d")));
     assert!(waits.await.is_some(), "it works: the next goes at once");
     assert_eq!(test.standing("d"), None);
 }
@@ -157,7 +192,7 @@ async fn one_that_fails_is_left_alone_then_probed_then_let_recover() {
 async fn who_waits_for_its_turn_is_turned_away_when_the_destination_fails() {
     let test = test();
     let destination = test.destinations.get("d");
-    let mut visits: Vec<_> = (0..3).map(|_| destination.enter()).collect();
+    let mut visits: Vec<_> = (0..3).map(|_| visit(&destination)).collect();
     let mut last = visits.pop().unwrap();
     let mut turns = Vec::new();
     for visit in &mut visits {
@@ -166,7 +201,7 @@ async fn who_waits_for_its_turn_is_turned_away_when_the_destination_fails() {
     let mut waits = pin!(last.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending());
     for turn in &turns {
-        turn.report(&unavailable(None), &lane("d"), false);
+        turn.report(&test.destinations, &Ended::of(&unavailable(None), &lane("d")));
     }
     assert!(waits.await.is_none());
 }
@@ -175,7 +210,7 @@ async fn who_waits_for_its_turn_is_turned_away_when_the_destination_fails() {
 async fn who_waits_for_capacity_holds_no_slot() {
     let test = Test { slots: Semaphore::new(1), ..test() };
     let (mut heavy, mut light) =
-        (test.destinations.get("heavy").enter(), test.destinations.get("light").enter());
+        (test.destinations.visit_alone("heavy"), test.destinations.visit_alone("light"));
     let (free, freed) = tokio::sync::oneshot::channel::<()>();
     let mut waits = pin!(heavy.turn(freed, &test.slots));
     assert!(poll!(&mut waits).is_pending());
@@ -189,7 +224,7 @@ async fn a_slot_that_comes_after_the_destination_failed_is_not_used() {
     let test = Test { slots: Semaphore::new(1), ..test() };
     let taken = test.slots.acquire().await.unwrap();
     let destination = test.destinations.get("d");
-    let mut visit = destination.enter();
+    let mut visit = visit(&destination);
     let mut waits = pin!(visit.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending());
     test.destinations.follow(&[opened_elsewhere(5)]);
@@ -204,7 +239,9 @@ async fn retry_after_holds_the_destination_for_as_long() {
     assert_eq!(test.deliver("d", unavailable(Some(7 * SECOND))).await, Some(true));
     assert_eq!(test.standing("d"), Some(Standing::Held(until)));
     let changes = test.destinations.changes();
-    assert!(matches!(&changes[..], [(name, Change::Held(reason))] if name == "d" && reason.is_asked));
+    assert!(
+        matches!(&changes[..], [(target, Change::Held(reason))] if target.to_string() == "d" && reason.is_asked)
+    );
 }
 
 /// The destination `d`, held back for so many seconds.
@@ -249,7 +286,7 @@ async fn what_is_not_written_yet_is_not_taken_for_resumed() {
     test.destinations.follow(&[]);
     assert!(matches!(test.standing("d"), Some(Standing::Held(_))));
     assert_eq!(test.destinations.changes().len(), 1);
-    test.destinations.not_written("d");
+    test.destinations.not_written(&Target::Destination("d".to_owned()));
     test.destinations.follow(&[]);
     assert!(matches!(test.standing("d"), Some(Standing::Held(_))));
     assert_eq!(test.destinations.changes().len(), 1, "it is tried again");
@@ -275,12 +312,12 @@ async fn a_rate_is_kept_from_an_empty_bucket_on() {
     let test = test();
     let destination = test.destinations.get("rated");
     assert_eq!(destination.room(), 4, "no more than its share, and no more than a second's worth");
-    let mut visit = destination.enter();
+    let mut visit = visit(&destination);
     let mut waits = pin!(visit.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending(), "the bucket begins empty");
     test.clock.pass(Duration::from_millis(100));
     assert!(waits.await.is_some());
-    let mut next = destination.enter();
+    let mut next = super::tests::visit(&destination);
     let mut waits = pin!(next.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending(), "one every 100 ms");
     test.destinations.share_rates(4);
@@ -300,8 +337,8 @@ fn one_with_batches_holds_two_of_them_but_never_all() {
     assert_eq!(batched.room(), 6);
     batched.make_room_for(100);
     assert_eq!(batched.room(), 12);
-    assert_eq!(batched.enter().most_in_batch(100), 12);
-    assert_eq!(batched.enter().most_in_batch(7), 7);
+    assert_eq!(visit(&batched).most_in_batch(100), 12);
+    assert_eq!(visit(&batched).most_in_batch(7), 7);
 }
 
 /// Refused without a time to wait.
@@ -316,11 +353,13 @@ async fn a_destination_that_refuses_a_rate_is_sent_less_and_stays_open() {
     assert_eq!(test.standing("d"), None);
     assert_eq!(test.deliver("d", too_many()).await, Some(false));
     assert_eq!(test.standing("d"), Some(Standing::Narrow(2)), "as many a second as may run at once");
-    let mut visit = test.destinations.get("d").enter();
+    let mut visit = test.destinations.visit_alone("d");
     let mut waits = pin!(visit.turn(ready(()), &test.slots));
     assert!(poll!(&mut waits).is_pending(), "the bucket begins empty");
     test.clock.pass(SECOND);
-    waits.await.unwrap().0.report(&too_many(), &lane("d"), true);
+    let (result, lane) = (too_many(), lane("d"));
+    let again = Ended { is_retry: true, ..Ended::of(&result, &lane) };
+    waits.await.unwrap().0.report(&test.destinations, &again);
     assert_eq!(test.destinations.changes().len(), 0, "its breaker heard nothing");
     assert_eq!(test.standing("other"), None);
 }
@@ -346,4 +385,142 @@ async fn events_that_always_fail_do_not_hold_a_healthy_destination() {
     };
     assert!((10..20).contains(&opened_after.await), "when all fail it is left alone");
     assert_eq!(test.destinations.failed_last("d"), Some(lane("d")));
+}
+
+/// No connection to the server.
+fn unreachable() -> AttemptResult {
+    Err(Failure::new(FailureClass::Transient, Problem::new("connect", "nobody takes connections there")))
+}
+
+#[tokio::test]
+async fn an_address_that_fails_is_held_back_and_its_destination_is_not() {
+    for kind in [Kind::Fixed, Kind::Made] {
+        let test = test();
+        let at = async |address, result| test.deliver_at("d", address, kind, result).await;
+        assert_eq!(at("d/a", unavailable(None)).await, Some(false));
+        assert_eq!(at("d/a", unavailable(None)).await, Some(true));
+        for _ in 0..40 {
+            assert_eq!(at("d/a", unavailable(None)).await, None, "it is turned away");
+            assert_eq!(at("d/b", DELIVERED).await, Some(false));
+        }
+        assert_eq!(test.standing("d"), None);
+        let changes = test.destinations.changes();
+        assert!(
+            matches!(&changes[..], [(Target::Address(name), Change::Held(_))] if name == "d/a"),
+            "{changes:?}"
+        );
+        test.clock.pass(SECOND);
+        test.destinations.standings();
+        assert_eq!(at("d/a", DELIVERED).await, Some(false), "a delivery finds out that it works");
+        assert_eq!(at("d/a", DELIVERED).await, Some(false));
+        let changes = test.destinations.changes();
+        assert!(matches!(&changes[..], [(Target::Address(_), Change::Works)]), "{changes:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_asks_for_a_pause_does_not_speak_for_its_destination() {
+    let test = test();
+    let at = async |address, result| test.deliver_at("d", address, Kind::Fixed, result).await;
+    assert_eq!(at("d/a", unavailable(Some(7 * SECOND))).await, Some(true));
+    for _ in 0..4 {
+        assert_eq!((at("d/b", DELIVERED).await, test.standing("d")), (Some(false), None));
+    }
+    assert_eq!(at("d/c", unavailable(Some(7 * SECOND))).await, Some(true), "each for itself");
+    assert_eq!(test.standing("d"), None, "of the last calls, some passed");
+}
+
+#[tokio::test]
+async fn several_addresses_that_fail_hold_back_their_destination_and_so_does_one_that_nothing_connects_to() {
+    let several = test();
+    for (address, expected) in [("d/1", false), ("d/2", true)] {
+        let held = several.deliver_at("d", address, Kind::Made, unavailable(None)).await;
+        assert_eq!(held, Some(expected), "{address}");
+    }
+    assert!(matches!(several.standing("d"), Some(Standing::Held(_))));
+    let dead = test();
+    for expected in [false, true] {
+        assert_eq!(dead.deliver_at("d", "d/1", Kind::Made, unreachable()).await, Some(expected));
+    }
+    assert!(matches!(dead.standing("d"), Some(Standing::Held(_))));
+    assert!(!dead.destinations.addresses.has_made(), "nothing is said of the address");
+}
+
+#[tokio::test]
+async fn as_many_addresses_are_known_as_may_be() {
+    let test = test();
+    let refused = |n: usize| {
+        let address = format!("d/{n}");
+        let test = &test;
+        async move {
+            test.deliver_at("d", &address, Kind::Made, unavailable(None)).await;
+            test.deliver_at("d", "d/well", Kind::Made, DELIVERED).await;
+            test.deliver_at("d", "d/well", Kind::Made, DELIVERED).await;
+        }
+    };
+    for n in 0..2000 {
+        refused(n).await;
+    }
+    assert_eq!(test.destinations.addresses.all().len(), 512);
+    assert!(test.destinations.addresses.find("d/0").is_none(), "the oldest are forgotten");
+    assert!(test.destinations.addresses.find("d/1999").is_some());
+}
+
+#[tokio::test]
+async fn a_devices_own_limit_does_not_slow_the_others() {
+    let test = test();
+    let at = async |address: &str, result| test.deliver_at("d", address, Kind::Made, result).await;
+    for n in 0..200 {
+        if n % 10 == 0 {
+            // Held back or refused: either way it is its own.
+            at("d/limited", too_many()).await;
+        }
+        assert_eq!(at(&format!("d/{n}"), DELIVERED).await, Some(false), "call {n}");
+    }
+    assert_eq!(test.standing("d"), None, "no rate, and not held back");
+    for n in 0..2 {
+        at(&format!("d/{n}"), too_many()).await;
+    }
+    assert!(
+        matches!(test.standing("d"), Some(Standing::Narrow(_))),
+        "a rate that all are refused is learned"
+    );
+}
+
+#[tokio::test]
+async fn an_address_learns_a_rate_of_its_own() {
+    let test = test();
+    assert_eq!(test.deliver_at("d", "d/a", Kind::Fixed, too_many()).await, Some(false));
+    assert_eq!(test.standing("d"), None);
+    assert!(matches!(test.fixed("d", "d/a").standing(), Some(Standing::Narrow(_))));
+    assert_eq!(test.fixed("d", "d/b").standing(), None);
+}
+
+#[tokio::test]
+async fn an_address_that_others_hold_back_is_followed() {
+    let test = test();
+    let hold = Hold { target: Target::Address("d/a".to_owned()), ..opened_elsewhere(5) };
+    test.destinations.follow(std::slice::from_ref(&hold));
+    assert_eq!(test.deliver_at("d", "d/a", Kind::Made, DELIVERED).await, None);
+    assert_eq!(test.deliver_at("d", "d/b", Kind::Made, DELIVERED).await, Some(false));
+    test.destinations.follow(&[]);
+    assert_eq!(test.deliver_at("d", "d/a", Kind::Made, DELIVERED).await, Some(false), "it was resumed");
+}
+
+#[tokio::test]
+async fn a_learned_rate_is_written_down_and_recalled() {
+    let test = test();
+    test.deliver("d", too_many()).await;
+    let news = test.destinations.rate_news();
+    let target = Target::Destination("d".to_owned());
+    assert_eq!(news, [(target.clone(), RateNews::Learned(120, test.clock.now()))]);
+    assert_eq!(test.destinations.rate_news(), []);
+    test.destinations.rate_not_written(&target);
+    assert_eq!(test.destinations.rate_news().len(), 1, "it is tried again");
+
+    let later = super::tests::test();
+    later.destinations.recall([(target, 2.0)]);
+    assert_eq!(later.standing("d"), None, "nothing was sent to it yet");
+    later.destinations.get("d");
+    assert_eq!(later.standing("d"), Some(Standing::Narrow(2)), "it begins with what was learned");
 }

@@ -3,14 +3,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::Clock as _;
-use aftercommit_store::{Hold, HoldState, Lift, Result, Target};
+use aftercommit_core::{Clock as _, Timestamp};
+use aftercommit_runtime::Addressed;
+use aftercommit_store::{Hold, HoldState, Lane, Lift, PacedTarget, Result, Target};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    observers::Snapshot,
+    observers::{Action, Snapshot},
     pipeline::{
-        destinations::{Change, Reason, SAME},
+        destinations::{Change, FORGOTTEN, RateNews, Reason, SAME},
         dispatch::Dispatch,
         patience::Patience,
     },
@@ -61,28 +62,65 @@ pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: Cancellati
 /// Writes down what this host found out.
 async fn write(dispatch: &Dispatch) -> Result<()> {
     let mut result = Ok(());
-    for (name, change) in dispatch.destinations.changes() {
+    for (target, change) in dispatch.destinations.changes() {
         let written = match change {
-            Change::Held(reason) => dispatch.store.hold(hold(dispatch, &name, reason)).await,
+            Change::Held(reason) => dispatch.store.hold(hold(dispatch, target.clone(), reason)).await,
             Change::Works => {
-                tracing::info!(destination = name, "the destination works again");
-                let target = Target::Destination(name.clone());
+                tracing::info!(destination = %target, "the destination works again");
                 // Its end was converted from steady time, and may be a little later.
                 let over_at = dispatch.clock.now().plus(SAME);
-                dispatch.store.lift(target, Lift::OverAt(over_at)).await.map(drop)
+                dispatch.store.lift(target.clone(), Lift::OverAt(over_at)).await.map(drop)
             }
         };
         if written.is_err() {
-            dispatch.destinations.not_written(&name);
+            dispatch.destinations.not_written(&target);
             result = written;
         }
     }
     result?;
+    write_rates(dispatch).await?;
     for hold in dispatch.endpoints.unwritten() {
         let target = hold.target.clone();
         dispatch.store.hold(hold).await?;
         dispatch.endpoints.written(&target);
     }
+    Ok(())
+}
+
+/// Writes down the rates that this host has learned.
+async fn write_rates(dispatch: &Dispatch) -> Result<()> {
+    let mut result = Ok(());
+    for (target, news) in dispatch.destinations.rate_news() {
+        let now = dispatch.clock.now();
+        let written = match news {
+            RateNews::Learned(per_minute, since) => {
+                let lanes = lanes(dispatch, &target);
+                let (target, since) = (target.clone(), dispatch.clock.of_steady(since));
+                dispatch
+                    .store
+                    .keep_rate(PacedTarget { target, per_minute, since, updated_at: now, lanes })
+                    .await
+            }
+            RateNews::Forgotten => dispatch.store.forget_rate(target.clone(), now).await,
+        };
+        if written.is_err() {
+            dispatch.destinations.rate_not_written(&target);
+            result = written;
+        }
+    }
+    result
+}
+
+/// Recalls the rates that hosts have learned before, but for those that nobody has written for as long as logs are kept.
+pub(in crate::pipeline) async fn recall_rates(dispatch: &Dispatch, kept: Duration) -> Result<()> {
+    let now = dispatch.clock.now();
+    let (old, rates): (Vec<_>, Vec<_>) =
+        dispatch.store.learned_rates().await?.into_iter().partition(|rate| now.since(rate.updated_at) > kept);
+    for PacedTarget { target, updated_at, .. } in old {
+        dispatch.store.forget_rate(target, updated_at).await?;
+    }
+    let per_sec = |rate: PacedTarget| (rate.target, f64::from(rate.per_minute) / 60.0);
+    dispatch.destinations.recall(rates.into_iter().map(per_sec));
     Ok(())
 }
 
@@ -93,6 +131,9 @@ pub(in crate::pipeline) async fn follow_holds(dispatch: &Dispatch) -> Result<()>
     for hold in holds.extract_if(.., |hold| is_outdated(hold, &snapshot)) {
         tracing::warn!(endpoint = %hold.target, "its action was changed or removed: it is not paused any more");
         dispatch.store.lift(hold.target, Lift::Before(snapshot.revision)).await?;
+    }
+    for hold in holds.extract_if(.., |hold| is_forgotten(hold, dispatch.clock.now())) {
+        dispatch.store.lift(hold.target, Lift::OverAt(dispatch.clock.now())).await?;
     }
     for hold in &mut holds {
         hold.until = hold.until_from(dispatch.clock.now()).map(|until| dispatch.clock.to_steady(until));
@@ -123,13 +164,30 @@ fn is_outdated(hold: &Hold, snapshot: &Snapshot) -> bool {
     }
 }
 
-/// A destination that is held back, and the actions whose deliveries wait for it.
-fn hold(dispatch: &Dispatch, destination: &str, reason: Reason) -> Hold {
+/// Whether nothing went to an address for long: nobody would find out that it works again.
+fn is_forgotten(hold: &Hold, now: Timestamp) -> bool {
+    let is_address = matches!(hold.target, Target::Address(_));
+    is_address && hold.until.is_some_and(|until| until.plus(FORGOTTEN) < now)
+}
+
+/// The lanes all of whose deliveries go to a destination or an address.
+fn lanes(dispatch: &Dispatch, target: &Target) -> Vec<Lane> {
     let snapshot = dispatch.snapshot.load();
-    let waiting = snapshot.all_actions().filter(|action| action.destination() == destination);
+    let goes_there = |action: &Action| match target {
+        Target::Destination(name) => action.destination() == name,
+        Target::Address(name) => {
+            matches!(snapshot.addressed(action), Addressed::Fixed(address) if **address == **name)
+        }
+        Target::Endpoint(..) => false,
+    };
+    snapshot.all_actions().filter(|action| goes_there(action)).map(|action| action.lane()).collect()
+}
+
+/// A destination or an address that is held back, and the lanes that wait for it.
+fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
     Hold {
-        lanes: waiting.map(|action| action.lane()).collect(),
-        target: Target::Destination(destination.to_owned()),
+        lanes: lanes(dispatch, &target),
+        target,
         state: if reason.is_asked { HoldState::Throttled } else { HoldState::Open },
         code: reason.problem.code,
         message: reason.problem.message,
@@ -144,11 +202,11 @@ fn hold(dispatch: &Dispatch, destination: &str, reason: Reason) -> Hold {
 #[cfg(test)]
 mod tests {
     use aftercommit_core::{AttemptResult, Failure, FailureClass, Problem, SystemClock};
-    use aftercommit_store::{Backend, HostId, Lane, Schema as _, SqliteOptions, SqliteStore};
+    use aftercommit_store::{Backend, HostId, Schema as _, SqliteOptions, SqliteStore};
     use rusqlite::Connection;
 
     use super::*;
-    use crate::pipeline::{HostSettings, clock::CommonClock};
+    use crate::pipeline::{HostSettings, clock::CommonClock, destinations::Ended};
 
     fn throttled() -> AttemptResult {
         let problem = Problem { status: Some(429), ..Problem::new("http_status", "later") };
@@ -170,24 +228,26 @@ mod tests {
         store.migrate().await.unwrap();
         let store: Arc<dyn Backend> = Arc::new(store);
         let (here, elsewhere) = (dispatch(&store), dispatch(&store));
-        let mut visit = here.destinations.get("redis.cache").enter();
+        let throttled = throttled();
+        let mut visit = here.destinations.visit_alone("redis.cache");
         let lane = Lane { observer: "o".into(), action: "a".into() };
         let (turn, ()) = visit.turn(std::future::ready(()), &here.slots).await.unwrap();
-        assert!(turn.report(&throttled(), &lane, false));
+        assert!(turn.report(&here.destinations, &Ended::of(&throttled, &lane)));
         drop(turn);
 
         let other = Connection::open(file).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         write(&here).await.unwrap_err();
         follow_holds(&here).await.unwrap();
-        assert_eq!(here.destinations.standings().len(), 1, "it is held back, written down or not");
+        let is_held = |host: &Dispatch| host.destinations.get("redis.cache").room() == 0;
+        assert!(is_held(&here), "it is held back, written down or not");
         other.execute_batch("COMMIT").unwrap();
         write(&here).await.unwrap();
         let holds = store.holds().await.unwrap();
         assert_eq!((holds.len(), holds[0].state, holds[0].http_status), (1, HoldState::Throttled, Some(429)));
 
         follow_holds(&elsewhere).await.unwrap();
-        assert_eq!(elsewhere.destinations.standings().len(), 1);
+        assert!(is_held(&elsewhere));
         assert!(store.lift(holds[0].target.clone(), Lift::Always).await.unwrap());
         for dispatch in [&here, &elsewhere] {
             follow_holds(dispatch).await.unwrap();

@@ -11,7 +11,7 @@ pub(super) mod takeover;
 
 pub(super) use captures::captures;
 pub(super) use heartbeat::heartbeat;
-pub(super) use holds::{follow_holds, holds};
+pub(super) use holds::{follow_holds, holds, recall_rates};
 pub(super) use reload::{Reload, reload};
 pub(super) use retention::{RetentionSettings, retention};
 pub(super) use secret_folder::SecretFolder;
