@@ -39,10 +39,23 @@ impl HostProcess {
 
     /// The most memory it ever had at once (`VmHWM`), in MiB.
     pub(crate) fn peak_memory_mib(&self) -> u64 {
+        self.status_kib("VmHWM:") / 1024
+    }
+
+    /// The memory that it has now (`VmRSS`), in MiB.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        self.status_kib("VmRSS:") / 1024
+    }
+
+    /// How many files and connections it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
+    fn status_kib(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kib / 1024
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("Linux says it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 }
 
