@@ -6,13 +6,23 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Result, row::Row};
+use crate::{
+    Result, Rows,
+    row::Row,
+    rows::{all, rows},
+};
 
 /// Shows, replays and discards dead letters.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// The newest first.
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>>;
+    /// The newest first, as they were at one moment.
+    async fn list_dead_letters(&self, limit: usize, found: Rows<DeadLetter>) -> Result<()>;
+
+    /// The same as a whole, where it is known to be small.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
+        let (found, rows) = rows();
+        all(self.list_dead_letters(limit, found), rows).await
+    }
 
     /// One item.
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter>;

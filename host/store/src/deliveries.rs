@@ -5,14 +5,24 @@ use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Result, row::Row};
+use crate::{
+    Result, Rows,
+    row::Row,
+    rows::{all, rows},
+};
 
 /// Lists deliveries.
 #[async_trait]
 pub trait Deliveries: Send + Sync {
     /// Live deliveries, the oldest first. For a final state or a code, what the attempt log still knows, the newest first: for a code, each
     /// attempt that failed with it.
-    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>>;
+    async fn list_deliveries(&self, filter: DeliveryFilter, found: Rows<DeliveryRow>) -> Result<()>;
+
+    /// The same as a whole, where it is known to be small.
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
+        let (found, rows) = rows();
+        all(self.list_deliveries(filter, found), rows).await
+    }
 }
 
 /// Which deliveries to list.

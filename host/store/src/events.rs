@@ -6,7 +6,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{AttemptRecord, Result, deliveries::DeliveryRow, row::Row};
+use crate::{
+    AttemptRecord, Result, Rows,
+    deliveries::DeliveryRow,
+    row::Row,
+    rows::{all, rows},
+};
 
 /// Emits, lists and shows events.
 #[async_trait]
@@ -14,12 +19,24 @@ pub trait Events: Send + Sync {
     /// Puts an event into the inbox, durably. An id that is taken is [`StoreError::Exists`](crate::StoreError).
     async fn emit(&self, event: EntityEvent) -> Result<()>;
 
-    /// The newest events first.
-    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>>;
+    /// The newest events first, as they were at one moment.
+    async fn list_events(&self, filter: EventFilter, found: Rows<EntityEvent>) -> Result<()>;
+
+    /// The same as a whole, where it is known to be small.
+    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
+        let (found, rows) = rows();
+        all(self.list_events(filter, found), rows).await
+    }
 
     /// The events that occurred at or after `since`, the oldest first, at most `limit` of those behind the place where
-    /// an earlier page ended; 0 is the place before all.
-    async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage>;
+    /// an earlier page ended; 0 is the place before all. Returns where the next page begins; none when this was the last.
+    async fn events_since(
+        &self,
+        since: Timestamp,
+        place: i64,
+        limit: usize,
+        found: Rows<EntityEvent>,
+    ) -> Result<Option<i64>>;
 
     /// One event and what became of it.
     async fn event(&self, id: Uuid) -> Result<EventHistory>;
@@ -39,15 +56,6 @@ pub struct EventFilter {
     pub event_kind: Option<EventKind>,
     /// At most so many.
     pub limit: usize,
-}
-
-/// Some of the events, in order.
-#[derive(Clone, Debug)]
-pub struct EventPage {
-    /// The events.
-    pub events: Vec<EntityEvent>,
-    /// Where the next page begins; none when this was the last.
-    pub next: Option<i64>,
 }
 
 /// An event and what became of it.

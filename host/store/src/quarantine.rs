@@ -4,13 +4,22 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::Result;
+use crate::{
+    Result, Rows,
+    rows::{all, rows},
+};
 
 /// Lists rows that could not become events, shows them, puts them back into the inbox and discards them.
 #[async_trait]
 pub trait Quarantine: Send + Sync {
     /// The newest first.
-    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>>;
+    async fn list_quarantined(&self, limit: usize, found: Rows<QuarantinedRow>) -> Result<()>;
+
+    /// The same as a whole, where it is known to be small.
+    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
+        let (found, rows) = rows();
+        all(self.list_quarantined(limit, found), rows).await
+    }
 
     /// One row with what was captured of it.
     async fn quarantined_row(&self, id: i64) -> Result<QuarantinedImage>;

@@ -20,9 +20,17 @@ pub(crate) fn readable<R: Row, T>(
     rows: &[R],
     read: impl Fn(&R) -> Result<T>,
 ) -> Vec<T> {
-    let read =
-        |row: &R| read(row).inspect_err(|error| report(table, &key_of(row, key), &error.to_string())).ok();
-    rows.iter().filter_map(read).collect()
+    rows.iter().filter_map(|row| if_readable(table, key, row, &read)).collect()
+}
+
+/// One such row, if it can be read.
+pub(crate) fn if_readable<R: Row, T>(
+    table: &'static str,
+    key: &[&str],
+    row: &R,
+    read: impl Fn(&R) -> Result<T>,
+) -> Option<T> {
+    read(row).inspect_err(|error| report(table, &key_of(row, key), &error.to_string())).ok()
 }
 
 fn key_of(row: &impl Row, columns: &[&str]) -> String {

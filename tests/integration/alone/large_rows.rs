@@ -1,12 +1,13 @@
 //! Large rows, many more than the host has memory for, and the small rows of others with them. The host has 512 MiB.
 
-use std::time::Duration;
+use std::{fs::File, process::Stdio, time::Duration};
 
+use aftercommit_tests::Answer;
 use serde_json::Value;
 
 use crate::{
     memory_group::MemoryGroup,
-    shop::{Shop, webhook},
+    shop::{Database, Shop, webhook},
 };
 
 const LIMIT_MIB: u64 = 512;
@@ -92,4 +93,49 @@ async fn rows_of_20_mb_pass_through_512_mib_and_small_rows_of_others_with_them()
     let meanwhile = "SELECT count(*) FROM tb_observer_log WHERE action = 'webhook' AND started_at <
                      (SELECT max(started_at) FROM tb_observer_log WHERE action = 'log')";
     assert!(shop.count(meanwhile).await > 0, "small rows wait until all large ones are through");
+}
+
+/// A receiver that refuses everything is not paused.
+const REFUSED: &str = "[dispatch]\npause_after_refusals = 0\n";
+
+/// Lists of 20 rows of 8 MiB, by commands that have 256 MiB.
+async fn lists_are_longer_than_memory<D: Database>(shop: Shop<D>, insert: &str) {
+    const ROWS: usize = 20;
+    shop.sql(DOCUMENTS).await;
+    shop.capture("documents", "Document", &[]);
+    shop.observe(&short_webhook(&shop.receiver.url("/hook")));
+    shop.receiver.respond(|_| Answer::status(410));
+    let list = |arguments: &[&str]| {
+        let group = MemoryGroup::create(256 << 20);
+        let printed = File::create(shop.path("printed.json")).unwrap();
+        let mut command = shop.command_in(&group, arguments);
+        let ended = command.args(["--output", "json"]).stdin(Stdio::null()).stdout(printed).output().unwrap();
+        assert!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+        let printed = File::open(shop.path("printed.json")).unwrap();
+        let rows: Vec<Value> = serde_json::from_reader(std::io::BufReader::new(printed)).unwrap();
+        assert_eq!(rows.len(), ROWS, "{arguments:?}");
+        rows
+    };
+    shop.sql(insert).await;
+    let bytes = |event: &Value| event["data"]["body"].as_str().map(str::len);
+    assert!(list(&["events", "list"]).iter().all(|event| bytes(event) == Some(8 << 20)), "they wait");
+    let host = shop.start_host();
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    assert!(list(&["events", "list"]).iter().all(|event| bytes(event) == Some(8 << 20)), "they were taken");
+    assert!(list(&["dlq", "list"]).iter().all(|letter| bytes(&letter["event"]) == Some(8 << 20)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_sqlite_are_longer_than_memory() {
+    let insert = "WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 20)
+                  INSERT INTO documents SELECT id, hex(zeroblob(4 << 20)) FROM n";
+    lists_are_longer_than_memory(Shop::open(REFUSED).await, insert).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_postgres_are_longer_than_memory() {
+    let insert =
+        "INSERT INTO documents SELECT n, repeat(md5(n::text), 8 << 15) FROM generate_series(1, 20) AS n";
+    lists_are_longer_than_memory(Shop::on_postgres(REFUSED).await, insert).await;
 }

@@ -1,7 +1,7 @@
 //! `deliveries`: what is under way.
 
 use aftercommit_core::DeliveryState;
-use aftercommit_store::DeliveryFilter;
+use aftercommit_store::{DeliveryFilter, rows};
 use clap::builder::PossibleValuesParser;
 
 use super::{failure::Outcome, session::Session};
@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     let state =
         args.state.and_then(|name| DeliveryState::ALL.into_iter().find(|state| state.as_str() == name));
     let filter = DeliveryFilter { state, observer: args.observer, code: args.code, limit: args.limit };
-    let deliveries = session.store().await?.deliveries(filter).await?;
+    let store = session.store().await?;
     let columns = [
         "id",
         "event_id",
@@ -55,5 +55,6 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
         "next_attempt_at",
         "last_error",
     ];
-    Ok(session.output.list(&deliveries, &columns)?)
+    let (found, rows) = rows();
+    session.list(&columns, store.list_deliveries(filter, found), rows).await
 }

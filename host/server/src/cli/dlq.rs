@@ -1,6 +1,7 @@
 //! `dlq`: deliveries that failed for good.
 
 use aftercommit_core::{Clock as _, DeliveryId, SystemClock};
+use aftercommit_store::rows;
 use serde_json::json;
 
 use super::{failure::Outcome, ids, session::Session};
@@ -61,7 +62,8 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
         Command::List { limit } => {
             let columns =
                 ["id", "event_id", "observer", "action", "attempts", "code", "died_at", "last_error"];
-            session.output.list(&store.dead_letters(limit).await?, &columns)?;
+            let (found, rows) = rows();
+            session.list(&columns, store.list_dead_letters(limit, found), rows).await?;
         }
         Command::Show { id } => {
             let letter = store.dead_letter(id).await?;

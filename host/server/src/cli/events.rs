@@ -1,7 +1,7 @@
 //! `events`: what happened.
 
 use aftercommit_core::{EntityEvent, EventKind};
-use aftercommit_store::EventFilter;
+use aftercommit_store::{EventFilter, rows};
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -136,9 +136,10 @@ async fn list(session: &Session, args: ListArgs) -> Outcome {
         event_kind: args.kind,
         limit: args.limit,
     };
-    let events = session.store().await?.events(filter).await?;
+    let store = session.store().await?;
     let columns = ["id", "occurred_at", "entity_type", "entity_id", "event_kind", "changed"];
-    Ok(session.output.list(&events, &columns)?)
+    let (found, rows) = rows();
+    session.list(&columns, store.list_events(filter, found), rows).await
 }
 
 async fn show(session: &Session, id: Uuid) -> Outcome {

@@ -1,5 +1,6 @@
 //! `quarantine`: captured rows that could not become events.
 
+use aftercommit_store::rows;
 use serde_json::json;
 
 use super::{failure::Outcome, session::Session};
@@ -56,7 +57,8 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     match command {
         Command::List { limit } => {
             let columns = ["id", "quarantined_at", "entity_type", "entity_id", "event_id", "reason"];
-            session.output.list(&store.quarantined(limit).await?, &columns)?;
+            let (found, rows) = rows();
+            session.list(&columns, store.list_quarantined(limit, found), rows).await?;
         }
         Command::Show { id } => session.output.show(&store.quarantined_row(id).await?)?,
         Command::Retry { ids, all } => {

@@ -6,8 +6,10 @@ use std::{
 };
 
 use aftercommit_store::{Backend, StoreError};
+use serde::Serialize;
+use tokio::sync::mpsc;
 
-use super::failure::Failure;
+use super::failure::{Failure, Outcome};
 use crate::{
     config::{self, Config, Environment},
     error::Error,
@@ -107,5 +109,24 @@ impl Session {
         })?;
         store.check_schema().await?;
         Ok(store)
+    }
+
+    /// Prints a list of the database, whose rows come while `list` runs.
+    pub(super) async fn list<T: Serialize>(
+        &self,
+        columns: &[&str],
+        list: impl Future<Output = Result<(), StoreError>>,
+        mut rows: mpsc::Receiver<T>,
+    ) -> Outcome {
+        let mut listing = self.output.listing(columns);
+        let collect = async move {
+            while let Some(row) = rows.recv().await {
+                listing.add(&row)?;
+            }
+            std::io::Result::Ok(listing)
+        };
+        let (listed, listing) = tokio::join!(list, collect);
+        listed?;
+        Ok(listing?.print()?)
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aftercommit_core::{EntityEvent, ObserverDefinition, Timestamp};
-use aftercommit_store::{Applied, Backend, ObserverTable};
+use aftercommit_store::{Applied, Backend, ObserverTable, rows};
 use serde::Serialize;
 
 use super::{EventMatcher, Watcher};
@@ -12,7 +12,7 @@ use crate::error::Result;
 /// How far back it looks.
 const SPAN: Duration = Duration::from_hours(24);
 
-/// Events read at once: some megabytes.
+/// Events read in one transaction: others wait for none of them for long.
 const PAGE: usize = 1000;
 
 /// How many of the last day's events each changed observer matches, as it is and as it would be.
@@ -70,13 +70,17 @@ impl Preview {
     ) -> Result<()> {
         let mut place = Some(0);
         while let Some(from) = place {
-            let page = store.events_since(since, from, PAGE).await?;
-            for event in &page.events {
-                self.events += 1;
-                self.add(before, event, |matches| &mut matches.before);
-                self.add(after, event, |matches| &mut matches.after);
-            }
-            place = page.next;
+            let (found, mut events) = rows();
+            let list = store.events_since(since, from, PAGE, found);
+            let count = async {
+                while let Some(event) = events.recv().await {
+                    self.events += 1;
+                    self.add(before, &event, |matches| &mut matches.before);
+                    self.add(after, &event, |matches| &mut matches.after);
+                }
+            };
+            let (next, ()) = tokio::join!(list, count);
+            place = next?;
         }
         Ok(())
     }

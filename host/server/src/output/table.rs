@@ -1,23 +1,60 @@
 //! Rows and objects as text: aligned, without lines, so that pipes can cut it.
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
 
 /// Longer texts are shortened on a terminal: two of them still fit beside an id.
 const MAX_CELL_CHARS: usize = 60;
 
-/// A table of some keys of each row. The heads are the keys in capitals.
-pub(super) fn list(rows: &[Value], columns: &[&str], shorten: bool) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(columns.iter().map(|column| column.to_uppercase()));
-    for row in rows {
-        table.add_row(columns.iter().map(|column| cell(&row[*column], shorten)));
+/// Between two columns.
+const GAP: usize = 2;
+
+/// How wide the columns of a table are.
+pub(super) struct Widths(Vec<usize>);
+
+impl Widths {
+    /// Wide enough for these cells.
+    pub(super) fn of(cells: &[String]) -> Self {
+        Self(cells.iter().map(|cell| cell.width()).collect())
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+
+    /// Makes room for these cells too.
+    pub(super) fn fit(&mut self, cells: &[String]) {
+        for (width, cell) in self.0.iter_mut().zip(cells) {
+            *width = cell.width().max(*width);
+        }
     }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+
+    /// The line of these cells, without an end.
+    pub(super) fn line(&self, cells: &[String]) -> String {
+        let mut line = String::new();
+        for (width, cell) in self.0.iter().zip(cells) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', (width + GAP).saturating_sub(cell.width())));
+        }
+        line.truncate(line.trim_end().len());
+        line
+    }
+}
+
+/// The heads of columns: the keys in capitals.
+pub(super) fn heads(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|column| column.to_uppercase()).collect()
+}
+
+/// Some keys of a row.
+pub(super) fn cells(row: &Value, columns: &[&str], shorten: bool) -> Vec<String> {
+    columns.iter().map(|column| cell(&row[*column], shorten)).collect()
+}
+
+/// A table of some keys of each row.
+fn list(rows: &[Value], columns: &[&str], shorten: bool) -> String {
+    let lines: Vec<_> = rows.iter().map(|row| cells(row, columns, shorten)).collect();
+    let heads = heads(columns);
+    let mut widths = Widths::of(&heads);
+    lines.iter().for_each(|cells| widths.fit(cells));
+    let lines: Vec<_> = std::iter::once(&heads).chain(&lines).map(|cells| widths.line(cells)).collect();
+    lines.join("\n")
 }
 
 /// The keys of an object line by line; objects and lists of objects in it as paragraphs of their own.

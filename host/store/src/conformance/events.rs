@@ -4,7 +4,7 @@ use aftercommit_core::{DeliveryState, EntityEvent, EventKind};
 use serde_json::json;
 
 use super::fixture::{Fixture, Target, at, completion, event, event_id};
-use crate::{AttemptRecord, End, EventFilter, StoreError};
+use crate::{AttemptRecord, End, EventFilter, StoreError, rows};
 
 pub(super) async fn emits_and_shows(fixture: Fixture) {
     let event = EntityEvent::at(event_id(1), at(1), EventKind::Custom, "Order", "7", json!({"n": 1}));
@@ -38,9 +38,18 @@ pub(super) async fn gives_the_events_since_a_time_page_by_page(fixture: Fixture)
     let mut place = 0;
     let mut pages = Vec::new();
     loop {
-        let page = fixture.store.events_since(at(2), place, 3).await.unwrap();
-        pages.push(page.events.iter().map(|event| event.id).collect::<Vec<_>>());
-        let Some(next) = page.next else { break };
+        let (found, mut rows) = rows();
+        let list = fixture.store.events_since(at(2), place, 3, found);
+        let read = async {
+            let mut page = Vec::new();
+            while let Some(event) = rows.recv().await {
+                page.push(event.id);
+            }
+            page
+        };
+        let (next, page) = tokio::join!(list, read);
+        pages.push(page);
+        let Some(next) = next.unwrap() else { break };
         place = next;
     }
     assert_eq!(

@@ -13,7 +13,9 @@ use super::{
     session::Session,
     statement::{Record, statements},
 };
-use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, readable::readable, row::Row as _};
+use crate::{
+    DeadLetter, DeadLetters, HistoryEntry, Result, Rows, StoreError, readable::if_readable, row::Row as _,
+};
 
 /// Selects dead letters; only the end differs.
 macro_rules! dead_letters {
@@ -101,10 +103,10 @@ SELECT item_id, what, attempts, last_error, at FROM observer_dlq_history WHERE i
 
 #[async_trait]
 impl DeadLetters for PostgresStore {
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
+    async fn list_dead_letters(&self, limit: usize, found: Rows<DeadLetter>) -> Result<()> {
         let mut session = self.inner.connections.read().await?;
-        let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(&mut session).await?;
-        Ok(readable("observer_dlq_items", &["id"], &records, dead_letter))
+        let read = |record: &Record| Ok(if_readable("observer_dlq_items", &["id"], record, dead_letter));
+        LIST_DEAD_LETTERS.call().bind_limit(limit).list(&mut session, &found, read).await
     }
 
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter> {

@@ -3,8 +3,12 @@
 use aftercommit_core::DeliveryState;
 use async_trait::async_trait;
 
-use super::{PostgresStore, session::Session, statement::statements};
-use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result};
+use super::{
+    PostgresStore,
+    session::Session,
+    statement::{Record, statements},
+};
+use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result, Rows};
 
 statements! {
     LIVE_DELIVERIES = "-- live_deliveries
@@ -33,7 +37,7 @@ ORDER BY pk_log DESC LIMIT $3";
 
 #[async_trait]
 impl Deliveries for PostgresStore {
-    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
+    async fn list_deliveries(&self, filter: DeliveryFilter, found: Rows<DeliveryRow>) -> Result<()> {
         // Only the log has codes.
         let of_log = filter.code.is_some() || filter.state.is_some_and(DeliveryState::is_final);
         let mut session = self.inner.connections.read().await?;
@@ -44,8 +48,7 @@ impl Deliveries for PostgresStore {
             .bind(filter.observer)
             .bind_limit(filter.limit);
         let call = if of_log { call.bind(filter.code) } else { call };
-        let records = call.all(&mut session).await?;
-        records.iter().map(DeliveryRow::read).collect()
+        call.list(&mut session, &found, |record: &Record| DeliveryRow::read(record).map(Some)).await
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     session::Session,
     statement::{Record, statements},
 };
-use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, events::AttemptRow};
+use crate::{EventFilter, EventHistory, Events, Result, Rows, StoreError, events::AttemptRow};
 
 statements! {
     EVENT_EXISTS = "-- event_exists
@@ -86,47 +86,52 @@ impl Events for PostgresStore {
         self.inner.connections.write("emit", Sync::Now, |session| Box::pin(emit(session, event))).await
     }
 
-    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
+    async fn list_events(&self, filter: EventFilter, found: Rows<EntityEvent>) -> Result<()> {
         let mut session = self.inner.connections.read().await?;
-        let records = LIST_EVENTS
+        let call = LIST_EVENTS
             .call()
             .bind(filter.entity_type)
             .bind(filter.entity_id)
             .bind(filter.event_kind.map(spellings))
-            .bind_limit(filter.limit)
-            .all(&mut session)
-            .await?;
+            .bind_limit(filter.limit);
         // A row that intake has not put aside yet is passed over as well.
         let read = |record: &Record| {
-            if record.get("is_waiting")? { event_row::read_change(record) } else { event_row::read(record) }
+            let is_waiting = record.get("is_waiting")?;
+            let read = if is_waiting { event_row::read_change(record) } else { event_row::read(record) };
+            read.map(Read::ok)
         };
-        records.iter().filter_map(|record| read(record).map(Read::ok).transpose()).collect()
+        call.list(&mut session, &found, read).await
     }
 
-    async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
+    async fn events_since(
+        &self,
+        since: Timestamp,
+        place: i64,
+        limit: usize,
+        found: Rows<EntityEvent>,
+    ) -> Result<Option<i64>> {
         let mut moment = self.inner.connections.read_transaction().await?;
+        let (mut left, mut last) = (limit, None);
         // Places in the inbox, which come last, are below zero.
-        let taken = match place {
-            0.. => {
-                EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit).all(&mut moment).await?
-            }
-            _ => Vec::new(),
-        };
-        let left = limit - taken.len();
+        if place >= 0 {
+            let taken = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit);
+            let read = |record: &Record| {
+                (left, last) = (left - 1, Some(record.get("seq")?));
+                event_row::read(record).map(Read::ok)
+            };
+            taken.list(&mut moment, &found, read).await?;
+        }
+        if left == 0 {
+            return Ok(last);
+        }
         let after = if place < 0 { -place } else { 0 };
-        let waiting = match left {
-            0 => Vec::new(),
-            _ => WAITING_SINCE.call().bind_time(since).bind(after).bind_limit(left).all(&mut moment).await?,
+        let waiting = WAITING_SINCE.call().bind_time(since).bind(after).bind_limit(left);
+        let read = |record: &Record| {
+            (left, last) = (left - 1, Some(-record.get::<i64>("number")?));
+            event_row::read_change(record).map(Read::ok)
         };
-        let events = taken.iter().map(event_row::read).chain(waiting.iter().map(event_row::read_change));
-        let events: Result<Vec<EntityEvent>> =
-            events.filter_map(|read| read.map(Read::ok).transpose()).collect();
-        let next = match (waiting.last(), taken.last()) {
-            (Some(last), _) if waiting.len() == left => Some(-last.get::<i64>("number")?),
-            (None, Some(last)) if left == 0 => Some(last.get("seq")?),
-            _ => None,
-        };
-        Ok(EventPage { events: events?, next })
+        waiting.list(&mut moment, &found, read).await?;
+        Ok(last.filter(|_| left == 0))
     }
 
     async fn event(&self, id: Uuid) -> Result<EventHistory> {

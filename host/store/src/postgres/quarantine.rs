@@ -14,8 +14,8 @@ use super::{
     time::At,
 };
 use crate::{
-    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected,
-    readable::readable, row::Row as _,
+    Quarantine, QuarantinedImage, QuarantinedRow, Result, Rows, StoreError, intake_batch::Rejected,
+    readable::if_readable, row::Row as _,
 };
 
 statements! {
@@ -142,10 +142,10 @@ fn id(row: &Rejected) -> Option<Uuid> {
 
 #[async_trait]
 impl Quarantine for PostgresStore {
-    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
+    async fn list_quarantined(&self, limit: usize, found: Rows<QuarantinedRow>) -> Result<()> {
         let mut session = self.inner.connections.read().await?;
-        let records = LIST_QUARANTINED.call().bind_limit(limit).all(&mut session).await?;
-        Ok(readable("observer_quarantine", &["pk_quarantine"], &records, row))
+        let read = |record: &Record| Ok(if_readable("observer_quarantine", &["pk_quarantine"], record, row));
+        LIST_QUARANTINED.call().bind_limit(limit).list(&mut session, &found, read).await
     }
 
     async fn quarantined_row(&self, id: i64) -> Result<QuarantinedImage> {

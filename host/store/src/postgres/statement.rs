@@ -1,6 +1,7 @@
 //! How statements are written down and called: once, named by the SQL comment they open with; errors carry that name.
 
 use aftercommit_core::Timestamp;
+use futures::TryStreamExt as _;
 use sqlx::{
     Decode, Encode, Postgres, Row as _, Type,
     postgres::{PgArguments, PgRow},
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{failure, session::Session, time::At};
-use crate::{Result, StoreError, row::Row};
+use crate::{Result, Rows, StoreError, row::Row};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in the server's own views and logs.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,35 @@ impl Call {
         let answer = timeout(session.patience(), query.fetch_all(session.asks())).await;
         let rows = session.answered(answer).map_err(|error| failure::of_step(statement.name(), &error))?;
         Ok(rows.into_iter().map(|row| Record { row, statement }).collect())
+    }
+
+    /// Runs it and hands on what `read` makes of each row, one after the other. A reader that went away ends it.
+    pub(super) async fn list<T: Send>(
+        self,
+        session: &mut Session<'_>,
+        found: &Rows<T>,
+        mut read: impl FnMut(&Record) -> Result<Option<T>> + Send,
+    ) -> Result<()> {
+        let Self { statement, query } = self;
+        let patience = session.patience();
+        let query = query.persistent(session.keeps_statements());
+        let mut rows = query.fetch(session.asks());
+        let answer = loop {
+            let row = match timeout(patience, rows.try_next()).await {
+                Ok(Ok(Some(row))) => row,
+                Ok(Ok(None)) => break Ok(Ok(())),
+                Ok(Err(error)) => break Ok(Err(error)),
+                Err(late) => break Err(late),
+            };
+            let row = read(&Record { row, statement })?;
+            if let Some(row) = row
+                && found.send(row).await.is_err()
+            {
+                return Ok(());
+            }
+        };
+        drop(rows);
+        session.answered(answer).map_err(|error| failure::of_step(statement.name(), &error))
     }
 
     /// Runs it and reads its first row, if there is one.

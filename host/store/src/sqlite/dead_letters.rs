@@ -12,7 +12,9 @@ use super::{
     event_row, piece,
     statement::{Record, rows_as_json, statements},
 };
-use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, readable::readable, row::Row as _};
+use crate::{
+    DeadLetter, DeadLetters, HistoryEntry, Result, Rows, StoreError, readable::if_readable, row::Row as _,
+};
 
 /// Selects dead letters; only the end differs.
 macro_rules! dead_letters {
@@ -91,14 +93,10 @@ SELECT item_id, what, attempts, last_error, at FROM observer_dlq_history WHERE i
 
 #[async_trait]
 impl DeadLetters for SqliteStore {
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
-        self.inner
-            .connections
-            .read(move |connection| {
-                let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(connection)?;
-                Ok(readable("observer_dlq_items", &["id"], &records, dead_letter))
-            })
-            .await
+    async fn list_dead_letters(&self, limit: usize, found: Rows<DeadLetter>) -> Result<()> {
+        let read = |record: &Record| Ok(if_readable("observer_dlq_items", &["id"], record, dead_letter));
+        let list = LIST_DEAD_LETTERS.call().bind_limit(limit);
+        self.inner.connections.read(move |connection| list.list(connection, &found, read)).await
     }
 
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter> {

@@ -4,8 +4,11 @@ use aftercommit_core::DeliveryState;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use super::{SqliteStore, statement::statements};
-use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result};
+use super::{
+    SqliteStore,
+    statement::{Record, statements},
+};
+use crate::{Deliveries, DeliveryFilter, DeliveryRow, Result, Rows};
 
 statements! {
     LIVE_DELIVERIES = "-- live_deliveries
@@ -33,23 +36,18 @@ ORDER BY pk_log DESC LIMIT ?3";
 
 #[async_trait]
 impl Deliveries for SqliteStore {
-    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
+    async fn list_deliveries(&self, filter: DeliveryFilter, found: Rows<DeliveryRow>) -> Result<()> {
         // Only the log has codes.
         let of_log = filter.code.is_some() || filter.state.is_some_and(DeliveryState::is_final);
-        self.inner
-            .connections
-            .read(move |connection| {
-                let statement = if of_log { ENDED_DELIVERIES } else { LIVE_DELIVERIES };
-                let call = statement
-                    .call()
-                    .bind(filter.state.map(DeliveryState::as_str))
-                    .bind(filter.observer)
-                    .bind_limit(filter.limit);
-                let call = if of_log { call.bind(filter.code) } else { call };
-                let records = call.all(connection)?;
-                records.iter().map(DeliveryRow::read).collect()
-            })
-            .await
+        let statement = if of_log { ENDED_DELIVERIES } else { LIVE_DELIVERIES };
+        let call = statement
+            .call()
+            .bind(filter.state.map(DeliveryState::as_str))
+            .bind(filter.observer)
+            .bind_limit(filter.limit);
+        let call = if of_log { call.bind(filter.code) } else { call };
+        let read = |record: &Record| DeliveryRow::read(record).map(Some);
+        self.inner.connections.read(move |connection| call.list(connection, &found, read)).await
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     deliveries, event_row, inbox_row,
     statement::{Statement, statements},
 };
-use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, events::AttemptRow};
+use crate::{EventFilter, EventHistory, Events, Result, Rows, StoreError, events::AttemptRow};
 
 statements! {
     EMIT_EVENT = "-- emit_event
@@ -98,12 +98,18 @@ impl Events for SqliteStore {
         }
     }
 
-    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
-        self.inner.connections.read_moment(move |moment| list(moment, &filter)).await
+    async fn list_events(&self, filter: EventFilter, found: Rows<EntityEvent>) -> Result<()> {
+        self.inner.connections.read_moment(move |moment| list(moment, &filter, &found)).await
     }
 
-    async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
-        self.inner.connections.read_moment(move |moment| page(moment, since, place, limit)).await
+    async fn events_since(
+        &self,
+        since: Timestamp,
+        place: i64,
+        limit: usize,
+        found: Rows<EntityEvent>,
+    ) -> Result<Option<i64>> {
+        self.inner.connections.read_moment(move |moment| page(moment, since, place, limit, &found)).await
     }
 
     async fn event(&self, id: Uuid) -> Result<EventHistory> {
@@ -122,7 +128,7 @@ impl Events for SqliteStore {
 }
 
 /// The newest first: what waits in the inbox, then what was taken from it.
-fn list(moment: &Connection, filter: &EventFilter) -> Result<Vec<EntityEvent>> {
+fn list(moment: &Connection, filter: &EventFilter, found: &Rows<EntityEvent>) -> Result<()> {
     let call = |statement: Statement, limit: usize| {
         statement
             .call()
@@ -135,45 +141,42 @@ fn list(moment: &Connection, filter: &EventFilter) -> Result<Vec<EntityEvent>> {
         filter.event_kind.is_none_or(|kind| kind == event.event_kind)
             && filter.entity_id.as_ref().is_none_or(|id| *id == event.entity_id)
     };
-    let mut events = Vec::new();
-    for record in call(LIST_WAITING, filter.limit).all(moment)? {
+    let mut left = filter.limit;
+    call(LIST_WAITING, filter.limit).each(moment, |record| {
         // A row that intake has not put aside yet is passed over as well.
         let waiting = inbox_row::events(&record)?.into_iter().rev();
-        events.extend(waiting.filter_map(|waiting| waiting.event.ok()).filter(is_wanted));
-    }
-    if events.len() < filter.limit {
-        for record in call(LIST_EVENTS, filter.limit - events.len()).all(moment)? {
-            events.extend(event_row::read_lenient(&record)?);
+        for event in waiting.filter_map(|waiting| waiting.event.ok()).filter(is_wanted).take(left) {
+            left = if found.blocking_send(event).is_ok() { left - 1 } else { 0 };
         }
-    }
-    events.truncate(filter.limit);
-    Ok(events)
+        Ok(left > 0)
+    })?;
+    call(LIST_EVENTS, left).list(moment, found, event_row::read_lenient)
 }
 
 /// Events that were taken have the lower places, since numbers of the inbox are microseconds.
-fn page(moment: &Connection, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
-    let records = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit).all(moment)?;
-    let mut events = Vec::new();
-    for record in &records {
-        events.extend(event_row::read_lenient(record)?);
-    }
-    let left = limit - records.len();
+fn page(
+    moment: &Connection,
+    since: Timestamp,
+    place: i64,
+    limit: usize,
+    found: &Rows<EntityEvent>,
+) -> Result<Option<i64>> {
+    let (mut left, mut last) = (limit, None);
+    let taken = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit);
+    taken.list(moment, found, |record| {
+        (left, last) = (left - 1, Some(record.get("seq")?));
+        event_row::read_lenient(record)
+    })?;
     if left == 0 {
-        let last = records.last().map(|record| record.get("seq")).transpose()?;
-        return Ok(EventPage { events, next: last });
+        return Ok(last);
     }
-    let waiting = WAITING_SINCE
-        .call()
-        .bind(place)
-        .bind(since.as_micros())
-        .bind_time(since)
-        .bind_limit(left)
-        .all(moment)?;
-    for record in &waiting {
-        events.extend(inbox_row::events(record)?.into_iter().filter_map(|waiting| waiting.event.ok()));
-    }
-    let next = waiting.last().filter(|_| waiting.len() == left).map(|record| record.get("seq"));
-    Ok(EventPage { events, next: next.transpose()? })
+    let waiting = WAITING_SINCE.call().bind(place).bind(since.as_micros()).bind_time(since).bind_limit(left);
+    waiting.each(moment, |record| {
+        (left, last) = (left - 1, Some(record.get("seq")?));
+        let mut events = inbox_row::events(&record)?.into_iter().filter_map(|waiting| waiting.event.ok());
+        Ok(events.all(|event| found.blocking_send(event).is_ok()))
+    })?;
+    Ok(last.filter(|_| left == 0))
 }
 
 fn show(moment: &Connection, id: Uuid) -> Result<EventHistory> {

@@ -15,8 +15,8 @@ use super::{
     statement::{Call, Record, rows_as_json, statements},
 };
 use crate::{
-    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected,
-    readable::readable, row::Row as _,
+    Quarantine, QuarantinedImage, QuarantinedRow, Result, Rows, StoreError, intake_batch::Rejected,
+    readable::if_readable, row::Row as _,
 };
 
 statements! {
@@ -57,14 +57,12 @@ DELETE FROM observer_quarantine WHERE pk_quarantine IN (SELECT value FROM json_e
 
 #[async_trait]
 impl Quarantine for SqliteStore {
-    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
-        self.inner
-            .connections
-            .read(move |connection| {
-                let records = LIST_QUARANTINED.call().bind_limit(limit).all(connection)?;
-                Ok(readable("observer_quarantine", &["pk_quarantine"], &records, quarantined_row))
-            })
-            .await
+    async fn list_quarantined(&self, limit: usize, found: Rows<QuarantinedRow>) -> Result<()> {
+        let read = |record: &Record| {
+            Ok(if_readable("observer_quarantine", &["pk_quarantine"], record, quarantined_row))
+        };
+        let list = LIST_QUARANTINED.call().bind_limit(limit);
+        self.inner.connections.read(move |connection| list.list(connection, &found, read)).await
     }
 
     async fn quarantined_row(&self, id: i64) -> Result<QuarantinedImage> {

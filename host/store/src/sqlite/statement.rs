@@ -13,7 +13,7 @@ use super::{
     cell::{Cell, FromCell},
     failure,
 };
-use crate::{Result, StoreError, row::Row};
+use crate::{Result, Rows, StoreError, row::Row};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in traces of the database.
 #[derive(Clone, Copy, Debug)]
@@ -75,23 +75,50 @@ impl Call {
 
     /// Runs it and reads all rows.
     pub(super) fn all(self, connection: &Connection) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        self.each(connection, |record| {
+            records.push(record);
+            Ok(true)
+        })?;
+        Ok(records)
+    }
+
+    /// Runs it and reads one row after the other, until `read` wants no more.
+    pub(super) fn each(
+        self,
+        connection: &Connection,
+        mut read: impl FnMut(Record) -> Result<bool>,
+    ) -> Result<()> {
         let statement = self.statement;
         let mut prepared = statement.prepare(connection)?;
         let columns: Arc<[String]> = prepared.column_names().into_iter().map(str::to_owned).collect();
-        let read = || {
-            let mut rows = prepared.query(params_from_iter(self.arguments))?;
-            let mut records = Vec::new();
-            while let Some(row) = rows.next()? {
+        let run = || {
+            let mut rows =
+                prepared.query(params_from_iter(self.arguments)).map_err(failure::of_statement(statement))?;
+            while let Some(row) = rows.next().map_err(failure::of_statement(statement))? {
                 let cells = (0..columns.len()).map(|column| row.get_ref(column).map(Cell::from));
-                let cells = cells.collect::<rusqlite::Result<_>>()?;
-                records.push(Record { statement, columns: Arc::clone(&columns), cells });
+                let cells =
+                    cells.collect::<rusqlite::Result<_>>().map_err(failure::of_statement(statement))?;
+                if !read(Record { statement, columns: Arc::clone(&columns), cells })? {
+                    break;
+                }
             }
-            Ok(records)
+            Ok(())
         };
-        let records = read();
+        let done = run();
         #[cfg(test)]
         super::steps::count(&prepared);
-        records.map_err(failure::of_statement(statement))
+        done
+    }
+
+    /// Runs it and hands on what `read` makes of each row. A reader that went away ends it.
+    pub(super) fn list<T>(
+        self,
+        connection: &Connection,
+        found: &Rows<T>,
+        mut read: impl FnMut(&Record) -> Result<Option<T>>,
+    ) -> Result<()> {
+        self.each(connection, |record| Ok(read(&record)?.is_none_or(|row| found.blocking_send(row).is_ok())))
     }
 
     /// Runs it and reads its row, if there is one.
