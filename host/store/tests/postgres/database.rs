@@ -48,6 +48,12 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// The major version of the server.
+    pub(crate) async fn server_version(&self) -> u32 {
+        let version = "SELECT (current_setting('server_version_num')::int / 10000)::text";
+        self.ask(version).await.unwrap().parse().unwrap()
+    }
+
     /// A migrated one, with the tables in `public`.
     pub(crate) async fn fresh() -> Self {
         TEMPLATE_IS_THERE.get_or_init(make_template).await;

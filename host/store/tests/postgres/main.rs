@@ -37,7 +37,13 @@ mod values;
 
 use std::sync::Arc;
 
+use aftercommit_store::conformance;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
-    aftercommit_store::conformance::run(Arc::new(database::PostgresHarness)).await;
+    // Before version 15 a session's counts of rows that were read arrive when they like: work can not be compared.
+    let counts_work = database::Database::fresh().await.server_version().await >= 15;
+    let is_wanted = |name: &&str| counts_work || !name.starts_with("bulk::");
+    let cases = conformance::CASES.iter().map(|case| case.name).filter(is_wanted);
+    conformance::run_cases(Arc::new(database::PostgresHarness), &cases.collect::<Vec<_>>()).await;
 }

@@ -240,14 +240,13 @@ async fn upserts_merges_and_deferred_triggers() {
         )
         .await;
     database.capture("t", "T").await;
-    let version = database.ask("SELECT current_setting('server_version_num')::int / 10000").await.unwrap();
     let merge = "MERGE INTO t USING (VALUES (1), (2), (77)) AS s (id) ON t.id = s.id
         WHEN MATCHED AND t.id = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET n = 5 WHEN NOT MATCHED THEN INSERT VALUES (s.id, 1)";
     for change in [
         "INSERT INTO t VALUES (1, 1), (2, 2)",
         "INSERT INTO t VALUES (2, 20), (3, 30) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
         "BEGIN; INSERT INTO t VALUES (4, 1); UPDATE t SET n = n * 2; UPDATE t SET id = 5 WHERE id = 4; COMMIT",
-        if version.parse::<u32>().unwrap() < 15 { "SELECT 1" } else { merge },
+        if database.server_version().await < 15 { "SELECT 1" } else { merge },
         "DO $$ BEGIN INSERT INTO t VALUES (8, 1); BEGIN UPDATE t SET n = 1; RAISE 'no'; EXCEPTION WHEN OTHERS THEN DELETE FROM t WHERE id = 8; END; END $$",
     ] {
         database.sql(change).await;
