@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{
     database::Server,
-    delivery::{ROUNDS, webhook},
+    delivery::{ROUNDS, millis, webhook},
     figure::{self, Figure, percentile},
     receiver::Receiver,
     shop::{Shop, delivered},
@@ -137,8 +137,4 @@ fn write_hot(
             }
         }
     })
-}
-
-fn millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1e3
 }

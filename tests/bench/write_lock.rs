@@ -18,7 +18,7 @@ use aftercommit_store::{
 };
 use rusqlite::Connection;
 
-use crate::figure;
+use crate::{delivery::millis, figure};
 
 /// Observers whose condition looks at the whole of a row.
 const OBSERVERS: usize = 20;
@@ -45,23 +45,22 @@ pub(crate) async fn measure() {
         drain(&store).await;
         done.store(true, Relaxed);
         let mut waits = application.join().unwrap();
-        let ms = |span: Duration| span.as_secs_f64() * 1e3;
         println!("{what}");
         for count in store.transactions() {
             println!(
                 "  {:<10} {:>6} times, p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms; target p99 <= 5 ms",
                 count.name,
                 count.done,
-                ms(count.p50),
-                ms(count.p99),
-                ms(count.longest)
+                millis(count.p50),
+                millis(count.p99),
+                millis(count.longest)
             );
         }
         println!(
             "  the application's commit: p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms, {} of them",
-            ms(figure::percentile(&mut waits, 50)),
-            ms(figure::percentile(&mut waits, 99)),
-            ms(figure::percentile(&mut waits, 100)),
+            millis(figure::percentile(&mut waits, 50)),
+            millis(figure::percentile(&mut waits, 99)),
+            millis(figure::percentile(&mut waits, 100)),
             waits.len()
         );
     }

@@ -205,7 +205,7 @@ async fn a_durable_host_takes_events_from_a_source_of_ones_own() {
     let error = host.feeder().feed(&mut source).await.unwrap_err();
     assert!(matches!(error, Error::ListenerConnectionFailed { .. }), "{error:?}");
     assert_eq!(source.acknowledged, [events[0].id]);
-    eventually("each is delivered", async || receiver.count() == 20).await;
+    receiver.wait_for(20).await;
     host.stop().await.unwrap();
     assert_eq!(receiver.count(), 20, "none twice");
 }

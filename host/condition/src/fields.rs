@@ -2,38 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::syntax::{Expression, ExpressionKind, Operand, OperandKind};
+use crate::syntax::{Expression, OperandKind};
 
 /// The row's own fields that a tree names, each once: of `OLD.customer.city` it is `customer`.
 pub(crate) fn of(tree: &Expression) -> BTreeSet<&str> {
-    let mut fields = BTreeSet::new();
-    walk(tree, &mut fields);
-    fields
-}
-
-fn walk<'t>(tree: &'t Expression, fields: &mut BTreeSet<&'t str>) {
-    let mut add = |operand: &'t Operand| {
-        if let OperandKind::Field(field) = &operand.kind {
-            fields.insert(field.root.text.as_str());
-        }
-    };
-    match &tree.kind {
-        ExpressionKind::AnyOf(parts) | ExpressionKind::AllOf(parts) => {
-            for part in parts {
-                walk(part, fields);
-            }
-        }
-        ExpressionKind::Not(inner) => walk(inner, fields),
-        ExpressionKind::Comparison { left, right, .. } => [left, right].into_iter().for_each(add),
-        ExpressionKind::Membership { operand, list, .. } => {
-            add(operand);
-            list.iter().for_each(add);
-        }
-        ExpressionKind::Range { operand, low, high, .. } => [operand, low, high].into_iter().for_each(add),
-        ExpressionKind::Search { operand, sought, .. } => [operand, sought].into_iter().for_each(add),
-        ExpressionKind::NullTest { operand, .. } => add(operand),
-        ExpressionKind::Call { arguments, .. } => arguments.iter().for_each(add),
-    }
+    tree.operands()
+        .into_iter()
+        .filter_map(|operand| match &operand.kind {
+            OperandKind::Field(field) => Some(field.root.text.as_str()),
+            _ => None,
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,16 +4,9 @@
 //! as one (`x-egress`, `x-name`, `x-recipient`): a URL without its query, then names. The host looks at it before a plugin runs, and
 //! so for any plugin: what fails at one address is held back there first.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fmt::Write as _,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use aftercommit_core::plain::one_line;
-use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
 use crate::{
@@ -21,6 +14,7 @@ use crate::{
     dot_segments::path_end,
     event::PreparedEvent,
     limits::Limits,
+    loading::digest,
     schema::Marks,
     templates::{RenderProblem, Roots, Template},
 };
@@ -91,8 +85,7 @@ impl Made {
         limits: &Limits,
         destination: &str,
     ) -> Option<Arc<str>> {
-        let deadline = Instant::now() + Duration::from_millis(limits.timeout_ms);
-        let until = Until::on_this_thread(deadline, Duration::from_millis(limits.cpu_ms));
+        let until = Until::of(limits);
         let context = event.context(&self.roots);
         let rendered: Result<Vec<Cow<'_, str>>, RenderProblem> = self
             .parts
@@ -145,9 +138,8 @@ fn joined<'t>(destination: &str, texts: impl Iterator<Item = &'t str>) -> Arc<st
     }
     let mut cut = plain[..plain.floor_char_boundary(MAX_BYTES)].to_owned();
     cut.push_str("..");
-    for byte in &digest(&SHA256, whole.as_bytes()).as_ref()[..6] {
-        let _ = write!(cut, "{byte:02x}");
-    }
+    // Six bytes, behind `sha256:`.
+    cut.push_str(&digest(whole.as_bytes())[7..19]);
     cut.into()
 }
 

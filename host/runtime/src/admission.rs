@@ -29,7 +29,7 @@ impl<'a> Admission<'a> {
     }
 
     /// The action.
-    pub const fn action(&self) -> &'a ConfiguredAction {
+    pub(crate) const fn action(&self) -> &'a ConfiguredAction {
         self.action
     }
 

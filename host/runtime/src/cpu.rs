@@ -19,6 +19,7 @@ use wasmtime::UpdateDeadline;
 
 use crate::{
     lanes::Lanes,
+    limits::Limits,
     standing::{Shown, Standing},
     ticker::Ticker,
 };
@@ -211,6 +212,12 @@ impl Until {
     pub(crate) fn on_this_thread(wall: Instant, left: Duration) -> Self {
         let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
         Self { wall, processor_ns: processor_ns().saturating_add(left) }
+    }
+
+    /// Within the time of an attempt with these limits, from now on.
+    pub(crate) fn of(limits: &Limits) -> Self {
+        let wall = Instant::now() + Duration::from_millis(limits.timeout_ms);
+        Self::on_this_thread(wall, Duration::from_millis(limits.cpu_ms))
     }
 
     pub(crate) fn is_over(&self) -> bool {

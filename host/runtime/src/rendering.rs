@@ -1,10 +1,6 @@
 //! An action's configuration as its guest receives it: JSON text, made once, with the rendered templates put in.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
@@ -66,8 +62,7 @@ impl ConfigText {
             Self::Same(text) => return Ok(Arc::clone(text)),
             Self::Cut { pieces, roots } => (pieces, roots),
         };
-        let deadline = Instant::now() + Duration::from_millis(limits.timeout_ms);
-        let until = Until::on_this_thread(deadline, Duration::from_millis(limits.cpu_ms));
+        let until = Until::of(limits);
         let context = event.context(roots);
         let mut out = Vec::new();
         for piece in pieces {

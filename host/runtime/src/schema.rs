@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aftercommit_core::ActionConfig;
 use jsonschema::{Draft, PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
@@ -62,9 +63,6 @@ pub(crate) struct ConnectionField {
     pub(crate) kind: String,
 }
 
-/// The keys of an action that are the host's.
-const HOST_KEYS: [&str; 7] = ["type", "name", "timeout_ms", "retry", "batch", "grants", "limits"];
-
 /// Schemas nest no deeper; configurations are walked no deeper.
 const MAX_DEPTH: usize = 32;
 
@@ -106,7 +104,7 @@ impl ConfigSchema {
                 | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
                     let mut known = self.keys_beside(error.schema_path().as_str());
                     if pointer.is_empty() {
-                        known.extend(HOST_KEYS.map(str::to_owned));
+                        known.extend(ActionConfig::HOST_KEYS.map(str::to_owned));
                     }
                     for key in unexpected {
                         problems.push(ConfigProblem::unknown_key(

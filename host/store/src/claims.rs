@@ -77,6 +77,16 @@ pub enum ClaimFirst {
     Ready,
 }
 
+impl ClaimFirst {
+    /// This one, and then the other.
+    pub(crate) const fn order(self) -> [Self; 2] {
+        match self {
+            Self::Due => [Self::Due, Self::Ready],
+            Self::Ready => [Self::Ready, Self::Due],
+        }
+    }
+}
+
 /// How many deliveries of one ordering key are claimed together with the first of them, at most: so many behind it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RunLengths {

@@ -82,12 +82,10 @@ impl Endpoint {
         let name = ServerName::try_from(self.host.clone())
             .map_err(|error| DialError::Other(format!("TLS with {self}: {error}")))?;
         let connector = TlsConnector::from(Arc::new(tls.config().clone()));
-        connector.connect(name, stream).await.map_err(|error| match tls_error(&error) {
-            Some(tls) if is_untrusted(tls) => {
-                DialError::Certificate(format!("TLS with {self}: {}", tls_words(tls)))
-            }
-            Some(tls) => DialError::Other(format!("TLS with {self}: {}", tls_words(tls))),
-            None => DialError::Other(format!("TLS with {self}: {error}")),
+        connector.connect(name, stream).await.map_err(|error| {
+            let cause = tls_error(&error);
+            let why = format!("TLS with {self}: {}", cause.map_or_else(|| error.to_string(), tls_words));
+            if cause.is_some_and(is_untrusted) { DialError::Certificate(why) } else { DialError::Other(why) }
         })
     }
 }

@@ -104,19 +104,18 @@ impl IdleConnections {
         owner: u64,
         origin: &Origin,
     ) -> Vec<Kept> {
-        let mut others: Vec<(Instant, usize, u64, Origin)> = Vec::new();
-        let mut charged = 0;
-        for (&other, kept) in &*clients {
-            for (at, kept) in kept {
-                let charge = kept.destination.charge(self.most_each());
-                charged += charge;
-                if (other, at) != (owner, origin) {
-                    others.push((kept.used, charge, other, at.clone()));
-                }
-            }
-        }
+        let charge = |kept: &Kept| kept.destination.charge(self.most_each());
+        let mut charged: usize = clients.values().flat_map(HashMap::values).map(charge).sum();
         if charged <= self.most {
             return Vec::new();
+        }
+        let mut others: Vec<(Instant, usize, u64, Origin)> = Vec::new();
+        for (&other, kept) in &*clients {
+            for (at, kept) in kept {
+                if (other, at) != (owner, origin) {
+                    others.push((kept.used, charge(kept), other, at.clone()));
+                }
+            }
         }
         others.sort_unstable_by_key(|(used, ..)| *used);
         let mut closed = Vec::new();

@@ -164,8 +164,8 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// All ways that the operator says something of.
-#[derive(Clone, Default)]
-pub(super) struct Routes(Arc<BTreeMap<Origin, Arc<Route>>>);
+#[derive(Default)]
+pub(super) struct Routes(BTreeMap<Origin, Arc<Route>>);
 
 impl Routes {
     pub(super) fn open(
@@ -177,7 +177,7 @@ impl Routes {
             let route = route.map_err(|why| EngineError::Route { origin: origin.to_string(), why })?;
             Ok((origin.clone(), Arc::new(route)))
         };
-        Ok(Self(Arc::new(settings.iter().map(open).collect::<Result<_, _>>()?)))
+        Ok(Self(settings.iter().map(open).collect::<Result<_, _>>()?))
     }
 
     pub(super) fn to(&self, origin: &Origin) -> Option<&Arc<Route>> {
@@ -186,7 +186,7 @@ impl Routes {
 
     /// Reads again what they name.
     pub(super) fn follow(&self) {
-        for (origin, route) in &*self.0 {
+        for (origin, route) in &self.0 {
             route.follow(origin);
         }
     }

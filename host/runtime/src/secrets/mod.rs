@@ -7,7 +7,6 @@ mod characters;
 mod form;
 mod handle;
 mod layers;
-
 mod live;
 mod placement;
 mod provider;

@@ -37,8 +37,7 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Loaded, Re
     let strangers = environment.lay_over(&mut document);
     let config = Config::resolve(&document)?;
     let warnings = Environment::warnings(strangers, &config);
-    let is_named = *document.root.at_pointer("/database/url") != document.root
-        && matches!(document.root.at_pointer("/database/url").content, Content::Text(_));
+    let is_named = matches!(document.root.at_pointer("/database/url").content, Content::Text(_));
     let no_database_in = (!is_named).then(|| {
         let file = path.display();
         let lacks = if document.text.is_empty() { "is not there" } else { "has no `url` in [database]" };

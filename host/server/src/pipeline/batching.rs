@@ -167,16 +167,16 @@ impl Dispatch {
             members.iter().map(|member| BatchItem { event: &member.event, delivery: member.info }).collect();
         let attempts = admission.run_batch(&items).await;
         let duration = started.elapsed();
-        let attempts: Vec<_> = attempts
-            .into_iter()
-            .map(|attempt| {
-                if !secrets::may_be_old(&attempt, &batch.action) {
-                    return attempt;
-                }
-                self.reload.notify_one();
-                secrets::retried(attempt)
-            })
-            .collect();
+        // To look reads files: once is enough for all of them.
+        let refused = attempts.iter().find(|attempt| secrets::is_for_good(attempt));
+        let is_old = refused.is_some_and(|attempt| secrets::may_be_old(attempt, &batch.action));
+        if is_old {
+            self.reload.notify_one();
+        }
+        let retried = |attempt| {
+            if is_old && secrets::is_for_good(&attempt) { secrets::retried(attempt) } else { attempt }
+        };
+        let attempts: Vec<_> = attempts.into_iter().map(retried).collect();
         // One call, and one thing that it says of where it went: the best of what its deliveries say.
         let said = members.iter().zip(&attempts);
         if let Some((member, best)) = said.min_by_key(|(_, attempt)| badness(attempt)) {

@@ -40,7 +40,7 @@ impl Claimable {
         let large = dispatch.room.memory().passed_over();
         let mut claimable = Self::default();
         let has_narrow = standings.has_narrow();
-        let mut narrow = HashMap::<&str, (Standing, Vec<Lane>)>::new();
+        let mut narrow = HashMap::<&str, Narrow>::new();
         for action in snapshot.all_actions() {
             if !large.is_empty() && large.contains(&action.lane()) {
                 continue;
@@ -61,28 +61,22 @@ impl Claimable {
                 Some((_, Standing::Full)) => claimable.changes_at(dispatch.clock.now()),
                 Some((_, Standing::Held(until))) => claimable.changes_at(dispatch.clock.of_steady(until)),
                 Some((_, Standing::Narrow(0) | Standing::Tried(0))) => {}
-                Some((name, standing @ (Standing::Narrow(_) | Standing::Tried(_)))) => {
-                    narrow.entry(name).or_insert((standing, Vec::new())).1.push(action.lane());
+                Some((name, standing @ (Standing::Narrow(room) | Standing::Tried(room)))) => {
+                    let is_tried = matches!(standing, Standing::Tried(_));
+                    let new = || Narrow { room, lanes: Vec::new(), is_tried, last: None };
+                    narrow.entry(name).or_insert_with(new).lanes.push(action.lane());
                 }
             }
             claimable.except.push(action.lane());
         }
         // Also those of observers that were removed.
         claimable.except.extend(large);
-        for (name, (standing, lanes)) in narrow {
-            claimable.narrow.extend(match standing {
-                Standing::Narrow(room) => Some(Narrow { room, lanes, is_tried: false, last: None }),
-                Standing::Tried(room) => {
-                    let (mut lanes, mut last) = (lanes, dispatch.destinations.failed_last(name));
-                    if lanes.len() > 1 {
-                        lanes.retain(|lane| Some(lane) != last.as_ref());
-                    } else {
-                        last = None;
-                    }
-                    Some(Narrow { room, lanes, is_tried: true, last })
-                }
-                Standing::Full | Standing::Held(_) => None,
-            });
+        for (name, mut narrow) in narrow {
+            if narrow.is_tried && narrow.lanes.len() > 1 {
+                narrow.last = dispatch.destinations.failed_last(name);
+                narrow.lanes.retain(|lane| Some(lane) != narrow.last.as_ref());
+            }
+            claimable.narrow.push(narrow);
         }
         claimable
     }

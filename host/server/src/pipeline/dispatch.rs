@@ -27,7 +27,7 @@ use super::{
     lookup::{Lookup, look_up},
     recovery::Recovery,
     room::{Place, Reservation, Room},
-    runs::{ByKey, Item, Runs, delivery_span},
+    runs::{ByKey, Item, Run, Runs, delivery_span},
     secrets,
 };
 use crate::observers::{Action, Snapshot};
@@ -154,9 +154,13 @@ impl Dispatch {
         );
         let (dispatch, done) = (Arc::clone(self), hand_back(delivery, None));
         self.tasks.spawn(async move {
-            // Closed only when the completer is gone; then the delivery is freed with the host.
-            let _ = dispatch.done.send(Finished { done, place, run: None }).await;
+            dispatch.finish(done, place, None).await;
         });
+    }
+
+    /// Gives an end to the completer. If that is gone, the delivery is freed with the host.
+    pub(super) async fn finish(&self, done: Done, place: Place, run: Option<Arc<Run>>) {
+        let _ = self.done.send(Finished { done, place, run }).await;
     }
 
     fn spawn(self: &Arc<Self>, delivery: ClaimedDelivery, event: Arc<PreparedEvent>, place: Place) {
@@ -167,8 +171,7 @@ impl Dispatch {
                 let abandon = dispatch.abandon.clone();
                 let deliver = dispatch.deliver(delivery, &event, &place);
                 let Some(done) = abandon.run_until_cancelled(deliver).await else { return };
-                // Closed only when the completer is gone; then the delivery is freed with the host.
-                let _ = dispatch.done.send(Finished { done, place, run: None }).await;
+                dispatch.finish(done, place, None).await;
             }
             .instrument(span),
         );

@@ -22,7 +22,7 @@ use aftercommit_store::{ClaimedDelivery, RunLengths};
 use tracing::Instrument as _;
 
 use super::{
-    completer::{Done, Finished},
+    completer::Done,
     destinations::HeldPlace,
     dispatch::{Dispatch, hand_back},
     room::Place,
@@ -164,8 +164,7 @@ impl Dispatch {
             };
             goes_on &= done.as_ref().is_some_and(Done::lets_the_next_go);
             if let Some(done) = done {
-                // Closed only when the completer is gone; then the delivery is freed with the host.
-                let _ = self.done.send(Finished { done, place, run: run.clone() }).await;
+                self.finish(done, place, run.clone()).await;
             }
         }
     }

@@ -14,8 +14,12 @@ const RELOAD: Duration = Duration::from_secs(5);
 
 /// Whether the attempt failed for good with a secret that has another value by now.
 pub(super) fn may_be_old(attempt: &Attempt, action: &Action) -> bool {
+    is_for_good(attempt) && action.configured.as_ref().is_ok_and(ConfiguredAction::has_old_secret)
+}
+
+/// Whether the attempt failed so that it is not tried again.
+pub(super) fn is_for_good(attempt: &Attempt) -> bool {
     attempt.result.as_ref().is_err_and(|failure| !failure.is_transient())
-        && action.configured.as_ref().is_ok_and(ConfiguredAction::has_old_secret)
 }
 
 /// The same failure, to be tried again.

@@ -32,19 +32,13 @@ pub(super) use owned;
 /// Of what was locked, in its order, as much as there is room for: events of so many bytes, and the first however large it is, if
 /// nothing was claimed before. An observer may have been disabled since the caller looked.
 macro_rules! fitting {
-    ($bytes:literal, $first:literal) => {
-        concat!(
-            ", picked AS MATERIALIZED (
+    () => {
+        ", picked AS MATERIALIZED (
     SELECT id, due FROM (SELECT id, due, observer, sum(event_bytes) OVER w AS upto, row_number() OVER w AS n
                          FROM locked WINDOW w AS (ROWS UNBOUNDED PRECEDING)) AS s
-    WHERE (upto <= ",
-            $bytes,
-            " OR n = 1 AND ",
-            $first,
-            ")
+    WHERE (upto <= $3 OR n = 1 AND $4)
       AND observer NOT IN (SELECT name FROM tb_observer WHERE NOT enabled)
 )"
-        )
     };
 }
 
@@ -64,7 +58,7 @@ WITH locked AS MATERIALIZED (
             $order,
             " LIMIT $1 FOR UPDATE SKIP LOCKED
 )",
-            fitting!("$3", "$4"),
+            fitting!(),
             owned!()
         )
     };
@@ -157,7 +151,7 @@ WITH RECURSIVE ",
             $order,
             " FOR UPDATE SKIP LOCKED
 )",
-            fitting!("$3", "$4"),
+            fitting!(),
             owned!()
         )
     };
@@ -188,7 +182,7 @@ WITH locked AS MATERIALIZED (
       AND (observer, action) NOT IN (SELECT * FROM unnest($8::text[], $9::text[]))
       AND observer NOT IN (SELECT name FROM tb_observer WHERE NOT enabled)
     ORDER BY losses, priority DESC, event_seq, position LIMIT $1 FOR UPDATE SKIP LOCKED
-)", fitting!("$3", "$4"), owned!());
+)", fitting!(), owned!());
     HAS_SUSPECTS = "-- has_suspects
 SELECT EXISTS (SELECT 1 FROM observer_deliveries
                WHERE losses > 0 AND state <> 'running' AND NOT blocked

@@ -139,15 +139,12 @@ pub(super) struct Owned {
 
 /// Claims what is due and what is ready, one after the other, each in its order, and then what follows the first of each key.
 async fn own(session: &mut Session<'_>, search: Search<'_>, request: ClaimRequest<'_>) -> Result<Vec<Owned>> {
-    let room = left(&[], request);
-    let mut owned = own_some(session, request.first, search, room, request).await?;
-    let room = left(&owned, request);
-    if room.rows > 0 {
-        let second = match request.first {
-            ClaimFirst::Due => ClaimFirst::Ready,
-            ClaimFirst::Ready => ClaimFirst::Due,
-        };
-        owned.append(&mut own_some(session, second, search, room, request).await?);
+    let mut owned = Vec::new();
+    for which in request.first.order() {
+        let room = left(&owned, request);
+        if room.rows > 0 {
+            owned.append(&mut own_some(session, which, search, room, request).await?);
+        }
     }
     let room = left(&owned, request);
     let mut behind = runs::own(session, &owned, room, request).await?;

@@ -194,24 +194,19 @@ pub(super) fn candidates(
     ClaimRequest { first, limit, except, now, .. }: ClaimRequest<'_>,
 ) -> Result<Vec<Record>> {
     let by_lane = is_by_lane(connection, except)?.then(|| lanes_to_json(except));
-    let due = |limit: usize| match &by_lane {
-        None => CLAIM_DUE.call().bind_limit(limit).bind_time(now),
-        Some(lanes) => CLAIM_DUE_BY_LANE.call().bind_limit(limit).bind(lanes).bind_time(now),
-    };
-    let ready = |limit: usize| match &by_lane {
-        None => CLAIM_READY.call().bind_limit(limit),
-        Some(lanes) => CLAIM_READY_BY_LANE.call().bind_limit(limit).bind(lanes),
-    };
-    let call = match first {
-        ClaimFirst::Due => due(limit),
-        ClaimFirst::Ready => ready(limit),
-    };
-    let mut candidates = call.all(connection)?;
-    let left = limit - candidates.len();
-    if left > 0 {
-        let call = match first {
-            ClaimFirst::Due => ready(left),
-            ClaimFirst::Ready => due(left),
+    let mut candidates = Vec::new();
+    for which in first.order() {
+        let left = limit - candidates.len();
+        if left == 0 {
+            break;
+        }
+        let call = match (which, &by_lane) {
+            (ClaimFirst::Due, None) => CLAIM_DUE.call().bind_limit(left).bind_time(now),
+            (ClaimFirst::Due, Some(lanes)) => {
+                CLAIM_DUE_BY_LANE.call().bind_limit(left).bind(lanes).bind_time(now)
+            }
+            (ClaimFirst::Ready, None) => CLAIM_READY.call().bind_limit(left),
+            (ClaimFirst::Ready, Some(lanes)) => CLAIM_READY_BY_LANE.call().bind_limit(left).bind(lanes),
         };
         candidates.extend(call.all(connection)?);
     }

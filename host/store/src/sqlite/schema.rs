@@ -60,10 +60,12 @@ impl Schema for SqliteStore {
 
 /// Applies a migration, unless it is there.
 fn apply(connection: &Connection, migration: &Migration) -> Result<Option<AppliedMigration>> {
-    refuse_others(connection)?;
-    CREATE_MIGRATIONS.call().execute(connection)?;
     // Looked up under the write lock: another process may be migrating as well.
     let found = version(connection)?;
+    if found == 0 {
+        refuse_others(connection)?;
+    }
+    CREATE_MIGRATIONS.call().execute(connection)?;
     if !MIGRATIONS.lacks(migration, found)? {
         return Ok(None);
     }
@@ -74,9 +76,6 @@ fn apply(connection: &Connection, migration: &Migration) -> Result<Option<Applie
 
 /// Refuses a database in which another program has tables of our names.
 fn refuse_others(connection: &Connection) -> Result<()> {
-    if version(connection)? > 0 {
-        return Ok(());
-    }
     match ANOTHERS_TABLE.call().optional(connection)? {
         None => Ok(()),
         Some(record) => Err(of_another(

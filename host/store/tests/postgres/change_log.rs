@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aftercommit_core::{EntityEvent, EventKind};
+use aftercommit_core::EventKind;
 use aftercommit_store::{
     Capture, CaptureRequest, Captures as _, ChangeLogField, ChangeLogRequest, Events as _, HostId,
-    Intake as _, Plan, Planned, Quarantine as _, StoreError, TakeRequest, conformance::TestDatabase as _,
+    Intake as _, Quarantine as _, StoreError, TakeRequest, conformance::TestDatabase as _,
 };
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
-use crate::database::{CLUSTER, Database, at, execute};
+use crate::database::{CLUSTER, Database, Nobody, at, execute};
 
 /// As those have it who keep both images in columns of their own.
 const LOG: &str = "CREATE SCHEMA core; CREATE TABLE core.tb_entity_change_log (
@@ -29,14 +29,6 @@ async fn capture(database: &Database, table: &str, columns: &[(&str, &str)]) -> 
         columns.iter().map(|(field, column)| (field.parse().unwrap(), (*column).to_owned())).collect();
     let request = ChangeLogRequest { table: table.into(), columns, notify: true };
     database.store.add_change_log(request, at(0)).await
-}
-
-struct Nobody;
-
-impl Plan for Nobody {
-    fn plan(&self, _: &EntityEvent) -> Planned {
-        Planned::default()
-    }
 }
 
 /// Lets intake look; what it put aside, as (id of the entity, reason).

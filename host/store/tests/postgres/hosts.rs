@@ -9,7 +9,7 @@ use aftercommit_store::{
     conformance::TestDatabase as _,
 };
 
-use crate::database::{Database, at, execute};
+use crate::database::{Database, Nobody, at, execute};
 
 /// One delivery an event, with an ordering key if there is one.
 struct OneEach(Option<&'static str>);
@@ -27,15 +27,6 @@ impl Plan for OneEach {
             hold: false,
         };
         Planned { deliveries: vec![delivery], errors: Vec::new() }
-    }
-}
-
-/// No delivery.
-struct Nothing;
-
-impl Plan for Nothing {
-    fn plan(&self, _: &EntityEvent) -> Planned {
-        Planned::default()
     }
 }
 
@@ -281,7 +272,7 @@ async fn events_are_found_behind_and_before_many_that_a_snapshot_holds() {
         loop {
             let request =
                 TakeRequest { host, limit, max_bytes: usize::MAX, own: 0, own_bytes: 0, now: at(0) };
-            let taken = database.store.take(request, Arc::new(Nothing)).await.unwrap();
+            let taken = database.store.take(request, Arc::new(Nobody)).await.unwrap();
             events += taken.events;
             if taken.events == 0 {
                 return events;

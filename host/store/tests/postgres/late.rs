@@ -76,7 +76,7 @@ async fn what_becomes_visible_while_a_take_begins_is_taken_in_its_place() {
     execute(&mut late, "LOCK TABLE observer_inbox IN EXCLUSIVE MODE").await.unwrap();
     let store = database.store.clone();
     let take = tokio::spawn(async move { store.take(request(10), Arc::new(Nobody)).await });
-    until(&database, &format!("SELECT 1 {CONNECTIONS} AND wait_event_type = 'Lock'")).await;
+    until(&database, &waiting()).await;
     execute(&mut late, "COMMIT").await.unwrap();
     assert_eq!(take.await.unwrap().unwrap().events, 2);
     assert_eq!(database.kinds().await, ["created 1", "created 2"]);

@@ -225,7 +225,7 @@ impl Destination {
     }
 
     /// It refused a call of this epoch because of its rate.
-    pub(super) fn is_busy(&self, epoch: u64) {
+    pub(super) fn refuses_rate(&self, epoch: u64) {
         let was_paced = self.pacer.rate().is_some();
         let Some(per_sec) = self.pacer.refused(epoch, self.clock.now()) else { return };
         if was_paced {

@@ -254,10 +254,11 @@ impl Destinations {
 
     /// What those that do not just take what comes take now.
     pub(super) fn standings(&self) -> Standings {
-        let standing = |(name, it): (String, Arc<Destination>)| Some((name, it.standing()?));
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = |(name, it): (&String, &Arc<Destination>)| Some((name.clone(), it.standing()?));
         let address = |(name, it): (Arc<str>, Arc<Destination>)| Some((name, it.standing()?));
         Standings {
-            destinations: self.all().into_iter().filter_map(standing).collect(),
+            destinations: known.iter().filter_map(standing).collect(),
             addresses: self.addresses.all_fixed().into_iter().filter_map(address).collect(),
         }
     }
@@ -281,14 +282,8 @@ impl Destinations {
 
     /// A change could not be written down.
     pub(super) fn not_written(&self, target: &Target) {
-        match target {
-            Target::Destination(name) => self.get(name).gate().not_written(),
-            Target::Address(name) => {
-                if let Some(address) = self.addresses.find(name) {
-                    address.gate().not_written();
-                }
-            }
-            Target::Endpoint(..) => {}
+        if let Some(it) = self.of_target(target) {
+            it.gate().not_written();
         }
     }
 
@@ -327,8 +322,16 @@ impl Destinations {
 
     /// It could not be written down.
     pub(super) fn rate_not_written(&self, target: &Target) {
-        if let Some((_, it)) = self.targets().into_iter().find(|(other, _)| other == target) {
+        if let Some(it) = self.of_target(target) {
             it.pacer().not_written();
+        }
+    }
+
+    fn of_target(&self, target: &Target) -> Option<Arc<Destination>> {
+        match target {
+            Target::Destination(name) => Some(self.get(name)),
+            Target::Address(name) => self.addresses.find(name),
+            Target::Endpoint(..) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! One delivery on its way: to its destination, and where several addresses share that one, to its address there.
 //!
-//! What its end says is held against the address first. It counts for the destination when nothing connects, and when addresses fail
+//! Its end counts against the address first. It counts for the destination when nothing connects, and when addresses fail
 //! that did not fail before: several of them, and most of the last calls.
 
 use std::{
@@ -22,7 +22,7 @@ use super::{
 /// Where an address that a template made is tried by another delivery, this one comes again after so long.
 const TRIED: Duration = Duration::from_millis(250);
 
-/// What waits for such an address comes again within so long after it is let through, not all at once.
+/// Deliveries that wait for such an address come again within so long after it is let through, not all at once.
 const SPREAD: Duration = Duration::from_secs(10);
 
 /// A delivery owned by this host: running or waiting for its turn.
@@ -155,28 +155,25 @@ impl Turn<'_, '_> {
     /// What came of the visit. Whether its destination or its address is held back now because of it.
     pub(in crate::pipeline) fn report(&self, all: &Destinations, ended: &Ended<'_>) -> bool {
         let Err(failure) = ended.result else { return self.took() };
-        match DestinationEvidence::of(ended.result) {
-            DestinationEvidence::None => false,
-            DestinationEvidence::Up => self.took(),
-            DestinationEvidence::Busy => self.refused(all, ended, &failure.problem),
-            DestinationEvidence::Untrusted => {
-                let call = FailedCall { is_certain: true, is_retry: ended.is_retry, ..FailedCall::default() };
-                self.is_down(
-                    all,
-                    ended,
-                    Scope::Server,
-                    &Failed { problem: &failure.problem, lane: ended.lane, call },
-                )
-            }
-            DestinationEvidence::Down { scope, retry_after } => {
-                let call = FailedCall { retry_after, is_retry: ended.is_retry, ..FailedCall::default() };
-                self.is_down(all, ended, scope, &Failed { problem: &failure.problem, lane: ended.lane, call })
-            }
-        }
+        let call = FailedCall { is_retry: ended.is_retry, ..FailedCall::default() };
+        let (scope, call) = match DestinationEvidence::of(ended.result) {
+            DestinationEvidence::None => return false,
+            DestinationEvidence::Up => return self.took(),
+            DestinationEvidence::Busy => return self.refused(all, ended, &failure.problem),
+            DestinationEvidence::Untrusted => (Scope::Server, FailedCall { is_certain: true, ..call }),
+            DestinationEvidence::Down { scope, retry_after } => (scope, FailedCall { retry_after, ..call }),
+        };
+        self.fail_where_down(all, ended, scope, &Failed { problem: &failure.problem, lane: ended.lane, call })
     }
 
     /// A call failed because of the server or the address.
-    fn is_down(&self, all: &Destinations, ended: &Ended<'_>, scope: Scope, failed: &Failed<'_>) -> bool {
+    fn fail_where_down(
+        &self,
+        all: &Destinations,
+        ended: &Ended<'_>,
+        scope: Scope,
+        failed: &Failed<'_>,
+    ) -> bool {
         let is_server = scope == Scope::Server && !ended.is_many_servers;
         if is_server || self.visit.kind == Kind::Alone {
             return is_held(self.destination(), self.pass.generation, failed);
@@ -226,22 +223,15 @@ impl Turn<'_, '_> {
     /// A call was refused because of a rate: whose that is, is learned.
     fn refused(&self, all: &Destinations, ended: &Ended<'_>, problem: &Problem) -> bool {
         let destination = self.destination();
-        let address = match (self.visit.kind, &self.visit.address) {
-            (Kind::Fixed, Some(address)) => {
-                address.at.is_busy(self.address_epoch);
-                return false;
-            }
-            (Kind::Made, _) => self.address(all, ended),
-            (Kind::Alone | Kind::Fixed, _) => None,
-        };
-        let Some(address) = address else {
-            destination.is_busy(self.epoch);
-            return false;
-        };
-        if is_rate_of(destination, &address) {
-            destination.is_busy(self.epoch);
+        if let (Kind::Fixed, Some(address)) = (self.visit.kind, &self.visit.address) {
+            address.at.refuses_rate(self.address_epoch);
             return false;
         }
+        let address = (self.visit.kind == Kind::Made).then(|| self.address(all, ended)).flatten();
+        let Some(address) = address.filter(|address| !is_rate_of(destination, address)) else {
+            destination.refuses_rate(self.epoch);
+            return false;
+        };
         let call = FailedCall { is_retry: ended.is_retry, ..FailedCall::default() };
         is_held(&address, self.address_generation(), &Failed { problem, lane: ended.lane, call })
     }
