@@ -59,6 +59,8 @@ pub(super) async fn a_destination_is_left_alone_no_longer_than_it_was_to_be(fixt
     };
     let open = hold("https://open", Some(at(65)));
     fixture.store.hold(open.clone()).await.unwrap();
+    let address = Hold { target: Held::Address("https://open/x".to_owned()), ..open.clone() };
+    fixture.store.hold(address.clone()).await.unwrap();
     let paused = Hold { target: Held::Endpoint("watcher".into(), "hook".into()), ..hold("", None) };
     fixture.store.hold(paused.clone()).await.unwrap();
     assert_eq!(open.until_from(at(5)), Some(at(65)));
@@ -66,8 +68,11 @@ pub(super) async fn a_destination_is_left_alone_no_longer_than_it_was_to_be(fixt
     assert_eq!(open.until_from(now), Some(now.plus(Duration::from_mins(1))));
     assert_eq!(fixture.store.pull_in(now).await.unwrap(), 0, "no delivery waits");
     let holds = fixture.store.holds().await.unwrap();
-    assert_eq!((holds[0].since, holds[0].until), (now, Some(now.plus(Duration::from_mins(1)))));
-    assert_eq!(holds[1], paused, "a pause has no end");
+    assert_eq!((&holds[0].target, &holds[1].target), (&open.target, &address.target));
+    for hold in &holds[..2] {
+        assert_eq!((hold.since, hold.until), (now, Some(now.plus(Duration::from_mins(1)))));
+    }
+    assert_eq!(holds[2], paused, "a pause has no end");
 }
 
 pub(super) async fn a_heartbeat_of_the_future_is_none(fixture: Fixture) {

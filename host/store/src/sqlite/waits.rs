@@ -17,16 +17,16 @@ statements! {
 SELECT id, waiting_since AS since, next_attempt_at AS until FROM observer_deliveries
 WHERE state = 'waiting' AND waiting_since > ?1 ORDER BY waiting_since LIMIT ?2";
     HOLDS_IN_THE_FUTURE = "-- holds_in_the_future
-SELECT name AS id, since, until FROM observer_destinations
-WHERE kind = 'destination' AND until IS NOT NULL AND since > ?1";
+SELECT json_array(kind, name, action) AS id, since, until FROM observer_destinations
+WHERE until IS NOT NULL AND since > ?1";
     PULL_IN_DELIVERIES = "-- pull_in_deliveries
 UPDATE observer_deliveries SET next_attempt_at = w.until, waiting_since = ?2
 FROM (SELECT value ->> 0 AS id, value ->> 1 AS until FROM json_each(?1)) AS w
 WHERE observer_deliveries.id = w.id";
     PULL_IN_DESTINATIONS = "-- pull_in_destinations
 UPDATE observer_destinations SET until = w.until, since = ?2
-FROM (SELECT value ->> 0 AS name, value ->> 1 AS until FROM json_each(?1)) AS w
-WHERE observer_destinations.kind = 'destination' AND observer_destinations.name = w.name";
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS until FROM json_each(?1)) AS w
+WHERE json_array(observer_destinations.kind, observer_destinations.name, observer_destinations.action) = w.id";
 }
 
 #[async_trait]
