@@ -49,13 +49,12 @@ impl Runtime {
         let limit_bytes = self.shared.settings.max_component_bytes;
         let read = move || Whole::read(component, expected.as_deref(), limit_bytes);
         let whole = loading::on_a_thread(read).await?;
-        let loaded = match self.shared.known(&whole.digest) {
-            Some(loaded) => loaded,
-            None => {
-                // Boxed: these futures are large, and plugins are loaded seldom.
-                let compiled = Box::pin(compile(&self.shared, name, whole)).await?;
-                Box::pin(describe(&self.shared, name, compiled)).await?
-            }
+        let loaded = if let Some(loaded) = self.shared.known(&whole.digest) {
+            loaded
+        } else {
+            // Boxed: these futures are large, and plugins are loaded seldom.
+            let compiled = Box::pin(compile(&self.shared, name, whole)).await?;
+            Box::pin(describe(&self.shared, name, compiled)).await?
         };
         Ok(Arc::new(Plugin { name: name.to_owned(), builtin, loaded, runtime: Arc::clone(&self.shared) }))
     }
