@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -59,7 +60,7 @@ impl Egress {
     /// The status is the answer. What a destination says beyond the limit, or does not say in time, is not read.
     async fn read(
         &self,
-        mut answer: reqwest::Response,
+        mut answer: http::Response<Incoming>,
         limit: u64,
         deadline: Instant,
         withhold: bool,

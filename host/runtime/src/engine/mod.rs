@@ -34,6 +34,9 @@ pub enum EngineError {
     /// A certificate of the settings is not one.
     #[error("a certificate authority of the settings does not read: {0}")]
     Certificate(String),
+    /// The `User-Agent` of the settings is not a value of a header.
+    #[error("the `user_agent` of the settings has a line break or a control character")]
+    UserAgent,
     /// What the settings say of the way to an origin can not be read.
     #[error("the destination {origin}: {why}")]
     Route {
