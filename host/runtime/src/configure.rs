@@ -20,7 +20,7 @@ use crate::{
     hostapi::LogSink,
     identities::identities,
     invocation::{Instance, within},
-    limits::{Limits, MAX_TIMEOUT_MS},
+    limits::Limits,
     loading::describe_limits,
     origins::literal_origins,
     plugin::Plugin,
@@ -110,11 +110,12 @@ impl Plugin {
             }
         }
         if let Some(timeout_ms) = action.timeout_ms {
-            if (1..=MAX_TIMEOUT_MS).contains(&timeout_ms) {
+            let most = ActionConfig::MAX_TIMEOUT_MS;
+            if (1..=most).contains(&timeout_ms) {
                 limits.timeout_ms = timeout_ms;
             } else {
-                problems
-                    .push(ConfigProblem::new("/timeout_ms", format!("must be from 1 to {MAX_TIMEOUT_MS}")));
+                let message = format!("expected a whole number from 1 to {most}, found {timeout_ms}");
+                problems.push(ConfigProblem::new("/timeout_ms", message));
             }
         }
         if let Some(batch) = &action.batch {
