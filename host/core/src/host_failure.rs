@@ -100,7 +100,7 @@ table! {
         "Read the message and the plugin's log lines, and give both, with the event, to the plugin's author. After a mended version: `aftercommit dlq retry ID`.";
     NoInstance, "no_instance", TRANSIENT, Host,
         "The host had no free place for an instance of the plugin.",
-        "Nothing, if it is rare: the attempt is made again. Otherwise lower `limits.memory_mb` of large plugins or `max_concurrency` in `[dispatch]`.";
+        "Nothing, if it is rare: the attempt is made again. Otherwise raise `max_concurrency` in `[dispatch]`.";
     SecretChanged, "secret_changed", TRANSIENT, Host,
         "The destination refused the action while one of its secrets was being replaced.",
         "Nothing: the attempt is made again with the new secret. If it stays, see with `aftercommit observers list` why the observer does not load.";

@@ -210,7 +210,8 @@ fn other(error: &wasmtime::Error) -> (HostFailure, String) {
         return (HostFailure::ResourceLimit, message);
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        let message = "no instance is free; raise the host's `max_instances`".to_owned();
+        let message =
+            "no instance is free; if that is frequent, raise `max_concurrency` in [dispatch]".to_owned();
         return (HostFailure::NoInstance, message);
     }
     tracing::debug!(error = %format!("{error:#}"), "a plugin was ended by the engine");
