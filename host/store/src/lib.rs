@@ -44,6 +44,8 @@ pub mod intake;
 mod intake_batch;
 pub mod learned_rates;
 mod migration;
+#[cfg(all(test, feature = "conformance"))]
+mod moves;
 mod observer_change;
 pub mod postgres;
 pub mod quarantine;

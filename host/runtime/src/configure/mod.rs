@@ -35,7 +35,7 @@ use crate::{
     },
     egress::{Permit, Who, check_mailbox},
     hostapi::LogSink,
-    limits::{Limits, MAX_TIMEOUT_MS},
+    limits::Limits,
     loading::{describe_limits, plugin::Plugin, schema::Marks},
     secrets::{
         Handles, SecretProvider as _, as_written, check_characters, check_forms, check_places, fetch,
@@ -119,11 +119,12 @@ impl Plugin {
             }
         }
         if let Some(timeout_ms) = action.timeout_ms {
-            if (1..=MAX_TIMEOUT_MS).contains(&timeout_ms) {
+            let most = ActionConfig::MAX_TIMEOUT_MS;
+            if (1..=most).contains(&timeout_ms) {
                 limits.timeout_ms = timeout_ms;
             } else {
-                problems
-                    .push(ConfigProblem::new("/timeout_ms", format!("must be from 1 to {MAX_TIMEOUT_MS}")));
+                let message = format!("expected a whole number from 1 to {most}, found {timeout_ms}");
+                problems.push(ConfigProblem::new("/timeout_ms", message));
             }
         }
         if let Some(batch) = &action.batch {

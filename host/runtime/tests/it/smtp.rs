@@ -44,13 +44,13 @@ async fn nothing_is_sent_without_the_protection_that_is_asked_for() {
         "{missing}"
     );
     let unknown = failure(&action(with(&encrypted, None), json!({})).await).await;
-    assert_eq!(unknown.problem.code, "certificate", "{unknown}");
+    assert_eq!(unknown.problem.code.as_str(), "certificate", "{unknown}");
     assert!(unknown.is_transient() && unknown.problem.message.contains("does not trust"), "{unknown}");
     let elsewhere = Certificate::for_names(&["mail.example.com"]);
     let impostor = SmtpServer::start_tls(SmtpTls::Starttls, &elsewhere, false);
     let other = with(&impostor, Some(fs::read(elsewhere.ca()).unwrap()));
     let other = failure(&action(other, json!({})).await).await;
-    assert_eq!(other.problem.code, "certificate", "{other}");
+    assert_eq!(other.problem.code.as_str(), "certificate", "{other}");
     assert!(other.is_transient() && other.problem.message.contains("other names"), "{other}");
     assert!(impostor.accepted().is_empty());
     let anonymous = failure(&action(with(&encrypted, ca()), json!({})).await).await;
