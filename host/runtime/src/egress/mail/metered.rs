@@ -19,6 +19,9 @@ use crate::egress::dial::Wire;
 
 /// Replies about one message are far smaller. Without a bound a server could send a line that never ends.
 const REPLY_BYTES: usize = 256 << 10;
+/// Lines of one reply; a server that offers much has some twenty. The mail crate parses a reply anew with each line, so that its 100,000 bytes
+/// in lines of seven would take many seconds of a thread.
+pub(super) const REPLY_LINES: usize = 200;
 
 /// A bounded stream.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Metered {
     /// Bytes that are read before those of the stream.
     first: &'static [u8],
     room: Room,
+    /// Lines that were read since the last command.
+    lines: usize,
 }
 
 /// How much the server may still send. Shared with whoever makes room for the next message: the stream itself belongs to
@@ -48,7 +53,7 @@ impl Room {
 
 impl Metered {
     pub(super) fn new(stream: Box<dyn Wire>, peer: SocketAddr, first: &'static [u8], room: Room) -> Self {
-        Self { stream, peer, first, room }
+        Self { stream, peer, first, room, lines: 0 }
     }
 }
 
@@ -71,14 +76,21 @@ impl AsyncRead for Metered {
         }
         let before = out.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, out);
+        let bytes = &out.filled()[before..];
         // Only one task reads, so nothing is lost between the two.
-        self.room.0.store(room.saturating_sub(out.filled().len() - before), Ordering::Relaxed);
+        self.room.0.store(room.saturating_sub(bytes.len()), Ordering::Relaxed);
+        self.lines += memchr::memchr_iter(b'\n', bytes).count();
+        if self.lines > REPLY_LINES {
+            out.set_filled(before);
+            return Poll::Ready(Err(io::Error::other("the server's replies are too long")));
+        }
         read
     }
 }
 
 impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.lines = 0;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -117,5 +129,20 @@ mod tests {
         assert!(stream.read(&mut first).await.is_err());
         room.renew();
         assert_eq!(stream.read(&mut first).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_reply_has_a_bound_of_lines() {
+        let (near, mut far) = tokio::io::duplex(REPLY_BYTES);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 25));
+        let mut stream = Metered::new(Box::new(near), peer, b"", Room::new());
+        for _ in 0..3 {
+            stream.write_all(b"EHLO me\r\n").await.unwrap();
+            far.write_all(&b"250-x\r\n".repeat(REPLY_LINES)).await.unwrap();
+            stream.read_exact(&mut [0; 7 * REPLY_LINES]).await.unwrap();
+        }
+        far.write_all(b"250-x\r\n").await.unwrap();
+        let told = stream.read(&mut [0; 7]).await.unwrap_err().to_string();
+        assert_eq!(told, "the server's replies are too long");
     }
 }

@@ -8,12 +8,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{MailFault, Reply, told};
+use super::{MailFault, Reply, metered::REPLY_LINES, told};
 use crate::secrets::Redaction;
 
 /// RFC 5321, 4.5.3.1.5 allows 512 bytes a line.
 const LINE_BYTES: u64 = 2048;
-const MAX_LINES: usize = 200;
 
 /// Greets, and asks for TLS. The stream is then ready for the handshake.
 pub(super) async fn ask(stream: TcpStream, hello: &str, login: &Redaction) -> Result<TcpStream, MailFault> {
@@ -56,7 +55,7 @@ async fn expect(
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
         let code = text.get(..3).and_then(|code| code.parse::<u16>().ok()).filter(|_| line.ends_with(b"\n"));
-        let Some(code) = code.filter(|_| lines.len() < MAX_LINES) else {
+        let Some(code) = code.filter(|_| lines.len() < REPLY_LINES) else {
             return Err(MailFault::Transient(Reply::connection("the server does not speak SMTP")));
         };
         lines.push(text.get(4..).unwrap_or_default().to_owned());
