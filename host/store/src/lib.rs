@@ -45,6 +45,7 @@ mod intake_batch;
 pub mod learned_rates;
 mod migration;
 mod observer_change;
+mod odd_delivery;
 pub mod postgres;
 pub mod quarantine;
 mod readable;
