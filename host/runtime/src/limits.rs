@@ -1,8 +1,9 @@
 //! The bounds of one attempt, as an operator writes them in `limits`, and of a batch of them.
 
+use aftercommit_core::ActionConfig;
 use serde_json::Value;
 
-use crate::problem::ConfigProblem;
+use crate::configure::problem::ConfigProblem;
 
 /// Bounds of one attempt of one action. The defaults here are the documented ones. In a batch, those of memory, CPU time
 /// and wall time hold for the call; the others for each of its deliveries.
@@ -52,7 +53,8 @@ type Bound = (&'static str, u64, u64);
 
 const BOUNDS: [Bound; 9] = [
     ("memory_mb", 1, 4096),
-    ("cpu_ms", 1, 3_600_000),
+    // No more than the longest attempt.
+    ("cpu_ms", 1, ActionConfig::MAX_TIMEOUT_MS),
     ("response_bytes", 1, 256 << 20),
     ("result_bytes", 256, 16 << 20),
     ("host_calls", 0, 1_000_000),
@@ -61,9 +63,6 @@ const BOUNDS: [Bound; 9] = [
     ("rendered_bytes", 1, 64 << 20),
     ("reuse", 0, 1_000_000),
 ];
-
-/// Longest `timeout_ms`: an hour.
-pub(crate) const MAX_TIMEOUT_MS: u64 = 3_600_000;
 
 impl Limits {
     /// These limits with those that `written` (an action's `limits`) sets.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt, ops::RangeInclusive, time::Duration};
 
-use aftercommit_core::{DeliveryId, Losses, Timestamp};
+use aftercommit_core::{DeliveryId, HostFailure, Losses, Timestamp};
 use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
@@ -134,13 +134,14 @@ impl Running {
 }
 
 impl Loss {
-    /// A short stable word.
+    /// What the log says of the attempt.
     pub(crate) const fn code(self) -> &'static str {
-        match self {
-            Self::HostGone => "host_gone",
-            Self::LostTrack => "lost_track",
-            Self::HostStopped => "host_stopped",
-        }
+        let failure = match self {
+            Self::HostGone => HostFailure::HostGone,
+            Self::LostTrack => HostFailure::LostTrack,
+            Self::HostStopped => HostFailure::HostStopped,
+        };
+        failure.code()
     }
 
     const fn message(self) -> &'static str {

@@ -22,7 +22,7 @@ async fn everything_wrong_is_told_at_once() {
         "/ulr: there is no key `ulr` here (did you mean `url`?)",
         "/grants/htp: there is no key `htp` here (did you mean `http`?)",
         "/limits/memory: there is no key `memory` here (did you mean `memory_mb`?)",
-        "/timeout_ms: must be from 1 to",
+        "/timeout_ms: expected a whole number from 1 to 3600000, found 0",
     ] {
         assert!(text.contains(expected), "{text}");
     }

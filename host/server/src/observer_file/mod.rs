@@ -268,6 +268,24 @@ actions = [3]
     }
 
     #[test]
+    fn an_attempt_lasts_an_hour_at_most() {
+        let written = |timeout_ms: u64| {
+            format!(
+                "[[observers]]\nname = \"a\"\n[[observers.actions]]\ntype = \"log\"\ntimeout_ms = {timeout_ms}\n"
+            )
+        };
+        let parse = |timeout_ms| ObserverFile::parse("f", written(timeout_ms), Format::Toml);
+        assert_eq!(parse(3_600_000).unwrap().observers[0].actions[0].timeout_ms, Some(3_600_000));
+        for wrong in [0, 3_600_001, 86_400_000] {
+            let told = parse(wrong).unwrap_err().to_string();
+            assert!(
+                told.contains(&format!("expected a whole number from 1 to 3600000, found {wrong}")),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_no_list_of_observers_is_refused() {
         assert!(problems("", Format::Toml).contains("has no `observers`"));
         assert!(problems("observers: 7", Format::Yaml).contains("expected a list, found a number"));

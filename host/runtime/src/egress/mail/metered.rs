@@ -20,9 +20,9 @@ use crate::egress::dial::Wire;
 /// All replies about one message, of which each recipient has one. Without a bound a server could send a line that never ends.
 const MESSAGE_BYTES: usize = 256 << 10;
 
-/// One reply, what follows a command until the next: the longest, the one to EHLO, has about a kilobyte. The client of the mail crate
-/// reads a reply from its beginning again with each line, so that the time for a long one grows with the square of its length.
-const REPLY_BYTES: usize = 4 << 10;
+/// One reply: the bytes after a command and before the next. The longest in practice, the one to EHLO, has about a kilobyte. The mail crate's
+/// client parses a reply from its beginning with each line, so the time for a long one grows with the square of its length.
+pub(super) const REPLY_BYTES: usize = 16 << 10;
 
 /// A bounded stream.
 #[derive(Debug)]

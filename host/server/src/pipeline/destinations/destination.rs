@@ -167,7 +167,7 @@ impl Destination {
     pub(super) fn tell_held(&self, problem: &Problem) {
         tracing::warn!(
             destination = self.name,
-            code = problem.code,
+            code = problem.code.as_str(),
             http_status = problem.status,
             "the destination is held back: {}",
             problem.message

@@ -97,7 +97,7 @@ impl Endpoints {
             tracing::warn!(
                 observer = %action.observer,
                 action = %action.name,
-                code = problem.code,
+                code = problem.code.as_str(),
                 http_status = problem.status,
                 "the endpoint is paused, its deliveries wait until it is resumed or its action changed: {}",
                 problem.message
@@ -169,7 +169,7 @@ fn paused(action: &Action, problem: Problem, revision: i64, now: Timestamp) -> H
     Hold {
         target: Target::Endpoint(action.observer.to_string(), action.name.to_string()),
         state: HoldState::Paused,
-        code,
+        code: code.as_str().to_owned(),
         message,
         http_status: status,
         since: now,

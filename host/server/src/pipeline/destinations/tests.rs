@@ -56,7 +56,7 @@ fn test() -> Test {
 }
 
 fn unavailable(retry_after: Option<Duration>) -> AttemptResult {
-    let problem = Problem { status: Some(503), ..Problem::new("http_status", "not now") };
+    let problem = Problem { status: Some(503), ..Problem::of_plugin("http_status", "not now") };
     Err(Failure { retry_after, ..Failure::new(FailureClass::Transient, problem) })
 }
 
@@ -369,7 +369,7 @@ fn one_with_batches_holds_two_of_them_but_never_all() {
 
 /// Refused without a time to wait.
 fn too_many() -> AttemptResult {
-    let problem = Problem { status: Some(429), ..Problem::new("http_status", "too many requests") };
+    let problem = Problem { status: Some(429), ..Problem::of_plugin("http_status", "too many requests") };
     Err(Failure::new(FailureClass::Throttled, problem))
 }
 
@@ -415,7 +415,10 @@ async fn events_that_always_fail_do_not_hold_a_healthy_destination() {
 
 /// No connection to the server.
 fn unreachable() -> AttemptResult {
-    Err(Failure::new(FailureClass::Transient, Problem::new("connect", "nobody takes connections there")))
+    Err(Failure::new(
+        FailureClass::Transient,
+        Problem::of_plugin("connect", "nobody takes connections there"),
+    ))
 }
 
 #[tokio::test]

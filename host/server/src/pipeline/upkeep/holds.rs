@@ -214,7 +214,7 @@ fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
         lanes: lanes(dispatch, &target),
         target,
         state: if reason.is_asked { HoldState::Throttled } else { HoldState::Open },
-        code: reason.problem.code,
+        code: reason.problem.code.as_str().to_owned(),
         message: reason.problem.message,
         http_status: reason.problem.status,
         since: dispatch.clock.of_steady(reason.since),
@@ -236,7 +236,7 @@ mod tests {
     use crate::pipeline::{HostSettings, clock::CommonClock, destinations::Ended};
 
     fn throttled() -> AttemptResult {
-        let problem = Problem { status: Some(429), ..Problem::new("http_status", "later") };
+        let problem = Problem { status: Some(429), ..Problem::of_plugin("http_status", "later") };
         let retry_after = Some(Duration::from_mins(2));
         Err(Failure { retry_after, ..Failure::new(FailureClass::Throttled, problem) })
     }
