@@ -40,6 +40,7 @@ mod lanes;
 mod limits;
 mod linking;
 mod loading;
+mod marked;
 mod origins;
 mod plugin;
 mod problem;
