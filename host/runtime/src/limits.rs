@@ -3,7 +3,7 @@
 use aftercommit_core::ActionConfig;
 use serde_json::Value;
 
-use crate::problem::{ConfigProblem, Findings};
+use crate::configure::problem::{ConfigProblem, Findings};
 
 /// Bounds of one attempt of one action. The defaults here are the documented ones. In a batch, those of memory, CPU time
 /// and wall time hold for the call; the others for each of its deliveries.

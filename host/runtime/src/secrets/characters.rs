@@ -8,9 +8,11 @@ use super::{
     reference::{Part, parts},
 };
 use crate::{
-    marked::{MarkedConfig, MarkedText},
-    problem::{ConfigProblem, Findings},
-    schema::{Marks, SecretPlace},
+    configure::{
+        marked::{MarkedConfig, MarkedText},
+        problem::{ConfigProblem, Findings},
+    },
+    loading::schema::{Marks, SecretPlace},
     templates::Escaping,
 };
 

@@ -10,8 +10,10 @@ use super::{
 use crate::{
     bindings::aftercommit::action::secrets::{Hash, Key, Signature},
     capability::Origin,
-    marked::{MarkedConfig, MarkedText},
-    problem::{ConfigProblem, Findings},
+    configure::{
+        marked::{MarkedConfig, MarkedText},
+        problem::{ConfigProblem, Findings},
+    },
 };
 
 /// The form of a secret.
@@ -91,7 +93,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::schema::Marks;
+    use crate::loading::schema::Marks;
 
     const KEY_FILE: &str =
         r#"{"client_email":"a@b.example","private_key":"x","token_uri":"https://token.example/t"}"#;

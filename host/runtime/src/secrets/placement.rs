@@ -11,9 +11,11 @@ use super::{
 };
 use crate::{
     capability::{Grants, Origin},
-    marked::{MarkedConfig, MarkedText, each_text},
-    problem::{ConfigProblem, ConfigureError, Findings, escape},
-    schema::{ConfigSchema, SecretPlace},
+    configure::{
+        marked::{MarkedConfig, MarkedText, each_text},
+        problem::{ConfigProblem, ConfigureError, Findings, escape},
+    },
+    loading::schema::{ConfigSchema, SecretPlace},
     templates::Escaping,
 };
 
