@@ -41,6 +41,12 @@ enum Chore {
         #[arg(long)]
         postgres: bool,
     },
+    /// Put good and hostile work on hosts for long; memory and open files must not grow
+    Soak {
+        /// How long, in minutes
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        minutes: u64,
+    },
     /// Fuzz what strangers write and servers answer, with cargo-fuzz and a nightly compiler
     Fuzz {
         /// Only this target
@@ -60,6 +66,7 @@ fn main() -> ExitCode {
         Chore::Test => checks::run(),
         Chore::Plugins => guests::build(),
         Chore::Bench { filter, postgres } => bench(filter.as_deref(), postgres),
+        Chore::Soak { minutes } => checks::soak(minutes),
         Chore::Fuzz { target, seconds } => fuzz(target.as_deref(), seconds),
     };
     match result {

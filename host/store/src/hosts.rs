@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Result, row::Row, suspects::read_losses};
+use crate::{Result, readable::readable, row::Row, suspects::read_losses};
 
 /// Names one run of one host process: a restarted host has a new one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
@@ -93,8 +93,13 @@ pub(crate) struct Running {
     losses: Losses,
 }
 
+/// Those that can be read.
+pub(crate) fn running(rows: &[impl Row]) -> Vec<Running> {
+    readable("observer_deliveries", &["id"], rows, Running::read)
+}
+
 impl Running {
-    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+    fn read(row: &impl Row) -> Result<Self> {
         Ok(Self {
             id: DeliveryId(row.uuid("id")?),
             owner: row.uuid("owner")?,
@@ -174,8 +179,13 @@ pub struct HostRow {
     pub revision: Option<i64>,
 }
 
+/// Those that can be read.
+pub(crate) fn entered(rows: &[impl Row]) -> Vec<HostRow> {
+    readable("observer_hosts", &["id"], rows, HostRow::read)
+}
+
 impl HostRow {
-    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+    fn read(row: &impl Row) -> Result<Self> {
         Ok(Self {
             id: HostId(row.uuid("id")?),
             name: row.string("name")?,

@@ -47,6 +47,7 @@ mod migration;
 #[cfg(all(test, feature = "conformance"))]
 mod moves;
 mod observer_change;
+mod odd_delivery;
 pub mod postgres;
 pub mod quarantine;
 mod readable;

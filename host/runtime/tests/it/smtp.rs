@@ -137,15 +137,19 @@ async fn servers_that_do_not_keep_to_the_protocol_are_told() {
         let failed = failure(&action(starttls(port), json!({})).await).await;
         assert!(failed.problem.message.contains(expected), "{says:?}: {failed}");
     }
-    // A line that never ends.
-    let endless: &'static str = "2".repeat(600_000).leak();
-    for (encryption, expected) in
-        [(SmtpEncryption::Starttls, "does not speak SMTP"), (SmtpEncryption::None, "too long")]
-    {
-        let (port, _) = odd(vec![endless].leak()).await;
-        let failed =
-            failure(&action(SmtpSettings::new("localhost", port, encryption), json!({})).await).await;
-        assert!(failed.is_transient() && failed.problem.message.contains(expected), "{failed}");
+    // A line that never ends, and a reply of lines without end: as a greeting, and after it.
+    let line: &'static str = "2".repeat(600_000).leak();
+    let (greeting, offer) = ("220-x\r\n".repeat(100_000), "250-x\r\n".repeat(100_000));
+    let (greeting, offer): (&'static str, &'static str) = (greeting.leak(), offer.leak());
+    for says in [&[line][..], &[greeting], &["220 hi\r\n", offer]] {
+        for (encryption, expected) in
+            [(SmtpEncryption::Starttls, "does not speak SMTP"), (SmtpEncryption::None, "too long")]
+        {
+            let (port, _) = odd(says.to_vec().leak()).await;
+            let failed =
+                failure(&action(SmtpSettings::new("localhost", port, encryption), json!({})).await).await;
+            assert!(failed.is_transient() && failed.problem.message.contains(expected), "{failed}");
+        }
     }
 }
 

@@ -152,6 +152,13 @@ impl Endpoints {
         self.count.store(known.len(), Release);
     }
 
+    /// Forgets what was refused to actions that are gone. A pause is lifted where it is written down.
+    pub(in crate::pipeline) fn keep_used(&self, is_used: impl Fn(&Lane) -> bool) {
+        let mut known = self.lock();
+        known.retain(|lane, endpoint| endpoint.paused.is_some() || is_used(lane));
+        self.count.store(known.len(), Release);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Lane, Endpoint>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

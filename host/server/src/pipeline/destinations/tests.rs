@@ -112,6 +112,32 @@ impl Test {
     }
 }
 
+#[tokio::test]
+async fn what_no_action_goes_to_any_more_is_forgotten() {
+    let test = test();
+    let known = || {
+        let mut names: Vec<String> = test.destinations.all().into_iter().map(|(name, _)| name).collect();
+        names.extend(test.destinations.addresses.all_fixed().into_iter().map(|(name, _)| name.to_string()));
+        names.sort_unstable();
+        names
+    };
+    for name in ["gone", "used"] {
+        test.deliver_at(name, &format!("{name}/path"), Kind::Fixed, DELIVERED).await;
+    }
+    for _ in 0..2 {
+        test.deliver("held", unavailable(None)).await;
+    }
+    let under_way = visit(&test.destinations.get("busy"));
+    let keep = || test.destinations.keep_used(&HashSet::from(["used"]), &HashSet::from(["used/path"]));
+    keep();
+    assert_eq!(known(), ["busy", "held", "one", "rated", "used", "used/path"]);
+    drop(under_way);
+    assert_eq!(test.destinations.changes().len(), 1, "that it is held back is written down");
+    test.clock.pass(FORGOTTEN + 2 * SECOND);
+    keep();
+    assert_eq!(known(), ["one", "rated", "used", "used/path"]);
+}
+
 #[test]
 fn one_that_ends_nothing_holds_its_share() {
     let slow = test().destinations.get("slow");
