@@ -8,12 +8,14 @@ mod audit;
 mod body;
 mod certificates;
 mod client;
+mod connector;
 mod decision;
 mod dial;
 mod exchange;
 mod failure;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod http_stream;
 mod identity;
 mod idle;
 mod mail;
