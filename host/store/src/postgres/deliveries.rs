@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Deliveries, DeliveryFilter, DeliveryPlace, DeliveryRow, Page, Result,
     page::{self, MAX_LOOKED_AT},
+    readable::readable,
     row::Row as _,
 };
 
@@ -78,7 +79,7 @@ async fn live(
         .bind(id.0)
         .bind_limit(limit);
     let (records, is_cut) = call.page(session).await?;
-    let rows = records.iter().map(DeliveryRow::read).collect::<Result<_>>()?;
+    let rows = readable("observer_deliveries", &["id"], &records, DeliveryRow::read);
     let last = records.last().filter(|_| is_cut || records.len() == limit);
     Ok(Page::new(rows, last.map(DeliveryPlace::behind_live).transpose()?))
 }
@@ -101,7 +102,7 @@ async fn ended(
         .bind(end)
         .bind_limit(limit);
     let (records, is_cut) = call.page(session).await?;
-    let rows = records.iter().map(DeliveryRow::read).collect::<Result<_>>()?;
+    let rows = readable("tb_observer_log", &["pk_log"], &records, DeliveryRow::read);
     let below = match records.last().filter(|_| is_cut || records.len() == limit) {
         Some(last) => last.get("pk_log")?,
         None => end + 1,

@@ -8,6 +8,7 @@ use super::{SqliteStore, statement::statements};
 use crate::{
     Deliveries, DeliveryFilter, DeliveryPlace, DeliveryRow, Page, Result,
     page::{self, MAX_LOOKED_AT},
+    readable::readable,
     row::Row as _,
 };
 
@@ -68,7 +69,7 @@ fn live(
         .bind(position)
         .bind(id.to_string());
     let (records, is_cut) = call.bind_limit(limit).page(moment)?;
-    let rows = records.iter().map(DeliveryRow::read).collect::<Result<_>>()?;
+    let rows = readable("observer_deliveries", &["id"], &records, DeliveryRow::read);
     let last = records.last().filter(|_| is_cut || records.len() == limit);
     Ok(Page::new(rows, last.map(DeliveryPlace::behind_live).transpose()?))
 }
@@ -90,7 +91,7 @@ fn ended(
         .bind(first)
         .bind(end);
     let (records, is_cut) = call.bind_limit(limit).page(moment)?;
-    let rows = records.iter().map(DeliveryRow::read).collect::<Result<_>>()?;
+    let rows = readable("tb_observer_log", &["pk_log"], &records, DeliveryRow::read);
     let below = match records.last().filter(|_| is_cut || records.len() == limit) {
         Some(last) => last.get("pk_log")?,
         None => end + 1,
