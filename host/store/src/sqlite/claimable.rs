@@ -9,15 +9,25 @@ use rusqlite::Connection;
 use super::statement::{Record, statements};
 use crate::{ClaimFirst, ClaimRequest, Lane, Result, Trial, holds::lanes_to_json, row::Row as _};
 
-/// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
+/// What a claim reads of each candidate, a row of `d`.
+macro_rules! columns {
+    () => {
+        "d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
+       d.uncharged, d.losses, d.lone_losses, d.event_bytes, d.ordering_key, d.position"
+    };
+}
+pub(super) use columns;
+
+/// Selects candidates. Partial indexes ask for their own conditions, word for word.
 macro_rules! candidates {
     ($name:literal, $rest:expr) => {
         concat!(
             "-- ",
             $name,
             "
-SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       d.uncharged, d.losses, d.lone_losses, d.event_bytes, d.ordering_key, d.position
+SELECT ",
+            columns!(),
+            "
 FROM observer_deliveries AS d
 WHERE ",
             $rest
@@ -97,8 +107,9 @@ macro_rules! candidates_by_lane {
 WITH RECURSIVE ",
             lanes!("lane", $state),
             "
-SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       d.uncharged, d.losses, d.lone_losses, d.event_bytes, d.ordering_key, d.position
+SELECT ",
+            columns!(),
+            "
 FROM lane
      CROSS JOIN observer_deliveries AS d ON d.id IN (
          SELECT id FROM observer_deliveries WHERE ",
