@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -42,6 +43,7 @@ cases! {
     an_endpoint_that_refuses_again_and_again_is_paused: "[dispatch]\nper_destination = 1\npause_after_refusals = 3\n",
     a_rate_is_kept: "",
     events_that_always_fail_do_not_hold_up_the_others: super::BREAKER,
+    what_was_lost_with_a_host_tries_its_destination_though_it_failed_last: super::BREAKER,
     the_rate_of_a_receiver_is_learned: "",
     a_certificate_that_is_not_trusted_costs_no_attempt: "[dispatch]\nbreaker_open_ms = 50\nbreaker_max_open_ms = 200\n",
 }
@@ -392,6 +394,27 @@ async fn events_that_always_fail_do_not_hold_up_the_others<D: Database>(shop: Sh
     shop.receiver.respond(|_| Answer::status(200));
     shop.all_done(SOON).await;
     assert!(host.stop());
+}
+
+/// A destination of two actions is tried with the other one than failed last; where that has nothing, also with what was lost.
+async fn what_was_lost_with_a_host_tries_its_destination_though_it_failed_last<D: Database>(shop: Shop<D>) {
+    let url = shop.receiver.url("/");
+    shop.observe(&(webhook("one", IMPATIENT, &url) + &webhook("two", IMPATIENT, &url)));
+    shop.receiver.respond(|_| Answer::status(500));
+    let host = shop.start_host();
+    order(&shop, 0..6).await;
+    listed(&shop, "it is left alone", |held| held[0]["openings"].as_u64() >= Some(1)).await;
+    assert!(host.stop());
+    // As if a host had died that owned all of the first action.
+    shop.sql("DELETE FROM observer_deliveries WHERE observer = 'two'").await;
+    shop.sql("UPDATE observer_deliveries SET losses = 1").await;
+    let before = shop.receiver.count();
+    let calls = AtomicUsize::new(0);
+    shop.receiver.respond(move |_| Answer::status(if calls.fetch_add(1, Relaxed) == 0 { 500 } else { 200 }));
+    let host = shop.start_host();
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    assert_eq!(shop.receiver.count() - before, 7, "the first of six was tried twice");
 }
 
 /// As many as come in time since the last, and five more at once.
