@@ -6,7 +6,7 @@ use aftercommit_core::{DeliveryId, EntityEvent, FailureClass, Losses, Timestamp}
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::{Result, hosts::HostId};
+use crate::{ClaimShare, Result, hosts::HostId};
 
 /// What dispatch asks of the store.
 #[async_trait]
@@ -51,8 +51,8 @@ pub struct ClaimRequest<'r> {
     pub max_bytes: usize,
     /// Lanes to pass over: their destination is busy, or their action can not run now.
     pub except: &'r [Lane],
-    /// What goes before what. Within each, due retries go by their time, and others by priority and age.
-    pub first: ClaimFirst,
+    /// How many are retries. Those go by their time, and what is ready by priority and age.
+    pub share: ClaimShare,
     /// How many of one ordering key are claimed together.
     pub runs: &'r RunLengths,
     /// The time now.
@@ -60,29 +60,19 @@ pub struct ClaimRequest<'r> {
 }
 
 impl ClaimRequest<'_> {
-    /// One for up to `limit` deliveries, however large their events are, in all lanes, with one of each ordering key.
+    /// One for up to `limit` deliveries, however large their events are, in all lanes, with one of each ordering key; due retries
+    /// first.
     #[must_use]
     pub const fn new(host: HostId, limit: usize, now: Timestamp) -> Self {
         static ALONE: RunLengths = RunLengths { others: 0, by_observer: BTreeMap::new() };
-        Self { host, limit, max_bytes: usize::MAX, except: &[], first: ClaimFirst::Due, runs: &ALONE, now }
-    }
-}
-
-/// What is claimed first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ClaimFirst {
-    /// Retries that are due.
-    Due,
-    /// What is ready: whether a destination works again is not found out by what failed there again and again.
-    Ready,
-}
-
-impl ClaimFirst {
-    /// This one, and then the other.
-    pub(crate) const fn order(self) -> [Self; 2] {
-        match self {
-            Self::Due => [Self::Due, Self::Ready],
-            Self::Ready => [Self::Ready, Self::Due],
+        Self {
+            host,
+            limit,
+            max_bytes: usize::MAX,
+            except: &[],
+            share: ClaimShare::DUE_FIRST,
+            runs: &ALONE,
+            now,
         }
     }
 }

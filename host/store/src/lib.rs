@@ -27,6 +27,7 @@ pub mod backfill;
 mod capture_command;
 pub mod captures;
 pub mod change_log;
+mod claim_share;
 pub mod claims;
 mod commands;
 #[cfg(feature = "conformance")]
@@ -59,9 +60,9 @@ pub mod waits;
 pub use backfill::{Backfill, BackfillRequest, Backfills};
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Selection};
 pub use change_log::ChangeLogField;
+pub use claim_share::{ClaimFirst, ClaimShare};
 pub use claims::{
-    AttemptRecord, ClaimFirst, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End,
-    Lane, RunLengths,
+    AttemptRecord, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane, RunLengths,
 };
 pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
