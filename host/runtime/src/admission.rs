@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     action::ConfiguredAction,
-    attempt::{Attempt, DeliveryInfo, Usage},
+    attempt::{Attempt, DeliveryInfo},
     batch::BatchItem,
     calling::Asked,
     event::PreparedEvent,
@@ -48,7 +48,7 @@ impl<'a> Admission<'a> {
                     let asked = Asked::Run(Arc::clone(event.record()), action.told(delivery), config);
                     self.call(asked).await
                 }
-                Err(failure) => return Attempt { result: Err(failure), usage: Usage::default() },
+                Err(failure) => return Attempt::uncalled(Err(failure)),
             }
         };
         attempts.pop().expect("one attempt a delivery")

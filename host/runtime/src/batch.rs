@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     admission::Admission,
-    attempt::{Attempt, DeliveryInfo, Usage},
+    attempt::{Attempt, DeliveryInfo},
     bindings::{Item, aftercommit::action::model},
     calling::Asked,
     event::PreparedEvent,
@@ -37,7 +37,7 @@ impl Admission<'_> {
             let config = match action.rendered(item.event) {
                 Ok(config) => Arc::unwrap_or_clone(config),
                 Err(failure) => {
-                    attempts[position] = Some(Attempt { result: Err(failure), usage: Usage::default() });
+                    attempts[position] = Some(Attempt::uncalled(Err(failure)));
                     continue;
                 }
             };

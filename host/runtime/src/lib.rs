@@ -24,6 +24,7 @@ mod connections;
 mod contacts;
 mod cpu;
 mod default_destinations;
+mod denials;
 mod descriptor;
 mod dot_segments;
 mod egress;
@@ -65,6 +66,7 @@ pub use attempt::{Attempt, DeliveryInfo, Usage};
 pub use batch::BatchItem;
 pub use capability::{Effective, Need, Needs, Origin, PrivateNetwork};
 pub use compiler::{Compiler, compile_if_asked};
+pub use denials::Denied;
 pub use descriptor::{Descriptor, DescriptorError};
 pub use egress::{
     MemcachedSettings, ProxySettings, RedisSettings, RouteSettings, SmtpEncryption, SmtpOAuth, SmtpSettings,

@@ -23,6 +23,7 @@
 //! | [`Schema`] | `migrate`, and every start |
 //! | [`Transactions`] | whoever watches a host |
 
+mod attempt_record;
 pub mod backfill;
 mod capture_command;
 pub mod captures;
@@ -57,12 +58,13 @@ pub mod suspects;
 mod transactions;
 pub mod waits;
 
+pub use attempt_record::AttemptRecord;
 pub use backfill::{Backfill, BackfillRequest, Backfills};
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Selection};
 pub use change_log::ChangeLogField;
 pub use claim_share::{ClaimFirst, ClaimShare};
 pub use claims::{
-    AttemptRecord, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane, RunLengths,
+    ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane, RunLengths,
 };
 pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};

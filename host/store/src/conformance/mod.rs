@@ -237,6 +237,7 @@ pub const CASES: &[Case] = cases! {
         shows_what_became_of_an_event,
         an_end_is_shown_until_its_delivery_is_live_again,
         details_of_an_attempt_are_shown,
+        what_was_denied_an_attempt_that_succeeded_is_listed,
         an_unknown_event_is_an_error,
     }
     deliveries {

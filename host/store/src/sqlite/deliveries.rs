@@ -23,10 +23,10 @@ ORDER BY d.position, d.id";
     ENDED_DELIVERIES = "-- ended_deliveries
 SELECT delivery_id AS id, coalesce(event_id, '00000000-0000-0000-0000-000000000000') AS event_id, observer, action,
        action_type, status, attempt AS attempts, max_attempts, 0 AS losses,
-       iif(status = 'succeeded', NULL, message) AS last_error,
+       iif(status = 'succeeded' AND code IS NULL, NULL, message) AS last_error,
        NULL AS next_attempt_at, started_at AS created_at
 FROM tb_observer_log
-WHERE CASE WHEN ?1 IS NULL THEN status IN ('waiting', 'dead', 'failed') ELSE status = ?1 END
+WHERE CASE WHEN ?1 IS NULL THEN status IN ('succeeded', 'waiting', 'dead', 'failed') ELSE status = ?1 END
   AND (?2 IS NULL OR observer = ?2) AND (?4 IS NULL OR code = ?4) AND delivery_id IS NOT NULL
 ORDER BY pk_log DESC LIMIT ?3";
 }
