@@ -38,14 +38,18 @@ pub(crate) async fn measure(section: &str, server: &dyn Server) {
     let (mut one_key, mut no_key) = (Figure::new("/s"), Figure::new("/s"));
     let (mut p50, mut p99) = (Figure::new("ms"), Figure::new("ms"));
     let (mut alone_p50, mut alone_p99) = (Figure::new("ms"), Figure::new("ms"));
+    let (mut unordered_p50, mut unordered_p99) = (Figure::new("ms"), Figure::new("ms"));
     let mut beside = Figure::new("/s");
     for _ in 0..ROUNDS {
         one_key.add(drain(server, "per_entity").await);
         no_key.add(drain(server, "none").await);
-        let (mut spans, _) = latency(server, &mut receiver, false).await;
+        let (mut spans, _) = latency(server, &mut receiver, "per_entity", false).await;
         alone_p50.add(millis(percentile(&mut spans, 50)));
         alone_p99.add(millis(percentile(&mut spans, 99)));
-        let (mut spans, rate) = latency(server, &mut receiver, true).await;
+        let (mut spans, _) = latency(server, &mut receiver, "none", true).await;
+        unordered_p50.add(millis(percentile(&mut spans, 50)));
+        unordered_p99.add(millis(percentile(&mut spans, 99)));
+        let (mut spans, rate) = latency(server, &mut receiver, "per_entity", true).await;
         p50.add(millis(percentile(&mut spans, 50)));
         p99.add(millis(percentile(&mut spans, 99)));
         beside.add(rate);
@@ -53,10 +57,17 @@ pub(crate) async fn measure(section: &str, server: &dyn Server) {
     let unordered = Some(("not ordered", &no_key));
     figure::print("log, one entity, 20k waiting", &one_key, unordered, Some(">= 2000 /s"));
     figure::print("log, one entity, while it is written", &beside, None, Some(">= 2000 /s"));
-    let alone = Some(("without the hot one", &alone_p50));
-    figure::print("webhook of other entities, 200/s, p50", &p50, alone, None);
-    let alone = Some(("without the hot one", &alone_p99));
-    figure::print("webhook of other entities, 200/s, p99", &p99, alone, None);
+    let percentiles = [("p50", &p50, &unordered_p50, &alone_p50), ("p99", &p99, &unordered_p99, &alone_p99)];
+    for (name, beside, unordered, alone) in percentiles {
+        let label = format!("webhook of other entities, 200/s, {name}");
+        figure::print(
+            &label,
+            beside,
+            Some(("beside the same rows in no order", unordered)),
+            Some("<= 100 %"),
+        );
+        figure::print("the same", beside, Some(("alone", alone)), None);
+    }
 }
 
 /// A shop whose rows are all of one entity, since their key is the country, and events of other entities.
@@ -86,8 +97,13 @@ async fn drain(server: &dyn Server, ordering: &str) -> f64 {
 }
 
 /// From the commit of an event to the receiver, and deliveries a second of the hot entity meanwhile.
-async fn latency(server: &dyn Server, receiver: &mut Receiver, with_hot: bool) -> (Vec<Duration>, f64) {
-    let shop = shop(server, "per_entity", &receiver.url()).await;
+async fn latency(
+    server: &dyn Server,
+    receiver: &mut Receiver,
+    ordering: &str,
+    with_hot: bool,
+) -> (Vec<Duration>, f64) {
+    let shop = shop(server, ordering, &receiver.url()).await;
     let host = Arc::new(shop.start().await);
     receiver.report();
     let done = Arc::new(AtomicBool::new(!with_hot));

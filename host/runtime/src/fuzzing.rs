@@ -7,7 +7,7 @@ use serde_json::Value;
 
 pub use crate::egress::fuzzing::Peer;
 use crate::{
-    cpu::Until,
+    calling::cpu::Until,
     templates::{Escaping, Template},
 };
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::problem::ConfigProblem;
+use crate::configure::problem::ConfigProblem;
 
 /// Bounds of one attempt of one action. The defaults here are the documented ones. In a batch, those of memory, CPU time
 /// and wall time hold for the call; the others for each of its deliveries.

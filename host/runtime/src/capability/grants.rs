@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Origin;
-use crate::problem::ConfigProblem;
+use crate::configure::problem::ConfigProblem;
 
 /// Which addresses in special ranges (loopback, private, link-local, ..) may be connected to.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]

@@ -3,7 +3,11 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
+
+use super::http_stream::Traffic;
 
 /// Why a body is not whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,20 +43,30 @@ pub(super) fn deadline(deadline: Instant) -> Instant {
 
 /// The body up to `room` bytes and until `deadline`, and why there is no more, if there is.
 pub(super) async fn read(
-    answer: &mut reqwest::Response,
+    answer: &mut http::Response<Incoming>,
     room: u64,
     deadline: Instant,
 ) -> (Bytes, Option<Cut>) {
     let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let traffic = answer.extensions().get::<Traffic>().cloned().unwrap_or_default();
     // Most bodies come in one piece, which is not copied.
     let (mut one, mut several) = (Bytes::new(), BytesMut::new());
     let cut = loop {
-        let mut chunk = match timeout_at(deadline, answer.chunk()).await {
-            Ok(Ok(Some(chunk))) => chunk,
-            Ok(Ok(None)) => break None,
-            Ok(Err(_)) => break Some(Cut::Early),
+        let frame = match timeout_at(deadline, answer.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => break None,
+            Ok(Some(Err(_))) => break Some(Cut::Early),
             Err(_) => break Some(Cut::Late),
         };
+        // A frame that is there already is taken without a look at the time, and one may be empty.
+        if Instant::now() >= deadline {
+            break Some(Cut::Late);
+        }
+        // Trailers are left out.
+        let Ok(mut chunk) = frame.into_data() else { continue };
+        if !chunk.is_empty() {
+            traffic.note_use();
+        }
         let left = room - one.len() - several.len();
         let too_long = chunk.len() > left;
         chunk.truncate(left);

@@ -7,9 +7,9 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
+use http::HeaderValue;
 use rustls::{
     client::Resumption,
     pki_types::{CertificateDer, pem::PemObject as _},
@@ -19,8 +19,9 @@ use rustls_platform_verifier::Verifier;
 
 use super::{
     certificates::NamesSelfSigned,
+    connector::{Connector, HttpClient},
     identity::{Fingerprint, Identity},
-    idle::{DEFAULT_IDLE, IDLE, IdleConnections, Use},
+    idle::{DEFAULT_IDLE, IdleConnections, Use},
     names::{GuardedResolver, Names, SystemNames},
     route::{Route, RouteSettings, Routes},
 };
@@ -40,20 +41,11 @@ struct Known {
     count: u64,
 }
 
-/// Part of the request's own timeout, but no connection is waited for longer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Headers of a response; most clients take more than the 100 that are hyper's default. Their bytes are bounded too: by hyper
-/// to some 400 KiB with HTTP/1.1, and by [`MAX_HTTP2_HEADERS_BYTES`] with HTTP/2.
-const MAX_HEADERS: usize = 1000;
-/// As many as other clients take, where h2's default is 16 KiB.
-const MAX_HTTP2_HEADERS_BYTES: u32 = 256 << 10;
-
 /// All clients in use.
 pub(crate) struct Clients {
     tls: Arc<Tls>,
     names: Arc<dyn Names>,
-    user_agent: String,
+    user_agent: HeaderValue,
     routes: Routes,
     idle: Arc<IdleConnections>,
     by_sharing: Mutex<Known>,
@@ -64,7 +56,8 @@ impl Clients {
         // Fails when the program has installed a provider before; that one is then used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = Arc::new(Tls::new(extra_ca_pem)?);
-        let (user_agent, names) = (user_agent.to_owned(), Arc::new(SystemNames));
+        let user_agent = HeaderValue::from_str(user_agent).map_err(|_| EngineError::UserAgent)?;
+        let names = Arc::new(SystemNames);
         let idle = Arc::new(IdleConnections::new(DEFAULT_IDLE));
         let routes = Routes::default();
         Ok(Self { tls, names, user_agent, routes, idle, by_sharing: Mutex::default() })
@@ -158,7 +151,7 @@ pub(crate) struct Client {
     tls: Arc<Tls>,
     certified: Option<Arc<CertifiedKey>>,
     names: Arc<dyn Names>,
-    user_agent: String,
+    user_agent: HeaderValue,
     route: Option<Arc<Route>>,
     /// Of the route, as its connections were made last.
     version: AtomicU64,
@@ -177,6 +170,11 @@ impl Client {
     /// are not used again.
     pub(super) fn enter(&self, origin: &Origin) -> Result<Use, String> {
         self.idle.enter(self.owner(), origin, |most_idle| self.build(most_idle))
+    }
+
+    /// What `User-Agent` says of this program.
+    pub(super) const fn user_agent(&self) -> &HeaderValue {
+        &self.user_agent
     }
 
     /// Closes all idle connections, whoever's: the process may open no more files.
@@ -209,7 +207,7 @@ impl Client {
         if let Some((_, config)) = made.as_ref().filter(|(of, _)| *of == version) {
             return config.clone();
         }
-        let mut tls = if roots.is_empty() { self.tls.config().clone() } else { self.tls.with_roots(roots) };
+        let mut tls = self.tls.trusting(roots);
         // RFC 7301; APNs speaks HTTP/2 only.
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if let Some(certified) = &self.certified {
@@ -223,37 +221,17 @@ impl Client {
         made.insert((version, tls)).1.clone()
     }
 
-    fn build(&self, most_idle: usize) -> Result<reqwest::Client, String> {
+    pub(super) fn build(&self, most_idle: usize) -> Result<HttpClient, String> {
         let (version, present) = self.route.as_ref().map_or_else(Default::default, |route| route.present());
         let proxy = self.route.as_ref().map_or(Ok(None), |route| route.proxy(&present))?;
         // Behind a proxy only its own name is looked up here; the operator wrote it.
         let private_network =
             if proxy.is_some() { PrivateNetwork::Granted } else { self.private_network.clone() };
         let resolver = GuardedResolver { names: Arc::clone(&self.names), private_network };
-        let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.config(version, &present.roots))
-            .user_agent(&self.user_agent)
-            .dns_resolver(Arc::new(resolver))
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(most_idle)
-            .tcp_nodelay(true)
-            // A response whose head other clients understand has a status, and that counts.
-            .http1_max_headers(MAX_HEADERS)
-            .http1_allow_spaces_after_header_name_in_responses(true)
-            .http1_allow_obsolete_multiline_headers_in_responses(true)
-            .http1_ignore_invalid_headers_in_responses(true)
-            .http2_max_header_list_size(MAX_HTTP2_HEADERS_BYTES);
-        // After `no_proxy`, which keeps those of the environment away.
-        let builder = match proxy {
-            Some(proxy) => builder.proxy(proxy),
-            None => builder,
-        };
-        builder.build().map_err(|error| error.without_url().to_string())
+        // A proxy is shown no client certificate, which is for the origin, and is spoken to in HTTP/1.1.
+        let proxy = proxy.map(|proxy| (proxy, self.tls.trusting(&present.roots)));
+        let tls = self.config(version, &present.roots);
+        Ok(Connector::new(resolver, tls, proxy, &self.user_agent).client(most_idle))
     }
 }
 
@@ -268,11 +246,11 @@ pub(super) struct Tls {
 impl Tls {
     /// Trusts the platform's authorities and these (PEM).
     pub(super) fn new(extra_ca_pem: &[Vec<u8>]) -> Result<Self, EngineError> {
-        Ok(Self::trusting(extra_roots(extra_ca_pem)?))
+        Ok(Self::of_roots(extra_roots(extra_ca_pem)?))
     }
 
     /// Trusts the platform's authorities and these.
-    pub(super) fn trusting(extra: Vec<CertificateDer<'static>>) -> Self {
+    pub(super) fn of_roots(extra: Vec<CertificateDer<'static>>) -> Self {
         Self { extra, config: OnceLock::new() }
     }
 
@@ -281,6 +259,10 @@ impl Tls {
     }
 
     /// One that trusts these too, for the connections to one origin.
+    fn trusting(&self, more: &[CertificateDer<'static>]) -> rustls::ClientConfig {
+        if more.is_empty() { self.config().clone() } else { self.with_roots(more) }
+    }
+
     fn with_roots(&self, more: &[CertificateDer<'static>]) -> rustls::ClientConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))

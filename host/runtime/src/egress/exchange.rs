@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Bounds, Cut, Egress, EgressError, Permit, Request, Response, body, redirects::Redirects, request::method,
     retry_after, sending,
 };
-use crate::contacts::Contact;
+use crate::calling::contacts::Contact;
 
 impl Egress {
     /// Sends a request for an action.
@@ -59,7 +60,7 @@ impl Egress {
     /// The status is the answer. What a destination says beyond the limit, or does not say in time, is not read.
     async fn read(
         &self,
-        mut answer: reqwest::Response,
+        mut answer: http::Response<Incoming>,
         limit: u64,
         deadline: Instant,
         withhold: bool,

@@ -2,6 +2,7 @@
 
 use std::{error::Error, io};
 
+use hyper_util::client::legacy;
 use rustls::CertificateError;
 
 use super::{
@@ -19,16 +20,15 @@ const ALERT: &str = "received fatal alert: ";
 /// What HTTP/2 says where HTTP/1.1 has an error of its own: a request came to a connection that was gone.
 const GONE: &str = "stream closed because of a broken pipe";
 
-/// What went wrong, without the URL, which may hold a secret.
-pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressError {
-    let error = error.without_url();
-    let (timeout, connect) = (error.is_timeout(), error.is_connect());
+/// What went wrong.
+pub(super) fn of(permit: &Permit, hop: &Hop, error: &legacy::Error) -> EgressError {
+    let connect = error.is_connect();
     let shown = match permit.client(&hop.origin).proxy_shown() {
         Some(proxy) if connect => format!("{} (over the proxy {proxy})", hop.shown),
         _ => hop.shown.to_string(),
     };
     let mut deepest = error.to_string();
-    let mut words = None;
+    let (mut words, mut timeout) = (None, false);
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(special) = inner.downcast_ref::<OnlySpecial>() {
@@ -45,6 +45,7 @@ pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressErr
         {
             return closed(hop);
         }
+        timeout |= is_timeout(inner);
         deepest = inner.to_string();
         words = http_words(inner).or(words);
         cause = inner.source();
@@ -64,6 +65,11 @@ pub(super) fn of(permit: &Permit, hop: &Hop, error: reqwest::Error) -> EgressErr
     } else {
         EgressError::Protocol(text)
     }
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)
 }
 
 /// A new connection was gone before the request was. Whoever reads it had no request to tell why: with TLS 1.3 it is a refusal,

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::connector::HttpClient;
 use crate::capability::Origin;
 
 /// How many are kept where nobody says how many.
@@ -41,7 +42,7 @@ struct Kept {
 /// The client of one destination.
 #[derive(Debug)]
 struct Destination {
-    http: reqwest::Client,
+    http: HttpClient,
     busy: AtomicUsize,
     most_busy: AtomicUsize,
     is_multiplexed: AtomicBool,
@@ -67,7 +68,7 @@ impl IdleConnections {
         &self,
         owner: u64,
         origin: &Origin,
-        build: impl FnOnce(usize) -> Result<reqwest::Client, String>,
+        build: impl FnOnce(usize) -> Result<HttpClient, String>,
     ) -> Result<Use, String> {
         if let Some(used) = self.used(owner, origin) {
             return Ok(used);
@@ -148,7 +149,7 @@ impl IdleConnections {
 }
 
 impl Destination {
-    fn new(http: reqwest::Client) -> Self {
+    fn new(http: HttpClient) -> Self {
         let (busy, most_busy) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self { http, busy, most_busy, is_multiplexed: AtomicBool::new(false) }
     }
@@ -169,7 +170,7 @@ impl Use {
         (Self(Arc::clone(destination)), has_grown)
     }
 
-    pub(super) fn http(&self) -> &reqwest::Client {
+    pub(super) fn http(&self) -> &HttpClient {
         &self.0.http
     }
 
@@ -188,11 +189,10 @@ impl Drop for Use {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{capability::Effective, egress::Clients};
 
-    #[expect(clippy::unnecessary_wraps, reason = "what builds a client")]
-    fn build(_: usize) -> Result<reqwest::Client, String> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Ok(reqwest::Client::new())
+    fn build(most_idle: usize) -> Result<HttpClient, String> {
+        Clients::new("test", &[]).unwrap().of(&Effective::default()).build(most_idle)
     }
 
     fn origin(name: &str) -> Origin {

@@ -9,12 +9,14 @@ mod body;
 mod ca_file;
 mod certificates;
 mod client;
+mod connector;
 mod decision;
 mod dial;
 mod exchange;
 mod failure;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod http_stream;
 mod identity;
 mod idle;
 mod mail;

@@ -1,10 +1,19 @@
 //! From a name to the addresses that may be connected to. Every connection of the egress begins here, and whoever asks
 //! connects to exactly what was answered: there is no second look that could answer otherwise.
 
-use std::{fmt::Debug, io, net::SocketAddr, sync::Arc};
+use std::{
+    error::Error,
+    fmt::Debug,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    vec,
+};
 
 use futures::future::BoxFuture;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 
 use crate::capability::PrivateNetwork;
 
@@ -42,7 +51,7 @@ pub(super) async fn resolve(
     name: &str,
     port: u16,
     private_network: &PrivateNetwork,
-) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
     let found = names.look_up(name, port).await.map_err(|error| Unresolved(error.to_string()))?;
     let mut range = None;
     let permitted: Vec<SocketAddr> = found
@@ -63,17 +72,24 @@ pub(super) async fn resolve(
 }
 
 /// The same for the HTTP client.
+#[derive(Clone, Debug)]
 pub(super) struct GuardedResolver {
     pub(super) names: Arc<dyn Names>,
     pub(super) private_network: PrivateNetwork,
 }
 
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (names, private_network) = (Arc::clone(&self.names), self.private_network.clone());
-        Box::pin(async move {
-            let permitted = resolve(&*names, name.as_str(), 0, &private_network).await?;
-            Ok(Box::new(permitted.into_iter()) as Addrs)
-        })
+impl Service<Name> for GuardedResolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let Self { names, private_network } = self.clone();
+        // The port is the origin's.
+        Box::pin(async move { Ok(resolve(&*names, name.as_str(), 0, &private_network).await?.into_iter()) })
     }
 }

@@ -36,11 +36,11 @@ impl Redirects {
     }
 
     /// Where the request is repeated, if this answer asks for that and it may be. A destination that is not granted is an error.
-    pub(super) fn next(
+    pub(super) fn next<B>(
         &mut self,
         permit: &Permit,
         hop: &Hop,
-        answer: &reqwest::Response,
+        answer: &http::Response<B>,
     ) -> Result<Option<Target>, EgressError> {
         if self.left == 0 || !repeats(answer.status(), &hop.method) {
             return Ok(None);

@@ -18,7 +18,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use rustls::pki_types::CertificateDer;
 use url::Url;
 use zeroize::Zeroizing;
@@ -46,6 +46,13 @@ pub struct ProxySettings {
     pub url: Url,
     /// User name, and the name of the secret that holds the password (HTTP Basic).
     pub login: Option<(String, String)>,
+}
+
+/// A proxy, as a connection asks it for a tunnel.
+pub(super) struct Proxy {
+    pub(super) uri: Uri,
+    /// `Proxy-Authorization` (RFC 9110, 11.7.2).
+    pub(super) login: Option<HeaderValue>,
 }
 
 /// The way to one origin.
@@ -103,18 +110,17 @@ impl Route {
     }
 
     /// The proxy with its login.
-    pub(super) fn proxy(&self, present: &Present) -> Result<Option<reqwest::Proxy>, String> {
+    pub(super) fn proxy(&self, present: &Present) -> Result<Option<Proxy>, String> {
         let Some(settings) = &self.settings.proxy else { return Ok(None) };
-        let proxy =
-            reqwest::Proxy::https(settings.url.clone()).map_err(|error| error.without_url().to_string())?;
+        let uri = settings.url.as_str().parse().map_err(|_| "the proxy's URL can not be used".to_owned())?;
         let (Some((user, _)), Some(password)) = (&settings.login, &present.password) else {
-            return Ok(Some(proxy));
+            return Ok(Some(Proxy { uri, login: None }));
         };
         let pair = Zeroizing::new(format!("{user}:{}", password.expose()));
         let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
         let mut login = HeaderValue::from_str(&basic).map_err(|error| error.to_string())?;
         login.set_sensitive(true);
-        Ok(Some(proxy.custom_http_auth(login)))
+        Ok(Some(Proxy { uri, login: Some(login) }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Present> {

@@ -1,12 +1,26 @@
 //! Sending one hop. A request that the destination has not processed is sent again at once: nothing has happened by it, so it is no
 //! attempt.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{
+    error::Error,
+    io,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, ext::on_informational};
+use hyper_util::client::legacy::{self, connect::capture_connection};
 use rustix::io::Errno;
 
-use super::{EgressError, Permit, failure, idle::Use, request::Hop};
+use super::{
+    Client, EgressError, Permit, failure,
+    http_stream::{Flood, MAX_INTERIM, Traffic},
+    idle::Use,
+    request::Hop,
+};
 
 /// How often a request is sent again that a server says it did not process. A server that closes each connection after ten
 /// requests, of which a hundred came at once, refuses the last of them ten times.
@@ -17,7 +31,7 @@ const MAX_UNSENT: u32 = 4;
 const WITHOUT_PAUSE: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How the client under `reqwest` tells that it gave up a request before it had a connection for it, or got it back from one unsent: its type of
+/// How the HTTP client tells that it gave up a request before it had a connection for it, or got it back from one unsent: its type of
 /// error says so to itself only. Two requests that connect at once and are offered HTTP/2 end so, and one whose connection closed while
 /// it was handed over.
 const NEVER_SENT: [&str; 3] =
@@ -35,9 +49,9 @@ enum Unprocessed {
 }
 
 impl Unprocessed {
-    fn of(error: &reqwest::Error) -> Option<Self> {
+    fn of(error: &legacy::Error) -> Option<Self> {
         let mut unsent = None;
-        let mut cause = error.source();
+        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(inner) = cause {
             if let Some(http2) = inner.downcast_ref::<h2::Error>() {
                 let refused = http2.is_reset() && http2.reason() == Some(h2::Reason::REFUSED_STREAM);
@@ -66,16 +80,17 @@ fn is_lack_of_files(error: &io::Error) -> bool {
 
 /// Sends it until it is answered, or fails otherwise than by not having been processed. The destination counts as used until
 /// what is returned beside the answer is dropped.
-pub(super) async fn send(permit: &Permit, hop: &Hop) -> Result<(reqwest::Response, Use), EgressError> {
+pub(super) async fn send(permit: &Permit, hop: &Hop) -> Result<(http::Response<Incoming>, Use), EgressError> {
     let client = permit.client(&hop.origin);
     let (mut refused, mut unsent) = (0, 0);
     loop {
         let used = client.enter(&hop.origin).map_err(EgressError::Connect)?;
-        let error = match used.http().execute(request(hop)).await {
+        let error = match used.http().request(request(client, hop)?).await {
             Ok(answer) => {
                 if answer.version() == Version::HTTP_2 {
                     used.set_multiplexed();
                 }
+                taken(hop, &answer)?;
                 return Ok((answer, used));
             }
             Err(error) => error,
@@ -91,7 +106,7 @@ pub(super) async fn send(permit: &Permit, hop: &Hop) -> Result<(reqwest::Respons
             None => false,
         };
         if !may_repeat {
-            return Err(failure::of(permit, hop, error));
+            return Err(failure::of(permit, hop, &error));
         }
         tracing::debug!(
             destination = &*hop.shown,
@@ -105,6 +120,13 @@ pub(super) async fn send(permit: &Permit, hop: &Hop) -> Result<(reqwest::Respons
     }
 }
 
+/// An answer does not count if there was a flood before it: whether the flood was seen in time is chance.
+fn taken(hop: &Hop, answer: &http::Response<Incoming>) -> Result<(), EgressError> {
+    let Some(traffic) = answer.extensions().get::<Traffic>() else { return Ok(()) };
+    traffic.note_use();
+    traffic.flood().map_or(Ok(()), |flood| Err(EgressError::Protocol(format!("{}: {flood}", hop.shown))))
+}
+
 /// Counts one more, unless there were as many as there may be.
 fn counted(count: &mut u32, most: u32) -> bool {
     let may = *count < most;
@@ -112,18 +134,36 @@ fn counted(count: &mut u32, most: u32) -> bool {
     may
 }
 
-fn request(hop: &Hop) -> reqwest::Request {
-    let mut request = reqwest::Request::new(hop.method.clone(), hop.url.clone());
-    let mut headers: HeaderMap = hop.headers.clone();
+fn request(client: &Client, hop: &Hop) -> Result<http::Request<Full<Bytes>>, EgressError> {
+    let uri = hop.url.as_str().parse::<http::Uri>().map_err(|_| {
+        EgressError::InvalidRequest(format!("{}: HTTP can not be asked for this URL", hop.shown))
+    })?;
+    let mut request = http::Request::new(Full::new(hop.body.clone().unwrap_or_default()));
+    *request.method_mut() = hop.method.clone();
+    *request.uri_mut() = uri;
+    let headers: &mut HeaderMap = request.headers_mut();
+    *headers = hop.headers.clone();
     headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-    *request.headers_mut() = headers;
-    match &hop.body {
-        Some(body) => *request.body_mut() = Some(body.clone().into()),
-        // A length of 0 is written where a body is expected (RFC 9110, 8.6): some servers answer 411 without it.
-        None if matches!(hop.method, Method::POST | Method::PUT | Method::PATCH) => {
-            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        None => {}
+    headers.entry(header::USER_AGENT).or_insert_with(|| client.user_agent().clone());
+    // A length of 0 is written where a body is expected (RFC 9110, 8.6): some servers answer 411 without it.
+    if hop.body.as_ref().is_none_or(Bytes::is_empty)
+        && matches!(hop.method, Method::POST | Method::PUT | Method::PATCH)
+    {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    request
+    bound_interim_answers(&mut request);
+    Ok(request)
+}
+
+/// Ends the connection that brings too many interim answers to this request. With HTTP/2 they are not counted, and end by their bytes.
+fn bound_interim_answers(request: &mut http::Request<Full<Bytes>>) {
+    let connection = capture_connection(request);
+    let count = AtomicU32::new(0);
+    on_informational(request, move |_| {
+        if count.fetch_add(1, Relaxed) >= MAX_INTERIM
+            && let Some(traffic) = connection.connection_metadata().as_ref().and_then(Traffic::of)
+        {
+            traffic.end(Flood::Interim);
+        }
+    });
 }

@@ -82,7 +82,7 @@ impl ServiceTls {
 }
 
 fn tls(extra: &[CertificateDer<'static>], roots: &[CertificateDer<'static>]) -> Arc<Tls> {
-    Arc::new(Tls::trusting(extra.iter().chain(roots).cloned().collect()))
+    Arc::new(Tls::of_roots(extra.iter().chain(roots).cloned().collect()))
 }
 
 #[cfg(test)]

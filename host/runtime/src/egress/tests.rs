@@ -181,7 +181,7 @@ async fn a_redirect_does_not_leave_tls() {
         let request = Request { url: url.to_owned(), max_redirects: 3, ..Request::default() };
         let hop = permit.hop(&request, http::Method::POST, permit.target(url).unwrap(), true).unwrap();
         let answer = http::Response::builder().status(308).header("location", location).body("").unwrap();
-        let target = Redirects::of(&request).next(&permit, &hop, &reqwest::Response::from(answer)).unwrap();
+        let target = Redirects::of(&request).next(&permit, &hop, &answer).unwrap();
         target.map(|target| target.shown().to_owned())
     };
     assert_eq!(next("https://a.example/hook", "http://a.example/hook"), None);

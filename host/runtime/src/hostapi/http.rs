@@ -7,9 +7,11 @@ use crate::{
         http::{self, Host, HttpError},
         model::Content,
     },
-    contacts::Contact,
+    calling::{
+        contacts::Contact,
+        guest::{Guest, Phase},
+    },
     egress::{self, Auth, Body, EgressError},
-    guest::{Guest, Phase},
 };
 
 impl Host for Guest {

@@ -5,9 +5,11 @@ use crate::{
         mail::{self, Host, MailError},
         model::Content,
     },
-    contacts::Contact,
+    calling::{
+        contacts::Contact,
+        guest::{Guest, Phase},
+    },
     egress::{Enclosure, Letter, MailFault, MailReply, MailSent},
-    guest::{Guest, Phase},
     hostapi::ONLY_HTTP,
     secrets::Handles,
 };

@@ -5,9 +5,11 @@ use crate::{
         memcached::{Host, MemcachedError},
         model::Content,
     },
-    contacts::Contact,
+    calling::{
+        contacts::Contact,
+        guest::{Guest, Phase},
+    },
     egress::MemcachedFault,
-    guest::{Guest, Phase},
     hostapi::{ONLY_HTTP, content_bytes},
     secrets::Handles,
 };

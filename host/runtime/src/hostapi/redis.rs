@@ -5,9 +5,11 @@ use crate::{
         model::Content,
         redis::{Host, Node, RedisError},
     },
-    contacts::Contact,
+    calling::{
+        contacts::Contact,
+        guest::{Guest, Phase},
+    },
     egress::{RedisFault, RedisReply},
-    guest::{Guest, Phase},
     hostapi::{ONLY_HTTP, content_bytes},
     secrets::Handles,
 };

@@ -7,10 +7,12 @@ use crate::{
         model::Content,
         secrets::{Hash, Host, Key, SecretError, Signature, TokenRequest},
     },
+    calling::{
+        contacts::Contact,
+        guest::{Call, Guest, Phase},
+    },
     capability::Need,
-    contacts::Contact,
     egress::Permit,
-    guest::{Call, Guest, Phase},
     hostapi::{access_token, content_bytes},
     secrets::{Entry, Handles, KeyError, hmac, sign},
 };

@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     bindings::aftercommit::action::secrets::{SecretError, TokenRequest},
-    contacts::Contact,
-    denials::MaybeDenied as _,
+    calling::{contacts::Contact, denials::MaybeDenied as _},
     egress::{Bounds, Cut, Egress, Permit, Request},
     secrets::{Entry, Secret},
 };
@@ -248,15 +247,17 @@ mod tests {
         bindings::aftercommit::action::secrets::{
             ClientAuthentication, ClientCredentials, ProviderToken, ServiceAccount, Signature,
         },
+        calling::{
+            compute_pool::ComputePool,
+            cpu::CpuMeter,
+            guest::{Call, Phase},
+        },
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
-        cpu::CpuMeter,
         egress::{Clients, Services, Who},
-        guest::{Call, Phase},
+        engine::ticker::Ticker,
         hostapi::{LogSink, ProviderTokens},
-        lanes::Lanes,
         limits::Limits,
         secrets::Handles,
-        ticker::Ticker,
     };
 
     /// A clock that tests move.
@@ -324,7 +325,7 @@ mod tests {
             cpu: Arc::new(CpuMeter::new(
                 Duration::from_secs(1),
                 Ticker::start(&wasmtime::Engine::default(), Duration::from_millis(2)).unwrap(),
-                Lanes::new(1).unwrap(),
+                ComputePool::new(1).unwrap(),
                 Arc::default(),
             )),
             host_calls: 0,

@@ -13,8 +13,8 @@ use super::{
     reference::{Part, parts},
 };
 use crate::{
-    problem::{ConfigProblem, ConfigureError},
-    schema::{Marks, SecretPlace},
+    configure::problem::{ConfigProblem, ConfigureError},
+    loading::schema::{Marks, SecretPlace},
     templates::Escaping,
 };
 

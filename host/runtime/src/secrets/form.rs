@@ -14,8 +14,8 @@ use super::{
 use crate::{
     bindings::aftercommit::action::secrets::{Hash, Key, Signature},
     capability::Origin,
-    problem::{ConfigProblem, ConfigureError},
-    schema::Marks,
+    configure::problem::{ConfigProblem, ConfigureError},
+    loading::schema::Marks,
 };
 
 /// The form of a secret.

@@ -8,6 +8,7 @@ mod form;
 mod handle;
 mod layers;
 mod live;
+mod percent;
 mod placement;
 mod provider;
 mod redaction;

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     capability::{Grants, Origin},
-    problem::{ConfigProblem, ConfigureError, escape},
-    schema::{ConfigSchema, Marks, SecretPlace},
+    configure::problem::{ConfigProblem, ConfigureError, escape},
+    loading::schema::{ConfigSchema, Marks, SecretPlace},
     templates::Escaping,
 };
 

@@ -27,7 +27,7 @@ pub(crate) use escaping::Escaping;
 pub(crate) use place::Place;
 pub(crate) use roots::Roots;
 
-use crate::cpu::Until;
+use crate::calling::cpu::Until;
 
 /// Longest text of a template.
 pub(crate) const MAX_TEMPLATE_BYTES: usize = 256 << 10;

@@ -86,7 +86,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{cpu::Until, templates::Template};
+    use crate::{calling::cpu::Until, templates::Template};
 
     fn render(template: &Template, row: Value) -> Result<String, RenderProblem> {
         let hour = Duration::from_hours(1);

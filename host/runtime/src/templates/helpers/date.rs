@@ -9,10 +9,7 @@ use jiff::{
 };
 use serde_json::{Number, Value};
 
-use super::{
-    Arguments,
-    arguments::{shown, text},
-};
+use super::arguments::{Arguments, shown, text};
 use crate::templates::RenderProblem;
 
 /// ISO 8601's date.

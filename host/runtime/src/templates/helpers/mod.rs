@@ -202,7 +202,7 @@ mod tests {
     use serde_json::json;
 
     use super::{signature::names, *};
-    use crate::{cpu::Until, templates::Template};
+    use crate::{calling::cpu::Until, templates::Template};
 
     fn render(text: &str, row: Value) -> Result<String, String> {
         let hour = Duration::from_hours(1);

@@ -18,11 +18,11 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::fixture::{component, configure, run, runtime_with, settings};
 
 /// Frames of RFC 9113, 6.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const REFUSED_STREAM: u32 = 7;
@@ -78,7 +78,7 @@ impl Server {
 }
 
 /// A webhook to `localhost`.
-async fn action(port: u16, extra_ca_pem: Vec<Vec<u8>>) -> ConfiguredAction {
+pub(super) async fn action(port: u16, extra_ca_pem: Vec<Vec<u8>>) -> ConfiguredAction {
     let runtime = runtime_with(RuntimeSettings { extra_ca_pem, max_instances: 64, ..settings() }, &[]);
     let plugin = runtime.load("webhook", ComponentSource::File(component("webhook")), None).await.unwrap();
     let url = format!("https://localhost:{port}/");
@@ -86,7 +86,7 @@ async fn action(port: u16, extra_ca_pem: Vec<Vec<u8>>) -> ConfiguredAction {
 }
 
 /// A listener, and a certificate for a name that is its own authority.
-async fn tls(
+pub(super) async fn tls(
     name: &str,
     change: impl FnOnce(&mut CertificateParams),
     protocols: &[&[u8]],
@@ -107,7 +107,7 @@ async fn tls(
     (listener, TlsAcceptor::from(Arc::new(config)), certificate.pem())
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }

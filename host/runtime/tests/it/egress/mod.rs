@@ -4,6 +4,7 @@
 
 mod addresses;
 mod audit;
+mod floods;
 mod http2;
 mod pools;
 mod proxies;
