@@ -27,5 +27,6 @@ mod readme;
 mod rotation;
 mod secrets;
 mod shop;
+mod soak;
 mod sqlite_file;
 mod webhook;

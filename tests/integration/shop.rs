@@ -204,6 +204,14 @@ impl<D: Database> Shop<D> {
         fs::read_to_string(self.path("host.log")).unwrap_or_default()
     }
 
+    /// The last lines of it, where it may be too long to be shown.
+    pub(crate) fn end_of_host_log(&self) -> String {
+        const LINES: usize = 200;
+        let log = self.host_log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    }
+
     /// Waits until `done` holds, looking often; panics with the hosts' log after `at_most`.
     pub(crate) async fn eventually(&self, at_most: Duration, what: &str, done: impl AsyncFn(&Self) -> bool) {
         let wait = async {

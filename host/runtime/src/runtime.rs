@@ -38,6 +38,12 @@ impl Runtime {
         self.shared.secrets.changed()
     }
 
+    /// Follows no longer the secrets that no action asked for since this was called last. Whoever calls
+    /// [`changed_secrets`](Self::changed_secrets) calls this when all actions were configured, or asked whether they have an old secret.
+    pub fn forget_unused_secrets(&self) {
+        self.shared.secrets.forget_unasked();
+    }
+
     /// Loads a component under the name that operators gave it. Compiling takes its time, one component at a time; one
     /// that was compiled before takes under a millisecond.
     pub async fn load(

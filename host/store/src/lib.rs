@@ -46,7 +46,10 @@ pub mod intake;
 mod intake_batch;
 pub mod learned_rates;
 mod migration;
+#[cfg(all(test, feature = "conformance"))]
+mod moves;
 mod observer_change;
+mod odd_delivery;
 pub mod postgres;
 pub mod quarantine;
 mod readable;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aftercommit_core::{BatchConfig, Failure, FailureClass, Problem};
+use aftercommit_core::{BatchConfig, Failure, FailureClass, HostFailure};
 
 use crate::{
     bindings::aftercommit::action::model,
@@ -31,12 +31,12 @@ impl Callee {
     /// The configuration with its templates rendered for an event.
     pub(crate) fn rendered(&self, event: &PreparedEvent) -> Result<Arc<String>, Failure> {
         self.config.render(event, &self.limits).map_err(|(pointer, problem)| {
-            // As for a guest that computes too long: on a machine that is less busy it may end in time.
-            let class = match problem {
-                RenderProblem::TimedOut => FailureClass::Transient,
-                _ => FailureClass::Permanent,
-            };
-            Failure::new(class, Problem::new("template", format!("{pointer}: {problem}")))
+            let failure = Failure::of_host(HostFailure::Template, format!("{pointer}: {problem}"));
+            match problem {
+                // As for a guest that computes too long: on a machine that is less busy it may end in time.
+                RenderProblem::TimedOut => Failure { class: FailureClass::Transient, ..failure },
+                _ => failure,
+            }
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use aftercommit_core::{AttemptResult, CERTIFICATE, Failure, FailureClass};
+use aftercommit_core::{AttemptResult, Failure, FailureClass, HostFailure};
 
 use crate::calling::denials::Denials;
 
@@ -44,7 +44,7 @@ pub(crate) fn by_certificate(mut result: AttemptResult, are_untrusted: bool) -> 
         &mut result
         && are_untrusted
     {
-        CERTIFICATE.clone_into(&mut problem.code);
+        problem.code = HostFailure::Certificate.into();
         *retry_after = None;
     }
     result
@@ -68,11 +68,11 @@ mod tests {
 
     #[test]
     fn only_what_is_tried_again_has_the_code() {
-        let failed = |class| Err(Failure::new(class, Problem::new("tls", "why")));
+        let failed = |class| Err(Failure::new(class, Problem::of_plugin("tls", "why")));
         let code =
             |result: AttemptResult| by_certificate(result, true).map_err(|failure| failure.problem.code);
-        assert_eq!(code(failed(FailureClass::Transient)).unwrap_err(), CERTIFICATE);
-        assert_eq!(code(failed(FailureClass::Permanent)).unwrap_err(), "tls");
+        assert_eq!(code(failed(FailureClass::Transient)).unwrap_err().host(), Some(HostFailure::Certificate));
+        assert_eq!(code(failed(FailureClass::Permanent)).unwrap_err().plugin(), Some("tls"));
         assert!(code(Ok(Outcome::default())).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use aftercommit_core::{Failure, FailureClass, Problem};
+use aftercommit_core::{Failure, HostFailure};
 use wasmtime::{
     Store, Trap,
     component::{self, ResourceTableError},
@@ -145,57 +145,48 @@ pub(crate) async fn within<T: Send + 'static>(
 }
 
 impl Ended {
-    /// Class, code and message of this end. `last_error` is the last error line that the guest wrote: a panic's message.
+    /// The failure that this end is. `last_error` is the last error line that the guest wrote: a panic's message.
     pub(crate) fn failure(&self, limits: &Limits, last_error: Option<&str>) -> Failure {
-        let (class, code, message) = self.judge(limits, last_error);
-        Failure::new(class, Problem::new(code, message))
+        let (failure, message) = self.judge(limits, last_error);
+        Failure::of_host(failure, message)
     }
 
-    fn judge(&self, limits: &Limits, last_error: Option<&str>) -> (FailureClass, &'static str, String) {
-        use FailureClass::{Permanent, Transient};
+    fn judge(&self, limits: &Limits, last_error: Option<&str>) -> (HostFailure, String) {
+        use HostFailure::{
+            CpuLimit, HostCallLimit, MemoryLimit, PluginAbi, PluginTrap, ResourceLimit, Timeout,
+        };
         let error = match self {
             Self::Timeout => {
-                return (
-                    Transient,
-                    "timeout",
-                    format!("not finished after {} ms (`timeout_ms`)", limits.timeout_ms),
-                );
+                return (Timeout, format!("not finished after {} ms (`timeout_ms`)", limits.timeout_ms));
             }
             Self::Trapped(error) => error,
         };
         if let Some(stop) = error.downcast_ref::<HostStop>() {
             return match stop {
-                HostStop::HostCalls(_) => {
-                    (Permanent, "host_call_limit", format!("{stop} (`limits.host_calls`)"))
-                }
-                HostStop::NotNow(_) => (Permanent, "plugin_trap", stop.to_string()),
+                HostStop::HostCalls(_) => (HostCallLimit, format!("{stop} (`limits.host_calls`)")),
+                HostStop::NotNow(_) => (PluginTrap, stop.to_string()),
             };
         }
         if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
             let message = format!("holds more than {MAX_RESOURCES} resources of WASI at once");
-            return (Permanent, "resource_limit", message);
+            return (ResourceLimit, message);
         }
         if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
-            return (Transient, "plugin_trap", trapped(&format!("exit with status {status}"), last_error));
+            return (PluginTrap, trapped(&format!("exit with status {status}"), last_error));
         }
         if error.is::<std::str::Utf8Error>() {
-            return (Permanent, "plugin_abi", "the plugin handed over text that is not UTF-8".to_owned());
+            return (PluginAbi, "the plugin handed over text that is not UTF-8".to_owned());
         }
         match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => (
-                Transient,
-                "cpu_limit",
-                format!("used more than {} ms of CPU time (`limits.cpu_ms`)", limits.cpu_ms),
-            ),
+            Some(Trap::Interrupt) => {
+                (CpuLimit, format!("used more than {} ms of CPU time (`limits.cpu_ms`)", limits.cpu_ms))
+            }
             _ if error.is::<MemoryRefused>() => (
-                Permanent,
-                "memory_limit",
+                MemoryLimit,
                 format!("needs more than {} MiB of memory (`limits.memory_mb`)", limits.memory_mb),
             ),
-            Some(Trap::StackOverflow) => {
-                (Transient, "plugin_trap", "the plugin recursed too deep".to_owned())
-            }
-            Some(trap) => (Transient, "plugin_trap", trapped(&trap.to_string(), last_error)),
+            Some(Trap::StackOverflow) => (PluginTrap, "the plugin recursed too deep".to_owned()),
+            Some(trap) => (PluginTrap, trapped(&trap.to_string(), last_error)),
             None => other(error),
         }
     }
@@ -208,26 +199,27 @@ fn trapped(trap: &str, last_error: Option<&str>) -> String {
     }
 }
 
-fn other(error: &wasmtime::Error) -> (FailureClass, &'static str, String) {
+fn other(error: &wasmtime::Error) -> (HostFailure, String) {
     let cause = error.root_cause().to_string();
     if cause.contains("fuel allocated for hostcalls") {
         let message = "the plugin handed over more than the host takes at once".to_owned();
-        return (FailureClass::Permanent, "result_too_large", message);
+        return (HostFailure::ResultTooLarge, message);
     }
     if cause.contains("size of fields exceeds limit") {
         let message =
             "the total size of fields of one list of headers is more than the host keeps".to_owned();
-        return (FailureClass::Permanent, "resource_limit", message);
+        return (HostFailure::ResourceLimit, message);
     }
     if cause.contains("handle limit exceeded") {
         let message = "the plugin hands over, or keeps, more handles of resources than the host has room for"
             .to_owned();
-        return (FailureClass::Permanent, "resource_limit", message);
+        return (HostFailure::ResourceLimit, message);
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        let message = "no instance is free; raise the host's `max_instances`".to_owned();
-        return (FailureClass::Transient, "no_instance", message);
+        let message =
+            "no instance is free; if that is frequent, raise `max_concurrency` in [dispatch]".to_owned();
+        return (HostFailure::NoInstance, message);
     }
     tracing::debug!(error = %format!("{error:#}"), "a plugin was ended by the engine");
-    (FailureClass::Permanent, "plugin_abi", format!("the plugin does not keep to the interface: {cause}"))
+    (HostFailure::PluginAbi, format!("the plugin does not keep to the interface: {cause}"))
 }

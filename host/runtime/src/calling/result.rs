@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use aftercommit_core::{AttemptResult, CERTIFICATE, Failure, FailureClass, Outcome, Problem, plain::plain};
+use aftercommit_core::{
+    AttemptResult, Code, Failure, FailureClass, HostFailure, Outcome, Problem, plain::plain,
+};
 use serde::de::IgnoredAny;
 
 use crate::bindings::aftercommit::action::model;
-
-const MAX_CODE_BYTES: usize = 64;
 
 /// Reads a guest's result; one that is larger than `max_bytes` is a permanent failure. A guest does not know where redirects led its
 /// request, so it is added here.
@@ -26,7 +26,7 @@ pub(crate) fn read(
     if size as u64 > max_bytes {
         let message =
             format!("the result has {size} bytes; at most {max_bytes} are taken (`limits.result_bytes`)");
-        return Err(Failure::new(FailureClass::Permanent, Problem::new("result_too_large", message)));
+        return Err(Failure::of_host(HostFailure::ResultTooLarge, message));
     }
     let whole = |text: &str| match redirected_to {
         Some(url) => format!("{} (redirected to {url})", plain(text)),
@@ -78,15 +78,7 @@ fn failure(failure: model::Failure) -> Failure {
 }
 
 fn problem(problem: model::Problem) -> Problem {
-    let word = !problem.code.is_empty()
-        && problem.code.len() <= MAX_CODE_BYTES
-        && problem
-            .code
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    // Codes become labels of metrics and columns of tables. One of them the host alone gives.
-    let code = if word && problem.code != CERTIFICATE { problem.code } else { "plugin_error".to_owned() };
-    Problem { code, message: problem.message, status: problem.status }
+    Problem { code: Code::of_plugin(problem.code), message: problem.message, status: problem.status }
 }
 
 #[cfg(test)]
@@ -100,11 +92,8 @@ mod tests {
         let failure = read(Err(model::Failure::Throttled(delay)), 1000, None).unwrap_err();
         assert_eq!(failure.class, FailureClass::Throttled);
         assert_eq!(failure.retry_after, Some(Duration::from_millis(1500)));
-        assert_eq!(failure.problem.code, "plugin_error");
+        assert_eq!(failure.problem.code, HostFailure::PluginError.into());
         assert_eq!(failure.problem.status, Some(429));
-        let why = model::Problem { code: CERTIFICATE.into(), message: "m".into(), status: None };
-        let failure = read(Err(model::Failure::Transient(why)), 1000, None).unwrap_err();
-        assert_eq!(failure.problem.code, "plugin_error", "a plugin does not say what the host has seen");
     }
 
     #[test]
@@ -114,7 +103,7 @@ mod tests {
         };
         assert_eq!(
             read(outcome(&"x".repeat(100), "{}"), 50, None).unwrap_err().problem.code,
-            "result_too_large"
+            HostFailure::ResultTooLarge.into()
         );
         assert_eq!(read(outcome("x", "{not"), 50, None).unwrap().details, None);
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use aftercommit_core::{Failure, FailureClass, Problem};
+use aftercommit_core::{Failure, FailureClass, HostFailure, Problem};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -86,7 +86,7 @@ pub(crate) async fn run(
 /// The guest did not answer for each of its deliveries: nobody knows which of them were done.
 fn miscounted(results: usize, deliveries: usize) -> Failure {
     let message = format!("the plugin gave {results} results for {deliveries} deliveries");
-    Failure::new(FailureClass::Permanent, Problem::new("batch_result", message))
+    Failure::of_host(HostFailure::BatchResult, message)
 }
 
 /// The failure of a call, for each of its deliveries. Which of several caused it is not known, so none of them is given

@@ -172,6 +172,11 @@ impl Client {
         self.idle.enter(self.owner(), origin, |most_idle| self.build(most_idle))
     }
 
+    /// A client without connections, which keeps none: its next request has a new one.
+    pub(super) fn unpooled(&self) -> Result<HttpClient, String> {
+        self.build(0)
+    }
+
     /// What `User-Agent` says of this program.
     pub(super) const fn user_agent(&self) -> &HeaderValue {
         &self.user_agent

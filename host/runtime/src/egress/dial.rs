@@ -3,11 +3,12 @@
 
 use std::{
     fmt::Debug,
+    future::{Future as _, poll_fn},
     io,
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -15,6 +16,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    task::unconstrained,
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -95,8 +97,9 @@ impl Endpoint {
 pub(super) fn is_quiet(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut byte = [0; 1];
     let mut room = ReadBuf::new(&mut byte);
-    let looked = Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut room);
-    matches!(looked, Poll::Pending)
+    // Without tokio's budget, which would call a connection quiet that it only does not look at.
+    let look = pin!(unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut room))));
+    look.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 impl std::fmt::Display for Endpoint {

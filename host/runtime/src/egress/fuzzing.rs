@@ -1,4 +1,4 @@
-//! What the fuzz targets in `host/fuzz` call: each client of the egress against a server on loopback that answers anything.
+//! What the fuzz targets call (`host/fuzz-targets`): each client of the egress against a server on loopback that answers anything.
 
 use std::{
     cell::RefCell,

@@ -8,7 +8,10 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
     },
     task::{Context, Poll},
 };
@@ -51,6 +54,11 @@ struct Counts {
     flood: OnceLock<Flood>,
     /// Bytes that were read since something of an answer was taken.
     unused: AtomicUsize,
+    has_answered: AtomicBool,
+    /// The next write begins a request.
+    between_requests: AtomicBool,
+    /// Nothing was read since the present request began. HTTP/1.1 only: HTTP/2 has several at a time.
+    is_silent: AtomicBool,
 }
 
 impl Traffic {
@@ -59,6 +67,13 @@ impl Traffic {
         let mut extensions = Extensions::new();
         connected.get_extras(&mut extensions);
         extensions.remove()
+    }
+
+    /// The head of an answer was taken.
+    pub(super) fn note_answer(&self) {
+        self.note_use();
+        self.0.has_answered.store(true, Release);
+        self.0.between_requests.store(true, Release);
     }
 
     /// Something of an answer was taken.
@@ -76,7 +91,19 @@ impl Traffic {
         self.0.flood.get().copied()
     }
 
+    /// Whether the connection had answered before, and then nothing came back for the present request (HTTP/1.1).
+    pub(super) fn is_reused_and_silent(&self) -> bool {
+        self.0.has_answered.load(Acquire) && self.0.is_silent.load(Acquire)
+    }
+
+    fn write_begins(&self) {
+        if self.0.between_requests.swap(false, AcqRel) {
+            self.0.is_silent.store(true, Release);
+        }
+    }
+
     fn read(&self, bytes: usize) {
+        self.0.is_silent.store(false, Release);
         if self.0.unused.fetch_add(bytes, Relaxed) + bytes > MAX_UNUSED_BYTES {
             self.end(Flood::Unused);
         }
@@ -136,6 +163,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HttpStream<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for HttpStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.traffic.write_begins();
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -144,6 +172,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HttpStream<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.traffic.write_begins();
         Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
     }
 
@@ -206,5 +235,23 @@ mod tests {
             }
         };
         assert_eq!(told, "the receiver sent more than 2 MiB that belong to no answer");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_silent_from_a_request_to_its_answer() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (near, mut far) = tokio::io::duplex(100);
+        let mut stream = HttpStream::new(near);
+        let traffic = stream.traffic.clone();
+        for expected in [false, true, true] {
+            stream.write_all(b"asked").await.unwrap();
+            stream.write_all(b" more").await.unwrap();
+            // The first request of a connection that ends at once tells of the receiver, not of its idle time.
+            assert_eq!(traffic.is_reused_and_silent(), expected);
+            far.write_all(b"answer").await.unwrap();
+            stream.read_exact(&mut [0; 6]).await.unwrap();
+            assert!(!traffic.is_reused_and_silent());
+            traffic.note_answer();
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Sending one hop. A request that the destination has not processed is sent again at once: nothing has happened by it, so it is no
-//! attempt.
+//! attempt. So is a request that met the end of a connection which the destination had kept idle, if it may be repeated.
 
 use std::{
     error::Error,
@@ -82,10 +82,16 @@ fn is_lack_of_files(error: &io::Error) -> bool {
 /// what is returned beside the answer is dropped.
 pub(super) async fn send(permit: &Permit, hop: &Hop) -> Result<(http::Response<Incoming>, Use), EgressError> {
     let client = permit.client(&hop.origin);
-    let (mut refused, mut unsent) = (0, 0);
+    let mut repeats = Repeats::default();
     loop {
         let used = client.enter(&hop.origin).map_err(EgressError::Connect)?;
-        let error = match used.http().request(request(client, hop)?).await {
+        let request = request(client, hop)?;
+        let sent = if repeats.on_new_connection {
+            client.unpooled().map_err(EgressError::Connect)?.request(request).await
+        } else {
+            used.http().request(request).await
+        };
+        let error = match sent {
             Ok(answer) => {
                 if answer.version() == Version::HTTP_2 {
                     used.set_multiplexed();
@@ -96,34 +102,83 @@ pub(super) async fn send(permit: &Permit, hop: &Hop) -> Result<(http::Response<I
             Err(error) => error,
         };
         drop(used);
-        let may_repeat = match Unprocessed::of(&error) {
-            Some(Unprocessed::Refused) => counted(&mut refused, MAX_REFUSALS),
-            Some(Unprocessed::NoFile) => {
-                client.give_way();
-                counted(&mut refused, MAX_REFUSALS)
-            }
-            Some(Unprocessed::Unsent) => counted(&mut unsent, MAX_UNSENT),
-            None => false,
-        };
-        if !may_repeat {
+        if !repeats.allow(client, hop, &error) {
             return Err(failure::of(permit, hop, &error));
         }
-        tracing::debug!(
-            destination = &*hop.shown,
-            refused,
-            unsent,
-            "a request was not processed and is sent again"
-        );
-        if let Some(paused) = (refused + unsent).checked_sub(WITHOUT_PAUSE + 1) {
+        tracing::debug!(destination = &*hop.shown, ?repeats, "a request is sent again within its attempt");
+        if let Some(paused) = (repeats.refused + repeats.unsent).checked_sub(WITHOUT_PAUSE + 1) {
             tokio::time::sleep(Duration::from_millis(1 << paused.min(7)).min(LONGEST_PAUSE)).await;
         }
     }
 }
 
-/// An answer does not count if there was a flood before it: whether the flood was seen in time is chance.
+/// How often one request was sent again, and why.
+#[derive(Clone, Copy, Default, Debug)]
+struct Repeats {
+    refused: u32,
+    unsent: u32,
+    /// The connection was closed under it, so the next one is new. Once, since a new connection has not been idle.
+    on_new_connection: bool,
+}
+
+impl Repeats {
+    fn allow(&mut self, client: &Client, hop: &Hop, error: &legacy::Error) -> bool {
+        match Unprocessed::of(error) {
+            Some(Unprocessed::Refused) => counted(&mut self.refused, MAX_REFUSALS),
+            Some(Unprocessed::NoFile) => {
+                client.give_way();
+                counted(&mut self.refused, MAX_REFUSALS)
+            }
+            Some(Unprocessed::Unsent) => counted(&mut self.unsent, MAX_UNSENT),
+            None => {
+                let may = !self.on_new_connection && met_a_close(error) && is_repeatable(hop);
+                self.on_new_connection |= may;
+                may
+            }
+        }
+    }
+}
+
+/// Headers by which a receiver knows a request that it has had: of Standard Webhooks, and of draft-ietf-httpapi-idempotency-key-header.
+const IDEMPOTENCY_KEYS: [&str; 2] = ["webhook-id", "idempotency-key"];
+
+/// Whether a request may be sent again although the receiver may have processed it (RFC 9110, 9.2.2): its method, or a key that it carries, makes
+/// the second harmless.
+fn is_repeatable(hop: &Hop) -> bool {
+    hop.method.is_idempotent() || IDEMPOTENCY_KEYS.iter().any(|key| hop.headers.contains_key(*key))
+}
+
+/// Whether a connection that had been kept was closed before any byte of an answer. A server closes idle connections at any time, and a request may be
+/// on its way then (RFC 9112, 9.5). HTTP/2 says which requests it did not process.
+fn met_a_close(error: &legacy::Error) -> bool {
+    let Some(connected) = error.connect_info().filter(|connected| !connected.is_negotiated_h2()) else {
+        return false;
+    };
+    if !Traffic::of(connected).is_some_and(|traffic| traffic.is_reused_and_silent()) {
+        return false;
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let is_incomplete =
+            inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
+        if is_incomplete || inner.downcast_ref::<io::Error>().is_some_and(is_close) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+fn is_close(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
+/// Tells the connection that it has answered. Its answer does not count if there was a flood before it: whether the flood was seen in time
+/// is chance.
 fn taken(hop: &Hop, answer: &http::Response<Incoming>) -> Result<(), EgressError> {
     let Some(traffic) = answer.extensions().get::<Traffic>() else { return Ok(()) };
-    traffic.note_use();
+    traffic.note_answer();
     traffic.flood().map_or(Ok(()), |flood| Err(EgressError::Protocol(format!("{}: {flood}", hop.shown))))
 }
 

@@ -221,7 +221,7 @@ async fn the_id_is_the_same_in_every_attempt_and_a_refused_message_reaches_nobod
     ] {
         let failed = failure(&action(plain(&server), to(recipients)).await).await;
         assert_eq!((failed.class, failed.problem.status), (class, Some(status)), "{failed}");
-        assert_eq!(failed.problem.code, "smtp_reply");
+        assert_eq!(failed.problem.code.as_str(), "smtp_reply");
         assert!(failed.problem.message.contains(named), "{failed}");
     }
     assert!(server.accepted().is_empty(), "a message that was refused was sent to some");
@@ -269,7 +269,7 @@ async fn names_of_rows_hold_any_character() {
     }
     let several = json!({"name": "A <a@example.com>, B", "email": "b@example.com", "total": 1});
     let refused = action.run(&event(several), delivery()).await.result.unwrap_err();
-    assert_eq!(refused.problem.code, "invalid_message");
+    assert_eq!(refused.problem.code.as_str(), "invalid_message");
     assert_eq!(server.accepted().len(), names.len());
 }
 

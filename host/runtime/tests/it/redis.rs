@@ -298,7 +298,7 @@ async fn a_reply_that_comes_too_late_is_never_another_commands() {
     // Either the host's import or the host itself sees first that the time is over.
     let timed_out = match &attempt.result {
         Ok(_) => details(&attempt)["error"] == "timeout",
-        Err(failure) => failure.problem.code == "timeout" && failure.is_transient(),
+        Err(failure) => failure.problem.code.as_str() == "timeout" && failure.is_transient(),
     };
     assert!(timed_out, "{attempt:?}");
     late.notify_one();

@@ -9,7 +9,10 @@ use aftercommit_runtime::{
 use aftercommit_tests::{Certificate, ConnectProxy, Receiver};
 use serde_json::json;
 
-use crate::fixture::{component, configure, run, runtime_with, settings, try_configure};
+use crate::{
+    fixture::{component, configure, run, runtime_with, settings, try_configure},
+    wire::{Say, Wire},
+};
 
 const PASSWORD: &str = "pr\u{f6}xy pass";
 /// `shop:` and the password, in base64.
@@ -121,6 +124,25 @@ async fn what_a_proxy_does_not_reach_and_who_is_not_the_origin_is_told() {
         try_configure(&plugin, json!({"url": "https://10.1.2.3/hook"})).await.map(drop).unwrap_err();
     assert!(private.to_string().contains("special range"), "{private}");
     assert_eq!((proxy.heads().len(), receiver.count()), (2, 0));
+}
+
+/// A proxy that never lets through, however it says so.
+#[tokio::test]
+async fn a_proxy_whose_answer_does_not_end_is_given_up() {
+    for (what, say) in [
+        ("interim answers", Say::ForEver(Vec::new(), b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())),
+        ("headers", Say::ForEver(b"HTTP/1.1 200 OK\r\n".to_vec(), b"x-a: xxxxxxxxxxxxxxxx\r\n".to_vec())),
+        ("one header", Say::ForEver(b"HTTP/1.1 200 OK\r\nx-a: ".to_vec(), vec![b'x'; 4096])),
+    ] {
+        let proxy = Wire::start(say).await;
+        let settings = ProxySettings { url: proxy.origin().parse().unwrap(), login: None };
+        let route = RouteSettings { ca_file: None, proxy: Some(settings) };
+        let origin = "https://receiver.of-this-test.invalid";
+        let refused = failure(&hook(&host(origin, route), origin, false).await).await;
+        assert!(refused.problem.message.contains("tunnel error"), "{what}: {refused}");
+        // Nobody goes on reading it.
+        proxy.ended(1).await;
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ async fn the_file_of_authorities_is_followed_when_it_rotates() {
     smtp.ca_file = Some(ca_file.clone());
     let runtime = runtime_with(host(smtp), &SECRETS);
     let action = try_action_of(&runtime, json!({})).await.unwrap();
-    assert_eq!(failure(&action).await.problem.code, "certificate");
+    assert_eq!(failure(&action).await.problem.code.as_str(), "certificate");
     fs::copy(own.ca(), &ca_file).unwrap();
     runtime.changed_secrets();
     let sent = action.run(&event(json!({"total": 150})), delivery()).await;
@@ -51,7 +51,7 @@ async fn the_file_of_authorities_is_followed_when_it_rotates() {
     assert!(sent.result.is_ok(), "{sent:?}");
     fs::copy(other.ca(), &ca_file).unwrap();
     runtime.changed_secrets();
-    assert_eq!(failure(&action).await.problem.code, "certificate");
+    assert_eq!(failure(&action).await.problem.code.as_str(), "certificate");
     assert_eq!(server.accepted().len(), 2);
 }
 
@@ -72,13 +72,13 @@ async fn nothing_is_sent_without_the_protection_that_is_asked_for() {
         "{missing}"
     );
     let unknown = failure(&action(with(&encrypted, None), json!({})).await).await;
-    assert_eq!(unknown.problem.code, "certificate", "{unknown}");
+    assert_eq!(unknown.problem.code.as_str(), "certificate", "{unknown}");
     assert!(unknown.is_transient() && unknown.problem.message.contains("does not trust"), "{unknown}");
     let elsewhere = Certificate::for_names(&["mail.example.com"]);
     let impostor = SmtpServer::start_tls(SmtpTls::Starttls, &elsewhere, false);
     let other = with(&impostor, Some(elsewhere.ca()));
     let other = failure(&action(other, json!({})).await).await;
-    assert_eq!(other.problem.code, "certificate", "{other}");
+    assert_eq!(other.problem.code.as_str(), "certificate", "{other}");
     assert!(other.is_transient() && other.problem.message.contains("other names"), "{other}");
     assert!(impostor.accepted().is_empty());
     let anonymous = failure(&action(with(&encrypted, ca()), json!({})).await).await;
@@ -165,15 +165,19 @@ async fn servers_that_do_not_keep_to_the_protocol_are_told() {
         let failed = failure(&action(starttls(port), json!({})).await).await;
         assert!(failed.problem.message.contains(expected), "{says:?}: {failed}");
     }
-    // A line that never ends.
-    let endless: &'static str = "2".repeat(600_000).leak();
-    for (encryption, expected) in
-        [(SmtpEncryption::Starttls, "does not speak SMTP"), (SmtpEncryption::None, "too long")]
-    {
-        let (port, _) = odd(vec![endless].leak()).await;
-        let failed =
-            failure(&action(SmtpSettings::new("localhost", port, encryption), json!({})).await).await;
-        assert!(failed.is_transient() && failed.problem.message.contains(expected), "{failed}");
+    // A line that never ends, and a reply of lines without end: as a greeting, and after it.
+    let line: &'static str = "2".repeat(600_000).leak();
+    let (greeting, offer) = ("220-x\r\n".repeat(100_000), "250-x\r\n".repeat(100_000));
+    let (greeting, offer): (&'static str, &'static str) = (greeting.leak(), offer.leak());
+    for says in [&[line][..], &[greeting], &["220 hi\r\n", offer]] {
+        for (encryption, expected) in
+            [(SmtpEncryption::Starttls, "does not speak SMTP"), (SmtpEncryption::None, "too long")]
+        {
+            let (port, _) = odd(says.to_vec().leak()).await;
+            let failed =
+                failure(&action(SmtpSettings::new("localhost", port, encryption), json!({})).await).await;
+            assert!(failed.is_transient() && failed.problem.message.contains(expected), "{failed}");
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    observer_file::ObserverFile,
+    observer_file::{Draft, ObserverFile},
     observers::{Matches, Preview, uncaptured},
     output::{self, joined, to_value},
 };
@@ -176,11 +176,10 @@ async fn warn_of_uncaptured(store: &dyn Backend, observers: &[ObserverDefinition
 
 /// Reads a file of observers and checks all of it.
 async fn check(session: &Session, file: &Path) -> Result<ObserverFile, Failure> {
-    let file = ObserverFile::read(file)?;
+    let (file, warnings) = Draft::read(file)?.check(&session.catalog()?).await?;
     for warning in &file.warnings {
         output::note(warning);
     }
-    let warnings = file.check(&session.catalog()?).await?;
     if !warnings.problems.is_empty() {
         output::note(&warnings.to_string());
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{Problem, Timestamp, Verdict};
+use aftercommit_core::{HostFailure, Problem, Timestamp, Verdict};
 use aftercommit_runtime::{Attempt, ConfiguredAction, Denied};
 use aftercommit_store::{AttemptRecord, ClaimedDelivery, Completion, End};
 use serde_json::Value;
@@ -45,7 +45,12 @@ pub(super) fn conclude(
         }
         Err(failure) => {
             let Problem { code, message, status } = failure.problem;
-            (Some(failure.class), Some(code), with_denied(message, &attempt.denied), status)
+            (
+                Some(failure.class),
+                Some(code.as_str().to_owned()),
+                with_denied(message, &attempt.denied),
+                status,
+            )
         }
     };
     let record = AttemptRecord {
@@ -77,11 +82,13 @@ fn with_denied(mut message: String, denied: &Denied) -> String {
 
 /// The end of a delivery whose observer or action was removed.
 pub(super) fn conclude_gone(delivery: &ClaimedDelivery, problem: Problem, now: Timestamp) -> Done {
-    tracing::error!(code = problem.code, "{}; the delivery is in the dead letter queue", problem.message);
+    let hint = problem.code.host().map(HostFailure::hint);
+    let (code, message) = (problem.code.as_str(), &problem.message);
+    tracing::error!(code, hint, "{message}; the delivery is in the dead letter queue");
     let record = AttemptRecord {
         max_attempts: delivery.attempt,
         class: Some(aftercommit_core::FailureClass::Misconfigured),
-        code: Some(problem.code),
+        code: Some(problem.code.as_str().to_owned()),
         message: problem.message,
         http_status: None,
         started_at: now,
@@ -103,8 +110,10 @@ fn report(delivery: &ClaimedDelivery, attempt: &Attempt, verdict: &Verdict, dura
         }
         Err(failure) => failure,
     };
-    let (class, code, http_status) = (failure.class.as_str(), &*failure.problem.code, failure.problem.status);
+    let (class, code, http_status) =
+        (failure.class.as_str(), failure.problem.code.as_str(), failure.problem.status);
     let message = &failure.problem.message;
+    let hint = failure.problem.code.host().map(HostFailure::hint);
     match verdict {
         Verdict::Succeeded => {}
         Verdict::Retry(at) => {
@@ -116,12 +125,13 @@ fn report(delivery: &ClaimedDelivery, attempt: &Attempt, verdict: &Verdict, dura
                 class,
                 code,
                 http_status,
+                hint,
                 "dead after attempt {}: {message}",
                 delivery.attempt
             );
         }
         Verdict::Failed { alert } => {
-            tracing::error!(duration_ms, class, code, http_status, alert, "given up: {message}");
+            tracing::error!(duration_ms, class, code, http_status, hint, alert, "given up: {message}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aftercommit_core::{Care, Clock, DestinationEvidence, EndpointEvidence, Failure, FailureClass, Problem};
+use aftercommit_core::{Care, Clock, DestinationEvidence, EndpointEvidence, Problem};
 use aftercommit_runtime::{Admission, Attempt, PreparedEvent};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
@@ -190,8 +190,7 @@ impl Dispatch {
                 drop(snapshot);
                 self.take_turn(&delivery, event, &action, visit, place).await
             }
-            Lookup::Exhausted(action, problem) => {
-                let failure = Failure::new(FailureClass::Transient, problem);
+            Lookup::Exhausted(action, failure) => {
                 let attempt = Attempt::uncalled(Err(failure));
                 let last = action.policy.retry.max_attempts;
                 let times = (Duration::ZERO, self.clock.now());

@@ -34,6 +34,37 @@ pub(super) async fn leaves_what_is_not_due(fixture: Fixture) {
     assert_eq!(fixture.claim(10, at(20)).await.len(), 1);
 }
 
+/// Somebody wrote to the table: a number that is no count holds up no other delivery.
+pub(super) async fn a_delivery_whose_row_cannot_be_read_is_put_aside_alone(fixture: Fixture) {
+    const ODD: [(&str, &str); 6] = [
+        ("attempts", "attempts = -5"),
+        ("attempts", "attempts = 2147483647"),
+        ("attempts_before", "attempts_before = -5"),
+        ("uncharged", "uncharged = -5"),
+        ("lone_losses", "lone_losses = -5"),
+        // What was lost with its host is claimed in another way.
+        ("lone_losses", "losses = 1, lone_losses = -5"),
+    ];
+    for (n, (column, written)) in ODD.iter().enumerate() {
+        let first = 10 * n as u64 + 1;
+        fixture.emit(first..first + 3).await;
+        let taken = fixture.take(1, &[Target::new("watcher")]).await;
+        fixture.complete(&taken.owned, &End::Retry { at: at(1) }).await;
+        let write = format!(
+            "UPDATE observer_deliveries SET {written}
+             WHERE event_seq IN (SELECT seq FROM observer_events WHERE entity_id = '{first}')"
+        );
+        fixture.database.sql(&write).await;
+        let lost = fixture.claim_lost(fixture.host, at(2)).await;
+        let claimed = fixture.claim(10, at(2)).await;
+        assert_eq!((numbers(&lost), numbers(&claimed)), (vec![], vec![first + 1, first + 2]), "{written}");
+        fixture.complete(&claimed, &dead()).await;
+        assert!(fixture.live().await.is_empty(), "{written}");
+        let aside = fixture.store.quarantined(10).await.unwrap();
+        assert!(aside.len() == n + 1 && aside[0].reason.contains(column), "{written}: {:?}", aside[0]);
+    }
+}
+
 pub(super) async fn passes_over_lanes(fixture: Fixture) {
     fixture.emit(1..=3).await;
     let other_action = Target { action: "mail", ..Target::new("busy") };

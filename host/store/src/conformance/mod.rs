@@ -117,6 +117,7 @@ pub const CASES: &[Case] = cases! {
     claims {
         claims_due_retries_first_then_by_priority_and_age,
         leaves_what_is_not_due,
+        a_delivery_whose_row_cannot_be_read_is_put_aside_alone,
         tries_a_destination_with_what_was_not_tried_before,
         divides_a_claim_between_due_retries_and_what_is_ready,
         divides_bytes_by_who_goes_first,

@@ -17,7 +17,7 @@ use crate::{ClaimRequest, ClaimShare, HostId, Lane, Result, Trial, row::Row as _
 macro_rules! owned {
     () => {
         ", owned AS (
-    UPDATE observer_deliveries SET state = 'running', owner = $2, attempts = attempts + 1, next_attempt_at = NULL
+    UPDATE observer_deliveries SET state = 'running', owner = $2, attempts = least(attempts, 2147483646) + 1, next_attempt_at = NULL
     WHERE id = ANY (ARRAY(SELECT id FROM picked))
     RETURNING *
 )

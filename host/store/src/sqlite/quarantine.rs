@@ -130,7 +130,12 @@ pub(super) fn image(columns: &Columns<'_>, reason: &str, now: Timestamp) -> Call
 }
 
 /// Puts aside a row of `observer_events`.
-pub(super) fn put_reference(write: &Connection, seq: i64, row: &Rejected, now: Timestamp) -> Result<()> {
+pub(super) fn put_reference(
+    write: &Connection,
+    seq: Option<i64>,
+    row: &Rejected,
+    now: Timestamp,
+) -> Result<()> {
     QUARANTINE_REFERENCE
         .call()
         .bind(seq)

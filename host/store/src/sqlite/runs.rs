@@ -14,7 +14,9 @@ use super::{
     claims::{Candidate, Found, ids},
     statement::{Record, rows_as_json, statements},
 };
-use crate::{ClaimRequest, ClaimedDelivery, HostId, Result, row::Row as _, suspects::read_losses};
+use crate::{
+    ClaimRequest, ClaimedDelivery, HostId, Result, odd_delivery, row::Row as _, suspects::read_losses,
+};
 
 statements! {
     THOSE_BEHIND = concat!("-- those_behind
@@ -73,6 +75,10 @@ fn behind_of(
     let mut before = DeliveryId(head.uuid("id")?);
     let mut found = Vec::new();
     for record in call.all(moment)? {
+        // It is put aside when its turn comes.
+        if odd_delivery::check(&record).is_err() {
+            break;
+        }
         let (observer, action) = (record.text("observer")?, record.text("action")?);
         let is_held =
             request.except.iter().any(|lane| &*lane.observer == observer && &*lane.action == action);

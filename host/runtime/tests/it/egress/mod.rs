@@ -6,6 +6,7 @@ mod addresses;
 mod audit;
 mod floods;
 mod http2;
+mod kept;
 mod pools;
 mod proxies;
 mod redirects;

@@ -162,7 +162,7 @@ async fn a_token_counts_if_it_came_whole() {
             None => assert_eq!(attempt.result.unwrap().status, Some(200)),
             Some(why) => {
                 let failure = attempt.result.unwrap_err();
-                assert_eq!(failure.problem.code, "access_token");
+                assert_eq!(failure.problem.code.as_str(), "access_token");
                 assert!(failure.problem.message.contains(why), "{failure}");
             }
         }
