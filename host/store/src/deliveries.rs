@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    Result,
+    AttemptRecord, Result,
     page::{Page, Whole},
     row::Row,
 };
@@ -15,7 +15,7 @@ use crate::{
 #[async_trait]
 pub trait Deliveries: Send + Sync {
     /// Live deliveries, the oldest first. For a final state or a code, what the attempt log still knows, the newest first: for a code, each
-    /// attempt that failed with it. Those behind a place where an earlier page ended, or from the first on; a page of the log looks at a
+    /// attempt that has it. Those behind a place where an earlier page ended, or from the first on; a page of the log looks at a
     /// bounded number of attempts and may be empty.
     async fn deliveries_page(
         &self,
@@ -59,7 +59,7 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
     /// Only of this observer.
     pub observer: Option<String>,
-    /// Only attempts that failed with this code.
+    /// Only attempts with this code: those that failed with it or, for [`AttemptRecord::DENIED`], succeeded although something was denied.
     pub code: Option<String>,
     /// At most so many.
     pub limit: usize,
@@ -86,7 +86,7 @@ pub struct DeliveryRow {
     pub max_attempts: u32,
     /// How many hosts in a row died while they owned it.
     pub losses: u32,
-    /// What went wrong last.
+    /// What went wrong last. Of one that succeeded: what was denied, if anything was.
     pub last_error: Option<String>,
     /// When it is due, if it waits.
     pub next_attempt_at: Option<Timestamp>,
@@ -130,17 +130,25 @@ impl DeliveryPlace {
 
 impl DeliveryRow {
     pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        let (status, last_error) = (row.word("status")?, row.optional_string("last_error")?);
+        let last_error = match status {
+            DeliveryState::Succeeded => {
+                let details = last_error.and_then(|message| AttemptRecord::parts_of(message).1);
+                AttemptRecord::denied_in(details.as_ref())
+            }
+            _ => last_error,
+        };
         Ok(Self {
             id: DeliveryId(row.uuid("id")?),
             event_id: row.uuid("event_id")?,
             observer: row.string("observer")?,
             action: row.string("action_type")?,
             action_name: row.string("action")?,
-            status: row.word("status")?,
+            status,
             attempts: row.count("attempts")?,
             max_attempts: row.count("max_attempts")?,
             losses: row.count("losses")?,
-            last_error: row.optional_string("last_error")?,
+            last_error,
             next_attempt_at: row.optional_time("next_attempt_at")?,
             created_at: row.time("created_at")?,
         })

@@ -179,10 +179,18 @@ impl AttemptRow {
             attempts: self.attempt,
             max_attempts: self.max_attempts,
             losses: 0,
-            last_error: (status != DeliveryState::Succeeded).then(|| self.message.clone()),
+            last_error: match status {
+                DeliveryState::Succeeded => self.denied(),
+                _ => Some(self.message.clone()),
+            },
             next_attempt_at: None,
             created_at: self.started_at,
         })
+    }
+
+    /// What was denied an attempt that succeeded.
+    fn denied(&self) -> Option<String> {
+        self.code.as_ref().and_then(|_| AttemptRecord::denied_in(self.details.as_ref()))
     }
 
     pub(crate) fn read(row: &impl Row) -> Result<Self> {

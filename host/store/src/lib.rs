@@ -23,10 +23,12 @@
 //! | [`Schema`] | `migrate`, and every start |
 //! | [`Transactions`] | whoever watches a host |
 
+mod attempt_record;
 pub mod backfill;
 mod capture_command;
 pub mod captures;
 pub mod change_log;
+mod claim_share;
 pub mod claims;
 mod commands;
 #[cfg(feature = "conformance")]
@@ -60,12 +62,13 @@ pub mod suspects;
 mod transactions;
 pub mod waits;
 
+pub use attempt_record::AttemptRecord;
 pub use backfill::{Backfill, BackfillRequest, Backfills};
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Selection};
 pub use change_log::ChangeLogField;
+pub use claim_share::{ClaimFirst, ClaimShare};
 pub use claims::{
-    AttemptRecord, ClaimFirst, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End,
-    Lane, RunLengths,
+    ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane, RunLengths,
 };
 pub use dead_letters::{
     DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetters, EventOrder, HistoryEntry,

@@ -15,7 +15,8 @@ Examples:
   aftercommit deliveries list
   aftercommit deliveries list --state waiting
   aftercommit deliveries list --state succeeded --observer order-shipped --output json
-  aftercommit deliveries list --code http_denied       what the egress did not let through")]
+  aftercommit deliveries list --code denied            succeeded, although the egress denied the plugin something
+  aftercommit deliveries list --code http_denied       failed, because the egress did not let the request through")]
     List(ListArgs),
 }
 
@@ -28,7 +29,7 @@ pub(super) struct ListArgs {
     /// Only of this observer
     #[arg(long, value_name = "NAME")]
     observer: Option<String>,
-    /// Attempts that failed with this code, the newest first
+    /// Attempts with this code, the newest first
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
     /// At most so many

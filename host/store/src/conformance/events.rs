@@ -1,11 +1,11 @@
 //! Cases of `Events`.
 
 use aftercommit_core::{DeliveryState, EntityEvent, EventKind};
-use serde_json::json;
+use serde_json::{Map, json};
 use uuid::Uuid;
 
-use super::fixture::{Fixture, Target, at, completion, event, event_id};
-use crate::{AttemptRecord, End, EventFilter, StoreError};
+use super::fixture::{Fixture, Target, at, completion, dead, event, event_id};
+use crate::{AttemptRecord, DeliveryFilter, End, EventFilter, StoreError};
 
 pub(super) async fn emits_and_shows(fixture: Fixture) {
     let event = EntityEvent::at(event_id(1), at(1), EventKind::Custom, "Order", "7", json!({"n": 1}));
@@ -137,11 +137,46 @@ pub(super) async fn details_of_an_attempt_are_shown(fixture: Fixture) {
     fixture.emit([1]).await;
     let owned = fixture.take(1, &[Target::new("a")]).await.owned;
     let mut completion = completion(&owned[0], End::Succeeded);
-    completion.record.message = AttemptRecord::message_of("indexed", Some(r#"{"task":12.50}"#));
+    let details = Some(r#"{"task":12.50}"#);
+    completion.record.message = AttemptRecord::message_of("indexed", details, Map::new());
     fixture.store.complete(fixture.host, vec![completion]).await.unwrap();
     let attempts = fixture.store.event(event_id(1)).await.unwrap().attempts;
     let details = serde_json::to_string(&attempts[0].details).unwrap();
     assert_eq!((attempts[0].message.as_str(), details.as_str()), ("indexed", r#"{"task":12.50}"#));
+}
+
+pub(super) async fn what_was_denied_an_attempt_that_succeeded_is_listed(fixture: Fixture) {
+    fixture.emit([1, 2, 3]).await;
+    let owned = fixture.take(3, &[Target::new("a")]).await.owned;
+    let mut denied = completion(&owned[0], End::Succeeded);
+    let of_host = AttemptRecord::denied(vec!["https://b.example/: not granted".to_owned()], 2);
+    denied.record.message = AttemptRecord::message_of("sent", Some(r#"{"task":12.50}"#), of_host);
+    denied.record.code = Some(AttemptRecord::DENIED.to_owned());
+    // What a plugin says of itself is no denial.
+    let mut plain = completion(&owned[1], End::Succeeded);
+    plain.record.message = AttemptRecord::message_of("sent", Some(r#"{"denied":["x"]}"#), Map::new());
+    let failed = completion(&owned[2], dead());
+    fixture.store.complete(fixture.host, vec![denied, plain, failed]).await.unwrap();
+
+    let told = Some("denied: https://b.example/: not granted");
+    let filter = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
+    let by_code = DeliveryFilter { code: Some(AttemptRecord::DENIED.to_owned()), ..filter.clone() };
+    let listed = fixture.store.deliveries(by_code).await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|row| (row.id, row.status, row.last_error.as_deref())).collect();
+    assert_eq!(listed, [(owned[0].id, DeliveryState::Succeeded, told)]);
+    let by_state = DeliveryFilter { state: Some(DeliveryState::Succeeded), ..filter };
+    let listed = fixture.store.deliveries(by_state).await.unwrap();
+    let mut listed: Vec<_> = listed.iter().map(|row| row.last_error.as_deref()).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, [None, told]);
+    for (n, last_error) in [(1, told), (2, None)] {
+        let history = fixture.store.event(event_id(n)).await.unwrap();
+        assert_eq!(history.deliveries[0].last_error.as_deref(), last_error);
+    }
+    let attempt = &fixture.store.event(event_id(1)).await.unwrap().attempts[0];
+    assert_eq!((attempt.status.as_str(), attempt.code.as_deref()), ("succeeded", Some("denied")));
+    let details = serde_json::to_string(&attempt.details).unwrap();
+    assert_eq!(details, r#"{"task":12.50,"denied":["https://b.example/: not granted"],"denied_more":2}"#);
 }
 
 pub(super) async fn an_unknown_event_is_an_error(fixture: Fixture) {

@@ -119,6 +119,9 @@ pub const CASES: &[Case] = cases! {
         leaves_what_is_not_due,
         a_delivery_whose_row_cannot_be_read_is_put_aside_alone,
         tries_a_destination_with_what_was_not_tried_before,
+        divides_a_claim_between_due_retries_and_what_is_ready,
+        divides_bytes_by_who_goes_first,
+        divides_a_claim_between_the_first_of_each_ordering_key,
         passes_over_lanes,
         passes_over_disabled_observers_until_they_are_enabled,
         passes_over_each_of_many_disabled_observers,
@@ -237,6 +240,7 @@ pub const CASES: &[Case] = cases! {
         shows_what_became_of_an_event,
         an_end_is_shown_until_its_delivery_is_live_again,
         details_of_an_attempt_are_shown,
+        what_was_denied_an_attempt_that_succeeded_is_listed,
         an_unknown_event_is_an_error,
     }
     deliveries {

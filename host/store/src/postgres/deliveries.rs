@@ -38,10 +38,10 @@ SELECT pk_log, started_at FROM tb_observer_log WHERE pk_log < $1 ORDER BY pk_log
     ENDED_DELIVERIES = "-- ended_deliveries
 SELECT pk_log, delivery_id AS id, coalesce(event_id, '00000000-0000-0000-0000-000000000000') AS event_id, observer, action,
        action_type, status, attempt AS attempts, max_attempts, 0 AS losses,
-       CASE WHEN status <> 'succeeded' THEN message END AS last_error,
+       CASE WHEN status <> 'succeeded' OR code IS NOT NULL THEN message END AS last_error,
        NULL::timestamptz AS next_attempt_at, started_at AS created_at
 FROM tb_observer_log
-WHERE CASE WHEN $1::text IS NULL THEN status IN ('waiting', 'dead', 'failed') ELSE status = $1 END
+WHERE CASE WHEN $1::text IS NULL THEN status IN ('succeeded', 'waiting', 'dead', 'failed') ELSE status = $1 END
   AND ($2::text IS NULL OR observer = $2) AND ($3::text IS NULL OR code = $3) AND delivery_id IS NOT NULL
   AND pk_log <= $4 AND pk_log > $5
 ORDER BY pk_log DESC LIMIT $6";

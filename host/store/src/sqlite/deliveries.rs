@@ -32,10 +32,10 @@ SELECT pk_log, started_at FROM tb_observer_log WHERE pk_log < ?1 ORDER BY pk_log
     ENDED_DELIVERIES = "-- ended_deliveries
 SELECT pk_log, delivery_id AS id, coalesce(event_id, '00000000-0000-0000-0000-000000000000') AS event_id, observer, action,
        action_type, status, attempt AS attempts, max_attempts, 0 AS losses,
-       iif(status = 'succeeded', NULL, message) AS last_error,
+       iif(status = 'succeeded' AND code IS NULL, NULL, message) AS last_error,
        NULL AS next_attempt_at, started_at AS created_at
 FROM tb_observer_log
-WHERE CASE WHEN ?1 IS NULL THEN status IN ('waiting', 'dead', 'failed') ELSE status = ?1 END
+WHERE CASE WHEN ?1 IS NULL THEN status IN ('succeeded', 'waiting', 'dead', 'failed') ELSE status = ?1 END
   AND (?2 IS NULL OR observer = ?2) AND (?3 IS NULL OR code = ?3) AND delivery_id IS NOT NULL
   AND pk_log <= ?4 AND pk_log > ?5
 ORDER BY pk_log DESC LIMIT ?6";
