@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{
@@ -192,6 +192,18 @@ impl Receiver {
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
         self.shared.received().clone()
+    }
+
+    /// Removes what was received since the last call, and returns it as soon as there is something.
+    pub async fn take(&self) -> Vec<Received> {
+        let mut count = self.shared.count.subscribe();
+        loop {
+            let taken = mem::take(&mut *self.shared.received());
+            if !taken.is_empty() {
+                return taken;
+            }
+            count.changed().await.expect("the receiver lives");
+        }
     }
 
     /// How many requests were received so far.

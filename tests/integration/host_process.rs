@@ -52,10 +52,24 @@ impl HostProcess {
 
     /// The most memory it ever had at once (`VmHWM`), in MiB.
     pub(crate) fn peak_memory_mib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kib / 1024
+        self.kib_of("status", "VmHWM") / 1024
+    }
+
+    /// The memory that it has now, in MiB: a field of `smaps_rollup`, such as `Rss` or `Anonymous`.
+    pub(crate) fn memory_mib(&self, field: &str) -> u64 {
+        self.kib_of("smaps_rollup", field) / 1024
+    }
+
+    /// How many files and connections it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
+    fn kib_of(&self, file: &str, field: &str) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it runs");
+        let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let kib = value.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok());
+        kib.unwrap_or_else(|| panic!("no number {field} in {file}: {text}"))
     }
 }
 

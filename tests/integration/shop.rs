@@ -168,14 +168,16 @@ impl<D: Database> Shop<D> {
 
     /// The same in a group.
     pub(crate) fn start_host_in(&self, group: &MemoryGroup) -> HostProcess {
+        self.ready(self.spawn(self.command_in(group, &["run"]), UNNAMED, Stdio::piped()))
+    }
+
+    /// The program in a group.
+    pub(crate) fn command_in(&self, group: &MemoryGroup, arguments: &[&str]) -> Command {
         // The process joins before it is the program, so that all its memory counts.
         let mut command = self.command_of("sh");
+        command.args(["-c", r#"echo $$ >"$0" && exec "$@""#]).arg(group.processes());
+        command.arg(program()).args(arguments);
         command
-            .args(["-c", r#"echo $$ >"$0" && exec "$@""#])
-            .arg(group.processes())
-            .arg(program())
-            .arg("run");
-        self.ready(self.spawn(command, UNNAMED, Stdio::piped()))
     }
 
     /// Waits until a host is ready.
@@ -202,6 +204,14 @@ impl<D: Database> Shop<D> {
     /// What its hosts logged so far.
     pub(crate) fn host_log(&self) -> String {
         fs::read_to_string(self.path("host.log")).unwrap_or_default()
+    }
+
+    /// The last lines of it, where it may be too long to be shown.
+    pub(crate) fn end_of_host_log(&self) -> String {
+        const LINES: usize = 200;
+        let log = self.host_log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
 
     /// Waits until `done` holds, looking often; panics with the hosts' log after `at_most`.

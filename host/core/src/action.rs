@@ -15,7 +15,7 @@ pub struct ActionConfig {
     pub plugin: String,
     /// The action's name within its observer.
     pub name: Option<String>,
-    /// Wall time of one attempt.
+    /// Wall time of one attempt, from 1 to [`ActionConfig::MAX_TIMEOUT_MS`].
     pub timeout_ms: Option<u64>,
     /// In the place of the observer's `retry`.
     pub retry: Option<RetryConfig>,
@@ -33,6 +33,10 @@ impl ActionConfig {
     /// The keys of an action that are not the plugin's.
     pub const HOST_KEYS: [&'static str; 7] =
         ["type", "name", "timeout_ms", "retry", "batch", "grants", "limits"];
+
+    /// Longest `timeout_ms`: an hour. So long an attempt that hangs may hold a slot of its destination, an instance and a place of
+    /// its host; work that takes longer is not an action's, but that of a job which the action starts.
+    pub const MAX_TIMEOUT_MS: u64 = 3_600_000;
 
     /// An action of the given type, without configuration.
     ///

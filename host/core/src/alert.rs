@@ -53,7 +53,7 @@ impl Alert<'_> {
             "delivery_id": self.delivery_id,
             "attempts": self.attempt,
             "class": self.failure.class,
-            "code": problem.code,
+            "code": problem.code.as_str(),
             "message": problem.message,
             "http_status": problem.status,
             "suppressed": self.suppressed,
@@ -93,7 +93,7 @@ mod tests {
     use crate::{FailureClass, Problem};
 
     fn event(observer: &str, micros: i64) -> EntityEvent {
-        let failure = Failure::new(FailureClass::Permanent, Problem::new("gone", "it is gone"));
+        let failure = Failure::new(FailureClass::Permanent, Problem::of_plugin("gone", "it is gone"));
         let failed = EntityEvent::new(EventKind::Created, "Order", 7, json!({"total": 1}));
         let alert = Alert {
             observer,

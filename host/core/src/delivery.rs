@@ -76,15 +76,15 @@ impl DeliveryState {
         matches!(self, Self::Succeeded | Self::Dead | Self::Failed)
     }
 
-    /// The state after `step`: the only place that knows which moves are legal.
+    /// The state after `step`. The statements of the store make these moves and no others, which its tests compare.
     pub const fn after(self, step: Move) -> Result<Self, IllegalMove> {
         match (self, step) {
             (Self::Ready | Self::Waiting, Move::Claim) => Ok(Self::Running),
             (Self::Running, Move::Succeed) => Ok(Self::Succeeded),
-            (Self::Running, Move::Retry) => Ok(Self::Waiting),
+            (Self::Running, Move::Retry | Move::Postpone) => Ok(Self::Waiting),
             (Self::Running, Move::Release | Move::TakeOver) | (Self::Dead, Move::Replay) => Ok(Self::Ready),
-            // A running delivery dies of its outcome; a waiting or ready one because its observer was removed.
-            (Self::Running | Self::Ready | Self::Waiting, Move::Die) => Ok(Self::Dead),
+            // Also one whose observer was removed is claimed first.
+            (Self::Running, Move::Die) => Ok(Self::Dead),
             (Self::Running, Move::Fail) => Ok(Self::Failed),
             (from, step) => Err(IllegalMove { from, step }),
         }
@@ -112,6 +112,8 @@ pub enum Move {
     Fail,
     /// Its host hands it back unstarted: the attempt does not count.
     Release,
+    /// The same, and it is not to be claimed before some time.
+    Postpone,
     /// Its host is gone, or lost track of it: others may claim it. [`loss`](crate::loss) says whether the attempt counts.
     TakeOver,
     /// A person asked for it again.
@@ -120,13 +122,14 @@ pub enum Move {
 
 impl Move {
     /// All moves.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Claim,
         Self::Succeed,
         Self::Retry,
         Self::Die,
         Self::Fail,
         Self::Release,
+        Self::Postpone,
         Self::TakeOver,
         Self::Replay,
     ];

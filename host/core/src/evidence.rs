@@ -6,41 +6,28 @@
 
 use std::time::Duration;
 
-use crate::outcome::{AttemptResult, Failure, FailureClass};
+use crate::{
+    host_failure::{Fault, HostFailure},
+    outcome::{AttemptResult, Failure, FailureClass, Problem},
+};
 
 /// The code of a permanent failure by which a plugin says that its endpoint is gone for good, and nothing will ever work
 /// there again.
-pub const ENDPOINT_GONE: &str = "endpoint_gone";
+const ENDPOINT_GONE: &str = "endpoint_gone";
 
 /// The code by which a plugin says that one recipient of many (a device) is gone: it says nothing of the others.
 const UNREGISTERED: &str = "unregistered";
 
-/// The code of an attempt that met nobody but a server whose certificate is not trusted: nothing was sent, and the next attempt meets
-/// the same until a person does something. The host alone gives it.
-pub const CERTIFICATE: &str = "certificate";
-
-/// Failures that may pass and are the plugin's or the host's own: it recursed too deep, used too much time (in a template too), found no free
-/// instance, or had a secret that was replaced; in a batch, also what else ends a call.
-const NOT_ITS_FAULT: [&str; 11] = [
-    "plugin_trap",
-    "plugin_abi",
-    "cpu_limit",
-    "memory_limit",
-    "host_call_limit",
-    "resource_limit",
-    "result_too_large",
-    "no_instance",
-    "host_lost",
-    "template",
-    "secret_changed",
-];
+/// Codes by which a plugin reports a failure of its own: of a template that it renders by itself, or of a delivery of a batch that it
+/// forgot.
+const OWN_FAULT: [&str; 2] = [HostFailure::Template.code(), HostFailure::BatchResult.code()];
 
 /// Status codes of a destination that is up, also where the failure is tried again: a batch was refused for one of its
 /// deliveries, and each is to be tried without the others; a mail server waits with one recipient (RFC 5321, 4.2.3), as those
 /// that greylist do with every new one (RFC 6647).
 const REFUSES_A_PART: [u16; 7] = [400, 409, 413, 422, 450, 451, 452];
 
-/// Codes of failures in which no connection to the server was made.
+/// Codes by which plugins report that no connection to the server was made.
 const NOT_CONNECTED: [&str; 3] = ["connect", "dns", "tls"];
 
 /// Status codes that turn the action away, whatever it brings: credentials, rights, payment (RFC 9110, 15.5).
@@ -102,9 +89,9 @@ impl DestinationEvidence {
         let Err(failure) = result else { return Self::Up };
         match failure.class {
             FailureClass::Transient | FailureClass::Throttled => {
-                if failure.problem.code == CERTIFICATE {
+                if failure.problem.code.host() == Some(HostFailure::Certificate) {
                     Self::Untrusted
-                } else if NOT_ITS_FAULT.contains(&&*failure.problem.code) {
+                } else if !may_be_its_fault(&failure.problem) {
                     Self::None
                 } else if failure.problem.status.is_some_and(|status| REFUSES_A_PART.contains(&status)) {
                     Self::Up
@@ -113,9 +100,9 @@ impl DestinationEvidence {
                 {
                     Self::Busy
                 } else {
-                    let is_server =
-                        failure.problem.status.is_none() && NOT_CONNECTED.contains(&&*failure.problem.code);
-                    let scope = if is_server { Scope::Server } else { Scope::Endpoint };
+                    let is_connected = failure.problem.status.is_some()
+                        || !failure.problem.code.plugin().is_some_and(|code| NOT_CONNECTED.contains(&code));
+                    let scope = if is_connected { Scope::Endpoint } else { Scope::Server };
                     Self::Down { scope, retry_after: failure.retry_after }
                 }
             }
@@ -130,6 +117,15 @@ impl DestinationEvidence {
     }
 }
 
+/// Whether a problem that may pass can be the destination's fault: it is not when the plugin broke a bound or crashed, no instance was
+/// free, or a secret was replaced. In a batch, failures that are permanent elsewhere may pass too.
+fn may_be_its_fault(problem: &Problem) -> bool {
+    match (problem.code.host(), problem.code.plugin()) {
+        (Some(failure), _) => matches!(failure.fault(), Fault::Destination | Fault::Unknown),
+        (None, code) => !code.is_some_and(|code| OWN_FAULT.contains(&code)),
+    }
+}
+
 impl EndpointEvidence {
     /// Of a failed attempt. `is_one` when the action's configuration names its endpoint in full. A template makes many endpoints of
     /// it; then one that is gone is one of many, and one that is forbidden for good says nothing of the others.
@@ -141,9 +137,9 @@ impl EndpointEvidence {
             FailureClass::Permanent | FailureClass::Misconfigured => {}
         }
         let says = |codes: &[u16]| problem.status.is_some_and(|status| codes.contains(&status));
-        match &*problem.code {
-            UNREGISTERED => Self::None,
-            ENDPOINT_GONE if is_one => Self::Gone,
+        match problem.code.plugin() {
+            Some(UNREGISTERED) => Self::None,
+            Some(ENDPOINT_GONE) if is_one => Self::Gone,
             _ if !is_one && *class == FailureClass::Permanent && says(&[FORBIDDEN]) => Self::None,
             _ if says(&TURNS_AWAY) || (is_one && says(&NOTHING_THERE)) => Self::Refused,
             _ => Self::None,
@@ -154,15 +150,15 @@ impl EndpointEvidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Outcome, Problem};
+    use crate::outcome::Outcome;
 
     fn failed(class: FailureClass, code: &str, status: Option<u16>) -> Failure {
-        Failure::new(class, Problem { status, ..Problem::new(code, "made for a test") })
+        Failure::new(class, Problem { status, ..Problem::of_plugin(code, "made for a test") })
     }
 
     #[test]
     fn a_destination_is_down_when_it_does_not_answer() {
-        use DestinationEvidence::{Busy, Down, None as Nothing, Untrusted, Up};
+        use DestinationEvidence::{Busy, Down, None as Nothing, Up};
         use FailureClass::{Misconfigured, Permanent, Throttled, Transient};
         assert_eq!(DestinationEvidence::of(&Ok(Outcome::default())), Up);
         let down = Down { scope: Scope::Endpoint, retry_after: None };
@@ -173,7 +169,6 @@ mod tests {
             (Transient, "tls", None, dead),
             (Transient, "timeout", None, down),
             (Transient, "connect", Some(502), down),
-            (Transient, "certificate", None, Untrusted),
             (Transient, "http_status", Some(503), down),
             (Transient, "smtp_auth", Some(535), down),
             (Throttled, "http_status", Some(429), Busy),
@@ -182,9 +177,8 @@ mod tests {
             (Transient, "http_status", Some(422), Up),
             (Transient, "smtp_reply", Some(450), Up),
             (Transient, "smtp_reply", Some(421), down),
-            (Transient, "plugin_trap", None, Nothing),
-            (Transient, "cpu_limit", None, Nothing),
             (Transient, "template", None, Nothing),
+            (Transient, "batch_result", None, Nothing),
             (Permanent, "http_status", Some(400), Up),
             (Misconfigured, "unauthorized", Some(401), Up),
             (Permanent, "template", None, Nothing),
@@ -198,10 +192,35 @@ mod tests {
         }
         let asked = Failure {
             retry_after: Some(Duration::from_secs(3)),
-            ..Failure::new(Throttled, Problem::new("http_status", "later"))
+            ..Failure::new(Throttled, Problem::of_plugin("http_status", "later"))
         };
         let expected = Down { scope: Scope::Endpoint, retry_after: Some(Duration::from_secs(3)) };
         assert_eq!(DestinationEvidence::of(&Err(asked)), expected);
+    }
+
+    #[test]
+    fn of_the_hosts_failures_only_silence_speaks_against_a_destination() {
+        use DestinationEvidence::{Down, None as Nothing, Untrusted};
+        let down = Down { scope: Scope::Endpoint, retry_after: None };
+        for &failure in HostFailure::ALL {
+            let expected = match failure {
+                HostFailure::Timeout | HostFailure::PluginError => down,
+                HostFailure::Certificate => Untrusted,
+                _ => Nothing,
+            };
+            // In a batch each may pass, whatever its class is elsewhere.
+            let failed = Failure::new(FailureClass::Transient, Problem::of_host(failure, "made for a test"));
+            assert_eq!(DestinationEvidence::of(&Err(failed)), expected, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_plugin_can_not_speak_as_the_host() {
+        let down = DestinationEvidence::Down { scope: Scope::Endpoint, retry_after: None };
+        for code in ["certificate", "plugin_trap", "no_instance", "host_lost"] {
+            let reported = failed(FailureClass::Transient, code, None);
+            assert_eq!(DestinationEvidence::of(&Err(reported)), down, "{code}");
+        }
     }
 
     #[test]

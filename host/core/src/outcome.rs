@@ -4,7 +4,9 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{observer::FailurePolicy, retry::RetryConfig, time::Timestamp};
+use crate::{
+    code::Code, host_failure::HostFailure, observer::FailurePolicy, retry::RetryConfig, time::Timestamp,
+};
 
 /// What a successful attempt did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,8 +23,8 @@ pub struct Outcome {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Problem {
-    /// A short stable word in `snake_case`.
-    pub code: String,
+    /// What kind of problem, and whether the host or a plugin found it.
+    pub code: Code,
     /// For people; without secrets.
     pub message: String,
     /// The destination's status code, where it has one.
@@ -30,10 +32,16 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem without a status code.
+    /// A problem that the host found, without a status code.
     #[must_use]
-    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), status: None }
+    pub fn of_host(failure: HostFailure, message: impl Into<String>) -> Self {
+        Self { code: failure.into(), message: message.into(), status: None }
+    }
+
+    /// A problem that a plugin reported under a code of its own, without a status code.
+    #[must_use]
+    pub fn of_plugin(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: Code::of_plugin(code), message: message.into(), status: None }
     }
 }
 
@@ -54,6 +62,13 @@ impl Failure {
     #[must_use]
     pub fn new(class: FailureClass, problem: Problem) -> Self {
         Self { class, problem, retry_after: None }
+    }
+
+    /// A failure that the host found, of the class that the table of the host's failures gives it.
+    #[must_use]
+    pub fn of_host(failure: HostFailure, message: impl Into<String>) -> Self {
+        let class = failure.class().unwrap_or(FailureClass::Transient);
+        Self::new(class, Problem::of_host(failure, message))
     }
 
     /// Whether the same attempt may work later.
@@ -158,7 +173,7 @@ mod tests {
     use super::*;
 
     fn failure(class: FailureClass) -> AttemptResult {
-        Err(Failure::new(class, Problem::new("test", "made for a test")))
+        Err(Failure::new(class, Problem::of_plugin("test", "made for a test")))
     }
 
     const NOW: Timestamp = Timestamp::from_micros(0);

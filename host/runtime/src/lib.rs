@@ -7,75 +7,43 @@
 //! This is the only crate that names the engine, and the only one from which plugins reach the network. It knows
 //! nothing of databases, of deliveries beyond their id, or of retries.
 
-mod action;
-mod address;
-mod admission;
-mod attempt;
-mod batch;
 mod bindings;
-mod cache;
 mod calling;
 mod capability;
-mod choices;
-mod compiler;
-mod compiling;
 mod configure;
-mod connections;
-mod contacts;
-mod cpu;
-mod default_destinations;
-mod descriptor;
 mod dot_segments;
 mod egress;
 mod engine;
-mod event;
 pub mod files;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-mod guest;
 mod hostapi;
-mod identities;
-mod invocation;
-mod lanes;
 mod limits;
-mod linking;
 mod loading;
-mod origins;
-mod plugin;
-mod problem;
-mod reachable;
-mod rendering;
-mod reserve;
-mod result;
 mod runtime;
-mod schema;
-mod schema_size;
 mod secrets;
 mod settings;
-mod standing;
+mod shared;
 mod templates;
-mod ticker;
-mod warm;
-mod weight;
-mod world;
 
-pub use action::{Addressed, ConfiguredAction};
-pub use admission::Admission;
-pub use attempt::{Attempt, DeliveryInfo, Usage};
-pub use batch::BatchItem;
+pub use calling::action::{Addressed, ConfiguredAction};
+pub use calling::admission::Admission;
+pub use calling::attempt::{Attempt, DeliveryInfo, Usage};
+pub use calling::batch::BatchItem;
+pub use calling::denials::Denied;
+pub use calling::event::PreparedEvent;
 pub use capability::{Effective, Need, Needs, Origin, PrivateNetwork};
-pub use compiler::{Compiler, compile_if_asked};
-pub use descriptor::{Descriptor, DescriptorError};
+pub use configure::problem::{ConfigProblem, ConfigureError};
 pub use egress::{
     MemcachedSettings, ProxySettings, RedisSettings, RouteSettings, SmtpEncryption, SmtpOAuth, SmtpSettings,
 };
 pub use engine::EngineError;
-pub use event::PreparedEvent;
+pub use engine::compile_process::{Compiler, compile_if_asked};
 pub use limits::Limits;
+pub use loading::descriptor::{Descriptor, DescriptorError};
+pub use loading::plugin::Plugin;
+pub use loading::world::Misfit;
 pub use loading::{ComponentSource, LoadError};
-pub use plugin::Plugin;
-pub use problem::{ConfigProblem, ConfigureError};
 pub use runtime::Runtime;
 pub use secrets::{ChainedSecrets, EnvSecrets, FileSecrets, Secret, SecretError, SecretProvider};
 pub use settings::{RuntimeSettings, ServiceSettings};
-pub use world::Misfit;

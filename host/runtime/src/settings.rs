@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
     capability::Origin,
-    compiler::Compiler,
     egress::{DEFAULT_IDLE, MemcachedSettings, RedisSettings, RouteSettings, SmtpSettings},
+    engine::compile_process::Compiler,
     limits::Limits,
 };
 

@@ -95,7 +95,7 @@ mod tests {
             action_type: "webhook".into(),
             delivery_id: DeliveryId::of(event.id, observer, "hook"),
             attempt: 3,
-            failure: Failure::new(FailureClass::Permanent, Problem::new("gone", "gone")),
+            failure: Failure::new(FailureClass::Permanent, Problem::of_plugin("gone", "gone")),
             event: Arc::clone(&event),
             interval: Some(Duration::from_mins(1)),
         };

@@ -1,11 +1,8 @@
 //! The one error of the library: the classes a caller can act on.
 
-use aftercommit_core::{Failure, FailureClass};
+use aftercommit_core::{Failure, FailureClass, HostFailure};
 use aftercommit_runtime::ConfigureError;
 use aftercommit_store::StoreError;
-
-/// The code of an attempt that ended because a template did not render.
-const TEMPLATE: &str = "template";
 
 /// The result of a library call.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -107,7 +104,7 @@ impl Error {
                 Self::RetriesExhausted { reason: format!("{attempts} attempts: {reason}") }
             }
             FailureClass::Transient | FailureClass::Throttled => Self::ActionExecutionFailed { reason },
-            FailureClass::Permanent | FailureClass::Misconfigured if failure.problem.code == TEMPLATE => {
+            FailureClass::Permanent | FailureClass::Misconfigured if is_of_template(failure) => {
                 Self::TemplateRenderingFailed { reason }
             }
             FailureClass::Permanent | FailureClass::Misconfigured => Self::ActionPermanentlyFailed { reason },
@@ -152,6 +149,12 @@ impl Error {
     }
 }
 
+/// Whether a template did not render, in the host or by the host for the plugin.
+fn is_of_template(failure: &Failure) -> bool {
+    let code = &failure.problem.code;
+    code.host() == Some(HostFailure::Template) || code.plugin() == Some(HostFailure::Template.code())
+}
+
 #[cfg(test)]
 mod tests {
     use aftercommit_core::Problem;
@@ -162,12 +165,14 @@ mod tests {
     fn each_end_of_an_action_has_its_class() {
         use FailureClass::{Misconfigured, Permanent, Throttled, Transient};
         let of = |class, code: &str, attempts| {
-            Error::of_failure(&Failure::new(class, Problem::new(code, "why")), attempts)
+            Error::of_failure(&Failure::new(class, Problem::of_plugin(code, "why")), attempts)
         };
         assert!(matches!(of(Transient, "connect", 1), Error::ActionExecutionFailed { .. }));
         assert!(matches!(of(Throttled, "http_status", 3), Error::RetriesExhausted { .. }));
         assert!(matches!(of(Transient, "template", 1), Error::ActionExecutionFailed { .. }));
         assert!(matches!(of(Permanent, "template", 1), Error::TemplateRenderingFailed { .. }));
+        let of_host = Error::of_failure(&Failure::of_host(HostFailure::Template, "why"), 1);
+        assert!(matches!(of_host, Error::TemplateRenderingFailed { .. }));
         assert!(matches!(of(Permanent, "http_status", 2), Error::ActionPermanentlyFailed { .. }));
         assert!(matches!(of(Misconfigured, "config", 1), Error::ActionPermanentlyFailed { .. }));
         assert!(of(Transient, "connect", 1).is_transient() && !of(Transient, "connect", 2).is_transient());

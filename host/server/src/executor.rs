@@ -7,9 +7,7 @@ use std::{
     time::Instant,
 };
 
-use aftercommit_core::{
-    Clock, DeliveryId, EntityEvent, Failure, FailureClass, Problem, SystemClock, Verdict,
-};
+use aftercommit_core::{Clock, DeliveryId, EntityEvent, Failure, HostFailure, SystemClock, Verdict};
 use aftercommit_runtime::{DeliveryInfo, EnvSecrets, PreparedEvent, Runtime, RuntimeSettings};
 use futures::future::join_all;
 
@@ -232,6 +230,6 @@ struct Ended {
 }
 
 fn not_configured(error: &Error) -> Ended {
-    let failure = Failure::new(FailureClass::Misconfigured, Problem::new("configuration", error.to_string()));
+    let failure = Failure::of_host(HostFailure::Configuration, error.to_string());
     Ended { attempt: 1, failure, verdict: Verdict::Dead }
 }

@@ -2,12 +2,12 @@
 
 use std::{collections::HashSet, fmt, ops::RangeInclusive, time::Duration};
 
-use aftercommit_core::{DeliveryId, Losses, Timestamp};
+use aftercommit_core::{DeliveryId, HostFailure, Losses, Timestamp};
 use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Result, row::Row, suspects::read_losses};
+use crate::{Result, readable::readable, row::Row, suspects::read_losses};
 
 /// Names one run of one host process: a restarted host has a new one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
@@ -93,8 +93,13 @@ pub(crate) struct Running {
     losses: Losses,
 }
 
+/// Those that can be read.
+pub(crate) fn running(rows: &[impl Row]) -> Vec<Running> {
+    readable("observer_deliveries", &["id"], rows, Running::read)
+}
+
 impl Running {
-    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+    fn read(row: &impl Row) -> Result<Self> {
         Ok(Self {
             id: DeliveryId(row.uuid("id")?),
             owner: row.uuid("owner")?,
@@ -129,13 +134,14 @@ impl Running {
 }
 
 impl Loss {
-    /// A short stable word.
+    /// What the log says of the attempt.
     pub(crate) const fn code(self) -> &'static str {
-        match self {
-            Self::HostGone => "host_gone",
-            Self::LostTrack => "lost_track",
-            Self::HostStopped => "host_stopped",
-        }
+        let failure = match self {
+            Self::HostGone => HostFailure::HostGone,
+            Self::LostTrack => HostFailure::LostTrack,
+            Self::HostStopped => HostFailure::HostStopped,
+        };
+        failure.code()
     }
 
     const fn message(self) -> &'static str {
@@ -173,8 +179,13 @@ pub struct HostRow {
     pub revision: Option<i64>,
 }
 
+/// Those that can be read.
+pub(crate) fn entered(rows: &[impl Row]) -> Vec<HostRow> {
+    readable("observer_hosts", &["id"], rows, HostRow::read)
+}
+
 impl HostRow {
-    pub(crate) fn read(row: &impl Row) -> Result<Self> {
+    fn read(row: &impl Row) -> Result<Self> {
         Ok(Self {
             id: HostId(row.uuid("id")?),
             name: row.string("name")?,

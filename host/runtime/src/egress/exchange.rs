@@ -11,7 +11,7 @@ use super::{
     Bounds, Cut, Egress, EgressError, Permit, Request, Response, body, redirects::Redirects, request::method,
     retry_after, sending,
 };
-use crate::contacts::Contact;
+use crate::calling::contacts::Contact;
 
 impl Egress {
     /// Sends a request for an action.

@@ -2,7 +2,7 @@
 
 use crate::{
     bindings::aftercommit::action::clock::Host,
-    guest::{Guest, HostStop, Phase},
+    calling::guest::{Guest, HostStop, Phase},
 };
 
 impl Host for Guest {

@@ -15,8 +15,8 @@ use wasmtime_wasi::{
 
 use crate::{
     bindings::aftercommit::action::log::{Host, Level},
+    calling::guest::Guest,
     egress::Who,
-    guest::Guest,
 };
 
 impl Host for Guest {

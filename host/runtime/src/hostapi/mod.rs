@@ -22,7 +22,7 @@ pub(crate) use wasi_http::GuestRequests;
 
 use crate::{
     bindings::aftercommit::action::model::{Content, Host},
-    guest::Guest,
+    calling::guest::Guest,
 };
 
 // The interface has types only.

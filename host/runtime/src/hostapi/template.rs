@@ -6,8 +6,10 @@ use handlebars::Context;
 
 use crate::{
     bindings::aftercommit::action::template::{self, Host},
-    cpu::Until,
-    guest::{Guest, Phase},
+    calling::{
+        cpu::Until,
+        guest::{Guest, Phase},
+    },
     templates::{Escaping, Template},
 };
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     bindings::aftercommit::action::secrets::{SecretError, TokenRequest},
-    contacts::Contact,
+    calling::{contacts::Contact, denials::MaybeDenied as _},
     egress::{Bounds, Cut, Egress, Permit, Request},
     secrets::{Entry, Secret},
 };
@@ -45,11 +45,13 @@ pub(crate) struct TokenFault {
     pub(crate) error: SecretError,
     /// The certificate of its endpoint is not trusted.
     pub(crate) is_untrusted: bool,
+    /// The egress does not let the action send to its endpoint, for this reason.
+    pub(crate) denied: Option<String>,
 }
 
 impl From<SecretError> for TokenFault {
     fn from(error: SecretError) -> Self {
-        Self { error, is_untrusted: false }
+        Self { error, is_untrusted: false, denied: None }
     }
 }
 
@@ -201,6 +203,7 @@ async fn obtain(
 ) -> Result<(Secret, Timestamp), TokenFault> {
     let response = egress.send(permit, request, bounds).await.map_err(|error| TokenFault {
         is_untrusted: error.contact() == Contact::Untrusted,
+        denied: error.denied().map(|why| format!("the token endpoint: {why}")),
         error: SecretError::Token(format!("the token endpoint: {error}")),
     })?;
     let mut answer: Answer = serde_json::from_slice(&response.body).map_err(|_| {
@@ -244,15 +247,17 @@ mod tests {
         bindings::aftercommit::action::secrets::{
             ClientAuthentication, ClientCredentials, ProviderToken, ServiceAccount, Signature,
         },
+        calling::{
+            compute_pool::ComputePool,
+            cpu::CpuMeter,
+            guest::{Call, Phase},
+        },
         capability::{Effective, Need, Needs, Origin, PrivateNetwork},
-        cpu::CpuMeter,
         egress::{Clients, Services, Who},
-        guest::{Call, Phase},
+        engine::ticker::Ticker,
         hostapi::{LogSink, ProviderTokens},
-        lanes::Lanes,
         limits::Limits,
         secrets::Handles,
-        ticker::Ticker,
     };
 
     /// A clock that tests move.
@@ -320,7 +325,7 @@ mod tests {
             cpu: Arc::new(CpuMeter::new(
                 Duration::from_secs(1),
                 Ticker::start(&wasmtime::Engine::default(), Duration::from_millis(2)).unwrap(),
-                Lanes::new(1).unwrap(),
+                ComputePool::new(1).unwrap(),
                 Arc::default(),
             )),
             host_calls: 0,

@@ -10,9 +10,11 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::held::{Held, Holdings};
 use crate::{
-    contacts::{Contact, Contacts},
+    calling::{
+        contacts::{Contact, Contacts},
+        guest::{Call, Phase},
+    },
     egress::{self, Bounds, Cut, Egress, EgressError, Permit, forbidden_header},
-    guest::{Call, Phase},
 };
 
 /// Requests of one guest that are under way at the same time; more wait. The buffered import has one.
@@ -153,6 +155,7 @@ impl Allowed {
         };
         let sent = self.egress.send(&self.permit, &request, self.bounds).await;
         self.contacts.note(sent.as_ref().map_or_else(EgressError::contact, |_| Contact::Other));
+        self.contacts.denials.note(&sent);
         let response = sent.map_err(Error::from)?;
         let mut held = self.holdings.none();
         let headers: usize =

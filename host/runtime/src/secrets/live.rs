@@ -17,8 +17,15 @@ pub(crate) struct LiveSecrets {
     provider: Arc<dyn SecretProvider>,
     /// Made for this process: what is remembered of a secret gives nothing of it away.
     key: hmac::Key,
-    /// The digest of each secret when it was first asked for, or when changes were last asked for.
-    seen: Mutex<BTreeMap<(String, Asker), Digest>>,
+    seen: Mutex<BTreeMap<(String, Asker), Seen>>,
+}
+
+/// What is remembered of a secret.
+struct Seen {
+    /// When it was first asked for, or when changes were last asked for.
+    digest: Digest,
+    /// Since [`LiveSecrets::forget_unasked`] was called last.
+    is_asked_for: bool,
 }
 
 /// None where there was no secret, or it could not be read.
@@ -49,8 +56,18 @@ impl LiveSecrets {
         });
         let now: Vec<_> = now.collect();
         let mut seen = self.seen();
-        let changed = now.into_iter().filter(|(asked, now)| seen.insert(asked.clone(), *now) != Some(*now));
+        let changed = now.into_iter().filter(|(asked, now)| {
+            seen.get_mut(asked).is_some_and(|seen| std::mem::replace(&mut seen.digest, *now) != *now)
+        });
         changed.map(|((name, _), _)| name).collect()
+    }
+
+    /// Forgets the secrets of actions that nobody asked for since the last call: those that are in use are asked for whenever the
+    /// observers are read. Else every name that ever stood in a configuration would be remembered, and read again.
+    pub(crate) fn forget_unasked(&self) {
+        self.seen().retain(|(_, asker), seen| {
+            std::mem::take(&mut seen.is_asked_for) || matches!(asker, Asker::Host)
+        });
     }
 
     fn ask(&self, name: &str, asker: Asker) -> Result<Option<Secret>, SecretError> {
@@ -63,7 +80,9 @@ impl LiveSecrets {
     fn remembered(&self, name: &str, asker: Asker) -> Result<Option<Secret>, SecretError> {
         let secret = self.ask(name, asker);
         let digest = self.digest(&secret);
-        self.seen().entry((name.to_owned(), asker)).or_insert(digest);
+        let mut seen = self.seen();
+        let seen = seen.entry((name.to_owned(), asker)).or_insert(Seen { digest, is_asked_for: true });
+        seen.is_asked_for = true;
         secret
     }
 
@@ -72,7 +91,7 @@ impl LiveSecrets {
         hmac::sign(&self.key, secret.expose().as_bytes()).as_ref().try_into().ok()
     }
 
-    fn seen(&self) -> MutexGuard<'_, BTreeMap<(String, Asker), Digest>> {
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<(String, Asker), Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -143,5 +162,23 @@ mod tests {
         assert!(live.changed().is_empty());
         std::fs::remove_file(folder.path().join("A")).unwrap();
         assert_eq!(names(&live.changed()), ["A"]);
+    }
+
+    #[test]
+    fn a_secret_of_an_action_that_is_gone_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let live = LiveSecrets::new(Arc::new(FileSecrets::new(folder.path())));
+        live.secret("HOST").unwrap();
+        for name in ["USED", "GONE"] {
+            live.secret_of_action(name).unwrap();
+        }
+        live.forget_unasked();
+        assert!(live.changed().is_empty());
+        live.secret_of_action("USED").unwrap();
+        live.forget_unasked();
+        for name in ["HOST", "USED", "GONE"] {
+            std::fs::write(folder.path().join(name), "text").unwrap();
+        }
+        assert_eq!(names(&live.changed()), ["HOST", "USED"]);
     }
 }

@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use super::substitution::percent_encode;
+use super::percent::percent_encode;
 use crate::templates::Escaping;
 
 /// Shorter ones stand in honest answers by chance.

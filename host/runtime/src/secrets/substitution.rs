@@ -5,6 +5,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::handle::{Entry, Handles, OWN_CHARS, prefix};
+use super::percent::percent_encode;
 use crate::capability::Origin;
 
 /// A handle that is not honoured here.
@@ -143,18 +144,6 @@ impl Entry {
             Ok(())
         } else {
             Err(Refused::Destination(self.name.clone()))
-        }
-    }
-}
-
-/// Encodes what would end a path segment's or a query value's text. `/`, `:` and `=` stay: tokens in paths hold them.
-pub(super) fn percent_encode(text: &str, out: &mut String) {
-    use std::fmt::Write as _;
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:/=,;".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
         }
     }
 }

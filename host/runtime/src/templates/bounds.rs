@@ -8,7 +8,7 @@ use handlebars::{
 };
 
 use super::{Place, RenderProblem, TemplateError};
-use crate::cpu::Until;
+use crate::calling::cpu::Until;
 
 /// Writes and turns of loops of one rendering.
 pub(super) const MAX_STEPS: u32 = 100_000;

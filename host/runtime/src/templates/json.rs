@@ -101,7 +101,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::{
-        cpu::Until,
+        calling::cpu::Until,
         templates::{Escaping, Template},
     };
 

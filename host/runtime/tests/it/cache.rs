@@ -207,7 +207,7 @@ async fn memcached_deletes_and_sets() {
 
     memcached.kill();
     let lost = invalidate.run(&updated("7"), delivery()).await.result.unwrap_err();
-    assert!(lost.is_transient() && lost.problem.code == "connect", "{lost}");
+    assert!(lost.is_transient() && lost.problem.code.as_str() == "connect", "{lost}");
     memcached.start_again();
     invalidate.run(&updated("7"), delivery()).await.result.unwrap();
 }

@@ -36,7 +36,7 @@ async fn failed(action: &ConfiguredAction) -> Failure {
 
 /// Class and code, and that the server's own words are told.
 fn assert_told(failure: &Failure, class: FailureClass, code: &str, said: &str) {
-    assert_eq!((failure.class, &*failure.problem.code), (class, code), "{failure}");
+    assert_eq!((failure.class, failure.problem.code.as_str()), (class, code), "{failure}");
     assert!(failure.problem.message.contains(said), "{failure}");
 }
 

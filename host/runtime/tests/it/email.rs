@@ -1,7 +1,5 @@
 //! The plugin `email` with a real SMTP server.
 
-use std::fs;
-
 use aftercommit_core::{Failure, FailureClass};
 use aftercommit_runtime::{
     ComponentSource, ConfiguredAction, Runtime, RuntimeSettings, ServiceSettings, SmtpEncryption,
@@ -57,7 +55,7 @@ async fn the_seed_form_is_sent_after_starttls_and_login() {
             if tls == SmtpTls::Implicit { SmtpEncryption::Implicit } else { SmtpEncryption::Starttls };
         let mut smtp =
             SmtpSettings::new("localhost", server.port(), encryption).with_login("shop", "SMTP_PASSWORD");
-        smtp.extra_ca_pem = Some(fs::read(certificate.ca()).unwrap());
+        smtp.ca_file = Some(certificate.ca());
         let action = action(smtp, json!({})).await;
         assert!(action.effective_grants().mail);
         assert_eq!(action.destination(), "smtp");
@@ -223,7 +221,7 @@ async fn the_id_is_the_same_in_every_attempt_and_a_refused_message_reaches_nobod
     ] {
         let failed = failure(&action(plain(&server), to(recipients)).await).await;
         assert_eq!((failed.class, failed.problem.status), (class, Some(status)), "{failed}");
-        assert_eq!(failed.problem.code, "smtp_reply");
+        assert_eq!(failed.problem.code.as_str(), "smtp_reply");
         assert!(failed.problem.message.contains(named), "{failed}");
     }
     assert!(server.accepted().is_empty(), "a message that was refused was sent to some");
@@ -271,7 +269,7 @@ async fn names_of_rows_hold_any_character() {
     }
     let several = json!({"name": "A <a@example.com>, B", "email": "b@example.com", "total": 1});
     let refused = action.run(&event(several), delivery()).await.result.unwrap_err();
-    assert_eq!(refused.problem.code, "invalid_message");
+    assert_eq!(refused.problem.code.as_str(), "invalid_message");
     assert_eq!(server.accepted().len(), names.len());
 }
 

@@ -95,6 +95,6 @@ pub(crate) fn details(attempt: &Attempt) -> Value {
 pub(crate) fn code(attempt: &Attempt) -> &str {
     match &attempt.result {
         Ok(outcome) => panic!("{outcome:?}"),
-        Err(failure) => &failure.problem.code,
+        Err(failure) => failure.problem.code.as_str(),
     }
 }

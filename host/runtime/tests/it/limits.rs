@@ -188,6 +188,6 @@ async fn templates_that_a_guest_renders_count_as_its_time() {
     // Either the template's end is seen first or the guest's.
     match with(5).await.result {
         Ok(outcome) => assert!(outcome.details.unwrap().contains("within the attempt's time")),
-        Err(failure) => assert_eq!(failure.problem.code, "cpu_limit"),
+        Err(failure) => assert_eq!(failure.problem.code.as_str(), "cpu_limit"),
     }
 }

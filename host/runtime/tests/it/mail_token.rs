@@ -70,7 +70,7 @@ async fn a_refused_token_says_what_the_server_wants_and_nothing_of_the_token() {
     let action = action(&server, &endpoint).await;
     let refused = run(&action).await.result.unwrap_err();
     assert_eq!((refused.class, refused.problem.status), (FailureClass::Transient, Some(535)), "{refused}");
-    assert_eq!(refused.problem.code, "smtp_auth");
+    assert_eq!(refused.problem.code.as_str(), "smtp_auth");
     let expected = "refuses the access token with status 401; it wants the scope https://mail.google.com/";
     assert!(refused.problem.message.contains(expected), "{refused}");
     assert!(!refused.problem.message.contains("another-token") && server.accepted().is_empty(), "{refused}");

@@ -5,7 +5,7 @@ use crate::document::Section;
 /// `[dispatch]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DispatchConfig {
-    /// Deliveries that this host owns and has not started.
+    /// Deliveries that this host owns at most: running, waiting for their turn, or ended and not yet written.
     pub channel_capacity: usize,
     /// Memory for their events.
     pub memory_mb: usize,
@@ -13,7 +13,7 @@ pub struct DispatchConfig {
     pub max_concurrency: usize,
     /// Actions that run at once towards one destination.
     pub per_destination: usize,
-    /// Failures of one destination in a row after which it is left alone; 0: never.
+    /// Fewest failures of one destination after which it is left alone, if most of its last calls failed; 0: never.
     pub breaker_failures: u32,
     /// For how long at first. Doubles each time that it fails again.
     pub breaker_open_ms: u64,

@@ -6,9 +6,6 @@ use serde_json::Value;
 use super::{Reader, batch, retry};
 use crate::document::{Content, Node, Section};
 
-/// A day: an attempt that takes longer is no attempt.
-const MAX_TIMEOUT_MS: u64 = 86_400_000;
-
 impl<'a> Reader<'a> {
     pub(super) fn action(&self, path: &str, node: &'a Node) -> ActionConfig {
         let mut section = Section::new(path, node, self.findings);
@@ -20,7 +17,7 @@ impl<'a> Reader<'a> {
         let batch = section.section("batch");
         ActionConfig {
             name: section.text("name"),
-            timeout_ms: section.whole_or_none("timeout_ms", 1..=MAX_TIMEOUT_MS),
+            timeout_ms: section.whole_or_none("timeout_ms", 1..=ActionConfig::MAX_TIMEOUT_MS),
             retry: retry.is_present().then(|| retry::read(retry)),
             batch: batch.is_present().then(|| batch::read(batch)),
             grants: table(&mut section, "grants"),

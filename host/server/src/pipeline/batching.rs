@@ -14,8 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aftercommit_core::{Care, DestinationEvidence, Failure, FailureClass, Problem};
-use aftercommit_runtime::{Attempt, BatchItem, DeliveryInfo, PreparedEvent, Usage};
+use aftercommit_core::{Care, DestinationEvidence, Failure, HostFailure};
+use aftercommit_runtime::{Attempt, BatchItem, DeliveryInfo, PreparedEvent};
 use aftercommit_store::ClaimedDelivery;
 use tokio::sync::{Notify, oneshot};
 
@@ -139,9 +139,9 @@ impl Dispatch {
             Ok(Told::NotStarted(pause)) => hand_back(delivery, pause),
             // Who opened it did not come to its end.
             Err(_) => {
-                let problem = Problem::new("host_lost", "the host gave up the batch before it ended");
-                let result = Err(Failure::new(FailureClass::Transient, problem));
-                let attempt = Attempt { result, usage: Usage::default() };
+                let message = "the host gave up the batch before it ended";
+                let result = Err(Failure::of_host(HostFailure::HostLost, message));
+                let attempt = Attempt::uncalled(result);
                 self.conclude(delivery, action, attempt, Duration::ZERO)
             }
         }

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{Problem, Timestamp, Verdict};
-use aftercommit_runtime::{Attempt, ConfiguredAction};
+use aftercommit_core::{HostFailure, Problem, Timestamp, Verdict};
+use aftercommit_runtime::{Attempt, ConfiguredAction, Denied};
 use aftercommit_store::{AttemptRecord, ClaimedDelivery, Completion, End};
 use serde_json::Value;
 
@@ -37,12 +37,20 @@ pub(super) fn conclude(
     let plugin = action.configured.as_ref().ok().map(ConfiguredAction::plugin);
     let (class, code, message, http_status) = match attempt.result {
         Ok(outcome) => {
-            let message = AttemptRecord::message_of(&outcome.summary, outcome.details.as_deref());
-            (None, None, message, outcome.status)
+            let code = (!attempt.denied.is_empty()).then(|| AttemptRecord::DENIED.to_owned());
+            let Denied { first, more } = attempt.denied;
+            let denied = AttemptRecord::denied(first, more);
+            let message = AttemptRecord::message_of(&outcome.summary, outcome.details.as_deref(), denied);
+            (None, code, message, outcome.status)
         }
         Err(failure) => {
             let Problem { code, message, status } = failure.problem;
-            (Some(failure.class), Some(code), message, status)
+            (
+                Some(failure.class),
+                Some(code.as_str().to_owned()),
+                with_denied(message, &attempt.denied),
+                status,
+            )
         }
     };
     let record = AttemptRecord {
@@ -61,13 +69,26 @@ pub(super) fn conclude(
     Done::Ended { completion, untold }
 }
 
+/// The message of a failure. A plugin may have failed with words of its own after it was denied something.
+fn with_denied(mut message: String, denied: &Denied) -> String {
+    for why in &denied.first {
+        if !message.contains(&**why) {
+            message.push_str("; denied: ");
+            message.push_str(why);
+        }
+    }
+    message
+}
+
 /// The end of a delivery whose observer or action was removed.
 pub(super) fn conclude_gone(delivery: &ClaimedDelivery, problem: Problem, now: Timestamp) -> Done {
-    tracing::error!(code = problem.code, "{}; the delivery is in the dead letter queue", problem.message);
+    let hint = problem.code.host().map(HostFailure::hint);
+    let (code, message) = (problem.code.as_str(), &problem.message);
+    tracing::error!(code, hint, "{message}; the delivery is in the dead letter queue");
     let record = AttemptRecord {
         max_attempts: delivery.attempt,
         class: Some(aftercommit_core::FailureClass::Misconfigured),
-        code: Some(problem.code),
+        code: Some(problem.code.as_str().to_owned()),
         message: problem.message,
         http_status: None,
         started_at: now,
@@ -89,8 +110,10 @@ fn report(delivery: &ClaimedDelivery, attempt: &Attempt, verdict: &Verdict, dura
         }
         Err(failure) => failure,
     };
-    let (class, code, http_status) = (failure.class.as_str(), &*failure.problem.code, failure.problem.status);
+    let (class, code, http_status) =
+        (failure.class.as_str(), failure.problem.code.as_str(), failure.problem.status);
     let message = &failure.problem.message;
+    let hint = failure.problem.code.host().map(HostFailure::hint);
     match verdict {
         Verdict::Succeeded => {}
         Verdict::Retry(at) => {
@@ -102,12 +125,27 @@ fn report(delivery: &ClaimedDelivery, attempt: &Attempt, verdict: &Verdict, dura
                 class,
                 code,
                 http_status,
+                hint,
                 "dead after attempt {}: {message}",
                 delivery.attempt
             );
         }
         Verdict::Failed { alert } => {
-            tracing::error!(duration_ms, class, code, http_status, alert, "given up: {message}");
+            tracing::error!(duration_ms, class, code, http_status, hint, alert, "given up: {message}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_was_denied_once() {
+        let denied = Denied { first: vec!["a: not granted".to_owned(), "b: private".to_owned()], more: 3 };
+        assert_eq!(with_denied("no".to_owned(), &denied), "no; denied: a: not granted; denied: b: private");
+        let told = "the request was denied: a: not granted".to_owned();
+        assert_eq!(with_denied(told.clone(), &denied), format!("{told}; denied: b: private"));
+        assert_eq!(with_denied(told.clone(), &Denied::default()), told);
     }
 }

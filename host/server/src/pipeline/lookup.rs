@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aftercommit_core::{Care, Problem};
+use aftercommit_core::{Care, Failure, HostFailure, Problem};
 use aftercommit_store::ClaimedDelivery;
 
 use crate::observers::{Action, Snapshot};
@@ -12,7 +12,7 @@ pub(super) enum Lookup {
     /// Run its action.
     Run(Arc<Action>),
     /// Its attempts are used up, or too many hosts died of it: nobody knows how the last one ended.
-    Exhausted(Arc<Action>, Problem),
+    Exhausted(Arc<Action>, Failure),
     /// Its observer or its action is not in the snapshot.
     Gone(Problem),
     /// It has to wait until its observer is enabled or loads.
@@ -23,7 +23,7 @@ pub(super) enum Lookup {
 pub(super) fn look_up(delivery: &ClaimedDelivery, snapshot: &Snapshot) -> Lookup {
     let Some(entry) = snapshot.entry(&delivery.observer) else {
         let message = format!("observer `{}` was removed", delivery.observer);
-        return Lookup::Gone(Problem::new("observer_removed", message));
+        return Lookup::Gone(Problem::of_host(HostFailure::ObserverRemoved, message));
     };
     if !entry.enabled {
         return Lookup::Wait;
@@ -34,16 +34,16 @@ pub(super) fn look_up(delivery: &ClaimedDelivery, snapshot: &Snapshot) -> Lookup
         }
         let message =
             format!("observer `{}` has no action `{}` any more", delivery.observer, delivery.action);
-        return Lookup::Gone(Problem::new("action_removed", message));
+        return Lookup::Gone(Problem::of_host(HostFailure::ActionRemoved, message));
     };
-    if let Some(problem) = exhausted(delivery, action) {
-        return Lookup::Exhausted(Arc::clone(action), problem);
+    if let Some(failure) = exhausted(delivery, action) {
+        return Lookup::Exhausted(Arc::clone(action), failure);
     }
     if action.configured.is_err() { Lookup::Wait } else { Lookup::Run(Arc::clone(action)) }
 }
 
 /// Why the delivery is to end without another attempt.
-fn exhausted(delivery: &ClaimedDelivery, action: &Action) -> Option<Problem> {
+fn exhausted(delivery: &ClaimedDelivery, action: &Action) -> Option<Failure> {
     let message = if delivery.losses.care() == Care::GivenUp {
         let (hosts, alone) = (delivery.losses.in_a_row, delivery.losses.alone);
         format!("{hosts} hosts in a row died while they owned it, {alone} of them while it ran alone")
@@ -55,5 +55,5 @@ fn exhausted(delivery: &ClaimedDelivery, action: &Action) -> Option<Problem> {
     } else {
         return None;
     };
-    Some(Problem::new("host_lost", message))
+    Some(Failure::of_host(HostFailure::HostLost, message))
 }

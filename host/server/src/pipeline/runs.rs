@@ -108,6 +108,12 @@ impl Runs {
         RunLengths { others: UNKNOWN, by_observer: by_observer.collect() }
     }
 
+    /// Forgets how long deliveries of observers took that are gone.
+    pub(super) fn keep_used(&self, is_used: impl Fn(&str) -> bool) {
+        let mut took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        took.retain(|observer, _| is_used(observer));
+    }
+
     fn took(&self, observer: &Arc<str>, took: Duration) {
         let mut all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get_mut(observer) {

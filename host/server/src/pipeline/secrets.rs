@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aftercommit_core::{FailureClass, Problem};
+use aftercommit_core::{Failure, HostFailure, Problem};
 use aftercommit_runtime::{Attempt, ConfiguredAction};
 use tokio::time::{Instant, timeout_at};
 
@@ -25,15 +25,12 @@ pub(super) fn is_for_good(attempt: &Attempt) -> bool {
 /// The same failure, to be tried again.
 pub(super) fn retried(mut attempt: Attempt) -> Attempt {
     if let Err(failure) = &mut attempt.result {
-        failure.class = FailureClass::Transient;
         let Problem { message, status, .. } = &failure.problem;
-        failure.problem = Problem {
-            status: *status,
-            ..Problem::new(
-                "secret_changed",
-                format!("{message} (a secret was replaced meanwhile; the action is not loaded with it yet)"),
-            )
-        };
+        let message =
+            format!("{message} (a secret was replaced meanwhile; the action is not loaded with it yet)");
+        let status = *status;
+        *failure = Failure::of_host(HostFailure::SecretChanged, message);
+        failure.problem.status = status;
     }
     attempt
 }

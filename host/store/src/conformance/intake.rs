@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use aftercommit_core::{DeliveryState, EntityEvent, ObserverDefinition};
+use aftercommit_core::{DeliveryState, EntityEvent, HostFailure, ObserverDefinition};
 
 use super::fixture::{Fixture, Target, at, event_id, numbers};
 use crate::{DeliveryFilter, Plan, Planned, TakeRequest};
@@ -77,6 +77,7 @@ pub(super) async fn logs_conditions_that_could_not_be_evaluated(fixture: Fixture
         (row.status.as_str(), row.observer.as_str(), row.delivery_id),
         ("condition_error", "broken", None)
     );
+    assert_eq!(row.code.as_deref(), Some(HostFailure::ConditionError.code()));
     assert_eq!((row.action.as_deref(), row.started_at), (None, at(0)));
     assert!(row.message.contains("compared"), "{}", row.message);
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use aftercommit_core::{Care, DeliveryState, Losses, ObserverDefinition};
+use aftercommit_core::{Care, DeliveryState, HostFailure, Losses, ObserverDefinition};
 
 use super::fixture::{Fixture, Target, alive, at, completion, dead, event_id, numbers};
 use crate::{ClaimRequest, ClaimedDelivery, End, HostId, Lane, Trial};
@@ -92,14 +92,14 @@ pub(super) async fn a_marked_attempt_counts_when_its_host_dies(fixture: Fixture)
     let claimed = alone(&fixture).await;
     assert_eq!((claimed[0].losses.care(), claimed[0].round_attempt()), (Care::GivenUp, 4));
     let attempts = fixture.store.event(event_id(1)).await.unwrap().attempts;
-    assert!(
-        attempts.iter().all(|row| (row.status.as_str(), row.code.as_deref()) == ("lost", Some("host_gone")))
-    );
+    assert!(attempts.iter().all(
+        |row| (row.status.as_str(), row.code.as_deref()) == ("lost", Some(HostFailure::HostGone.code()))
+    ));
     assert_eq!(attempts.len(), 6);
     assert_eq!(attempts.iter().filter(|row| row.message.contains("so it counts")).count(), 3);
     fixture.complete(&claimed, &dead()).await;
     let letter = fixture.store.dead_letter(claimed[0].id).await.unwrap();
-    fixture.store.replay(Some(vec![letter.id]), at(100)).await.unwrap();
+    fixture.store.replay(vec![letter.id], at(100)).await.unwrap();
     let replayed = fixture.claim(1, at(100)).await;
     assert_eq!((replayed[0].attempt, replayed[0].round_attempt()), (8, 1), "a replay begins anew");
     assert_eq!(replayed[0].losses, Losses::default());
@@ -192,7 +192,7 @@ pub(super) async fn a_living_host_raises_no_suspicion(fixture: Fixture) {
     assert_eq!(rounds, [(2, 2), (2, 1)], "what it gave up had begun, and counts");
     fixture.store.retire(fixture.host).await.unwrap();
     let attempts = fixture.store.event(event_id(3)).await.unwrap().attempts;
-    assert_eq!(attempts[0].code.as_deref(), Some("host_stopped"));
+    assert_eq!(attempts[0].code.as_deref(), Some(HostFailure::HostStopped.code()));
     let claimed = fixture.store.claim(ClaimRequest::new(fixture.other, 10, at(2))).await.unwrap();
     let rounds: Vec<_> = claimed.iter().map(ClaimedDelivery::round_attempt).collect();
     assert_eq!(rounds, [3, 2, 2], "what a host abandons when it stops had begun");

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    claimable::{self, Room, Search},
+    claimable::{self, Found, Room, Search},
     completion,
     connection::Sync,
     event_row, locks,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ClaimFirst, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, HostId, Lane, Result,
-    intake_batch::Rejected, row::Row as _, suspects::read_losses,
+    intake_batch::Rejected, odd_delivery, row::Row as _, suspects::read_losses,
 };
 
 statements! {
@@ -44,11 +44,11 @@ impl Claims for PostgresStore {
         let connections = &self.inner.connections;
         // Looked at without a transaction.
         let mut session = connections.read().await?;
-        let Some(search) = claimable::search(&mut session, request.except, request.now).await? else {
+        let Some(found) = claimable::find(&mut session, request).await? else {
             return Ok(Vec::new());
         };
         drop(session);
-        connections.write("claim", Sync::Later, |session| Box::pin(claim(session, search, request))).await
+        connections.write("claim", Sync::Later, |session| Box::pin(claim(session, found, request))).await
     }
 
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
@@ -91,10 +91,10 @@ impl Claims for PostgresStore {
 
 async fn claim(
     session: &mut Session<'_>,
-    search: Search<'_>,
+    found: Found<'_>,
     request: ClaimRequest<'_>,
 ) -> Result<Vec<ClaimedDelivery>> {
-    let owned = own(session, search, request).await?;
+    let owned = own(session, found, request).await?;
     with_events(session, owned, request.now).await
 }
 
@@ -115,7 +115,11 @@ pub(super) async fn with_events(
             None => rejected.push((owned, event_row::missing())),
         }
     }
-    set_aside(session, rejected, now).await?;
+    let rejected = rejected
+        .into_iter()
+        .map(|(owned, row)| (owned.id, owned.event_seq, row.of_delivery_to(&owned.observer)))
+        .collect();
+    put_aside(session, rejected, now).await?;
     Ok(claimed)
 }
 
@@ -137,13 +141,20 @@ pub(super) struct Owned {
     ordering_key: Option<Arc<str>>,
 }
 
-/// Claims what is due and what is ready, one after the other, each in its order, and then what follows the first of each key.
-async fn own(session: &mut Session<'_>, search: Search<'_>, request: ClaimRequest<'_>) -> Result<Vec<Owned>> {
+/// Claims the parts one after the other, each in its order, and then what follows the first of each key.
+async fn own(session: &mut Session<'_>, found: Found<'_>, request: ClaimRequest<'_>) -> Result<Vec<Owned>> {
     let mut owned = Vec::new();
-    for which in request.first.order() {
+    // The sides that have no more, or whose next event is too large.
+    let mut ended = Vec::new();
+    for (which, most) in found.share.parts(request.limit) {
         let room = left(&owned, request);
-        if room.rows > 0 {
-            owned.append(&mut own_some(session, which, search, room, request).await?);
+        let room = Room { rows: room.rows.min(most), ..room };
+        if room.rows > 0 && !ended.contains(&which) {
+            let mut some = own_some(session, which, found.search, room, request).await?;
+            if some.len() < room.rows {
+                ended.push(which);
+            }
+            owned.append(&mut some);
         }
     }
     let room = left(&owned, request);
@@ -169,10 +180,11 @@ async fn own_some(
     room: Room,
     ClaimRequest { host, now, .. }: ClaimRequest<'_>,
 ) -> Result<Vec<Owned>> {
-    let mut owned = match which {
-        ClaimFirst::Due => read_owned(&claimable::claim_due(session, host, room, search, now).await?)?,
-        ClaimFirst::Ready => read_owned(&claimable::claim_ready(session, host, room, search).await?)?,
+    let owned = match which {
+        ClaimFirst::Due => claimable::claim_due(session, host, room, search, now).await?,
+        ClaimFirst::Ready => claimable::claim_ready(session, host, room, search).await?,
     };
+    let mut owned = read_owned(session, &owned, now).await?;
     match which {
         ClaimFirst::Due => owned.sort_by_key(|owned| owned.due),
         ClaimFirst::Ready => {
@@ -182,32 +194,47 @@ async fn own_some(
     Ok(owned)
 }
 
-pub(super) fn read_owned(records: &[Record]) -> Result<Vec<Owned>> {
-    let name = |record: &Record, column: &str| record.get::<&str>(column).map(Arc::from);
-    records
-        .iter()
-        .map(|record| {
-            Ok(Owned {
-                id: record.get("id")?,
-                event_seq: record.get("event_seq")?,
-                event_at: record.time("event_at")?,
-                position: record.get("position")?,
-                priority: record.get("priority")?,
-                due: record.optional_time("due")?,
-                observer: name(record, "observer")?,
-                action: name(record, "action")?,
-                action_type: name(record, "action_type")?,
-                attempt: record.count("attempts")?,
-                attempts_before: record.count("attempts_before")?,
-                losses: read_losses(record)?,
-                event_bytes: usize::try_from(record.count("event_bytes")?).unwrap_or(usize::MAX),
-                ordering_key: record.get::<Option<&str>>("ordering_key")?.map(Arc::from),
-            })
-        })
-        .collect()
+/// Reads what was claimed. What cannot be read is put aside.
+pub(super) async fn read_owned(
+    session: &mut Session<'_>,
+    records: &[Record],
+    now: Timestamp,
+) -> Result<Vec<Owned>> {
+    let mut owned = Vec::with_capacity(records.len());
+    let mut odd = Vec::new();
+    for record in records {
+        match odd_delivery::check(record) {
+            Ok(()) => owned.push(Owned::read(record)?),
+            Err(why) => {
+                odd.push((record.get("id")?, record.get("event_seq")?, odd_delivery::rejected(record, &why)));
+            }
+        }
+    }
+    put_aside(session, odd, now).await?;
+    Ok(owned)
 }
 
 impl Owned {
+    fn read(record: &Record) -> Result<Self> {
+        let name = |column: &str| record.get::<&str>(column).map(Arc::from);
+        Ok(Self {
+            id: record.get("id")?,
+            event_seq: record.get("event_seq")?,
+            event_at: record.time("event_at")?,
+            position: record.get("position")?,
+            priority: record.get("priority")?,
+            due: record.optional_time("due")?,
+            observer: name("observer")?,
+            action: name("action")?,
+            action_type: name("action_type")?,
+            attempt: record.count("attempts")?,
+            attempts_before: record.count("attempts_before")?,
+            losses: read_losses(record)?,
+            event_bytes: usize::try_from(record.integer("event_bytes")?).unwrap_or(0),
+            ordering_key: record.get::<Option<&str>>("ordering_key")?.map(Arc::from),
+        })
+    }
+
     /// Its place among those that are ready.
     pub(super) const fn order(&self) -> (std::cmp::Reverse<i32>, i64, i32) {
         (std::cmp::Reverse(self.priority), self.event_seq, self.position)
@@ -250,22 +277,18 @@ impl Owned {
     }
 }
 
-/// Someone changed or deleted events that have live deliveries: nothing can deliver them, so they go where a person
+/// Someone changed or deleted events that have live deliveries, or these themselves: nothing can deliver them, so they go where a person
 /// looks, and do not stand in the way of others.
-async fn set_aside(
+async fn put_aside(
     session: &mut Session<'_>,
-    rejected: Vec<(Owned, Rejected)>,
+    rejected: Vec<(Uuid, i64, Rejected)>,
     now: Timestamp,
 ) -> Result<()> {
     if rejected.is_empty() {
         return Ok(());
     }
-    let mut ids = Vec::new();
-    let mut rows = Vec::new();
-    for (owned, row) in rejected {
-        ids.push(owned.id);
-        rows.push((Aside::Event(owned.event_seq), row.of_delivery_to(&owned.observer)));
-    }
+    let ids: Vec<_> = rejected.iter().map(|(id, ..)| *id).collect();
+    let rows: Vec<_> = rejected.into_iter().map(|(_, seq, row)| (Aside::Event(seq), row)).collect();
     quarantine::set_aside(session, &rows, now).await?;
     DELETE_DELIVERIES.call().bind(ids).execute(session).await?;
     Ok(())

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     HostId, HostRow, Hosts, Result, TakenOver,
-    hosts::{Loss, Running},
+    hosts::{Loss, Running, entered, running},
 };
 
 statements! {
@@ -191,12 +191,12 @@ async fn retire(session: &mut Session<'_>, host: HostId) -> Result<()> {
 async fn free_orphans(session: &mut Session<'_>, now: Timestamp) -> Result<usize> {
     DELETE_LOAD_ERRORS.call().execute(session).await?;
     let orphans = ORPHANS.call().all(session).await?;
-    let orphans = orphans.iter().map(Running::read).collect::<Result<Vec<_>>>()?;
+    let orphans = running(&orphans);
     free(session, &orphans, Loss::HostGone, &HashSet::new(), now).await
 }
 
 async fn owned(session: &mut Session<'_>, host: HostId) -> Result<Vec<Running>> {
-    OWNED_DELIVERIES.call().bind(host.0).all(session).await?.iter().map(Running::read).collect()
+    Ok(running(&OWNED_DELIVERIES.call().bind(host.0).all(session).await?))
 }
 
 /// Frees these, as far as they are still owned as they were found.
@@ -232,5 +232,5 @@ async fn free(
 }
 
 async fn list(session: &mut Session<'_>) -> Result<Vec<HostRow>> {
-    LIST_HOSTS.call().all(session).await?.iter().map(HostRow::read).collect()
+    Ok(entered(&LIST_HOSTS.call().all(session).await?))
 }

@@ -78,7 +78,7 @@ pub(super) async fn own(
         .await?;
     let keys: HashMap<&str, usize> =
         heads.iter().enumerate().map(|(place, (key, ..))| (&***key, place)).collect();
-    Ok(in_turns(read_owned(&records)?, &keys))
+    Ok(in_turns(read_owned(session, &records, request.now).await?, &keys))
 }
 
 /// The next of each key first, and the keys in the order of their heads.

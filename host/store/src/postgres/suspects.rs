@@ -56,7 +56,7 @@ async fn claim(
     now: Timestamp,
 ) -> Result<Vec<ClaimedDelivery>> {
     let claimed = claimable::claim_suspects(session, host, which, max_bytes, except, now).await?;
-    let mut owned = claims::read_owned(&claimed)?;
+    let mut owned = claims::read_owned(session, &claimed, now).await?;
     owned.sort_by_key(|owned| (owned.losses(), owned.order()));
     claims::with_events(session, owned, now).await
 }

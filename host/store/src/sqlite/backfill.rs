@@ -1,4 +1,4 @@
-//! Existing rows become events: they are written to the view of a capture, so their images are made as those of changes.
+//! Existing rows become events: they are written to the view to which changes are written, so their images are made alike.
 
 use aftercommit_core::{EventKind, Timestamp};
 use async_trait::async_trait;
@@ -7,15 +7,16 @@ use rusqlite::Connection;
 use super::{
     SqliteStore,
     capture_table::Table,
-    capture_trigger, captures,
+    captures,
     connection::Sync,
     failure,
     piece::Pace,
     predicate,
-    row_json::{identifier, key},
+    row_json::{heading, identifier, key, literal},
+    row_view::RowView,
     statement::{Record, rows_as_json, statements},
 };
-use crate::{Backfill, BackfillRequest, Backfills, Capture, Result, StoreError, row::Row as _};
+use crate::{Backfill, BackfillRequest, Backfills, Capture, Result, StoreError, commands, row::Row as _};
 
 statements! {
     FIND_BACKFILL = "-- find_backfill
@@ -92,7 +93,14 @@ fn start(write: &Connection, request: BackfillRequest, now: Timestamp) -> Result
 
 /// Makes events of so many rows; how many there were.
 fn page(write: &Connection, table: &str, rows: usize, now: Timestamp) -> Result<(usize, Backfill)> {
-    let capture = captures::find(write, table)?.capture;
+    let written = captures::find(write, table)?;
+    if captures::is_older(&written) {
+        return Err(StoreError::Refused(format!(
+            "the triggers of `{table}` were written by an older program; run `{}`",
+            commands::refresh(table)
+        )));
+    }
+    let capture = written.capture;
     let is_finished = found(write, &capture.table)?.finished_at.is_some();
     let made = if is_finished || rows == 0 { 0 } else { write_rows(write, &capture, rows, now)? };
     Ok((made, found(write, &capture.table)?))
@@ -115,9 +123,7 @@ fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestam
         .key
         .iter()
         .zip(&names)
-        .filter_map(|(name, quoted)| {
-            Some((table.columns.iter().find(|column| column.name == *name)?, quoted.as_str()))
-        })
+        .filter_map(|(name, quoted)| Some((table.column(name)?, quoted.as_str())))
         .collect();
     let mut wanted: Vec<_> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
     if let Some(after) = after {
@@ -155,12 +161,26 @@ fn write_rows(write: &Connection, capture: &Capture, limit: usize, now: Timestam
     drop(records);
     #[cfg(feature = "conformance")]
     super::steps::count(write, &page);
-    let columns: Vec<_> = capture.columns.iter().map(|name| format!(", {}", identifier(name))).collect();
-    let view = identifier(&capture_trigger::view_of(&capture.table));
+    let view = RowView::of(capture.columns.len());
+    let columns: Vec<_> = capture.columns.iter().map(|name| identifier(name)).collect();
+    let described =
+        capture.columns.iter().map(|name| table.column(name).cloned()).collect::<Option<Vec<_>>>();
+    let described = described.ok_or_else(|| {
+        StoreError::Refused(format!(
+            "a column of `{0}` that is captured is gone; run `{1}`",
+            capture.table,
+            commands::refresh(&capture.table)
+        ))
+    })?;
     let insert = format!(
-        "INSERT INTO {view} SELECT '{kind}', '{kind}'{0} FROM (SELECT new.*, {is_wanted} AS \"aftercommit is wanted\" {rest}) \
-         WHERE \"aftercommit is wanted\"",
-        columns.concat()
+        "INSERT INTO {}(kind, entity_type, names, key, {}) SELECT '{kind}', {}, {}, {}, {} \
+         FROM (SELECT new.*, {is_wanted} AS \"aftercommit is wanted\" {rest}) WHERE \"aftercommit is wanted\"",
+        view.rows(),
+        view.value_columns(),
+        literal(&capture.entity_type),
+        literal(&heading(&described)),
+        key(&key_columns),
+        columns.join(", ")
     );
     let mut insert = write.prepare(&insert).map_err(failed)?;
     insert.execute(()).map_err(failed)?;

@@ -22,8 +22,8 @@ SELECT name, upper(type) AS declared, pk FROM pragma_table_xinfo(?1) WHERE hidde
     LIST_TRIGGERS = "-- list_triggers
 SELECT name, tbl_name, sql FROM sqlite_schema
 WHERE type IN ('trigger', 'view') AND name IN (SELECT value FROM json_each(?1))";
-    VIEW_EXISTS = "-- view_exists
-SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view'))";
+    TABLE_EXISTS = "-- table_exists
+SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'index'))";
 }
 
 /// The tables of this program. To capture them would make events of events.
@@ -114,6 +114,11 @@ impl Table {
         }
     }
 
+    /// The column of exactly this name.
+    pub(super) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
     /// The columns that are captured. Those of the key always are.
     pub(super) fn selected(&self, selection: &Selection, key: &[String]) -> Result<Vec<Column>> {
         let (named, keep) = match selection {
@@ -174,9 +179,9 @@ impl Table {
     }
 }
 
-/// Whether something else has this name.
+/// Whether a table or an index has this name.
 pub(super) fn is_taken(connection: &Connection, name: &str) -> Result<bool> {
-    VIEW_EXISTS.call().bind(name).value(connection)
+    TABLE_EXISTS.call().bind(name).value(connection)
 }
 
 fn table_list(connection: &Connection) -> Result<String> {

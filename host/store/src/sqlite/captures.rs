@@ -8,11 +8,12 @@ use rusqlite::Connection;
 
 use super::{
     SqliteStore,
-    capture_table::{Table, is_taken, present_triggers},
+    capture_schema::{drop_own, drop_unused, make_own, make_shared, run},
+    capture_table::{Table, present_triggers},
     capture_trigger::{self, Captured},
     connection::Sync,
-    failure, predicate,
-    row_json::identifier,
+    predicate,
+    row_view::{self, RowView, is_shared},
     statement::{Record, rows_as_json, statements},
 };
 use crate::{
@@ -78,9 +79,9 @@ impl Captures for SqliteStore {
             .connections
             .write("remove_capture", Sync::Now, move |write| {
                 let written = find(write, &table)?;
-                drop_triggers(write, &written.triggers)?;
+                drop_own(write, &written.triggers)?;
                 DELETE_CAPTURE.call().bind(&written.capture.table).execute(write)?;
-                Ok(())
+                drop_unused(write, &written.triggers, &list(write)?)
             })
             .await
     }
@@ -103,16 +104,16 @@ fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Ca
             table.name, capture.entity_type, request.entity_type
         )));
     }
-    if columns.len() > capture_trigger::MAX_COLUMNS {
+    if columns.len() > row_view::MAX_COLUMNS {
         return Err(StoreError::Refused(format!(
             "the table `{}` has {} columns, and at most {} can be captured; choose them with `--only COLUMN,..`",
             table.name,
             columns.len(),
-            capture_trigger::MAX_COLUMNS
+            row_view::MAX_COLUMNS
         )));
     }
     if let Some(earlier) = earlier {
-        drop_triggers(write, &earlier.triggers)?;
+        drop_own(write, &earlier.triggers)?;
     }
     let compile = |condition: &String| predicate::compile(&table, &request.entity_type, &key, condition);
     let predicates = request.condition.as_ref().map(compile).transpose()?;
@@ -125,20 +126,11 @@ fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Ca
         has_collations: table.has_collations,
         predicates: predicates.as_ref(),
     };
-    let texts = capture_trigger::triggers(&described);
-    let triggers: BTreeMap<_, _> = texts.iter().cloned().collect();
-    let view = capture_trigger::view_of(&table.name);
-    if is_taken(write, &view)? {
-        return Err(StoreError::Refused(format!(
-            "there is something named `{view}` already, which the capture of `{}` needs; rename it",
-            table.name
-        )));
-    }
-    drop_triggers(write, &triggers)?;
-    // In this order: of two triggers, SQLite runs the later one first.
-    for (_, text) in &texts {
-        run(write, "create_trigger", text)?;
-    }
+    let own = capture_trigger::triggers(&described);
+    let view = RowView::of(columns.len());
+    make_shared(write, view, &captures)?;
+    make_own(write, &own)?;
+    let triggers: BTreeMap<_, _> = own.into_iter().chain(view.texts()).collect();
     let capture = Capture {
         columns: columns.into_iter().map(|column| column.name).collect(),
         table: table.name,
@@ -151,6 +143,9 @@ fn add(write: &Connection, request: CaptureRequest, now: Timestamp) -> Result<Ca
         created_at: now,
     };
     put(write, &capture, &triggers)?;
+    if let Some(earlier) = earlier {
+        drop_unused(write, &earlier.triggers, &list(write)?)?;
+    }
     Ok(capture)
 }
 
@@ -202,9 +197,9 @@ pub(super) fn refresh_older(write: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Whether an older program wrote the triggers: it had no view to make images in.
-fn is_older(written: &Written) -> bool {
-    !written.triggers.contains_key(&capture_trigger::view_of(&written.capture.table))
+/// Whether an older program wrote the triggers: each table made its images itself.
+pub(super) fn is_older(written: &Written) -> bool {
+    !written.triggers.keys().any(|name| is_shared(name))
 }
 
 /// The capture of a table.
@@ -253,28 +248,13 @@ fn put(connection: &Connection, capture: &Capture, triggers: &BTreeMap<String, S
     Ok(())
 }
 
-fn drop_triggers(connection: &Connection, triggers: &BTreeMap<String, String>) -> Result<()> {
-    for (name, text) in triggers {
-        // The triggers of a view go with it.
-        let kind = if text.starts_with("CREATE VIEW") { "VIEW" } else { "TRIGGER" };
-        run(connection, "drop_trigger", &format!("DROP {kind} IF EXISTS {}", identifier(name)))?;
-    }
-    Ok(())
-}
-
-/// Runs a statement that was put together here: triggers can not take arguments. Names in it are quoted.
-fn run(connection: &Connection, name: &'static str, sql: &str) -> Result<()> {
-    connection.execute_batch(sql).map_err(|error| failure::of_step(name, &error))
-}
-
 /// What no longer fits, and what to do.
 fn drift(connection: &Connection, written: &Written) -> Result<Option<String>> {
     let Capture { table, columns, selection, .. } = &written.capture;
     let names: Vec<_> = written.triggers.keys().collect();
     let present = present_triggers(connection, &rows_as_json(&names))?;
-    let view = capture_trigger::view_of(table);
     let elsewhere = present.iter().find(|trigger| {
-        !trigger.table.eq_ignore_ascii_case(table) && !trigger.table.eq_ignore_ascii_case(&view)
+        !trigger.table.eq_ignore_ascii_case(table) && !written.triggers.contains_key(&trigger.table)
     });
     if let Some(elsewhere) = elsewhere {
         return Ok(Some(format!(

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End, HostId, Lane, Result,
-    intake_batch::Rejected, row::Row as _, suspects::read_losses,
+    intake_batch::Rejected, odd_delivery, row::Row as _, suspects::read_losses,
 };
 
 /// Of the (id, attempts) that were found those that can be claimed now.
@@ -46,6 +46,9 @@ RETURNING id");
     PUT_DELIVERIES_ASIDE = concat!("-- put_deliveries_aside
 DELETE FROM observer_deliveries WHERE id IN ", still_found!(), "
 RETURNING id");
+    /// By the bytes of the id, which may be no text.
+    PUT_ODD_ASIDE = "-- put_odd_aside
+DELETE FROM observer_deliveries WHERE hex(id) = hex(?1) AND state <> 'running'";
     CLAIMED_EVENTS = "-- claimed_events
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
        traceparent
@@ -61,15 +64,15 @@ WHERE state = 'running' AND owner = ?2
 #[async_trait]
 impl Claims for SqliteStore {
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<Vec<ClaimedDelivery>> {
-        let ClaimRequest { host, limit, max_bytes, first, now, .. } = request;
+        let ClaimRequest { host, limit, max_bytes, share, now, .. } = request;
         if limit == 0 {
             return Ok(Vec::new());
         }
         let (except, runs) = (request.except.to_vec(), request.runs.clone());
         let find = move |moment: &Connection| {
-            let request = ClaimRequest { host, limit, max_bytes, except: &except, first, runs: &runs, now };
-            let first = claimable::candidates(moment, request)?;
-            runs::with_those_behind(moment, first, request)
+            let request = ClaimRequest { host, limit, max_bytes, except: &except, share, runs: &runs, now };
+            let (first, odd) = part(claimable::candidates(moment, request)?);
+            Ok((runs::with_those_behind(moment, first, request)?, odd))
         };
         claim("claim", &self.inner.connections, host, max_bytes, now, find).await
     }
@@ -154,6 +157,38 @@ pub(super) struct Found {
     pub(super) behind: Option<DeliveryId>,
 }
 
+/// A delivery whose row cannot be read: its id as it is, the event's number if there is one, and why.
+pub(super) struct Odd {
+    id: Vec<u8>,
+    event_seq: Option<i64>,
+    rejected: Rejected,
+}
+
+/// Parts rows that can be claimed from those that cannot be read.
+pub(super) fn part(records: Vec<Record>) -> (Vec<Record>, Vec<Odd>) {
+    let (mut sound, mut odd) = (Vec::with_capacity(records.len()), Vec::new());
+    for record in records {
+        match odd_delivery::check(&record) {
+            Ok(()) => sound.push(record),
+            Err(why) => odd.push(Odd {
+                id: record.get::<&[u8]>("id").unwrap_or_default().to_vec(),
+                event_seq: record.integer("event_seq").ok(),
+                rejected: odd_delivery::rejected(&record, &why),
+            }),
+        }
+    }
+    (sound, odd)
+}
+
+fn put_odd_aside(write: &Connection, odd: Vec<Odd>, now: Timestamp) -> Result<()> {
+    for Odd { id, event_seq, rejected } in odd {
+        if PUT_ODD_ASIDE.call().bind(id).execute(write)? > 0 {
+            quarantine::put_reference(write, event_seq, &rejected, now)?;
+        }
+    }
+    Ok(())
+}
+
 /// How many of the candidates, in order, have events of so many bytes; the first is claimed however large it is.
 fn fitting(candidates: &[Found], max_bytes: usize) -> Result<usize> {
     let mut left = max_bytes;
@@ -193,16 +228,21 @@ pub(super) async fn claim(
     host: HostId,
     max_bytes: usize,
     now: Timestamp,
-    find: impl FnOnce(&Connection) -> Result<Vec<Found>> + Send + 'static,
+    find: impl FnOnce(&Connection) -> Result<(Vec<Found>, Vec<Odd>)> + Send + 'static,
 ) -> Result<Vec<ClaimedDelivery>> {
-    let found = connections
+    let (found, odd) = connections
         .read_moment(move |moment| {
-            let mut candidates = find(moment)?;
+            let (mut candidates, odd) = find(moment)?;
             candidates.truncate(fitting(&candidates, max_bytes)?);
             let events = events_of(moment, &candidates)?;
-            candidates.iter().map(|candidate| Candidate::read(candidate, &events)).collect::<Result<Vec<_>>>()
+            let candidates = candidates.iter().map(|candidate| Candidate::read(candidate, &events));
+            Ok((candidates.collect::<Result<Vec<_>>>()?, odd))
         })
         .await?;
+    if !odd.is_empty() {
+        let put_aside = move |write: &Connection| put_odd_aside(write, odd, now);
+        connections.write("put_aside", Sync::Later, put_aside).await?;
+    }
     let mut found = found.into_iter().peekable();
     let mut claimed = Vec::with_capacity(found.len());
     while found.peek().is_some() {
@@ -295,7 +335,7 @@ fn own_first(
         let aside = ids(&call.all(write)?)?;
         for ((id, _), event_seq, row) in broken {
             if aside.contains(&id) {
-                quarantine::put_reference(write, event_seq, &row, now)?;
+                quarantine::put_reference(write, Some(event_seq), &row, now)?;
             }
         }
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     HostId, HostRow, Hosts, Result, TakenOver,
-    hosts::{Loss, Running},
+    hosts::{Loss, Running, entered, running},
 };
 
 statements! {
@@ -97,13 +97,17 @@ impl Hosts for SqliteStore {
         self.inner
             .connections
             .write("take_over", Sync::Later, move |write| {
-                let entered = list(write)?;
+                let rows = LIST_HOSTS.call().all(write)?;
+                let entered = entered(&rows);
                 let gone: Vec<_> =
                     entered.iter().filter(|host| inner.is_gone(host, &alive)).map(|host| host.id).collect();
                 let deliveries = remove(write, &gone, now)?;
                 let staying: Vec<_> =
                     entered.iter().map(|host| host.id).filter(|host| !gone.contains(host)).collect();
-                inner.liveness.clean(&staying);
+                // A row that cannot be read may be that of a host that lives.
+                if entered.len() == rows.len() {
+                    inner.liveness.clean(&staying);
+                }
                 Ok(TakenOver { hosts: gone, deliveries })
             })
             .await
@@ -184,14 +188,14 @@ impl Inner {
 }
 
 fn list(connection: &Connection) -> Result<Vec<HostRow>> {
-    LIST_HOSTS.call().all(connection)?.iter().map(HostRow::read).collect()
+    Ok(entered(&LIST_HOSTS.call().all(connection)?))
 }
 
 /// Removes hosts, and frees what is owned by none that is entered.
 fn remove(connection: &Connection, gone: &[HostId], now: Timestamp) -> Result<usize> {
     forget(connection, gone)?;
     let orphans = ORPHANS.call().all(connection)?;
-    let orphans = orphans.iter().map(Running::read).collect::<Result<Vec<_>>>()?;
+    let orphans = running(&orphans);
     free(connection, &orphans, Loss::HostGone, &HashSet::new(), now)
 }
 
@@ -203,7 +207,7 @@ fn forget(connection: &Connection, gone: &[HostId]) -> Result<()> {
 }
 
 fn owned(connection: &Connection, host: HostId) -> Result<Vec<Running>> {
-    OWNED_DELIVERIES.call().bind(host.to_string()).all(connection)?.iter().map(Running::read).collect()
+    Ok(running(&OWNED_DELIVERIES.call().bind(host.to_string()).all(connection)?))
 }
 
 /// Frees these, as far as they are still owned as they were found.

@@ -1,5 +1,8 @@
-//! Images as triggers write them: `#`, then for each column its name as JSON, a mark, and its value as an SQL literal. What the
-//! stored value is decides, not the declared type, since SQLite lets any column hold anything.
+//! Images as triggers write them: `$`, for each column its name as JSON and a mark, `=`, and the values as SQL literals with
+//! commas between them; nothing stands for null, and nulls may follow. What the stored value is decides, not the declared type, since
+//! SQLite lets any column hold anything.
+//!
+//! Triggers of earlier programs wrote `#`, then for each column its name, its mark and its value.
 
 use std::borrow::Cow;
 
@@ -7,6 +10,10 @@ use serde_json::{Number, value::RawValue};
 
 use super::event_row::Bytes;
 
+/// An image begins with it.
+pub(super) const START: char = '$';
+/// It is between the names and the values.
+pub(super) const VALUES: char = '=';
 /// The value is shown as it is.
 pub(super) const PLAIN: char = ' ';
 /// 0 is false and 1 is true.
@@ -18,41 +25,79 @@ type Read<T> = std::result::Result<T, String>;
 
 /// Makes JSON of an image. One that is not a trigger's is left as it is; so is one that can not be read, with the reason.
 pub(super) fn to_json(image: &mut Bytes<'_>) -> Read<()> {
-    if let Some(written) = image.as_deref().and_then(|bytes| bytes.strip_prefix(b"#")) {
-        let json = Reader { rest: written }.object()?;
-        *image = Some(Cow::Owned(json));
-    }
+    let json = match image.as_deref() {
+        Some([b'$', rest @ ..]) => Reader { rest, value_end: b',' }.object()?,
+        Some([b'#', rest @ ..]) => Reader { rest, value_end: b'"' }.object_by_pairs()?,
+        _ => return Ok(()),
+    };
+    *image = Some(Cow::Owned(json));
     Ok(())
 }
 
 struct Reader<'i> {
     rest: &'i [u8],
+    /// What follows a value that has no end of its own.
+    value_end: u8,
 }
 
 impl<'i> Reader<'i> {
     fn object(mut self) -> Read<Vec<u8>> {
+        let mut columns = Vec::new();
+        while self.rest.first() != Some(&(VALUES as u8)) {
+            columns.push((self.name()?, self.mark()?));
+        }
+        self.advance(1);
         let mut json = vec![b'{'];
-        while !self.rest.is_empty() {
-            if json.len() > 1 {
-                json.push(b',');
+        for (n, (name, mark)) in columns.into_iter().enumerate() {
+            if n > 0 && self.advance(1) != b"," {
+                return Err(odd());
             }
-            let name = self.name()?;
-            json.extend_from_slice(name);
-            json.push(b':');
-            let [mark, rest @ ..] = self.rest else { return Err(odd()) };
-            self.rest = rest;
-            let value = self.value(char::from(*mark)).map_err(|why| {
-                format!("the column {} can not be read: {why}", String::from_utf8_lossy(name))
-            })?;
-            json.extend_from_slice(value.as_bytes());
+            self.field(name, mark, &mut json)?;
+        }
+        if self.rest.iter().any(|byte| *byte != b',') {
+            return Err(odd());
         }
         json.push(b'}');
         Ok(json)
     }
 
+    fn object_by_pairs(mut self) -> Read<Vec<u8>> {
+        let mut json = vec![b'{'];
+        while !self.rest.is_empty() {
+            let (name, mark) = (self.name()?, self.mark()?);
+            self.field(name, mark, &mut json)?;
+        }
+        json.push(b'}');
+        Ok(json)
+    }
+
+    /// Reads the next value, and writes it with its name.
+    fn field(&mut self, name: &[u8], mark: char, json: &mut Vec<u8>) -> Read<()> {
+        let value = self
+            .value(mark)
+            .map_err(|why| format!("the column {} can not be read: {why}", String::from_utf8_lossy(name)))?;
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        json.extend_from_slice(name);
+        json.push(b':');
+        json.extend_from_slice(value.as_bytes());
+        Ok(())
+    }
+
+    fn mark(&mut self) -> Read<char> {
+        match self.advance(1) {
+            [mark] => Ok(char::from(*mark)),
+            _ => Err(odd()),
+        }
+    }
+
     /// A JSON string, quotes included.
     fn name(&mut self) -> Read<&'i [u8]> {
         let mut escaped = false;
+        if self.rest.first() != Some(&b'"') {
+            return Err(odd());
+        }
         let end = self.rest.iter().skip(1).position(|byte| {
             let is_end = *byte == b'"' && !escaped;
             escaped = *byte == b'\\' && !escaped;
@@ -73,14 +118,14 @@ impl<'i> Reader<'i> {
             }
             [b'T', rest @ ..] if rest.starts_with(b"text") => {
                 self.advance(5);
-                let digits = self.until_name();
+                let digits = self.until_end();
                 text_as_json(&unhex(digits).ok_or_else(odd)?, mark)
             }
             [b'T', ..] => {
                 self.advance(5);
-                Ok(format!("\"{}\"", utf8(self.until_name())?))
+                Ok(format!("\"{}\"", utf8(self.until_end())?))
             }
-            _ => number(utf8(self.until_name())?, mark),
+            _ => number(utf8(self.until_end())?, mark),
         }
     }
 
@@ -100,8 +145,8 @@ impl<'i> Reader<'i> {
         }
     }
 
-    fn until_name(&mut self) -> &'i [u8] {
-        let end = self.rest.iter().position(|byte| *byte == b'"').unwrap_or(self.rest.len());
+    fn until_end(&mut self) -> &'i [u8] {
+        let end = self.rest.iter().position(|byte| *byte == self.value_end).unwrap_or(self.rest.len());
         self.advance(end)
     }
 
@@ -134,7 +179,7 @@ fn text_as_json(bytes: &[u8], mark: char) -> Read<String> {
 
 fn number(literal: &str, mark: char) -> Read<String> {
     match (literal, mark) {
-        ("NULL", _) => Ok("null".to_owned()),
+        ("" | "NULL", _) => Ok("null".to_owned()),
         ("0" | "0.0", BOOLEAN) => Ok("false".to_owned()),
         ("1" | "1.0", BOOLEAN) => Ok("true".to_owned()),
         _ if literal.parse::<i64>().is_ok() => Ok(literal.to_owned()),
@@ -164,6 +209,14 @@ mod tests {
     #[test]
     fn literals_become_json() {
         for (image, json) in [
+            ("$=", "{}"),
+            ("$=,,", "{}"),
+            (r#"$"a\"b" "c" "=" =1,,'it''s, "x"',"#, r#"{"a\"b":1,"c":null,"=":"it's, \"x\""}"#),
+            (
+                r#"$"a"j"b"j"c"b"d" ='{"n":1.50}','no json',1,X'00FF',,"#,
+                r#"{"a":{"n":1.50},"b":"no json","c":true,"d":"00FF"}"#,
+            ),
+            (r#"$"a" "b" "c" =Ttext6100,Tblob00,-9.0e+999"#, r#"{"a":"a\u0000","b":"00","c":null}"#),
             ("#", "{}"),
             (r#"#"a\"b" 1"c" NULL"#, r#"{"a\"b":1,"c":null}"#),
             (r#"#"a" 'it''s "x"'"b"j'{"n":1.50}'"#, r#"{"a":"it's \"x\"","b":{"n":1.50}}"#),
@@ -182,7 +235,22 @@ mod tests {
 
     #[test]
     fn an_image_that_was_cut_is_an_error() {
-        for image in ["#\"a", "#\"a\"", "#\"a\" 'x", "#\"a\" Ttext6", "#\"a\" word"] {
+        for image in [
+            "$",
+            "$\"a\" ",
+            "$a =1",
+            "$\"a\" \"b\" =1",
+            "$\"a\" =1,2",
+            "$\"a\" ='x",
+            "$\"a\" ='x'y",
+            "$\"a\" =Ttext6",
+            "$\"a\" =word",
+            "#\"a",
+            "#\"a\"",
+            "#\"a\" 'x",
+            "#\"a\" Ttext6",
+            "#\"a\" word",
+        ] {
             assert!(read(image).is_err(), "{image}");
         }
     }

@@ -183,7 +183,7 @@ fn take_row(
         Content::Pointer { event_seq, event } => match &**event {
             Ok(event) => batch.add(*event_seq, event),
             Err(reason) => {
-                quarantine::put_reference(write, *event_seq, reason, now)?;
+                quarantine::put_reference(write, Some(*event_seq), reason, now)?;
                 rejected.push(reason.clone());
             }
         },
@@ -213,7 +213,7 @@ fn put_aside(write: &Connection, seq: i64, reason: &str, now: Timestamp) -> Resu
     let Some((mark, record)) = inbox::read_one(write, seq)? else { return Ok(aside) };
     if let Some(event_seq) = mark.event_seq {
         let row = event_row::columns(&record)?.rejected(reason.to_owned());
-        quarantine::put_reference(write, event_seq, &row, now)?;
+        quarantine::put_reference(write, Some(event_seq), &row, now)?;
         aside.push(row);
     } else {
         for InboxEvent { columns, .. } in inbox_row::events(&record)? {

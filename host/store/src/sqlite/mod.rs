@@ -5,6 +5,7 @@
 //! [`failure`] what their errors mean. Every other file holds one trait and its statements.
 
 mod backfill;
+mod capture_schema;
 mod capture_table;
 mod capture_trigger;
 mod captures;
@@ -37,6 +38,7 @@ mod predicate;
 mod quarantine;
 mod retention;
 mod row_json;
+mod row_view;
 mod runs;
 mod schema;
 mod statement;

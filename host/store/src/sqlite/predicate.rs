@@ -32,9 +32,7 @@ pub(super) fn compile(
         let parts: Vec<_> = key
             .iter()
             .zip(&values)
-            .filter_map(|(name, value)| {
-                Some((table.columns.iter().find(|column| column.name == *name)?, value.as_str()))
-            })
+            .filter_map(|(name, value)| Some((table.column(name)?, value.as_str())))
             .collect();
         format!("({})", row_json::key(&parts))
     };

@@ -3,7 +3,7 @@
 //! They run in the application's transaction, on whatever SQLite (3.38 or later) the application brings, and must never
 //! fail. With `PRAGMA trusted_schema = OFF` a trigger may call only functions that SQLite marks as innocuous, which those for JSON are
 //! not in all versions: so an image is the text of SQL literals, and becomes JSON when it is read. Each connection parses
-//! these texts when it opens: they are as short as they can be.
+//! these texts when it opens, and each statement on the table compiles them: they are as short as they can be.
 
 use super::image;
 
@@ -11,11 +11,9 @@ use super::image;
 /// application's statement. Such a row has no image.
 pub(super) const MAX_IMAGE_BYTES: u32 = 16 << 20;
 
-/// Expressions nest at most 1000 deep; pieces of so many are joined in pairs.
-const PIECES_IN_A_ROW: usize = 8;
-
-/// Columns of one `printf`: a function takes at least 100 arguments in every build of SQLite.
-const COLUMNS_IN_A_CALL: usize = 99;
+/// The most values whose literals are joined before their bytes are known: if each has as many bytes as all may have, and
+/// twice as many in its literal, the text still is shorter than SQLite's limit of a thousand million bytes.
+const VALUES_AT_ONCE: usize = 28;
 
 /// A column of a captured table.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,41 +24,21 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// Whether it makes numbers of texts that are some (<https://www.sqlite.org/datatype3.html>, section 3.1): no text in it is
-    /// expected to hold a NUL. One that does ends there.
-    fn is_numeric(&self) -> bool {
-        let has = |words: &[&str]| words.iter().any(|word| self.declared.contains(word));
-        has(&["INT"])
-            || !(self.declared.is_empty()
-                || has(&["CHAR", "CLOB", "TEXT", "BLOB", "JSON"])
-                || self.declared == "ANY")
+    fn is_declared(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.declared.contains(word))
     }
 
-    /// The bytes of its value in the image, about.
-    fn length(&self, x: &str) -> String {
-        if self.is_numeric() {
-            format!("ifnull(length({x}),0)")
-        } else {
-            format!("ifnull(length(CAST({x} AS BLOB)),0)")
-        }
-    }
-
-    /// The literal of its value. `quote` ends at a NUL.
-    fn literal(&self, x: &str) -> String {
-        if self.is_numeric() {
-            format!("quote({x})")
-        } else {
-            format!("iif(instr({x},x'00'),'T'||typeof({x})||hex({x}),quote({x}))")
-        }
+    /// Whether `observer_image` can make a key of its value as it is, and not only of its text: reals are rare in it.
+    pub(super) fn is_plain_key(&self) -> bool {
+        self.is_declared(&["INT", "CHAR", "CLOB", "TEXT"])
     }
 
     /// Its value as a part of the key.
     fn key_part(&self, x: &str) -> String {
-        let has = |words: &[&str]| words.iter().any(|word| self.declared.contains(word));
-        let real = if has(&["INT"]) {
-            // Rare here: the short expression can have more digits than it takes.
+        let real = if self.is_declared(&["INT"]) {
+            // The short expression can have more digits than it takes.
             format!(" WHEN 'real' THEN printf('%!.17g',{x})")
-        } else if has(&["CHAR", "CLOB", "TEXT"]) {
+        } else if self.is_plain_key() {
             // Never here: it is made a text.
             String::new()
         } else {
@@ -69,10 +47,9 @@ impl Column {
         format!("CASE typeof({x}){real} WHEN 'blob' THEN hex({x}) ELSE CAST({x} AS TEXT) END")
     }
 
-    /// Its part of the format for `printf`.
-    fn directive(&self) -> String {
-        let name = serde_json::Value::from(self.name.as_str()).to_string().replace('%', "%%");
-        format!("{name}{}%s", self.mark())
+    /// Its name and its mark, as an image begins with them.
+    fn heading(&self) -> String {
+        format!("{}{}", serde_json::Value::from(self.name.as_str()), self.mark())
     }
 
     /// What its declared type makes of a value.
@@ -97,30 +74,32 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The row as an image that [`image`](super::image) reads, null if it is too large. `values` are the expressions of its values.
-pub(super) fn object(columns: &[Column], values: &[String]) -> String {
-    let lengths: Vec<_> = columns.iter().zip(values).map(|(column, x)| column.length(x)).collect();
-    let pairs: Vec<_> = columns.iter().zip(values).collect();
-    let pieces: Vec<_> = pairs
-        .chunks(COLUMNS_IN_A_CALL)
-        .enumerate()
-        .map(|(n, part)| {
-            let start = if n == 0 { "#" } else { "" };
-            let names: Vec<_> = part.iter().map(|(column, _)| column.directive()).collect();
-            let literals: Vec<_> = part.iter().map(|(column, x)| column.literal(x)).collect();
-            format!("printf({},{})", literal(&format!("{start}{}", names.concat())), literals.join(","))
-        })
-        .collect();
-    format!("CASE WHEN {}<={MAX_IMAGE_BYTES} THEN {} END", joined(&lengths, "+"), joined(&pieces, "||"))
+/// What the images of a row with these columns begin with: see [`image`](super::image).
+pub(super) fn heading(columns: &[Column]) -> String {
+    let names: Vec<_> = columns.iter().map(Column::heading).collect();
+    format!("{}{}{}", image::START, names.concat(), image::VALUES)
 }
 
-/// Joins expressions without nesting them deeply.
-fn joined(pieces: &[String], operator: &str) -> String {
-    if pieces.len() <= PIECES_IN_A_ROW {
-        return pieces.join(operator);
+/// The row as an image that [`image`](super::image) reads, null if it is too large. `heading` and `values` are the expressions of what
+/// it begins with and of its values.
+///
+/// It goes through the values in a loop, so that the expression of a literal is parsed and compiled once. The plus gives the column of
+/// `VALUES` its name `column1`. Numbers are less than any text, and texts less than any blob. `quote` ends at a NUL.
+pub(super) fn image(heading: &str, values: &[String]) -> String {
+    let rows = format!("(VALUES(+{}))", values.join("),("));
+    let bytes = "total(length(CAST(column1 AS BLOB)))FILTER(WHERE column1>='')";
+    let text = format!(
+        "{heading}||group_concat(CASE WHEN column1<'' THEN quote(column1) \
+         WHEN column1 IS NULL OR length(CAST(column1 AS BLOB))>{MAX_IMAGE_BYTES} THEN '' \
+         WHEN column1<x'' AND instr(column1,char(0)) THEN 'Ttext'||hex(column1) ELSE quote(column1) END,',')"
+    );
+    if values.len() <= VALUES_AT_ONCE {
+        format!("(SELECT iif({bytes}<={MAX_IMAGE_BYTES},{text},NULL) FROM {rows})")
+    } else {
+        format!(
+            "CASE WHEN (SELECT {bytes} FROM {rows})<={MAX_IMAGE_BYTES} THEN (SELECT {text} FROM {rows}) END"
+        )
     }
-    let (left, right) = pieces.split_at(pieces.len() / 2);
-    format!("({}){operator}({})", joined(left, operator), joined(right, operator))
 }
 
 /// The fewest digits of 15, 17 and 19 that read back the same. 17 would always do, were it not for SQLite's own

@@ -16,7 +16,8 @@ static MIGRATIONS: Migrations = migrations!(
     7 "disabled" "0007_disabled.sql",
     8 "host_revision" "0008_host_revision.sql",
     9 "runs" "0009_runs.sql",
-    10 "rates" "0010_rates.sql"
+    10 "rates" "0010_rates.sql",
+    13 "images" "0013_images.sql"
 );
 
 statements! {

@@ -33,8 +33,9 @@ impl Suspects for SqliteStore {
     ) -> Result<Vec<ClaimedDelivery>> {
         let except = except.to_vec();
         let find = move |moment: &Connection| {
-            let found = claimable::suspects(moment, which, &except, now)?.into_iter();
-            Ok(found.map(|record| Found { record, behind: None }).collect())
+            let (found, odd) = claims::part(claimable::suspects(moment, which, &except, now)?);
+            let found = found.into_iter().map(|record| Found { record, behind: None });
+            Ok((found.collect(), odd))
         };
         claims::claim("claim_suspects", &self.inner.connections, host, max_bytes, now, find).await
     }

@@ -112,5 +112,5 @@ fn result(attempt: Attempt) -> AttemptResult {
         Attempt::FailsForNow | Attempt::KillsItsHost => FailureClass::Transient,
         Attempt::FailsForGood => FailureClass::Permanent,
     };
-    Err(Failure::new(class, Problem::new("model", "")))
+    Err(Failure::new(class, Problem::of_plugin("model", "")))
 }

@@ -19,6 +19,7 @@ mod opening;
 mod order;
 mod quarantine;
 mod selection;
+mod shared_views;
 mod upgrade;
 #[path = "../upgraded/mod.rs"]
 mod upgraded;

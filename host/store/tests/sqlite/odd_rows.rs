@@ -1,9 +1,11 @@
 //! Rows that somebody wrote by SQL: one that cannot be read holds up no other.
 
+use std::time::Duration;
+
 use aftercommit_core::{ObserverDefinition, Timestamp};
 use aftercommit_store::{
-    CaptureRequest, Captures as _, DeadLetters as _, Definitions as _, Holds as _, Quarantine as _,
-    conformance::TestDatabase as _,
+    CaptureRequest, Captures as _, DeadLetters as _, Definitions as _, Holds as _, HostId, Hosts as _,
+    Quarantine as _, conformance::TestDatabase as _,
 };
 
 use crate::database::Database;
@@ -62,6 +64,25 @@ async fn enabling_mends_a_column_that_holds_neither() {
     database.store.set_enabled("odd", false, NOW).await.unwrap();
     let rows = database.store.load().await.unwrap().rows;
     assert!(rows.iter().all(|row| row.definition.is_ok() && row.enabled == (row.name == "sound")));
+}
+
+#[tokio::test]
+async fn the_row_of_a_host_that_cannot_be_read_holds_up_no_takeover() {
+    let database = Database::fresh().await;
+    let [here, gone] = [HostId::random(), HostId::random()];
+    let now = NOW.plus(Duration::from_mins(10));
+    database.store.register(here, "here", now).await.unwrap();
+    database
+        .sql(&format!(
+            "INSERT INTO observer_hosts VALUES ('odd', x'ff', 'yesterday', 'tomorrow', -1);
+             INSERT INTO observer_hosts SELECT '{gone}', name, started_at, '{NOW}', NULL
+             FROM observer_hosts WHERE id = '{here}'"
+        ))
+        .await;
+    let alive = now.minus(Duration::from_mins(1))..=now;
+    assert_eq!(database.store.take_over(now, alive).await.unwrap().hosts, [gone]);
+    let entered = database.store.hosts().await.unwrap();
+    assert_eq!(entered.iter().map(|host| host.id).collect::<Vec<_>>(), [here]);
 }
 
 #[tokio::test]

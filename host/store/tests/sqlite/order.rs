@@ -70,6 +70,47 @@ async fn a_trigger_updates_the_row_that_was_updated() {
     .await;
 }
 
+/// The place of an update that changed nothing must not be left for the statement around it.
+#[tokio::test]
+async fn a_trigger_updates_without_a_change() {
+    assert_told(
+        "CREATE TRIGGER own AFTER UPDATE ON t WHEN NEW.n < 100 BEGIN
+             UPDATE t SET n = n + 100 WHERE id = NEW.id; UPDATE t SET n = n; UPDATE t SET id = id WHERE id = 2; END",
+        "INSERT INTO t VALUES (1, 1), (2, 2); UPDATE t SET n = n + 10 WHERE id = 1; UPDATE t SET n = n WHERE id = 1",
+        &[
+            r#"created 1 {"id":1,"n":1}"#,
+            r#"created 2 {"id":2,"n":2}"#,
+            r#"updated 1 {"id":1,"n":11} was {"id":1,"n":1}"#,
+            r#"updated 1 {"id":1,"n":111} was {"id":1,"n":11}"#,
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn updates_without_a_change_leave_nothing_behind() {
+    let database = Database::fresh().await;
+    database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n, a TEXT COLLATE NOCASE)").await;
+    database.capture("t", "T").await;
+    database.sql("INSERT INTO t VALUES (1, 1, 'a'), (2, NULL, NULL), (3, x'00', '')").await;
+    take(&database).await;
+    database
+        .sql("UPDATE t SET n = n, a = a; UPDATE t SET id = id; REPLACE INTO t SELECT * FROM t WHERE 0")
+        .await;
+    assert_eq!(database.ask("SELECT count(*) FROM observer_inbox").await.as_deref(), Some("0"));
+    assert_eq!(database.ask("UPDATE t SET n = n RETURNING changes()").await.as_deref(), Some("0"));
+    // A value of another type is another value, and so is a letter in another case.
+    database.sql("UPDATE t SET n = '1' WHERE id = 1; UPDATE t SET a = 'A' WHERE id = 1; UPDATE t SET n = 0 WHERE id = 2").await;
+    assert_eq!(
+        told(&database).await[3..],
+        [
+            r#"updated 1 {"id":1,"n":"1","a":"a"} was {"id":1,"n":1,"a":"a"}"#,
+            r#"updated 1 {"id":1,"n":"1","a":"A"} was {"id":1,"n":"1","a":"a"}"#,
+            r#"updated 2 {"id":2,"n":0,"a":null} was {"id":2,"n":null,"a":null}"#,
+        ]
+    );
+}
+
 #[tokio::test]
 async fn a_trigger_changes_the_key_that_was_changed_and_deletes_the_row() {
     assert_told(

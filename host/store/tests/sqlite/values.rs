@@ -131,6 +131,34 @@ async fn a_row_that_is_too_large_is_put_aside_and_the_commit_goes_on() {
     assert_eq!(ids, ["1", "3", "1"], "what is known of them");
 }
 
+/// Images of few columns, of many, and updates of more than a view can take twice.
+#[tokio::test]
+async fn tables_of_any_width_are_captured() {
+    for count in [1, 2, 8, 9, 28, 32, 33, 998, 999] {
+        let database = Database::fresh().await;
+        let columns: Vec<_> = (1..count).map(|n| format!(", \"c {n}\" TEXT")).collect();
+        database.sql(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY{})", columns.concat())).await;
+        database.capture("t", "T").await;
+        database
+            .sql("PRAGMA reverse_unordered_selects = ON; INSERT INTO t (id) VALUES (1); UPDATE t SET id = id")
+            .await;
+        let last = format!("c {}", count - 1);
+        if count > 1 {
+            database.sql(&format!("UPDATE t SET \"{last}\" = 'it''s, \"last\"'")).await;
+            database.sql(&format!("UPDATE t SET \"{last}\" = printf('%.*c', 16777217, 'x')")).await;
+        }
+        database.sql("UPDATE t SET id = 2").await;
+        let taken = take(&database).await;
+        let (events, aside) = if count > 1 { (2, 3) } else { (3, 0) };
+        assert_eq!((taken.events, taken.quarantined.len()), (events, aside), "{count} columns");
+        let images = database.images().await;
+        assert!(images.iter().all(|image| image.as_object().unwrap().len() == count), "{count} columns");
+        if count > 1 {
+            assert_eq!(images[1][&last], json!("it's, \"last\""), "{count} columns");
+        }
+    }
+}
+
 #[tokio::test]
 async fn wide_tables_work() {
     let database = Database::fresh().await;
@@ -167,15 +195,23 @@ async fn a_column_may_hold_what_its_type_does_not_say() {
     let database = Database::fresh().await;
     database.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, a TEXT)").await;
     database.capture("t", "T").await;
-    for (n, a) in
-        [("1.5", "x'00ff'"), ("9e999", "1.5"), ("'text'", "'a' || char(0) || 'b'"), ("x'0a'", "NULL")]
-    {
+    for (n, a) in [
+        ("1.5", "x'00ff'"),
+        ("9e999", "1.5"),
+        ("'text'", "'a' || char(0) || 'b'"),
+        ("x'0a'", "NULL"),
+        ("'é' || char(0)", "char(0)"),
+        ("x'00'", "x''"),
+        ("''", "','"),
+    ] {
         database.sql(&format!("INSERT INTO t (n, a) VALUES ({n}, {a})")).await;
     }
     let images = database.images().await;
     let column = |name: &str| images.iter().map(|image| image[name].clone()).collect::<Vec<_>>();
-    assert_eq!(column("n"), [json!(1.5), Value::Null, json!("text"), json!("0A")]);
-    assert_eq!(column("a"), [json!("00FF"), json!("1.5"), json!("a\0b"), Value::Null]);
+    let n = [json!(1.5), Value::Null, json!("text"), json!("0A"), json!("é\0"), json!("00"), json!("")];
+    assert_eq!(column("n"), n);
+    let a = [json!("00FF"), json!("1.5"), json!("a\0b"), Value::Null, json!("\0"), json!(""), json!(",")];
+    assert_eq!(column("a"), a);
 }
 
 #[tokio::test]

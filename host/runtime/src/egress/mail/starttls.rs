@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{MailFault, Reply, metered::REPLY_LINES, told};
+use super::{MailFault, Reply, metered::REPLY_BYTES, told};
 use crate::secrets::Redaction;
 
 /// RFC 5321, 4.5.3.1.5 allows 512 bytes a line.
@@ -48,14 +48,16 @@ async fn expect(
     login: &Redaction,
 ) -> Result<Vec<String>, MailFault> {
     let mut lines = Vec::new();
+    let mut size_bytes = 0;
     loop {
         let mut line = Vec::new();
         let read = (&mut *stream).take(LINE_BYTES).read_until(b'\n', &mut line).await;
         read.map_err(|error| broken(&error))?;
+        size_bytes += line.len();
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
         let code = text.get(..3).and_then(|code| code.parse::<u16>().ok()).filter(|_| line.ends_with(b"\n"));
-        let Some(code) = code.filter(|_| lines.len() < REPLY_LINES) else {
+        let Some(code) = code.filter(|_| size_bytes <= REPLY_BYTES) else {
             return Err(MailFault::Transient(Reply::connection("the server does not speak SMTP")));
         };
         lines.push(text.get(4..).unwrap_or_default().to_owned());

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use aftercommit_core::number;
 use serde_json::{Number, Value};
 
-use super::Arguments;
+use super::arguments::Arguments;
 use crate::templates::RenderProblem;
 
 type Made = Result<Value, RenderProblem>;

@@ -202,7 +202,7 @@ mod tests {
     use serde_json::json;
 
     use super::{signature::names, *};
-    use crate::{cpu::Until, templates::Template};
+    use crate::{calling::cpu::Until, templates::Template};
 
     fn render(text: &str, row: Value) -> Result<String, String> {
         let hour = Duration::from_hours(1);
@@ -304,6 +304,25 @@ mod tests {
         ] {
             let told = render(text, json!({})).expect_err(text);
             assert!(told.starts_with("line 1, column") && told.contains(why), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_databases_and_programs_write_them() {
+        let row = |at: &str| serde_json::from_str(&format!("{{\"at\":{at}}}")).unwrap();
+        for (at, expected) in [
+            ("1767225600", "2026-01-01 00:00:00.000000"),
+            ("1767225600.25", "2026-01-01 00:00:00.250000"),
+            ("1767225600.000001", "2026-01-01 00:00:00.000001"),
+            ("1.7672256e9", "2026-01-01 00:00:00.000000"),
+            ("-0.5", "1969-12-31 23:59:59.500000"),
+            ("\"2026-01-01 01:00:00.25+01\"", "2026-01-01 00:00:00.250000"),
+        ] {
+            assert_eq!(render("{{date at \"%F %T%.6f\"}}", row(at)).as_deref(), Ok(expected), "{at}");
+        }
+        for at in ["1767225600000", "1e30", "1e400", "true", "\"soon\""] {
+            let told = render("{{date at}}", row(at)).expect_err(at);
+            assert!(told.contains("takes a date"), "{at}: {told}");
         }
     }
 

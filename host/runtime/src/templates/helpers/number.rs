@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Arguments, arguments::text, compare::is_number};
+use super::{
+    arguments::{Arguments, text},
+    compare::is_number,
+};
 use crate::templates::RenderProblem;
 
 /// Digits before the point and after it. A short text such as `1e999999999` would be a long number.

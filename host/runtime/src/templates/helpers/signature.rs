@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use handlebars::template::Parameter;
 use serde_json::Value;
 
-use super::{Arguments, compare, date, number, text};
+use super::{arguments::Arguments, compare, date, number, text};
 use crate::templates::RenderProblem;
 use aftercommit_core::nearest;
 

@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
-    Arguments,
-    arguments::{shown, text},
-};
+use super::arguments::{Arguments, shown, text};
 use crate::templates::{Escaping, RenderProblem, bounds::check_result_bytes};
 
 type Made = Result<Value, RenderProblem>;

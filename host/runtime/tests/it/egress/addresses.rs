@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::way::{Asked, Told, WAYS, Way};
+use super::way::{GuestRequest, Told, WAYS, Way};
 use crate::{heard::listen, wire::Wire};
 
 /// URLs whose host is, or stands for, an address in a special range; `PORT` is where a server listens on loopback. They
@@ -152,7 +152,7 @@ async fn special_addresses_are_denied_in_every_spelling() {
         for url in SPECIAL {
             let url = at(url, &server);
             let grants = json!({"http": [written_origin(&url)]});
-            let told = way.send(&Asked::get(&url), &grants).await;
+            let told = way.send(&GuestRequest::get(&url), &grants).await;
             let audit = heard.audit();
             match told {
                 Told::Denied(why) => {
@@ -186,7 +186,7 @@ async fn what_is_no_url_of_http_is_refused_whatever_is_granted() {
     let grants = json!({"http": [server.origin(), "http://evil.example"], "private_network": true});
     for way in WAYS {
         for url in NONE {
-            let told = way.send(&Asked::get(at(url, &server)), &grants).await;
+            let told = way.send(&GuestRequest::get(at(url, &server)), &grants).await;
             assert!(matches!(told, Told::Refused(_) | Told::Denied(_)), "{way:?} {url}: {told:?}");
         }
     }
@@ -200,7 +200,7 @@ async fn what_is_not_the_granted_origin_is_denied() {
     let heard = listen();
     for way in WAYS {
         for url in OTHERS {
-            let told = way.send(&Asked::get(at(url, &server)), &grants).await;
+            let told = way.send(&GuestRequest::get(at(url, &server)), &grants).await;
             let audit = heard.audit();
             match told {
                 Told::Denied(_) => {
@@ -220,7 +220,7 @@ async fn a_path_does_not_become_a_part_of_the_host() {
     let server = Wire::answering("200 OK\r\n\r\n").await;
     let grants: Value = json!({"http": [server.origin()], "private_network": true});
     for path in [".evil.example/", "@evil.example/", ":80@evil.example/", "0/", "\\@evil.example/", "x"] {
-        let asked = Asked { more: json!({"path": path}), ..Asked::get(server.origin()) };
+        let asked = GuestRequest { more: json!({"path": path}), ..GuestRequest::get(server.origin()) };
         let told = Way::Wasi.send(&asked, &grants).await;
         assert!(!told.is_answer(), "{path}: {told:?}");
     }
@@ -232,7 +232,7 @@ async fn an_action_without_grants_reaches_nothing() {
     let server = Wire::answering("200 OK\r\n\r\n").await;
     for way in WAYS {
         for url in [server.origin(), "https://example.com/".to_owned(), "http://93.184.215.14/".to_owned()] {
-            let told = way.send(&Asked::get(&url), &json!({"private_network": true})).await;
+            let told = way.send(&GuestRequest::get(&url), &json!({"private_network": true})).await;
             assert!(matches!(told, Told::Denied(_)), "{way:?} {url}: {told:?}");
         }
     }

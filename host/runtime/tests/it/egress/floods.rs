@@ -232,7 +232,7 @@ async fn interim_answers_without_end_hold_no_thread() {
             for ended in beside_a_good_one(spoken, &sent).await {
                 let failure = ended.unwrap_err();
                 assert!(failure.is_transient(), "{failure}");
-                assert_eq!(failure.problem.code, "protocol", "{spoken:?}: {failure}");
+                assert_eq!(failure.problem.code.as_str(), "protocol", "{spoken:?}: {failure}");
                 let expected = if spoken == Spoken::Http2 {
                     "the receiver sent more than 2 MiB that belong to no answer"
                 } else {
@@ -294,7 +294,9 @@ async fn http2_frames_without_end_hold_no_thread() {
         for ended in beside_a_good_one(Spoken::Http2, &Sent { once, again }).await {
             match (ended, expected) {
                 (Ok(status), Some(_)) => assert_eq!(status, expected, "{what}"),
-                (Err(failure), None) => assert_eq!(failure.problem.code, "protocol", "{what}: {failure}"),
+                (Err(failure), None) => {
+                    assert_eq!(failure.problem.code.as_str(), "protocol", "{what}: {failure}");
+                }
                 (ended, _) => panic!("{what}: {ended:?}"),
             }
         }

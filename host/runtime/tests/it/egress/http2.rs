@@ -201,7 +201,7 @@ async fn a_stream_that_is_refused_is_sent_again() {
 async fn a_server_that_refuses_everything_is_given_up() {
     let server = Server::start(Close::RefusesAll).await;
     let failure = run(&server.action().await).await.result.unwrap_err();
-    assert_eq!(failure.problem.code, "protocol", "{failure}");
+    assert_eq!(failure.problem.code.as_str(), "protocol", "{failure}");
     assert!(failure.problem.message.contains("the receiver ended the HTTP/2 stream"), "{failure}");
     assert!(server.served.lock().unwrap().is_empty());
 }
@@ -225,7 +225,7 @@ async fn a_certificate_that_is_not_trusted_says_why() {
         let attempt = tokio::select! { attempt = run(&action) => attempt, () = server => unreachable!() };
         let failure = attempt.result.unwrap_err();
         let is_early = failure.problem.message.contains("not valid yet");
-        assert_eq!(failure.problem.code, if is_early { "tls" } else { "certificate" }, "{failure}");
+        assert_eq!(failure.problem.code.as_str(), if is_early { "tls" } else { "certificate" }, "{failure}");
         failure.problem.message
     };
     let own = said("localhost", |_| {}, false).await;

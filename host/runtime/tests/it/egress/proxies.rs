@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::way::{Asked, WAYS};
+use super::way::{GuestRequest, WAYS};
 use crate::{own_process::is_own, wire::Wire};
 
 #[test]
@@ -34,7 +34,7 @@ fn proxies_of_the_environment_are_not_used() {
             for way in WAYS {
                 let told = way
                     .send(
-                        &Asked::get(proxy.origin()),
+                        &GuestRequest::get(proxy.origin()),
                         &json!({"http": [proxy.origin()], "private_network": true}),
                     )
                     .await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::way::{Asked, Told, Way};
+use super::way::{GuestRequest, Told, Way};
 use crate::{
     fixture::{configure, plugin, plugin_with, run},
     heard::listen,
@@ -57,7 +57,7 @@ async fn each_hop_is_decided_as_the_first_was() {
         let (first, own) = own_port(location, &other).await;
         let grants = json!({"http": [first.origin()], "private_network": true});
         heard.audit();
-        let asked = Asked { max_redirects: 3, ..Asked::get(first.origin()) };
+        let asked = GuestRequest { max_redirects: 3, ..GuestRequest::get(first.origin()) };
         let told = Way::Buffered.send(&asked, &grants).await;
         let audited = heard.audit().len();
         match (fate, &told) {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::way::{Asked, Told, WAYS, Way};
+use super::way::{GuestRequest, Told, WAYS, Way};
 use crate::{
     fixture::{code, configure, plugin, plugin_with, run},
     wire::{Say, Wire},
@@ -13,9 +13,9 @@ use crate::{
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
-fn asked(server: &Wire, more: Value) -> (Asked, Value) {
+fn asked(server: &Wire, more: Value) -> (GuestRequest, Value) {
     let grants = json!({"http": [server.origin()], "private_network": true});
-    (Asked { more, ..Asked::get(server.origin()) }, grants)
+    (GuestRequest { more, ..GuestRequest::get(server.origin()) }, grants)
 }
 
 /// The server goes on for ever; it is heard up to the limit, and then its connection is closed.
@@ -162,7 +162,7 @@ async fn a_token_counts_if_it_came_whole() {
             None => assert_eq!(attempt.result.unwrap().status, Some(200)),
             Some(why) => {
                 let failure = attempt.result.unwrap_err();
-                assert_eq!(failure.problem.code, "access_token");
+                assert_eq!(failure.problem.code.as_str(), "access_token");
                 assert!(failure.problem.message.contains(why), "{failure}");
             }
         }
@@ -224,7 +224,7 @@ async fn a_method_that_has_content_tells_that_there_is_none() {
         ] {
             let server = Wire::answering("204 No\r\nconnection: close\r\n\r\n").await;
             let (asked, grants) = asked(&server, json!({}));
-            let asked = Asked { method: Some(method.to_owned()), ..asked };
+            let asked = GuestRequest { method: Some(method.to_owned()), ..asked };
             assert!(way.send(&asked, &grants).await.is_answer(), "{method} {way:?}");
             let sent = server.ended(1).await[0].to_ascii_lowercase();
             assert_eq!(sent.matches("content-length: 0\r\n").count(), usize::from(told), "{way:?}: {sent}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::way::{Asked, Told, WAYS, Way};
+use super::way::{GuestRequest, Told, WAYS, Way};
 use crate::{
     fixture::{configure, details, plugin, run},
     wire::Wire,
@@ -78,7 +78,8 @@ async fn methods_that_are_none_or_of_the_connection_are_refused() {
     let server = Wire::answering(OK).await;
     for way in WAYS {
         for method in METHODS {
-            let asked = Asked { method: Some((*method).to_owned()), ..Asked::get(server.origin()) };
+            let asked =
+                GuestRequest { method: Some((*method).to_owned()), ..GuestRequest::get(server.origin()) };
             let told = way.send(&asked, &granted(&server)).await;
             assert!(matches!(told, Told::Refused(_)), "{way:?} {method:?}: {told:?}");
         }
@@ -93,7 +94,7 @@ async fn headers_that_hold_another_or_decide_for_the_host_are_refused() {
         for (name, value) in HEADERS {
             let headers =
                 vec![("x-first".to_owned(), "1".to_owned()), ((*name).to_owned(), (*value).to_owned())];
-            let asked = Asked { headers, ..Asked::get(server.origin()) };
+            let asked = GuestRequest { headers, ..GuestRequest::get(server.origin()) };
             let told = way.send(&asked, &granted(&server)).await;
             assert!(matches!(told, Told::Refused(_)), "{way:?} {name:?}: {value:?}: {told:?}");
         }
@@ -113,7 +114,8 @@ async fn two_lengths_are_refused() {
         for way in WAYS {
             let body = Some("body".to_owned());
             let method = Some("POST".to_owned());
-            let asked = Asked { method, headers: headers.clone(), body, ..Asked::get(server.origin()) };
+            let asked =
+                GuestRequest { method, headers: headers.clone(), body, ..GuestRequest::get(server.origin()) };
             let told = way.send(&asked, &granted(&server)).await;
             assert!(matches!(told, Told::Refused(_)), "{way:?} {headers:?}: {told:?}");
         }
@@ -166,7 +168,8 @@ async fn whatever_is_sent_is_one_request() {
     for way in WAYS {
         for path in paths {
             let server = Wire::answering(OK).await;
-            let told = way.send(&Asked::get(format!("{}{path}", server.origin())), &granted(&server)).await;
+            let told =
+                way.send(&GuestRequest::get(format!("{}{path}", server.origin())), &granted(&server)).await;
             if told.is_answer() {
                 check(way, path, &server.ended(1).await[0], &server, "");
             } else {
@@ -181,11 +184,11 @@ async fn whatever_is_sent_is_one_request() {
         ] {
             let server = Wire::answering(OK).await;
             let body_text = Some(body.to_owned());
-            let asked = Asked {
+            let asked = GuestRequest {
                 method: Some("POST".to_owned()),
                 body: body_text,
                 trailers,
-                ..Asked::get(server.origin())
+                ..GuestRequest::get(server.origin())
             };
             let told = way.send(&asked, &granted(&server)).await;
             assert!(told.is_answer(), "{way:?} {what}: {told:?}");

@@ -17,7 +17,7 @@ pub(super) const WAYS: [Way; 2] = [Way::Buffered, Way::Wasi];
 
 /// A request in words.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Asked {
+pub(super) struct GuestRequest {
     pub(super) method: Option<String>,
     pub(super) url: String,
     pub(super) headers: Vec<(String, String)>,
@@ -29,7 +29,7 @@ pub(super) struct Asked {
     pub(super) more: Value,
 }
 
-impl Asked {
+impl GuestRequest {
     pub(super) fn get(url: impl Into<String>) -> Self {
         Self { url: url.into(), ..Self::default() }
     }
@@ -62,7 +62,7 @@ impl Way {
     }
 
     /// The action that asks for it.
-    pub(super) fn written(self, asked: &Asked, grants: &Value) -> Value {
+    pub(super) fn written(self, asked: &GuestRequest, grants: &Value) -> Value {
         let mut written = match self {
             Self::Buffered => buffered(asked),
             Self::Wasi => wasi(asked),
@@ -75,7 +75,7 @@ impl Way {
     }
 
     /// Sends it for an action with these grants.
-    pub(super) async fn send(self, asked: &Asked, grants: &Value) -> Told {
+    pub(super) async fn send(self, asked: &GuestRequest, grants: &Value) -> Told {
         let written = self.written(asked, grants);
         let action = configure(&plugin(self.guest()).await, written).await;
         let details = details(&run(&action).await);
@@ -89,7 +89,7 @@ impl Way {
     }
 }
 
-fn buffered(asked: &Asked) -> Value {
+fn buffered(asked: &GuestRequest) -> Value {
     json!({
         "do": "http",
         "request": {
@@ -100,7 +100,7 @@ fn buffered(asked: &Asked) -> Value {
 }
 
 /// The URL in pieces, as written: nothing of it is put right on the way.
-fn wasi(asked: &Asked) -> Value {
+fn wasi(asked: &GuestRequest) -> Value {
     let (scheme, rest) = asked.url.split_once("://").unwrap_or(("", &asked.url));
     let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(at);

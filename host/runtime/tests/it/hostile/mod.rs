@@ -233,7 +233,7 @@ async fn requests_do_not_outlive_their_attempt() {
         let attempt = run(&action(guest, written).await).await;
         // Both end at the same moment: what the guest calls, and the guest.
         match attempt.result {
-            Err(failure) => assert_eq!(failure.problem.code, "timeout"),
+            Err(failure) => assert_eq!(failure.problem.code.as_str(), "timeout"),
             Ok(outcome) => assert!(outcome.details.unwrap().to_lowercase().contains("timeout")),
         }
         // Each connection ends, and the server sees it.
@@ -258,7 +258,7 @@ async fn a_guest_does_not_flood_a_destination_with_requests_at_once() {
     written["count"] = json!(200);
     written["timeout_ms"] = json!(1000);
     let attempt = run(&action("test/wasi", written.clone()).await).await;
-    assert_eq!(attempt.result.unwrap_err().problem.code, "timeout");
+    assert_eq!(attempt.result.unwrap_err().problem.code.as_str(), "timeout");
     assert_eq!(server.connections(), 8);
 
     let server = Wire::answering("200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;

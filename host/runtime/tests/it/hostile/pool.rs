@@ -61,7 +61,7 @@ async fn idle_instances_that_take_much_are_not_in_the_way() {
         for attempt in
             join_all((0..10).map(|_| async { action.run(&event(json!({})), delivery()).await })).await
         {
-            assert_ne!(attempt.result.unwrap_err().problem.code, "no_instance");
+            assert_ne!(attempt.result.unwrap_err().problem.code.as_str(), "no_instance");
         }
         // Its idle instances stay for as long as it does.
         std::mem::forget(action);

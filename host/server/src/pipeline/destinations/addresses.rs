@@ -4,7 +4,7 @@
 //! first failure on, and a bounded number of them, of which the one that was used least lately goes first.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
@@ -98,6 +98,11 @@ impl Addresses {
         let address = Arc::clone(&present.address);
         self.made.store(known.made.len(), Release);
         Some(address)
+    }
+
+    /// Forgets those that no configuration names in full any more and where nothing is under way.
+    pub(super) fn keep_fixed(&self, used: &HashSet<&str>, now: Timestamp) {
+        self.lock().fixed.retain(|name, address| used.contains(&**name) || !address.is_idle(now));
     }
 
     /// All of them.

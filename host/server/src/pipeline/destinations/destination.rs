@@ -21,7 +21,7 @@ use std::{
 use aftercommit_core::{Clock, Problem, Rate, RefusedAddresses, RefusedShare, Timestamp};
 use tokio::sync::Notify;
 
-use super::{Bounds, WINDOW, gate::Gate, pacer::Pacer};
+use super::{Bounds, FORGOTTEN, WINDOW, gate::Gate, pacer::Pacer};
 
 /// A destination may hold what it ends in this time: it is then worked off in the same time.
 pub(super) const PACE: Duration = Duration::from_millis(100);
@@ -135,6 +135,11 @@ impl Destination {
         self.bounds
     }
 
+    /// Whether nothing is lost when it is forgotten: no delivery is on its way there, and it is well or was not tried for long.
+    pub(super) fn is_idle(self: &Arc<Self>, now: Timestamp) -> bool {
+        Arc::strong_count(self) == 1 && self.gate.is_over(now, FORGOTTEN)
+    }
+
     /// A call of an address failed. Whether it is the first since one did not.
     pub(super) fn fails(&self) -> bool {
         !self.is_failing.swap(true, Relaxed)
@@ -162,7 +167,7 @@ impl Destination {
     pub(super) fn tell_held(&self, problem: &Problem) {
         tracing::warn!(
             destination = self.name,
-            code = problem.code,
+            code = problem.code.as_str(),
             http_status = problem.status,
             "the destination is held back: {}",
             problem.message

@@ -97,7 +97,7 @@ impl Endpoints {
             tracing::warn!(
                 observer = %action.observer,
                 action = %action.name,
-                code = problem.code,
+                code = problem.code.as_str(),
                 http_status = problem.status,
                 "the endpoint is paused, its deliveries wait until it is resumed or its action changed: {}",
                 problem.message
@@ -152,6 +152,13 @@ impl Endpoints {
         self.count.store(known.len(), Release);
     }
 
+    /// Forgets what was refused to actions that are gone. A pause is lifted where it is written down.
+    pub(in crate::pipeline) fn keep_used(&self, is_used: impl Fn(&Lane) -> bool) {
+        let mut known = self.lock();
+        known.retain(|lane, endpoint| endpoint.paused.is_some() || is_used(lane));
+        self.count.store(known.len(), Release);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Lane, Endpoint>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -162,7 +169,7 @@ fn paused(action: &Action, problem: Problem, revision: i64, now: Timestamp) -> H
     Hold {
         target: Target::Endpoint(action.observer.to_string(), action.name.to_string()),
         state: HoldState::Paused,
-        code,
+        code: code.as_str().to_owned(),
         message,
         http_status: status,
         since: now,

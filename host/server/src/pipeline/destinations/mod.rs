@@ -18,7 +18,7 @@ mod pacer;
 mod visit;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{
@@ -306,6 +306,16 @@ impl Destinations {
         for (target, it) in self.targets() {
             it.gate().follow(it.name(), written.get(&target).copied());
         }
+    }
+
+    /// Forgets the destinations and addresses that no action goes to any more: a host lives through any number of them.
+    pub(super) fn keep_used(&self, destinations: &HashSet<&str>, addresses: &HashSet<&str>) {
+        let now = self.clock.now();
+        let is_used = |name: &str| destinations.contains(name) || self.settings.named.contains_key(name);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|name, destination| is_used(name) || !destination.is_idle(now));
+        drop(known);
+        self.addresses.keep_fixed(addresses, now);
     }
 
     /// Rates that were learned before: what is made from now on begins with them.

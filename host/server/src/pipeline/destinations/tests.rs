@@ -56,7 +56,7 @@ fn test() -> Test {
 }
 
 fn unavailable(retry_after: Option<Duration>) -> AttemptResult {
-    let problem = Problem { status: Some(503), ..Problem::new("http_status", "not now") };
+    let problem = Problem { status: Some(503), ..Problem::of_plugin("http_status", "not now") };
     Err(Failure { retry_after, ..Failure::new(FailureClass::Transient, problem) })
 }
 
@@ -110,6 +110,32 @@ impl Test {
     fn standing(&self, name: &str) -> Option<Standing> {
         self.destinations.standings().destinations.get(name).copied()
     }
+}
+
+#[tokio::test]
+async fn what_no_action_goes_to_any_more_is_forgotten() {
+    let test = test();
+    let known = || {
+        let mut names: Vec<String> = test.destinations.all().into_iter().map(|(name, _)| name).collect();
+        names.extend(test.destinations.addresses.all_fixed().into_iter().map(|(name, _)| name.to_string()));
+        names.sort_unstable();
+        names
+    };
+    for name in ["gone", "used"] {
+        test.deliver_at(name, &format!("{name}/path"), Kind::Fixed, DELIVERED).await;
+    }
+    for _ in 0..2 {
+        test.deliver("held", unavailable(None)).await;
+    }
+    let under_way = visit(&test.destinations.get("busy"));
+    let keep = || test.destinations.keep_used(&HashSet::from(["used"]), &HashSet::from(["used/path"]));
+    keep();
+    assert_eq!(known(), ["busy", "held", "one", "rated", "used", "used/path"]);
+    drop(under_way);
+    assert_eq!(test.destinations.changes().len(), 1, "that it is held back is written down");
+    test.clock.pass(FORGOTTEN + 2 * SECOND);
+    keep();
+    assert_eq!(known(), ["one", "rated", "used", "used/path"]);
 }
 
 #[test]
@@ -343,7 +369,7 @@ fn one_with_batches_holds_two_of_them_but_never_all() {
 
 /// Refused without a time to wait.
 fn too_many() -> AttemptResult {
-    let problem = Problem { status: Some(429), ..Problem::new("http_status", "too many requests") };
+    let problem = Problem { status: Some(429), ..Problem::of_plugin("http_status", "too many requests") };
     Err(Failure::new(FailureClass::Throttled, problem))
 }
 
@@ -389,7 +415,10 @@ async fn events_that_always_fail_do_not_hold_a_healthy_destination() {
 
 /// No connection to the server.
 fn unreachable() -> AttemptResult {
-    Err(Failure::new(FailureClass::Transient, Problem::new("connect", "nobody takes connections there")))
+    Err(Failure::new(
+        FailureClass::Transient,
+        Problem::of_plugin("connect", "nobody takes connections there"),
+    ))
 }
 
 #[tokio::test]

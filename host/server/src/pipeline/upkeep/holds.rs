@@ -27,6 +27,7 @@ const LEAST: Duration = Duration::from_millis(50);
 /// every [`POLL`]. What can not be written is tried again; at the end, once.
 pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: CancellationToken) {
     let mut patience = Patience::new("holds", &dispatch.fatal);
+    let mut snapshot = dispatch.snapshot.load_full();
     loop {
         let look = async {
             write(&dispatch).await?;
@@ -39,6 +40,10 @@ pub(in crate::pipeline) async fn holds(dispatch: Arc<Dispatch>, last: Cancellati
             }
             Err(error) => patience.failed(&error),
         };
+        if !Arc::ptr_eq(&snapshot, &dispatch.snapshot.load()) {
+            snapshot = dispatch.snapshot.load_full();
+            keep_used(&dispatch, &snapshot);
+        }
         let bell = async {
             tokio::time::sleep(LEAST).await;
             dispatch.store.holds_bell().await;
@@ -132,7 +137,7 @@ pub(in crate::pipeline) async fn follow_holds(dispatch: &Dispatch) -> Result<()>
         tracing::warn!(endpoint = %hold.target, "its action was changed or removed: it is not paused any more");
         dispatch.store.lift(hold.target, Lift::Before(snapshot.revision)).await?;
     }
-    for hold in holds.extract_if(.., |hold| is_forgotten(hold, dispatch.clock.now())) {
+    for hold in holds.extract_if(.., |hold| is_forgotten(hold, &snapshot, dispatch.clock.now())) {
         dispatch.store.lift(hold.target, Lift::OverAt(dispatch.clock.now())).await?;
     }
     for hold in &mut holds {
@@ -164,10 +169,30 @@ fn is_outdated(hold: &Hold, snapshot: &Snapshot) -> bool {
     }
 }
 
-/// Whether nothing went to an address for long: nobody would find out that it works again.
-fn is_forgotten(hold: &Hold, now: Timestamp) -> bool {
-    let is_address = matches!(hold.target, Target::Address(_));
-    is_address && hold.until.is_some_and(|until| until.plus(FORGOTTEN) < now)
+/// Whether nobody would find out that it works again: nothing went to an address for long, or no action goes to a destination any
+/// more.
+fn is_forgotten(hold: &Hold, snapshot: &Snapshot, now: Timestamp) -> bool {
+    let is_long_over = hold.until.is_some_and(|until| until.plus(FORGOTTEN) < now);
+    is_long_over
+        && match &hold.target {
+            Target::Address(_) => true,
+            Target::Destination(name) => {
+                !snapshot.all_actions().any(|action| action.destination() == name.as_str())
+            }
+            Target::Endpoint(..) => false,
+        }
+}
+
+/// Forgets what is known of destinations, addresses, endpoints and observers that are gone with their observers.
+fn keep_used(dispatch: &Dispatch, snapshot: &Snapshot) {
+    let destinations = snapshot.all_actions().map(|action| action.destination()).collect();
+    let addresses = snapshot.all_actions().filter_map(|action| match action.addressed() {
+        Addressed::Fixed(address) => Some(&**address),
+        Addressed::Server | Addressed::Made(_) => None,
+    });
+    dispatch.destinations.keep_used(&destinations, &addresses.collect());
+    dispatch.endpoints.keep_used(|lane| snapshot.action(&lane.observer, &lane.action).is_some());
+    dispatch.runs.keep_used(|observer| snapshot.entry(observer).is_some());
 }
 
 /// The lanes all of whose deliveries go to a destination or an address.
@@ -189,7 +214,7 @@ fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
         lanes: lanes(dispatch, &target),
         target,
         state: if reason.is_asked { HoldState::Throttled } else { HoldState::Open },
-        code: reason.problem.code,
+        code: reason.problem.code.as_str().to_owned(),
         message: reason.problem.message,
         http_status: reason.problem.status,
         since: dispatch.clock.of_steady(reason.since),
@@ -201,6 +226,8 @@ fn hold(dispatch: &Dispatch, target: Target, reason: Reason) -> Hold {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use aftercommit_core::{AttemptResult, Failure, FailureClass, Problem, SystemClock};
     use aftercommit_store::{Backend, HostId, Schema as _, SqliteOptions, SqliteStore};
     use rusqlite::Connection;
@@ -209,9 +236,16 @@ mod tests {
     use crate::pipeline::{HostSettings, clock::CommonClock, destinations::Ended};
 
     fn throttled() -> AttemptResult {
-        let problem = Problem { status: Some(429), ..Problem::new("http_status", "later") };
+        let problem = Problem { status: Some(429), ..Problem::of_plugin("http_status", "later") };
         let retry_after = Some(Duration::from_mins(2));
         Err(Failure { retry_after, ..Failure::new(FailureClass::Throttled, problem) })
+    }
+
+    async fn store(file: &Path) -> Arc<dyn Backend> {
+        let options = SqliteOptions { create: true, busy_timeout: Duration::from_millis(1) };
+        let store = SqliteStore::open(&format!("sqlite:{}", file.display()), options).await.unwrap();
+        store.migrate().await.unwrap();
+        Arc::new(store)
     }
 
     fn dispatch(store: &Arc<dyn Backend>) -> Arc<Dispatch> {
@@ -223,10 +257,7 @@ mod tests {
     async fn what_can_not_be_written_is_written_later_and_then_told_to_others() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("test.db");
-        let options = SqliteOptions { create: true, busy_timeout: Duration::from_millis(1) };
-        let store = SqliteStore::open(&format!("sqlite:{}", file.display()), options).await.unwrap();
-        store.migrate().await.unwrap();
-        let store: Arc<dyn Backend> = Arc::new(store);
+        let store = store(&file).await;
         let (here, elsewhere) = (dispatch(&store), dispatch(&store));
         let throttled = throttled();
         let mut visit = here.destinations.visit_alone("redis.cache");
@@ -253,5 +284,28 @@ mod tests {
             follow_holds(dispatch).await.unwrap();
             assert!(dispatch.destinations.get("redis.cache").room() > 0, "it is resumed");
         }
+    }
+
+    #[tokio::test]
+    async fn a_destination_that_no_action_goes_to_is_not_held_back_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder.path().join("test.db")).await;
+        let dispatch = dispatch(&store);
+        let now = dispatch.clock.now();
+        for (name, over_since) in [("https://gone.example", FORGOTTEN + SAME), ("https://new.example", SAME)]
+        {
+            let until = now.minus(over_since);
+            let reason = Reason {
+                problem: Problem::of_plugin("connect", "refused"),
+                is_asked: false,
+                since: dispatch.clock.to_steady(until),
+                until: dispatch.clock.to_steady(until),
+                openings: 1,
+            };
+            store.hold(hold(&dispatch, Target::Destination(name.to_owned()), reason)).await.unwrap();
+        }
+        follow_holds(&dispatch).await.unwrap();
+        let left: Vec<_> = store.holds().await.unwrap().into_iter().map(|hold| hold.target).collect();
+        assert_eq!(left, [Target::Destination("https://new.example".to_owned())]);
     }
 }

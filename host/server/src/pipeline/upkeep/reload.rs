@@ -102,6 +102,8 @@ impl Reload {
         let before = self.snapshot.load_full();
         let compiling = Box::pin(Snapshot::compile(&table, &before, &self.catalog));
         let Some(snapshot) = stop.run_until_cancelled(compiling).await else { return Ok(()) };
+        // Each action was asked for its secrets just now.
+        self.catalog.runtime().forget_unused_secrets();
         for (observer, error) in snapshot.errors() {
             tracing::error!(
                 observer,
