@@ -321,6 +321,20 @@ async fn servers_that_do_not_keep_to_the_protocol_are_told() {
         let got = Client::of(at(&server.url)).ask(&["GET", "k"]).await;
         assert_eq!(got["error"], expected, "{answer:?}: {got}");
     }
+    // Replies without end: one after the other, one in the other, pushed (RESP3), of one line.
+    for (part, expected) in [
+        ("+OK\r\n", "protocol"),
+        ("$-1\r\n", "protocol"),
+        ("*1\r\n", "reply-too-large"),
+        ("*2\r\n:1\r\n", "reply-too-large"),
+        (">1\r\n+x\r\n", "protocol"),
+        ("|1\r\n+x\r\n", "protocol"),
+        ("+xxxxxxxxxx", "reply-too-large"),
+    ] {
+        let server = Odd::start(&[&part.repeat(1_000_000)], None).await;
+        let got = Client::of(at(&server.url)).ask(&["GET", "k"]).await;
+        assert_eq!(got["error"], expected, "{part:?}: {got}");
+    }
 }
 
 /// What the host logs in with is the operator's, not the guest's.

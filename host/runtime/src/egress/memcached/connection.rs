@@ -55,3 +55,25 @@ impl Connection {
         is_quiet(&mut self.stream)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_without_end_are_no_answer() {
+        for (part, expected) in [("x", "is not a line"), ("DELETED\r\n", "more than one answer")] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut far, _) = listener.accept().await.unwrap();
+            let answers = part.repeat(1_000_000);
+            let sending = tokio::spawn(async move { far.write_all(answers.as_bytes()).await });
+            let mut connection = Connection { stream: BufReader::new(near) };
+            let told = connection.execute(b"delete k\r\n").await.unwrap_err();
+            assert!(matches!(&told, MemcachedFault::Protocol(why) if why.contains(expected)), "{told:?}");
+            sending.abort();
+        }
+    }
+}

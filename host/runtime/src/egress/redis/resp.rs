@@ -55,13 +55,17 @@ pub(super) async fn reply(
     limit: u64,
 ) -> Result<Vec<Reply>, ReplyError> {
     let mut nodes = Vec::new();
-    let (mut missing, mut room) = (1_u64, limit);
+    // One part fits into any limit.
+    let (mut missing, mut room) = (1_u64, limit.saturating_add(NODE_BYTES));
+    // Bytes of the buffer in which a line is known not to end, so that a long line that comes in many pieces is not searched from its
+    // beginning with each.
+    let mut searched = 0;
     while missing > 0 {
         // Each missing part takes its share, so that an array is refused before it is received.
-        if missing.saturating_mul(NODE_BYTES) > room.saturating_add(NODE_BYTES) {
+        if missing.saturating_mul(NODE_BYTES) > room {
             return Err(ReplyError::TooLarge);
         }
-        let Some((node, size)) = node(buffer, room)? else {
+        let Some((node, size)) = node(buffer, room.saturating_sub(NODE_BYTES), &mut searched)? else {
             receive(stream, buffer, nodes.is_empty()).await?;
             continue;
         };
@@ -97,10 +101,13 @@ async fn receive(
 }
 
 /// The next node and its bytes on the wire, if it is complete.
-fn node(buffer: &mut BytesMut, room: u64) -> Result<Option<(Reply, u64)>, ReplyError> {
-    let Some(end) = memchr::memmem::find(buffer, b"\r\n") else {
+fn node(buffer: &mut BytesMut, room: u64, searched: &mut usize) -> Result<Option<(Reply, u64)>, ReplyError> {
+    let Some(end) = memchr::memmem::find(&buffer[*searched..], b"\r\n").map(|at| *searched + at) else {
+        // The last byte may be half of the end.
+        *searched = buffer.len().saturating_sub(1);
         return if buffer.len() as u64 > room { Err(ReplyError::TooLarge) } else { Ok(None) };
     };
+    *searched = 0;
     let head = end as u64 + 2;
     let kind = buffer[0];
     let text = || String::from_utf8_lossy(buffer.get(1..end).unwrap_or_default()).into_owned();
@@ -221,6 +228,8 @@ mod tests {
             "*1\r\n".repeat(2000),
         ] {
             assert_eq!(read(wire.as_bytes(), 1000).await, Err(ReplyError::TooLarge), "{wire:.20}");
+            let at_once = reply(&mut wire.as_bytes(), &mut BytesMut::new(), 1000).await;
+            assert_eq!(at_once, Err(ReplyError::TooLarge), "{wire:.20}");
         }
     }
 
