@@ -3,7 +3,7 @@
 use aftercommit_core::ActionConfig;
 use serde_json::Value;
 
-use crate::configure::problem::ConfigProblem;
+use crate::configure::problem::{ConfigProblem, Findings};
 
 /// Bounds of one attempt of one action. The defaults here are the documented ones. In a batch, those of memory, CPU time
 /// and wall time hold for the call; the others for each of its deliveries.
@@ -65,31 +65,28 @@ const BOUNDS: [Bound; 9] = [
 ];
 
 impl Limits {
-    /// These limits with those that `written` (an action's `limits`) sets.
-    pub(crate) fn with(&self, written: &Value) -> Result<Self, Vec<ConfigProblem>> {
-        let Value::Object(written) = written else {
-            return Err(vec![ConfigProblem::new("/limits", "must be a table of limits")]);
-        };
+    /// These limits with those that `written` (an action's `limits`) sets. What is wrong in it sets nothing.
+    pub(crate) fn with(&self, written: &Value, findings: &Findings) -> Self {
         let mut limits = self.clone();
-        let mut problems = Vec::new();
+        let Value::Object(written) = written else {
+            findings.add(ConfigProblem::new("/limits", "must be a table of limits"));
+            return limits;
+        };
         for (key, value) in written {
             let Some(&(_, least, greatest)) = BOUNDS.iter().find(|(name, ..)| name == key) else {
-                problems.push(ConfigProblem::unknown_key(
-                    "/limits",
-                    key,
-                    BOUNDS.iter().map(|(name, ..)| *name),
-                ));
+                let known = BOUNDS.iter().map(|(name, ..)| *name);
+                findings.add(ConfigProblem::unknown_key("/limits", key, known));
                 continue;
             };
             match value.as_u64().filter(|value| (least..=greatest).contains(value)) {
                 Some(value) => *limits.field(key) = value,
-                None => problems.push(ConfigProblem::new(
+                None => findings.add(ConfigProblem::new(
                     format!("/limits/{key}"),
                     format!("must be a whole number from {least} to {greatest}"),
                 )),
             }
         }
-        if problems.is_empty() { Ok(limits) } else { Err(problems) }
+        limits
     }
 
     fn field(&mut self, key: &str) -> &mut u64 {
@@ -138,14 +135,19 @@ mod tests {
     #[test]
     fn every_written_key_is_read() {
         for (key, least, _) in BOUNDS {
-            let mut limits = Limits::default().with(&json!({key: least})).unwrap();
+            let findings = Findings::default();
+            let mut limits = Limits::default().with(&json!({key: least}), &findings);
+            findings.into_result().unwrap();
             assert_eq!(*limits.field(key), least, "{key}");
         }
     }
 
     #[test]
     fn unknown_and_wrong_values_are_named() {
-        let problems = Limits::default().with(&json!({"memory": 3, "cpu_ms": -1})).unwrap_err();
+        let findings = Findings::default();
+        let limits = Limits::default().with(&json!({"memory": 3, "cpu_ms": -1, "reuse": 2}), &findings);
+        assert_eq!(limits, Limits { reuse: 2, ..Limits::default() }, "what is wrong sets nothing");
+        let problems = findings.into_result().unwrap_err().problems;
         assert_eq!(
             problems[0].to_string(),
             "/limits/memory: there is no key `memory` here (did you mean `memory_mb`?)"

@@ -9,11 +9,11 @@ use serde_json::Value;
 use crate::{
     capability::Origin,
     configure::{
+        marked::MarkedConfig,
         origins::literal_origin,
-        problem::{ConfigProblem, ConfigureError},
+        problem::{ConfigProblem, Findings},
     },
     egress::{Identity, IdentityError},
-    loading::schema::Marks,
     secrets::{Part, Secret, parts},
 };
 
@@ -25,13 +25,9 @@ struct Pair<'m> {
 }
 
 /// Reads certificates and keys, and finds the origins that they are for.
-pub(crate) fn identities(
-    config: &Value,
-    marks: &BTreeMap<String, Marks>,
-    secrets: &BTreeMap<String, Secret>,
-) -> Result<Vec<(Origin, Identity)>, ConfigureError> {
+pub(crate) fn identities(config: &MarkedConfig, findings: &Findings) -> Vec<(Origin, Identity)> {
     let mut pairs: BTreeMap<&str, Pair<'_>> = BTreeMap::new();
-    for (pointer, marks) in marks {
+    for (pointer, marks) in &config.marks {
         if let Some(url) = &marks.tls_certificate {
             pairs.entry(url).or_default().certificate = Some(pointer);
         }
@@ -40,22 +36,20 @@ pub(crate) fn identities(
         }
     }
     let mut found = Vec::new();
-    let mut problems = Vec::new();
     for (url, pair) in pairs {
-        match identity(config, url, &pair, secrets) {
+        let mut of_it = pair.certificate.into_iter().chain(pair.key);
+        if !of_it.all(|pointer| findings.are_none_at(pointer)) || !findings.are_none_at(&format!("/{url}")) {
+            continue;
+        }
+        match identity(config, url, &pair) {
             Ok(identity) => found.push(identity),
-            Err(problem) => problems.push(problem),
+            Err(problem) => findings.add(problem),
         }
     }
-    if problems.is_empty() { Ok(found) } else { Err(ConfigureError { problems }) }
+    found
 }
 
-fn identity(
-    config: &Value,
-    url: &str,
-    pair: &Pair<'_>,
-    secrets: &BTreeMap<String, Secret>,
-) -> Result<(Origin, Identity), ConfigProblem> {
+fn identity(config: &MarkedConfig, url: &str, pair: &Pair<'_>) -> Result<(Origin, Identity), ConfigProblem> {
     let (certificate, key) = match (pair.certificate, pair.key) {
         (Some(certificate), Some(key)) => (certificate, key),
         (Some(alone), None) => {
@@ -66,13 +60,13 @@ fn identity(
             return Err(ConfigProblem::new(alone.unwrap_or_default(), message));
         }
     };
-    let identity = Identity::read(secret(config, certificate, secrets)?, secret(config, key, secrets)?)
-        .map_err(|error| match error {
+    let identity =
+        Identity::read(secret(config, certificate)?, secret(config, key)?).map_err(|error| match error {
             IdentityError::Certificate(why) => ConfigProblem::new(certificate, format!("the secret {why}")),
             IdentityError::Key(why) => ConfigProblem::new(key, format!("the secret {why}")),
         })?;
-    let written = config.get(url).and_then(Value::as_str).unwrap_or_default();
-    match literal_origin(written, secrets) {
+    let written = config.value.get(url).and_then(Value::as_str).unwrap_or_default();
+    match literal_origin(written, &config.secrets) {
         Ok(Some(origin)) if origin.is_https() => Ok((origin, identity)),
         _ => {
             let message = "a client certificate is shown to an https origin only, written in full";
@@ -82,14 +76,10 @@ fn identity(
 }
 
 /// The secret that a field names, and nothing beside it.
-fn secret<'s>(
-    config: &Value,
-    pointer: &str,
-    secrets: &'s BTreeMap<String, Secret>,
-) -> Result<&'s Secret, ConfigProblem> {
-    let text = config.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+fn secret<'c>(config: &'c MarkedConfig, pointer: &str) -> Result<&'c Secret, ConfigProblem> {
+    let text = config.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     match parts(text).unwrap_or_default()[..] {
-        [Part::Secret(name)] if secrets.contains_key(name) => Ok(&secrets[name]),
+        [Part::Secret(name)] if config.secrets.contains_key(name) => Ok(&config.secrets[name]),
         _ => Err(ConfigProblem::new(pointer, "must be a secret").help("write ${secret:NAME}")),
     }
 }

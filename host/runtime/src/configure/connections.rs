@@ -1,15 +1,18 @@
 //! The host's servers that a configuration names: the mail server by recipients, connections by their names. As origins
 //! are, they are granted by writing them; and a grant of something that this host does not have is an error.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aftercommit_core::nearest;
 use serde_json::Value;
 
 use crate::{
     capability::{DEFAULT_CONNECTION, Grants, Need, Needs},
-    configure::problem::{ConfigProblem, ConfigureError},
-    loading::schema::{ConfigSchema, Marks},
+    configure::{
+        marked::MarkedConfig,
+        problem::{ConfigProblem, Findings},
+    },
+    loading::schema::ConfigSchema,
     settings::ServiceSettings,
 };
 
@@ -88,24 +91,29 @@ pub(crate) fn with_configured(
     mut grants: Grants,
     needs: Needs,
     schema: &ConfigSchema,
-    config: &Value,
-    marks: &BTreeMap<String, Marks>,
+    config: &MarkedConfig,
     host: Host<'_>,
-) -> Result<Grants, ConfigureError> {
+    findings: &Findings,
+) -> Grants {
     let Host { services, trusted } = host;
-    let mut problems = Vec::new();
     if grants.mail && services.smtp.is_none() {
-        problems.push(ConfigProblem::new("/grants/mail", "this host has no SMTP server: `[smtp]`"));
+        findings.add(ConfigProblem::new("/grants/mail", "this host has no SMTP server: `[smtp]`"));
     }
-    for kind in Kind::ALL {
+    // Where something is wrong with a list, its places are others.
+    let is_sound = |kind: &Kind| findings.are_none_at(&format!("/grants/{}", kind.key()));
+    for kind in Kind::ALL.into_iter().filter(is_sound) {
         for (position, name) in kind.granted(&mut grants).iter().enumerate() {
             let pointer = format!("/grants/{}/{position}", kind.key());
-            problems.extend(absent(kind, name, services).map(|why| why.at(pointer)));
+            findings.extend(absent(kind, name, services).map(|why| why.at(pointer)));
         }
     }
-    grants.mail |= needs.has(Need::Mail) && marks.values().any(|marks| marks.recipient);
+    grants.mail |= needs.has(Need::Mail) && config.marks.values().any(|marks| marks.recipient);
     for field in schema.connection_fields() {
-        let written = |name: &str| config.get(name).and_then(Value::as_str);
+        let pointer = format!("/{}", crate::configure::problem::escape(&field.name));
+        if !findings.are_none_at(&pointer) {
+            continue;
+        }
+        let written = |name: &str| config.value.get(name).and_then(Value::as_str);
         let kind = Kind::named(&field.kind)
             .or_else(|| Kind::named(written(&field.kind).or(schema.default_text(&field.kind))?));
         let Some(kind) = kind.filter(|kind| needs.has(kind.need())) else { continue };
@@ -114,13 +122,12 @@ pub(crate) fn with_configured(
             None => implied(kind, services)
                 .and_then(|name| if trusted { Ok(name) } else { Err(not_granted(kind, &field.name, name)) }),
         };
-        let pointer = format!("/{}", crate::configure::problem::escape(&field.name));
         match name.map(|name| (name, absent(kind, name, services))) {
             Ok((name, None)) => kind.granted(&mut grants).push(name.to_owned()),
-            Ok((_, Some(problem))) | Err(problem) => problems.push(problem.at(pointer)),
+            Ok((_, Some(problem))) | Err(problem) => findings.add(problem.at(pointer)),
         }
     }
-    if problems.is_empty() { Ok(grants) } else { Err(ConfigureError { problems }) }
+    grants
 }
 
 /// What the host has, and whether it may grant the implied connection: only to plugins that the program carries inside
@@ -184,7 +191,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::egress::{MemcachedSettings, RedisSettings, SmtpEncryption, SmtpSettings};
+    use crate::{
+        egress::{MemcachedSettings, RedisSettings, SmtpEncryption, SmtpSettings},
+        secrets::EnvSecrets,
+    };
 
     fn services(redis: &[&str], memcached: &[&str]) -> ServiceSettings {
         let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
@@ -208,10 +218,12 @@ mod tests {
 
     fn granted(config: &Value, grants: &Value, services: &ServiceSettings) -> Result<Grants, String> {
         let (schema, needs) = (schema(), Need::ALL.into_iter().fold(Needs::default(), Needs::with));
-        let marks = schema.marks(config);
-        let grants = Grants::read(grants).unwrap();
+        let findings = Findings::default();
+        let config = MarkedConfig::new(config.clone(), &schema, &EnvSecrets, &findings);
+        let grants = Grants::read(grants, &findings);
         let host = Host { services, trusted: true };
-        with_configured(grants, needs, &schema, config, &marks, host).map_err(|error| error.to_string())
+        let grants = with_configured(grants, needs, &schema, &config, host, &findings);
+        findings.into_result().map_or_else(|error| Err(error.to_string()), |()| Ok(grants))
     }
 
     #[test]
@@ -249,7 +261,10 @@ mod tests {
         let granted = |config: &Value| {
             let needs = Needs::default().with(Need::Redis);
             let host = Host { services: &services, trusted: false };
-            with_configured(Grants::default(), needs, &schema, config, &schema.marks(config), host)
+            let findings = Findings::default();
+            let config = MarkedConfig::new(config.clone(), &schema, &EnvSecrets, &findings);
+            let grants = with_configured(Grants::default(), needs, &schema, &config, host, &findings);
+            findings.into_result().map(|()| grants)
         };
         let told = granted(&json!({})).unwrap_err().to_string();
         assert!(

@@ -6,33 +6,24 @@
 use serde_json::Value;
 
 use crate::{
-    configure::problem::{ConfigProblem, ConfigureError},
+    configure::problem::{ConfigProblem, Findings},
     loading::schema::ConfigSchema,
 };
 
 /// Writes the defaults of the egress fields that `config` leaves out into it, or asks the operator to.
-pub(crate) fn fill(schema: &ConfigSchema, config: &mut Value, trusted: bool) -> Result<(), ConfigureError> {
-    let missing = schema.egress_defaults(config);
-    if trusted {
-        for (field, default) in missing {
+pub(crate) fn fill(schema: &ConfigSchema, config: &mut Value, trusted: bool, findings: &Findings) {
+    for (field, default) in schema.egress_defaults(config) {
+        if trusted {
             config[field] = default.into();
+            continue;
         }
-        return Ok(());
+        let message =
+            format!("is not written, and this plugin would send to `{default}`, which nobody granted");
+        findings.add(
+            ConfigProblem::new(format!("/{field}"), message)
+                .help(format!("write {field} = \"{default}\" to grant it")),
+        );
     }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let problems = missing
-        .into_iter()
-        .map(|(field, default)| {
-            ConfigProblem::new(
-                format!("/{field}"),
-                format!("is not written, and this plugin would send to `{default}`, which nobody granted"),
-            )
-            .help(format!("write {field} = \"{default}\" to grant it"))
-        })
-        .collect();
-    Err(ConfigureError { problems })
 }
 
 impl ConfigSchema {
@@ -93,7 +84,9 @@ mod tests {
     #[test]
     fn a_built_in_plugin_has_its_default_destinations() {
         let filled = |mut config: Value| {
-            fill(&schema(), &mut config, true).unwrap();
+            let findings = Findings::default();
+            fill(&schema(), &mut config, true, &findings);
+            findings.into_result().unwrap();
             config
         };
         assert_eq!(
@@ -109,12 +102,17 @@ mod tests {
     #[test]
     fn any_other_plugin_must_be_granted_them() {
         let mut config = json!({"provider": "a", "token_url": "https://t.example"});
-        let told = fill(&schema(), &mut config, false).unwrap_err().to_string();
+        let told = |config: &mut Value| {
+            let findings = Findings::default();
+            fill(&schema(), config, false, &findings);
+            findings.into_result().map_or_else(|error| error.to_string(), |()| String::new())
+        };
+        let asked = told(&mut config);
         assert!(
-            told.contains("/api_url") && told.contains("write api_url = \"https://a.example\""),
-            "{told}"
+            asked.contains("/api_url") && asked.contains("write api_url = \"https://a.example\""),
+            "{asked}"
         );
         config["api_url"] = json!("https://a.example");
-        fill(&schema(), &mut config, false).unwrap();
+        assert_eq!(told(&mut config), "");
     }
 }

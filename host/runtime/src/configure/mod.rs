@@ -4,6 +4,7 @@ pub(crate) mod client_certificates;
 pub(crate) mod connections;
 pub(crate) mod default_destinations;
 pub(crate) mod enum_hint;
+pub(crate) mod marked;
 pub(crate) mod origins;
 pub(crate) mod problem;
 pub(crate) mod url_checks;
@@ -29,94 +30,101 @@ use crate::{
     configure::{
         client_certificates::identities,
         connections::lacking,
+        marked::{MarkedConfig, MarkedText},
         origins::literal_origins,
-        problem::{ConfigProblem, ConfigureError},
+        problem::{ConfigProblem, ConfigureError, Findings},
         url_checks::check_reachable,
     },
-    egress::{Permit, Who, check_mailbox},
+    egress::{Identity, Permit, Who, check_mailbox},
     hostapi::LogSink,
     limits::Limits,
     loading::{describe_limits, plugin::Plugin, schema::Marks},
     secrets::{
-        Handles, SecretProvider as _, as_written, check_characters, check_forms, check_places, fetch,
-        names_secret, place_handles, resolve_secret_names,
+        Handles, Secret, SecretProvider as _, as_written, check_characters, check_forms, names_secret,
+        resolve_secret_names,
     },
     templates::Template,
 };
 
+/// An action as far as it could be made; it is whole if nothing was found wrong with it.
+struct Prepared {
+    /// Whether the plugin's schema accepts what was written: only then can the plugin read it.
+    fits_schema: bool,
+    limits: Limits,
+    /// With handles in the places of secrets.
+    config: Value,
+    secrets: BTreeMap<String, Secret>,
+    templates: HashMap<String, Template>,
+    goal: Goal,
+    permit: Permit,
+}
+
 impl Plugin {
-    /// Makes an action of this plugin from what an operator wrote. `observer` is told in logs.
+    /// Makes an action of this plugin from what an operator wrote. `observer` is named in logs. The error has everything that is wrong with
+    /// it: what the host finds, and, if the plugin's schema accepts the configuration, what the plugin finds.
     pub async fn configure(
         self: &Arc<Self>,
         action: &ActionConfig,
         observer: &str,
     ) -> Result<ConfiguredAction, ConfigureError> {
-        let configured = self.configure_resolved(action, observer).await;
-        configured.map_err(|error| as_written(&self.loaded.schema, &action.config, error))
-    }
-
-    /// The same; problems are told where they are once the names of secrets are resolved.
-    async fn configure_resolved(
-        self: &Arc<Self>,
-        action: &ActionConfig,
-        observer: &str,
-    ) -> Result<ConfiguredAction, ConfigureError> {
-        let Written { limits, grants } = self.check_written(action)?;
-        let mut config = resolve_secret_names(&self.loaded.schema, &action.config)?;
-        default_destinations::fill(&self.loaded.schema, &mut config, self.builtin)?;
-        let marks = self.loaded.schema.marks(&config);
-        check_places(&config, &marks)?;
-        let secrets = fetch(self.runtime.secrets.as_ref(), &config)?;
-        let literal = literal_origins(&config, &marks, &secrets)?;
-        let names: Vec<String> = secrets.keys().cloned().collect();
-        let (needs, services) = (self.descriptor().needs, &self.runtime.settings.services);
-        let host = connections::Host { services, trusted: self.builtin };
-        let grants = connections::with_configured(grants, needs, &self.loaded.schema, &config, &marks, host)?;
-        check_recipients(&config, &marks)?;
-        let effective = Effective::of(needs, &grants, &literal, &names);
-        self.check_mail_login(&effective)?;
-        check_forms(&config, &marks, &secrets, &effective.origins)?;
-        check_characters(&config, &marks, &secrets)?;
-        let destination = literal.first().map(Origin::to_string).or_else(|| server(&effective));
-        let is_many_servers = destination.is_none();
-        let identities = identities(&config, &marks, &secrets)?;
-        check_reachable(&config, &marks, &secrets, &effective)?;
-        let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
-        let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });
-        let destination =
-            destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, observer, who.action));
-        let address = Address::of(&config, &marks, &destination);
-        let goal = Goal { destination, is_many_servers, address };
-        let handles = Handles::default();
-        let config = place_handles(config, &marks, &secrets, &literal, &grants, &handles);
-        let templates = compile_templates(&config, &marks, &action.config)?;
-
-        let clients = &self.runtime.egress.clients;
-        let identified: Vec<_> = identities
-            .into_iter()
-            .map(|(origin, identity)| {
-                let client = clients.identified(&effective, &origin, &identity);
-                (origin, client)
-            })
-            .collect();
-        let mut permit = Permit { handles, ..Permit::new(who, effective, clients) };
-        drop(permit.particular.splice(0..0, identified));
+        let findings = Findings::default();
+        let Prepared { fits_schema, limits, config, secrets, templates, goal, permit } =
+            self.prepare(action, observer, &findings);
         let permit = Arc::new(permit);
-        self.check(config.to_string(), &permit).await?;
+        if fits_schema {
+            let mut problems = self.check(config.to_string(), &permit).await;
+            problems.retain(|problem| findings.are_none_at(&problem.pointer));
+            findings.extend(problems);
+        }
+        let result = findings.into_result();
+        result.map_err(|error| as_written(&self.loaded.schema, &action.config, error))?;
         let text = ConfigText::new(&config, templates);
         let limits = Arc::new(limits);
         Ok(ConfiguredAction::new(Arc::clone(self), permit, limits, action.batch, text, goal, secrets))
     }
 
-    /// Everything that can be said before any secret is read.
-    fn check_written(&self, action: &ActionConfig) -> Result<Written, ConfigureError> {
-        let mut problems = Vec::new();
+    /// All that the host makes of an action and finds wrong with it; problems are where they are once the names of secrets are resolved.
+    fn prepare(&self, action: &ActionConfig, observer: &str, findings: &Findings) -> Prepared {
+        let schema = &self.loaded.schema;
+        let limits = self.limits(action, findings);
+        if let Some(batch) = &action.batch {
+            findings.extend(self.batch_problems(batch));
+        }
+        let refused = schema.problems(&Value::Object(action.config.clone()));
+        let fits_schema = refused.is_empty();
+        findings.extend(refused);
+        let mut value = resolve_secret_names(schema, &action.config, findings);
+        default_destinations::fill(schema, &mut value, self.builtin, findings);
+        let config = MarkedConfig::new(value, schema, self.runtime.secrets.as_ref(), findings);
+        let literal = literal_origins(&config, findings);
+        let grants = self.grants(action, &config, findings);
+        let names: Vec<String> = config.secrets.keys().cloned().collect();
+        let effective = Effective::of(self.descriptor().needs, &grants, &literal, &names);
+        check_recipients(&config, findings);
+        findings.extend(self.mail_login_problem(&effective));
+        // What is wrong with a URL or with `grants` already leaves origins out, which is not reported once more.
+        let are_known = findings.are_none_at("/grants/http") && config.has_sound_urls(findings);
+        let origins = are_known.then_some(&effective.origins[..]);
+        check_forms(&config, origins, findings);
+        check_characters(&config, findings);
+        check_reachable(&config, &effective, origins, findings);
+        let identities = identities(&config, findings);
+
+        let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
+        let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });
+        let goal = goal(&config, &literal, &effective, &who);
+        let handles = Handles::default();
+        let value = config.with_handles(&literal, &grants, &handles);
+        let templates = compile_templates(&value, &config.marks, &action.config, findings);
+        let permit = self.permit(who, effective, handles, identities);
+        let secrets = config.secrets;
+        Prepared { fits_schema, limits, config: value, secrets, templates, goal, permit }
+    }
+
+    fn limits(&self, action: &ActionConfig, findings: &Findings) -> Limits {
         let mut limits = self.runtime.settings.defaults.clone();
         if let Some(written) = &action.limits {
-            match limits.with(written) {
-                Ok(read) => limits = read,
-                Err(more) => problems.extend(more),
-            }
+            limits = limits.with(written, findings);
         }
         if let Some(timeout_ms) = action.timeout_ms {
             let most = ActionConfig::MAX_TIMEOUT_MS;
@@ -124,22 +132,10 @@ impl Plugin {
                 limits.timeout_ms = timeout_ms;
             } else {
                 let message = format!("expected a whole number from 1 to {most}, found {timeout_ms}");
-                problems.push(ConfigProblem::new("/timeout_ms", message));
+                findings.add(ConfigProblem::new("/timeout_ms", message));
             }
         }
-        if let Some(batch) = &action.batch {
-            problems.extend(self.batch_problems(batch));
-        }
-        let grants =
-            action.grants.as_ref().map_or_else(|| Ok(Grants::default()), Grants::read).unwrap_or_else(
-                |more| {
-                    problems.extend(more);
-                    Grants::default()
-                },
-            );
-        problems.extend(lacking(self.descriptor().needs, &self.runtime.settings.services));
-        problems.extend(self.loaded.schema.problems(&Value::Object(action.config.clone())));
-        if problems.is_empty() { Ok(Written { limits, grants }) } else { Err(ConfigureError { problems }) }
+        limits
     }
 
     fn batch_problems(&self, batch: &BatchConfig) -> Vec<ConfigProblem> {
@@ -151,24 +147,57 @@ impl Plugin {
         vec![ConfigProblem::new("/batch", message).help("leave `batch` out")]
     }
 
-    /// A missing secret of the mail server's login is an error when the action loads, not with the first mail.
-    fn check_mail_login(&self, effective: &Effective) -> Result<(), ConfigureError> {
-        let smtp = self.runtime.settings.services.smtp.as_ref().filter(|_| effective.mail);
-        let Some(name) = smtp.and_then(|smtp| smtp.login_secret()) else { return Ok(()) };
-        let problem = match self.runtime.secrets.secret(name) {
-            Ok(Some(_)) => return Ok(()),
-            Ok(None) => ConfigProblem::new(
-                "",
-                format!("there is no secret `{name}` for the login at the mail server"),
-            )
-            .help(self.runtime.secrets.place(name)),
-            Err(error) => ConfigProblem::new("", error.to_string()),
-        };
-        Err(problem.into())
+    /// What is granted: as written, and by what the configuration itself names.
+    fn grants(&self, action: &ActionConfig, config: &MarkedConfig, findings: &Findings) -> Grants {
+        let written = action.grants.as_ref();
+        let grants = written.map(|written| Grants::read(written, findings)).unwrap_or_default();
+        let (needs, services) = (self.descriptor().needs, &self.runtime.settings.services);
+        let lacking = lacking(needs, services);
+        if !lacking.is_empty() {
+            // Each field that names such a server would say it once more.
+            findings.extend(lacking);
+            return grants;
+        }
+        let host = connections::Host { services, trusted: self.builtin };
+        connections::with_configured(grants, needs, &self.loaded.schema, config, host, findings)
     }
 
-    /// The plugin's own `check`.
-    async fn check(&self, config: String, permit: &Arc<Permit>) -> Result<(), ConfigureError> {
+    /// A missing secret of the mail server's login is an error when the action loads, not with the first mail.
+    fn mail_login_problem(&self, effective: &Effective) -> Option<ConfigProblem> {
+        let smtp = self.runtime.settings.services.smtp.as_ref().filter(|_| effective.mail)?;
+        let name = smtp.login_secret()?;
+        match self.runtime.secrets.secret(name) {
+            Ok(Some(_)) => None,
+            Ok(None) => {
+                let message = format!("there is no secret `{name}` for the login at the mail server");
+                Some(ConfigProblem::new("", message).help(self.runtime.secrets.place(name)))
+            }
+            Err(error) => Some(ConfigProblem::new("", error.to_string())),
+        }
+    }
+
+    fn permit(
+        &self,
+        who: Arc<Who>,
+        effective: Effective,
+        handles: Handles,
+        identities: Vec<(Origin, Identity)>,
+    ) -> Permit {
+        let clients = &self.runtime.egress.clients;
+        let identified: Vec<_> = identities
+            .into_iter()
+            .map(|(origin, identity)| {
+                let client = clients.identified(&effective, &origin, &identity);
+                (origin, client)
+            })
+            .collect();
+        let mut permit = Permit { handles, ..Permit::new(who, effective, clients) };
+        drop(permit.particular.splice(0..0, identified));
+        permit
+    }
+
+    /// What the plugin's own `check` finds.
+    async fn check(&self, config: String, permit: &Arc<Permit>) -> Vec<ConfigProblem> {
         let limits = Arc::new(describe_limits());
         let log = LogSink::new(Arc::clone(&permit.who), String::new(), limits.log_lines, limits.log_bytes);
         let (permit, cpu_profile) = (Arc::clone(permit), Arc::default());
@@ -182,30 +211,26 @@ impl Plugin {
             Instance::fresh(&loaded.linked, call).await?.check(&config).await
         })
         .await;
-        let problems = match said {
-            Ok(Ok(())) => return Ok(()),
+        match said {
+            Ok(Ok(())) => Vec::new(),
             Ok(Err(problems)) => said_by_plugin(&problems),
             Err(ended) => {
                 let failure = ended.failure(&limits, log.last_error().as_deref());
-                vec![ConfigProblem::new(
-                    "",
-                    format!("the plugin's check did not end well: {}", failure.problem.message),
-                )]
+                let message = format!("the plugin's check did not end well: {}", failure.problem.message);
+                vec![ConfigProblem::new("", message)]
             }
-        };
-        Err(ConfigureError { problems })
+        }
     }
 }
 
-/// What is wrong with recipients that no template makes: a mail to them could never be sent.
-fn check_recipients(config: &Value, marks: &BTreeMap<String, Marks>) -> Result<(), ConfigureError> {
-    let written = marks.iter().filter(|(_, marks)| marks.recipient);
-    let texts = written.filter_map(|(pointer, _)| Some((pointer, config.pointer(pointer)?.as_str()?)));
-    let fixed = texts.filter(|(_, text)| !Template::is_template(text) && !names_secret(text));
-    let problems: Vec<_> = fixed
-        .filter_map(|(pointer, text)| Some(ConfigProblem::new(pointer, check_mailbox(text).err()?)))
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(ConfigureError { problems }) }
+/// Reports what is wrong with recipients that no template makes: a mail to them could never be sent.
+fn check_recipients(config: &MarkedConfig, findings: &Findings) {
+    let texts = config.sound_texts(findings).into_iter().filter(|text| text.marks.recipient);
+    for MarkedText { pointer, text, .. } in texts {
+        if !Template::is_template(text) && !names_secret(text) {
+            findings.extend(check_mailbox(text).err().map(|why| ConfigProblem::new(pointer, why)));
+        }
+    }
 }
 
 /// Problems that are told of those that a plugin finds, and the letters of each: they stand in a log and in a table.
@@ -224,6 +249,16 @@ fn said_by_plugin(problems: &[FieldProblem]) -> Vec<ConfigProblem> {
     told
 }
 
+/// Where the deliveries of an action go.
+fn goal(config: &MarkedConfig, literal: &[Origin], effective: &Effective, who: &Who) -> Goal {
+    let destination = literal.first().map(Origin::to_string).or_else(|| server(effective));
+    let is_many_servers = destination.is_none();
+    let destination =
+        destination.unwrap_or_else(|| format!("{}/{}/{}", who.plugin, who.observer, who.action));
+    let address = Address::of(&config.value, &config.marks, &destination);
+    Goal { destination, is_many_servers, address }
+}
+
 /// The one server that an action without URLs uses.
 fn server(effective: &Effective) -> Option<String> {
     let redis = effective.redis.first().map(|name| format!("redis.{name}"));
@@ -231,19 +266,15 @@ fn server(effective: &Effective) -> Option<String> {
     redis.or_else(memcached).or_else(|| effective.mail.then(|| "smtp".to_owned()))
 }
 
-struct Written {
-    limits: Limits,
-    grants: Grants,
-}
-
-/// Compiles every text with something to render that the schema marks as a template.
+/// Compiles every text with something to render that the schema marks as a template. Also where a secret is missing: that says nothing of
+/// the template.
 fn compile_templates(
     config: &Value,
     marks: &BTreeMap<String, Marks>,
     written: &serde_json::Map<String, Value>,
-) -> Result<HashMap<String, Template>, ConfigureError> {
+    findings: &Findings,
+) -> HashMap<String, Template> {
     let mut templates = HashMap::new();
-    let mut problems = Vec::new();
     for (pointer, marks) in marks {
         let (Some(escaping), Some(text)) = (marks.template, config.pointer(pointer).and_then(Value::as_str))
         else {
@@ -251,7 +282,7 @@ fn compile_templates(
         };
         if !Template::is_template(text) {
             if let Err(problem) = Template::check_literal(text, escaping) {
-                problems.push(ConfigProblem::new(pointer, problem.to_string()));
+                findings.add(ConfigProblem::new(pointer, problem.to_string()));
             }
             continue;
         }
@@ -265,11 +296,11 @@ fn compile_templates(
                 let original = written.get(pointer.trim_start_matches('/')).and_then(Value::as_str);
                 let error =
                     original.and_then(|text| Template::compile(text, escaping).err()).unwrap_or(error);
-                problems.push(ConfigProblem::new(pointer, format!("the template is wrong: {error}")));
+                findings.add(ConfigProblem::new(pointer, format!("the template is wrong: {error}")));
             }
         }
     }
-    if problems.is_empty() { Ok(templates) } else { Err(ConfigureError { problems }) }
+    templates
 }
 
 #[cfg(test)]

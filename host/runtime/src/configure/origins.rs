@@ -2,37 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use url::Url;
 
 use crate::{
     capability::Origin,
-    configure::problem::{ConfigProblem, ConfigureError},
+    configure::{
+        marked::{MarkedConfig, MarkedText},
+        problem::{ConfigProblem, Findings},
+    },
     dot_segments::dot_segment,
-    loading::schema::Marks,
     secrets::{Part, Secret, names_secret, parts},
 };
 
 /// The origins that fields marked `x-egress` name in full: before any template, or as the start of a secret URL. Those of
 /// fields of the configuration itself come first.
-pub(crate) fn literal_origins(
-    config: &Value,
-    marks: &BTreeMap<String, Marks>,
-    secrets: &BTreeMap<String, Secret>,
-) -> Result<Vec<Origin>, ConfigureError> {
+pub(crate) fn literal_origins(config: &MarkedConfig, findings: &Findings) -> Vec<Origin> {
     let mut origins = Vec::new();
-    let mut problems = Vec::new();
-    let mut pointers: Vec<&String> =
-        marks.iter().filter(|(_, marks)| marks.egress).map(|(pointer, _)| pointer).collect();
-    pointers.sort_by_key(|pointer| pointer.matches('/').count());
-    for pointer in pointers {
-        let Some(text) = config.pointer(pointer).and_then(Value::as_str) else { continue };
-        match literal_origin(text, secrets) {
+    let mut texts = config.sound_texts(findings);
+    texts.retain(|text| text.marks.egress);
+    texts.sort_by_key(|text| text.pointer.matches('/').count());
+    for MarkedText { pointer, text, .. } in texts {
+        match literal_origin(text, &config.secrets) {
             Ok(origin) => origins.extend(origin),
-            Err(problem) => problems.push(problem.at(pointer)),
+            Err(problem) => findings.add(problem.at(pointer)),
         }
     }
-    if problems.is_empty() { Ok(origins) } else { Err(ConfigureError { problems }) }
+    origins
 }
 
 /// The origin that a text names in full, if it does.

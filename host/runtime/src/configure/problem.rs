@@ -1,6 +1,6 @@
 //! What is wrong with an action's configuration, for the person who wrote it.
 
-use std::fmt;
+use std::{cell::RefCell, fmt};
 
 use aftercommit_core::nearest;
 
@@ -66,6 +66,39 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
+/// Collects what is wrong with an action, so that all of it is reported at once.
+#[derive(Default, Debug)]
+pub(crate) struct Findings(RefCell<Vec<ConfigProblem>>);
+
+impl Findings {
+    pub(crate) fn add(&self, problem: ConfigProblem) {
+        self.0.borrow_mut().push(problem);
+    }
+
+    pub(crate) fn extend(&self, problems: impl IntoIterator<Item = ConfigProblem>) {
+        self.0.borrow_mut().extend(problems);
+    }
+
+    /// Whether nothing is known to be wrong with the value at `pointer`, with a part of it, or with what it is a part of. What is known
+    /// would be found there again in other words: a secret that is missing is no URL either.
+    pub(crate) fn are_none_at(&self, pointer: &str) -> bool {
+        let is_within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.0.borrow().iter().all(|problem| {
+            // One of the whole action is of no value in particular.
+            problem.pointer.is_empty()
+                || !(is_within(pointer, &problem.pointer) || is_within(&problem.pointer, pointer))
+        })
+    }
+
+    /// An error with all problems, if there are any.
+    pub(crate) fn into_result(self) -> Result<(), ConfigureError> {
+        let problems = self.0.into_inner();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigureError { problems }) }
+    }
+}
+
 /// An action that can not be loaded: everything that is wrong with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigureError {
@@ -87,8 +120,26 @@ impl fmt::Display for ConfigureError {
 
 impl std::error::Error for ConfigureError {}
 
-impl From<ConfigProblem> for ConfigureError {
-    fn from(problem: ConfigProblem) -> Self {
-        Self { problems: vec![problem] }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_explains_the_value_its_parts_and_what_it_is_a_part_of() {
+        let findings = Findings::default();
+        findings.add(ConfigProblem::new("", "the whole"));
+        findings.add(ConfigProblem::new("/headers/x", "wrong"));
+        for (pointer, expected) in [
+            ("/headers/x", false),
+            ("/headers/x/0", false),
+            ("/headers", false),
+            ("/headers/xy", true),
+            ("/head", true),
+            ("/url", true),
+        ] {
+            assert_eq!(findings.are_none_at(pointer), expected, "{pointer}");
+        }
+        assert_eq!(findings.into_result().unwrap_err().problems.len(), 2);
+        assert!(Findings::default().into_result().is_ok());
     }
 }

@@ -1,46 +1,44 @@
 //! URLs of a configuration that no request could ever go to, told when the action is loaded.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
-use serde_json::Value;
 use url::Host;
 
 use crate::{
     capability::{Effective, Origin},
     configure::{
+        marked::{MarkedConfig, MarkedText},
         origins::literal_origin,
-        problem::{ConfigProblem, ConfigureError},
+        problem::{ConfigProblem, Findings},
     },
-    loading::schema::Marks,
-    secrets::Secret,
 };
 
-/// What is wrong with the fields marked `x-egress`: an address in a special range that is not granted, and a host that only a
-/// template knows where no origin is granted.
+/// Reports what is wrong with the fields marked `x-egress`: an address in a special range that is not granted, and a host that only a
+/// template knows where no origin is granted. `origins` are those that are, if they are known.
 pub(crate) fn check_reachable(
-    config: &Value,
-    marks: &BTreeMap<String, Marks>,
-    secrets: &BTreeMap<String, Secret>,
+    config: &MarkedConfig,
     effective: &Effective,
-) -> Result<(), ConfigureError> {
-    let mut problems = Vec::new();
-    for (pointer, _) in marks.iter().filter(|(_, marks)| marks.egress) {
-        let Some(text) = config.pointer(pointer).and_then(Value::as_str) else { continue };
-        match literal_origin(text, secrets) {
-            Ok(Some(origin)) => {
-                problems.extend(special(&origin, effective).map(|problem| problem.at(pointer)));
+    origins: Option<&[Origin]>,
+    findings: &Findings,
+) {
+    let are_ranges_known = findings.are_none_at("/grants/private_network");
+    for MarkedText { pointer, text, .. } in
+        config.sound_texts(findings).into_iter().filter(|text| text.marks.egress)
+    {
+        match literal_origin(text, &config.secrets) {
+            Ok(Some(origin)) if are_ranges_known => {
+                findings.extend(special(&origin, effective).map(|problem| problem.at(pointer)));
             }
-            Ok(None) if effective.origins.is_empty() => problems.push(
+            Ok(None) if origins.is_some_and(<[_]>::is_empty) => findings.add(
                 ConfigProblem::new(
                     pointer,
                     "its host comes from a template or a secret, and no origin is granted",
                 )
                 .help("write grants = { http = [\"https://..\"] } with the origins that it may be"),
             ),
-            Ok(None) | Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(ConfigureError { problems }) }
 }
 
 fn special(origin: &Origin, effective: &Effective) -> Option<ConfigProblem> {

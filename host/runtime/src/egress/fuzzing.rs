@@ -106,7 +106,7 @@ impl Peer {
         self.answers(answer, false);
         let url = format!("redis://127.0.0.1:{}", self.port);
         let settings = RedisSettings::from_url(&url).expect("this is a URL");
-        let server = RedisServer::new(settings, &[]).expect("there are no certificates");
+        let server = RedisServer::new("fuzzed", settings, &[]).expect("there are no certificates");
         let replies = self.runtime.block_on(server.execute("GET", &[b"key"], bounds()));
         if let Ok(replies) = replies {
             assert!(replies.len() as u64 <= RESPONSE_BYTES, "{} parts", replies.len());

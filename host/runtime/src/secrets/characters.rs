@@ -1,40 +1,32 @@
 //! Checks that a secret's characters are allowed where its field goes. A line break in the value of a header would fail each
 //! delivery, so it is an error when the action loads.
 
-use std::collections::BTreeMap;
-
 use http::HeaderValue;
-use serde_json::Value;
 
 use super::{
     form::SecretForm,
-    placement::each_text,
-    provider::Secret,
     reference::{Part, parts},
 };
 use crate::{
-    configure::problem::{ConfigProblem, ConfigureError},
+    configure::{
+        marked::{MarkedConfig, MarkedText},
+        problem::{ConfigProblem, Findings},
+    },
     loading::schema::{Marks, SecretPlace},
     templates::Escaping,
 };
 
 /// Reports every secret with a character that the place of its field does not allow.
-pub(crate) fn check_characters(
-    config: &Value,
-    marks: &BTreeMap<String, Marks>,
-    secrets: &BTreeMap<String, Secret>,
-) -> Result<(), ConfigureError> {
-    let mut problems = Vec::new();
-    each_text(config, "", &mut |pointer, text| {
-        let Some(check) = marks.get(pointer).and_then(check_of) else { return };
+pub(crate) fn check_characters(config: &MarkedConfig, findings: &Findings) {
+    for MarkedText { pointer, marks, text } in config.sound_texts(findings) {
+        let Some(check) = check_of(marks) else { continue };
         for part in parts(text).unwrap_or_default() {
             let Part::Secret(name) = part else { continue };
-            if let Some(why) = secrets.get(name).and_then(|secret| check(secret.expose())) {
-                problems.push(ConfigProblem::new(pointer, format!("the secret `{name}` {why}")));
+            if let Some(why) = config.secrets.get(name).and_then(|secret| check(secret.expose())) {
+                findings.add(ConfigProblem::new(pointer, format!("the secret `{name}` {why}")));
             }
         }
-    });
-    if problems.is_empty() { Ok(()) } else { Err(ConfigureError { problems }) }
+    }
 }
 
 type Check = fn(&str) -> Option<&'static str>;

@@ -1,10 +1,6 @@
 //! What the secret in a field has to be, as the plugin's schema says (`x-secret-form`): told when the action loads, since
 //! a key that is none would send every delivery to the dead letter queue.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
 use super::{
     provider::Secret,
     reference::{Part, parts},
@@ -14,8 +10,10 @@ use super::{
 use crate::{
     bindings::aftercommit::action::secrets::{Hash, Key, Signature},
     capability::Origin,
-    configure::problem::{ConfigProblem, ConfigureError},
-    loading::schema::Marks,
+    configure::{
+        marked::{MarkedConfig, MarkedText},
+        problem::{ConfigProblem, Findings},
+    },
 };
 
 /// The form of a secret.
@@ -47,7 +45,7 @@ impl SecretForm {
         Self::ALL.into_iter().find(|form| form.as_str() == name)
     }
 
-    fn check(self, secret: &Secret, origins: &[Origin]) -> Result<(), String> {
+    fn check(self, secret: &Secret, origins: Option<&[Origin]>) -> Result<(), String> {
         let told = |error: KeyError| error.0.to_owned();
         match self {
             Self::Any => Ok(()),
@@ -58,7 +56,7 @@ impl SecretForm {
                 sign(&Secret::new(file.private_key), Signature::Rs256, &Key::Pem, b"")
                     .map_err(|error| format!("its `private_key` is {}", error.0))?;
                 let origin = url::Url::parse(&file.token_uri).ok().as_ref().and_then(Origin::of);
-                if origin.is_some_and(|origin| origins.contains(&origin)) {
+                if origins.is_none_or(|origins| origin.is_some_and(|origin| origins.contains(&origin))) {
                     return Ok(());
                 }
                 Err("its `token_uri` is at an origin that is not granted; write it as `token_url`".to_owned())
@@ -67,51 +65,49 @@ impl SecretForm {
     }
 }
 
-/// Everything that is wrong with the secrets of fields whose form the schema says. Each stands alone in its field, and by
-/// its name: what is written as it is could be read by all who read observers. `origins` are those the action may send to.
-pub(crate) fn check_forms(
-    config: &Value,
-    marks: &BTreeMap<String, Marks>,
-    secrets: &BTreeMap<String, Secret>,
-    origins: &[Origin],
-) -> Result<(), ConfigureError> {
-    let mut problems = Vec::new();
-    for (pointer, marks) in marks {
-        let (Some(form), Some(text)) = (marks.secret_form, config.pointer(pointer).and_then(Value::as_str))
-        else {
-            continue;
-        };
+/// Reports everything that is wrong with the secrets of fields whose form the schema says. Each stands alone in its field, and by
+/// its name: what is written as it is could be read by all who read observers. `origins` are those that the action may send to, if
+/// they are known.
+pub(crate) fn check_forms(config: &MarkedConfig, origins: Option<&[Origin]>, findings: &Findings) {
+    for MarkedText { pointer, marks, text } in config.sound_texts(findings) {
+        let Some(form) = marks.secret_form else { continue };
         match parts(text).unwrap_or_default()[..] {
-            [Part::Secret(name)] if secrets.contains_key(name) => {
-                if let Err(why) = form.check(&secrets[name], origins) {
-                    problems.push(ConfigProblem::new(pointer, format!("the secret `{name}`: {why}")));
+            [Part::Secret(name)] if config.secrets.contains_key(name) => {
+                if let Err(why) = form.check(&config.secrets[name], origins) {
+                    findings.add(ConfigProblem::new(pointer, format!("the secret `{name}`: {why}")));
                 }
             }
-            _ => problems.push(
+            _ => findings.add(
                 ConfigProblem::new(pointer, "must be a secret's name, not the secret itself").help(
                     "write ${secret:NAME}, and the secret into the environment or the folder of secrets",
                 ),
             ),
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(ConfigureError { problems }) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
+    use crate::loading::schema::Marks;
 
     const KEY_FILE: &str =
         r#"{"client_email":"a@b.example","private_key":"x","token_uri":"https://token.example/t"}"#;
 
     fn told(form: SecretForm, written: &str, secret: &str) -> String {
-        let marks =
-            BTreeMap::from([("/key".to_owned(), Marks { secret_form: Some(form), ..Marks::default() })]);
-        let secrets = BTreeMap::from([("K".to_owned(), Secret::new(secret))]);
-        let checked = check_forms(&json!({"key": written}), &marks, &secrets, &[]);
-        checked.map_or_else(|error| error.to_string(), |()| "right".to_owned())
+        let marks = Marks { secret_form: Some(form), ..Marks::default() };
+        let config = MarkedConfig {
+            value: json!({"key": written}),
+            marks: BTreeMap::from([("/key".to_owned(), marks)]),
+            secrets: BTreeMap::from([("K".to_owned(), Secret::new(secret))]),
+        };
+        let findings = Findings::default();
+        check_forms(&config, Some(&[]), &findings);
+        findings.into_result().map_or_else(|error| error.to_string(), |()| "right".to_owned())
     }
 
     #[test]

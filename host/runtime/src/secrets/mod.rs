@@ -22,7 +22,7 @@ pub(crate) use characters::check_characters;
 pub(crate) use form::{SecretForm, check_forms};
 pub(crate) use handle::{Entry, Handles, neutralise};
 pub(crate) use live::LiveSecrets;
-pub(crate) use placement::{as_written, check_places, fetch, place_handles, resolve_secret_names};
+pub(crate) use placement::{as_written, fetch, resolve_secret_names};
 pub use provider::{ChainedSecrets, EnvSecrets, FileSecrets, Secret, SecretError, SecretProvider};
 pub(crate) use redaction::Redaction;
 pub(crate) use reference::{Part, names_secret, parts};

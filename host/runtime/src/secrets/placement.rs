@@ -11,8 +11,11 @@ use super::{
 };
 use crate::{
     capability::{Grants, Origin},
-    configure::problem::{ConfigProblem, ConfigureError, escape},
-    loading::schema::{ConfigSchema, Marks, SecretPlace},
+    configure::{
+        marked::{MarkedConfig, MarkedText, each_text},
+        problem::{ConfigProblem, ConfigureError, Findings, escape},
+    },
+    loading::schema::{ConfigSchema, SecretPlace},
     templates::Escaping,
 };
 
@@ -20,15 +23,15 @@ use crate::{
 pub(crate) fn resolve_secret_names(
     schema: &ConfigSchema,
     config: &Map<String, Value>,
-) -> Result<Value, ConfigureError> {
+    findings: &Findings,
+) -> Value {
     let mut resolved = config.clone();
-    let mut problems = Vec::new();
     for (pointer, marks) in schema.marks(&Value::Object(config.clone())) {
         let Some(field) = marks.secret_env else { continue };
         let key = pointer.trim_start_matches('/');
         let name = config.get(key).and_then(Value::as_str).unwrap_or_default();
         if !is_name(name) {
-            problems.push(ConfigProblem::new(pointer, "must be the name of a secret, not the secret itself"));
+            findings.add(ConfigProblem::new(pointer, "must be the name of a secret, not the secret itself"));
             continue;
         }
         let reference = Value::String(format!("${{secret:{name}}}"));
@@ -38,11 +41,13 @@ pub(crate) fn resolve_secret_names(
                 let value = if schema.is_list(&field) { Value::Array(vec![reference]) } else { reference };
                 resolved.insert(field, value);
             }
-            Some(_) => problems
-                .push(ConfigProblem::new(pointer, format!("write either this or `{field}`, not both"))),
+            Some(_) => {
+                let message = format!("write either this or `{field}`, not both");
+                findings.add(ConfigProblem::new(pointer, message));
+            }
         }
     }
-    if problems.is_empty() { Ok(Value::Object(resolved)) } else { Err(ConfigureError { problems }) }
+    Value::Object(resolved)
 }
 
 /// Tells what is wrong with a field that [`resolve_secret_names`] has filled where the operator wrote it.
@@ -67,31 +72,34 @@ pub(crate) fn as_written(
     error
 }
 
-/// Refuses secrets in texts into which nobody would put them: they would be sent as their handles.
-pub(crate) fn check_places(config: &Value, marks: &BTreeMap<String, Marks>) -> Result<(), ConfigureError> {
-    let mut problems = Vec::new();
-    each_text(config, "", &mut |pointer, text| {
-        if names_secret(text) && marks.get(pointer).is_some_and(|marks| !marks.may_hold_secret()) {
-            let problem = ConfigProblem::new(pointer, "a secret is not put in here");
-            problems.push(problem.help(
-                "secrets go into URLs, headers, credentials and the bodies of requests, where the plugin's schema says so",
-            ));
+impl MarkedConfig {
+    /// Refuses secrets in texts into which nobody would put them: they would be sent as their handles.
+    pub(crate) fn check_places(&self, findings: &Findings) {
+        for MarkedText { pointer, marks, text } in self.sound_texts(findings) {
+            if names_secret(text) && !marks.may_hold_secret() {
+                let problem = ConfigProblem::new(pointer, "a secret is not put in here");
+                findings.add(problem.help(
+                    "secrets go into URLs, headers, credentials and the bodies of requests, where the plugin's schema says so",
+                ));
+            }
         }
-    });
-    if problems.is_empty() { Ok(()) } else { Err(ConfigureError { problems }) }
+    }
 }
 
 /// The secrets that a configuration names.
 pub(crate) fn fetch(
     provider: &dyn SecretProvider,
     config: &Value,
-) -> Result<BTreeMap<String, Secret>, ConfigureError> {
+    findings: &Findings,
+) -> BTreeMap<String, Secret> {
     let mut secrets = BTreeMap::new();
-    let mut problems = Vec::new();
     each_text(config, "", &mut |pointer, text| {
+        if !findings.are_none_at(pointer) {
+            return;
+        }
         let named = match parts(text) {
             Ok(named) => named,
-            Err(why) => return problems.push(ConfigProblem::new(pointer, why)),
+            Err(why) => return findings.add(ConfigProblem::new(pointer, why)),
         };
         for part in named {
             let Part::Secret(name) = part else { continue };
@@ -99,77 +107,68 @@ pub(crate) fn fetch(
                 Ok(Some(secret)) => {
                     secrets.insert(name.to_owned(), secret);
                 }
-                Ok(None) => problems.push(
+                Ok(None) => findings.add(
                     ConfigProblem::new(pointer, format!("there is no secret `{name}`"))
                         .help(provider.place(name)),
                 ),
-                Err(error) => problems.push(ConfigProblem::new(pointer, error.to_string())),
+                Err(error) => findings.add(ConfigProblem::new(pointer, error.to_string())),
             }
         }
     });
-    if problems.is_empty() { Ok(secrets) } else { Err(ConfigureError { problems }) }
+    secrets
 }
 
-/// Replaces every `${secret:NAME}` by a handle. Where the schema lets a secret into a body, its handle is another one. What
-/// the host alone uses, in TLS, has none.
-pub(crate) fn place_handles(
-    mut config: Value,
-    marks: &BTreeMap<String, Marks>,
-    secrets: &BTreeMap<String, Secret>,
-    literal: &[Origin],
-    grants: &Grants,
-    handles: &Handles,
-) -> Value {
-    let mut issued: HashMap<(String, Option<Escaping>), String> = HashMap::new();
-    each_text_mut(&mut config, "", &mut |pointer, text| {
-        if !names_secret(text) {
-            return;
-        }
-        let marks = marks.get(pointer);
-        if marks.is_some_and(|marks| marks.tls_certificate.is_some() || marks.tls_key.is_some()) {
-            return;
-        }
-        let body = marks
-            .filter(|marks| marks.secret_place == Some(SecretPlace::Body))
-            .map(|marks| marks.template.unwrap_or(Escaping::Text));
-        let mut replaced = String::with_capacity(text.len());
-        for part in parts(text).unwrap_or_default() {
-            match part {
-                Part::Text(text) => replaced.push_str(text),
-                Part::Secret(name) => {
-                    let handle = issued.entry((name.to_owned(), body)).or_insert_with(|| {
-                        let extended = grants.secrets.iter().any(|granted| granted == name);
-                        let more: &[Origin] = if extended { &grants.http } else { &[] };
-                        handles.issue(Entry {
-                            name: name.to_owned(),
-                            secret: secrets[name].clone(),
-                            destinations: literal.iter().chain(more).cloned().collect(),
-                            body,
-                        })
-                    });
-                    replaced.push_str(handle);
-                }
+impl MarkedConfig {
+    /// The configuration with a handle in the place of every `${secret:NAME}`. Where the schema lets a secret into a body, its handle is
+    /// another one. What the host alone uses, in TLS, has none; nor has a secret that is missing.
+    pub(crate) fn with_handles(&self, literal: &[Origin], grants: &Grants, handles: &Handles) -> Value {
+        let mut config = self.value.clone();
+        let mut issued: HashMap<(String, Option<Escaping>), String> = HashMap::new();
+        each_text_mut(&mut config, "", &mut |pointer, text| {
+            let marks = self.marks.get(pointer);
+            if marks.is_some_and(|marks| marks.secret_form.is_some())
+                && !matches!(parts(text).unwrap_or_default()[..], [Part::Secret(_)])
+            {
+                // It is refused, and may be the secret itself, which the guest is not to see when it is asked what else is wrong.
+                text.clear();
             }
-        }
-        *text = replaced;
-    });
-    config
-}
-
-pub(super) fn each_text(value: &Value, pointer: &str, visit: &mut impl FnMut(&str, &str)) {
-    match value {
-        Value::String(text) => visit(pointer, text),
-        Value::Array(items) => {
-            for (position, item) in items.iter().enumerate() {
-                each_text(item, &format!("{pointer}/{position}"), visit);
+            if !names_secret(text) {
+                return;
             }
-        }
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                each_text(value, &format!("{pointer}/{}", escape(key)), visit);
+            if marks.is_some_and(|marks| marks.tls_certificate.is_some() || marks.tls_key.is_some()) {
+                return;
             }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            let body = marks
+                .filter(|marks| marks.secret_place == Some(SecretPlace::Body))
+                .map(|marks| marks.template.unwrap_or(Escaping::Text));
+            let Ok(parts) = parts(text) else { return };
+            let mut replaced = String::with_capacity(text.len());
+            for part in parts {
+                let (name, secret) = match part {
+                    Part::Text(text) => {
+                        replaced.push_str(text);
+                        continue;
+                    }
+                    Part::Secret(name) => match self.secrets.get(name) {
+                        Some(secret) => (name, secret),
+                        None => return,
+                    },
+                };
+                let handle = issued.entry((name.to_owned(), body)).or_insert_with(|| {
+                    let extended = grants.secrets.iter().any(|granted| granted == name);
+                    let more: &[Origin] = if extended { &grants.http } else { &[] };
+                    handles.issue(Entry {
+                        name: name.to_owned(),
+                        secret: secret.clone(),
+                        destinations: literal.iter().chain(more).cloned().collect(),
+                        body,
+                    })
+                });
+                replaced.push_str(handle);
+            }
+            *text = replaced;
+        });
+        config
     }
 }
 

@@ -4,7 +4,8 @@ use aftercommit_runtime::ComponentSource;
 use serde_json::{Value, json};
 
 use crate::fixture::{
-    component, configure, delivery, details, event, plugin, run, runtime_with, settings, try_configure,
+    component, configure, delivery, details, event, plugin, plugin_with, run, runtime_with, settings,
+    try_configure,
 };
 
 async fn told(guest: &str, written: Value) -> String {
@@ -178,7 +179,8 @@ async fn only_a_plugin_that_is_built_in_has_default_destinations() {
         "phone": "+15558675310", "message_template": "m", "from": "+15557122661",
         "account_sid": "AC00000000000000000000000000000001", "auth_token": "${secret:T}",
     });
-    let text = told("sms", written.clone()).await;
+    let sms = plugin_with("sms", &[("T", "t")]).await;
+    let text = try_configure(&sms, written.clone()).await.expect_err("it must not load").to_string();
     assert_eq!(
         text,
         "/api_url: is not written, and this plugin would send to `https://api.twilio.com`, which nobody granted \

@@ -23,7 +23,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    observer_file::ObserverFile,
+    observer_file::{Draft, ObserverFile},
     observers::{Matches, Preview, uncaptured},
     output::{self, joined, to_value},
 };
@@ -176,11 +176,10 @@ async fn warn_of_uncaptured(store: &dyn Backend, observers: &[ObserverDefinition
 
 /// Reads a file of observers and checks all of it.
 async fn check(session: &Session, file: &Path) -> Result<ObserverFile, Failure> {
-    let file = ObserverFile::read(file)?;
+    let (file, warnings) = Draft::read(file)?.check(&session.catalog()?).await?;
     for warning in &file.warnings {
         output::note(warning);
     }
-    let warnings = file.check(&session.catalog()?).await?;
     if !warnings.problems.is_empty() {
         output::note(&warnings.to_string());
     }
@@ -305,6 +304,10 @@ fn done(applied: &Applied) -> String {
 /// What an application would do: also what changes, and what would have been matched.
 fn would_do(applied: &Applied, preview: &Preview, differences: &Differences) -> String {
     let mut text = String::new();
+    let events = match preview.since {
+        Some(since) => format!("the newest {} events, since {since},", preview.events),
+        None => format!("the {} events of the last 24 hours", preview.events),
+    };
     for (what, names) in groups(applied) {
         for name in names {
             let _ = writeln!(text, "{what:9}  {name}");
@@ -312,11 +315,7 @@ fn would_do(applied: &Applied, preview: &Preview, differences: &Differences) -> 
                 let _ = writeln!(text, "             {key}: {before} -> {after}");
             }
             if let Some(Matches { before, after }) = preview.observers.get(name) {
-                let _ = writeln!(
-                    text,
-                    "             of the {} events of the last 24 hours it matches {before} now, and {after} then",
-                    preview.events
-                );
+                let _ = writeln!(text, "             of {events} it matches {before} now, and {after} then");
             }
         }
     }

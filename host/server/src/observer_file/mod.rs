@@ -1,12 +1,13 @@
 //! Files of observers: TOML, YAML or JSON, by the file's extension.
 //!
-//! Reads what is written and checks all that can be checked without a plugin: keys, types, ranges, names, conditions.
-//! Whether a plugin accepts its configuration is asked elsewhere; [`ObserverFile::problem`] gives the answer its place.
+//! A [`Draft`] is what was read, checked as far as that needs no plugin: keys, types, ranges, names, conditions. `plugins` asks the
+//! plugins, also where something else is wrong already, so that all problems are reported at once.
 
 mod action;
 mod batch;
 mod condition;
 mod definition;
+mod draft;
 mod plugins;
 mod retry;
 
@@ -16,16 +17,13 @@ use std::{
 };
 
 use aftercommit_core::ObserverDefinition;
-use aftercommit_runtime::files::read_text;
 use aftercommit_store::ObserverTable;
 
+pub use self::draft::Draft;
 use crate::document::{Content, Document, Findings, Format, Node, Problem, Report, Section};
 
 /// A small commented file: what `aftercommit init` writes.
 pub const EXAMPLE: &str = include_str!("example.toml");
-
-/// Some ten thousand observers.
-const MAX_BYTES: u64 = 16 << 20;
 
 /// A file of observers that was read without a problem.
 #[derive(Clone, Debug)]
@@ -44,17 +42,12 @@ pub struct ObserverFile {
 impl ObserverFile {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, Report> {
-        let origin = path.display().to_string();
-        let Some(format) = Format::of(path) else {
-            return Err(Report::whole(
-                origin,
-                "a file of observers ends in .toml, .yaml, .yml or .json: its name says its format",
-            ));
-        };
-        match read_text(path, MAX_BYTES) {
-            Ok(text) => Self::parse(origin, text, format),
-            Err(error) => Err(Report::whole(origin, format!("cannot read the file of observers: {error}"))),
-        }
+        Draft::read(path)?.finish()
+    }
+
+    /// Reads a text. All that is wrong is in the one report.
+    pub fn parse(origin: impl Into<String>, text: impl Into<String>, format: Format) -> Result<Self, Report> {
+        Draft::parse(origin, text, format)?.finish()
     }
 
     /// Leaves observers enabled or disabled as they are in the table, where the file does not say: what a person disabled stays disabled when
@@ -72,21 +65,6 @@ impl ObserverFile {
     pub fn lacks<'t>(&self, table: &'t ObserverTable) -> Vec<&'t str> {
         let is_here = |name: &str| self.observers.iter().any(|observer| observer.name == name);
         table.rows.iter().map(|row| row.name.as_str()).filter(|name| !is_here(name)).collect()
-    }
-
-    /// Reads a text. All that is wrong is in the one report.
-    pub fn parse(origin: impl Into<String>, text: impl Into<String>, format: Format) -> Result<Self, Report> {
-        let document = Document::parse(origin, text, format)?;
-        let findings = Findings::default();
-        let mut reader =
-            Reader { document: &document, findings: &findings, warnings: Vec::new(), unsaid: HashSet::new() };
-        let observers = reader.observers();
-        let Reader { warnings, unsaid, .. } = reader;
-        if findings.is_empty() {
-            Ok(Self { document, observers, warnings, unsaid })
-        } else {
-            Err(document.report(findings.into_problems()))
-        }
     }
 
     /// A problem of the observer at `position`, at the place that `pointer` (RFC 6901, within the observer) names.

@@ -14,14 +14,27 @@ impl ObserverFile {
     /// Prepares every action as a host would. All that is wrong is in the one report; what is not wrong but probably not meant
     /// is in the other.
     pub async fn check(&self, catalog: &Catalog) -> Result<Report, Report> {
+        let (problems, warnings) = self.examine(catalog).await;
+        if problems.is_empty() {
+            Ok(self.document.report(warnings))
+        } else {
+            Err(self.document.report(problems))
+        }
+    }
+
+    /// What plugins find wrong, and what is probably not meant. An action without a type has no plugin to ask.
+    pub(super) async fn examine(&self, catalog: &Catalog) -> (Vec<Problem>, Vec<Problem>) {
         let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         for (position, observer) in self.observers.iter().enumerate() {
             let mut prepared = Vec::new();
-            for action in 0..observer.actions.len() {
-                let action_at = format!("/actions/{action}");
-                prepared.push((action_at, Action::prepare(observer, action, catalog).await));
+            for (action, written) in observer.actions.iter().enumerate() {
+                if !written.plugin.is_empty() {
+                    let action_at = format!("/actions/{action}");
+                    prepared.push((action_at, Action::prepare(observer, action, catalog).await));
+                }
             }
             let alert = Action::prepare_alert(observer, catalog).await;
+            let alert = alert.filter(|alert| !alert.written.plugin.is_empty());
             prepared.extend(alert.map(|alert| ("/alert".to_owned(), alert)));
             for (pointer, action) in prepared {
                 match action.configured {
@@ -34,11 +47,7 @@ impl ObserverFile {
                 }
             }
         }
-        if problems.is_empty() {
-            Ok(self.document.report(warnings))
-        } else {
-            Err(self.document.report(problems))
-        }
+        (problems, warnings)
     }
 
     fn problems_of(&self, position: usize, action: &str, error: &Error) -> Vec<Problem> {

@@ -79,6 +79,27 @@ fn a_missing_secret_is_named() {
 }
 
 #[test]
+fn six_mistakes_of_one_observer_are_in_one_answer() {
+    insta::assert_snapshot!(apply(&webhook(
+        "url = \"http://127.0.0.1:8080/hook\"\nheaders = { Authorization = \"Bearer ${secret:NOT_SET_ANYWHERE}\" }\n\
+         body_template = '{\"id\": {{#if}'\nmethodd = \"PUT\"\nfollow_redirects = \"many\"\nlimits = { memory_mb = 0 }"
+    )));
+}
+
+/// A missing secret is no wrong URL too, and what is wrong with the grants is not one of each URL.
+#[test]
+fn a_mistake_is_reported_once_and_beside_those_of_the_observer() {
+    let action = webhook(
+        "url_env = \"NOT_SET_ANYWHERE\"\ntimeout_ms = \"soon\"\ngrants = { http = [\"nonsense\"] }\n\
+         oauth2 = { token_url = \"https://{{host}}/token\", client_id = \"c\", client_secret = \"hunter2\" }\n",
+    );
+    let observer = action.replace("[[observers.actions]]", "priority = \"high\"\n[[observers.actions]]");
+    let run = apply(&observer);
+    assert!(!run.stderr.contains("hunter2"), "{run}");
+    insta::assert_snapshot!(run);
+}
+
+#[test]
 fn validate_needs_no_database() {
     let place = Place::new();
     place.write("good.toml", GOOD).write("bad.yaml", "observers:\n- name: a\n  actions: {}\n");

@@ -295,7 +295,7 @@ async fn http2_frames_without_end_hold_no_thread() {
             match (ended, expected) {
                 (Ok(status), Some(_)) => assert_eq!(status, expected, "{what}"),
                 (Err(failure), None) => {
-                    assert_eq!(failure.problem.code.as_str(), "protocol", "{what}: {failure}")
+                    assert_eq!(failure.problem.code.as_str(), "protocol", "{what}: {failure}");
                 }
                 (ended, _) => panic!("{what}: {ended:?}"),
             }

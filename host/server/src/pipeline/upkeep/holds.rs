@@ -296,7 +296,7 @@ mod tests {
         {
             let until = now.minus(over_since);
             let reason = Reason {
-                problem: Problem::new("connect", "refused"),
+                problem: Problem::of_plugin("connect", "refused"),
                 is_asked: false,
                 since: dispatch.clock.to_steady(until),
                 until: dispatch.clock.to_steady(until),
