@@ -30,7 +30,7 @@ const QUARTERS: u32 = 4;
 const PACE: Duration = Duration::from_millis(500);
 
 /// Rounds of good work alone at the end of a quarter; what is measured is the least that the host takes meanwhile.
-const CALM_ROUNDS: usize = 5;
+const CALM_ROUNDS: usize = 10;
 
 /// Until what is under way has ended, on a busy machine.
 const SOON: Duration = Duration::from_mins(2);

@@ -58,6 +58,7 @@ const SERVERS: &[(&str, Answer)] = &[
         "endless-body",
         Endless(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"10\r\nzzzzzzzzzzzzzzzz\r\n"),
     ),
+    ("endless-continue", Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n")),
     ("drips-head", Drip(b"", b"HTTP/1.1 200 OK\r\nx: y\r\n")),
     ("drips-body", Drip(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", b"z")),
     ("cuts-head", Cut(b"HTTP/1.1 200 OK\r\ncontent-le")),
