@@ -48,6 +48,7 @@ mod migration;
 mod moves;
 mod observer_change;
 mod odd_delivery;
+pub mod page;
 pub mod postgres;
 pub mod quarantine;
 mod readable;
@@ -66,16 +67,19 @@ pub use claims::{
     AttemptRecord, ClaimFirst, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End,
     Lane, RunLengths,
 };
-pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
+pub use dead_letters::{
+    DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetters, EventOrder, HistoryEntry,
+};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
-pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
+pub use deliveries::{Deliveries, DeliveryFilter, DeliveryPlace, DeliveryRow};
 pub use earlier_observers::{EarlierObserver, EarlierObservers};
 pub use error::{Result, StoreError};
-pub use events::{EventFilter, EventHistory, EventPage, Events};
+pub use events::{EventFilter, EventHistory, EventPlace, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
 pub use hosts::{HostId, HostRow, Hosts, TakenOver};
 pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
 pub use learned_rates::{LearnedRates, PacedTarget};
+pub use page::Page;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use quarantine::{Quarantine, QuarantinedImage, QuarantinedRow};
 pub use retention::{Purged, Retention, RetentionLimits};

@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     let state =
         args.state.and_then(|name| DeliveryState::ALL.into_iter().find(|state| state.as_str() == name));
     let filter = DeliveryFilter { state, observer: args.observer, code: args.code, limit: args.limit };
-    let deliveries = session.store().await?.deliveries(filter).await?;
+    let store = session.store().await?;
     let columns = [
         "id",
         "event_id",
@@ -55,5 +55,5 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
         "next_attempt_at",
         "last_error",
     ];
-    Ok(session.output.list(&deliveries, &columns)?)
+    session.list(&columns, filter.limit, async |after| store.deliveries_page(&filter, after).await).await
 }

@@ -3,16 +3,19 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Once, OnceLock},
+    time::{Duration, Instant},
 };
 
-use aftercommit_store::{Backend, StoreError};
+use aftercommit_core::Timestamp;
+use aftercommit_store::{Backend, Page, StoreError};
+use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::{Failure, Outcome};
 use crate::{
     config::{self, Config, Environment},
     error::Error,
     logging::{self, LogFormat, Verbosity},
-    output::{Format, Output},
+    output::{self, Format, Output},
     plugins::Catalog,
     wiring,
 };
@@ -38,6 +41,9 @@ impl GlobalArgs {
         self.output
     }
 }
+
+/// Between two remarks on how far a list was looked through.
+const REMARK: Duration = Duration::from_secs(2);
 
 /// A command at work.
 #[derive(Debug)]
@@ -112,5 +118,39 @@ impl Session {
             }
             (error, _) => error.into(),
         })
+    }
+
+    /// Prints a list of the database, at most `limit` rows of it, which come page by page. Nobody waits for a reader but this
+    /// command: between two pages nothing is open in the database.
+    pub(super) async fn list<T: Serialize, P>(
+        &self,
+        columns: &[&str],
+        limit: usize,
+        mut page: impl AsyncFnMut(Option<P>) -> Result<Page<T, P>, StoreError>,
+    ) -> Outcome {
+        let mut listing = self.output.listing(columns);
+        let (mut left, mut next, mut remarked) = (limit, Some(None), Instant::now());
+        while left > 0
+            && listing.has_reader()
+            && let Some(after) = next
+        {
+            let Page { mut rows, next: place, looked_back_to } = page(after).await?;
+            rows.truncate(left);
+            left -= rows.len();
+            listing.add(&rows)?;
+            next = place.map(Some);
+            if rows.is_empty() && remarked.elapsed() >= REMARK {
+                remark(looked_back_to);
+                remarked = Instant::now();
+            }
+        }
+        Ok(listing.end()?)
+    }
+}
+
+/// Says how far back a list was looked through that has not found enough yet.
+fn remark(looked_back_to: Option<Timestamp>) {
+    if let Some(at) = looked_back_to {
+        output::note(&format!("looked back to {at}"));
     }
 }

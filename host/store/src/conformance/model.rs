@@ -432,7 +432,7 @@ impl Run {
 
     async fn replay(&mut self) -> &'static str {
         let ids: Vec<_> = self.model.dead.keys().copied().filter(|_| self.random.below(2) == 0).collect();
-        self.fixture.store.replay(Some(ids.clone()), at(self.now)).await.unwrap();
+        self.fixture.store.replay(ids.clone(), at(self.now)).await.unwrap();
         for id in ids {
             self.model.replay(id);
         }
