@@ -40,6 +40,7 @@ const CHANGES: &[(&str, Change)] = &[
     ("replay_deliveries", Moves(&[Dead], &[Replay], "replay_deliveries")),
     ("delete_deliveries", PutsAside),
     ("put_deliveries_aside", PutsAside),
+    ("put_odd_aside", PutsAside),
 ];
 
 /// The texts of all statements of both databases, by name.
