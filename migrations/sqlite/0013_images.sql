@@ -7,16 +7,12 @@ INSERT INTO observer_inbox(seq,entity_type,pending) VALUES((SELECT seq FROM obse
 END;
 
 -- The image of a row is written to the place of its change. Without a kind: it is the row before an update, whose other image
--- comes next. A key is text; reals have the fewest digits of 15, 17 and 19 that read back the same (17 would always do, were it not for
--- SQLite's own conversions, which can be off in the last of them for numbers beyond 1e±70).
+-- comes next. Keys that can be reals of any kind come as text.
 -- Places of the same statement are at the top: what it has written is not older than the statement.
 CREATE VIEW observer_image AS SELECT 0 AS kind,0 AS entity_type,0 AS key,0 AS data;
 CREATE TRIGGER observer_image_write INSTEAD OF INSERT ON observer_image BEGIN
 UPDATE observer_inbox SET
-entity_id=(SELECT CASE typeof(k)
-WHEN 'real' THEN CASE WHEN CAST(printf('%!.15g',k) AS REAL)=k THEN printf('%!.15g',k)
-WHEN CAST(printf('%!.17g',k) AS REAL)=k THEN printf('%!.17g',k) ELSE printf('%!.19g',k) END
-WHEN 'blob' THEN hex(k) ELSE CAST(k AS TEXT) END FROM (SELECT NEW.key AS k)),
+entity_id=CASE typeof(NEW.key) WHEN 'real' THEN printf('%!.17g',NEW.key) WHEN 'blob' THEN hex(NEW.key) ELSE CAST(NEW.key AS TEXT) END,
 old_id=entity_id,event_kind=NEW.kind,old=data,data=NEW.data,pending=iif(NEW.kind IS NULL,pending,NULL),
 (actor,tenant_id,traceparent)=(SELECT actor,tenant_id,traceparent FROM observer_context)
 WHERE seq=(SELECT seq FROM observer_inbox WHERE seq>=(SELECT us FROM observer_now)

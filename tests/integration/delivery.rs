@@ -57,6 +57,10 @@ async fn what_fails_is_retried_then_dead_then_replayed_with_the_same_id<D: Datab
 
     let letters = shop.json(&["dlq", "list"]);
     let letter = &letters[0];
+    let shown = shop.json(&["dlq", "show", letter["id"].as_str().unwrap()]);
+    shop.write("letter.json", &shown.to_string());
+    let eval = ["condition", "eval", "total = 5 AND status = 'pending'", "--event", "letter.json"];
+    assert_eq!(shop.run(&eval), "true\n");
     assert_eq!(letter["observer"], "flaky");
     assert_eq!(letter["action"], "webhook");
     assert_eq!(letter["status"], "dead");

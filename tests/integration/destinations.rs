@@ -2,7 +2,9 @@
 //! what waits, and that nothing is lost or counted meanwhile.
 
 use std::{
+    collections::HashSet,
     fs,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -20,6 +22,9 @@ const SOON: Duration = Duration::from_mins(1);
 const ONE_BY_ONE: &str = "[dispatch]\nper_destination = 1\nlease_timeout_ms = 1000\n";
 
 const BREAKER: &str = "[dispatch]\nper_destination = 8\nbreaker_failures = 3\nbreaker_open_ms = 100\n";
+
+/// Claims of a few deliveries, for a destination that runs two at once.
+const SMALL: &str = "[intake]\nbatch_size = 16\n[dispatch]\nper_destination = 2\n";
 
 /// Longer than any test: it ends when it is resumed.
 pub(crate) const LATER_SECS: &str = "250";
@@ -42,6 +47,8 @@ cases! {
     an_endpoint_that_refuses_again_and_again_is_paused: "[dispatch]\nper_destination = 1\npause_after_refusals = 3\n",
     a_rate_is_kept: "",
     events_that_always_fail_do_not_hold_up_the_others: super::BREAKER,
+    what_was_lost_with_a_host_tries_its_destination_though_it_failed_last: super::BREAKER,
+    events_that_always_fail_have_a_bounded_share_of_a_busy_host: super::SMALL,
     the_rate_of_a_receiver_is_learned: "",
     a_certificate_that_is_not_trusted_costs_no_attempt: "[dispatch]\nbreaker_open_ms = 50\nbreaker_max_open_ms = 200\n",
 }
@@ -392,6 +399,53 @@ async fn events_that_always_fail_do_not_hold_up_the_others<D: Database>(shop: Sh
     shop.receiver.respond(|_| Answer::status(200));
     shop.all_done(SOON).await;
     assert!(host.stop());
+}
+
+/// A destination of two actions is tried with the other one than failed last; where that has nothing, also with what was lost.
+async fn what_was_lost_with_a_host_tries_its_destination_though_it_failed_last<D: Database>(shop: Shop<D>) {
+    let url = shop.receiver.url("/");
+    shop.observe(&(webhook("one", IMPATIENT, &url) + &webhook("two", IMPATIENT, &url)));
+    shop.receiver.respond(|_| Answer::status(500));
+    let host = shop.start_host();
+    order(&shop, 0..6).await;
+    listed(&shop, "it is left alone", |held| held[0]["openings"].as_u64() >= Some(1)).await;
+    assert!(host.stop());
+    // As if a host had died that owned all of the first action.
+    shop.sql("DELETE FROM observer_deliveries WHERE observer = 'two'").await;
+    shop.sql("UPDATE observer_deliveries SET losses = 1").await;
+    let before = shop.receiver.count();
+    let calls = AtomicUsize::new(0);
+    shop.receiver.respond(move |_| Answer::status(if calls.fetch_add(1, Relaxed) == 0 { 500 } else { 200 }));
+    let host = shop.start_host();
+    shop.all_done(SOON).await;
+    assert!(host.stop());
+    assert_eq!(shop.receiver.count() - before, 7, "the first of six was tried twice");
+}
+
+/// All slots are always taken, and retries are always due: the most part of the slots goes to what was not tried before.
+async fn events_that_always_fail_have_a_bounded_share_of_a_busy_host<D: Database>(shop: Shop<D>) {
+    const ORDERS: u32 = 800;
+    const ANSWERED: usize = 600;
+    shop.observe(&webhook("picky", IMPATIENT, &shop.receiver.url("/?order={{entity_id}}")));
+    let is_bad = |path: &str| path.trim_start_matches("/?order=").parse::<u32>().unwrap() % 5 == 0;
+    // An answer takes longer than all that the host does for it: so slots are what is scarce.
+    let after = Duration::from_millis(10);
+    shop.receiver.respond(move |request| {
+        let status = if is_bad(&request.path) { 500 } else { 200 };
+        Answer { after, ..Answer::status(status) }
+    });
+    order(&shop, 0..ORDERS).await;
+    let host = shop.start_host();
+    let received = shop.receiver.wait_for(ANSWERED).await;
+    assert!(host.stop());
+    let (bad, good): (Vec<_>, Vec<_>) =
+        received[..ANSWERED].iter().map(|request| &*request.path).partition(|path| is_bad(path));
+    // If each was sent once, four of five were good.
+    let without_retries = ANSWERED / 5 * 4;
+    assert!(good.len() * 100 >= without_retries * 90, "{} good ones of {ANSWERED}", good.len());
+    let retries = bad.len() - bad.iter().collect::<HashSet<_>>().len();
+    assert!(retries * 40 >= ANSWERED, "retries do not starve either: {retries} of {ANSWERED}");
+    assert_eq!(good.len(), good.iter().collect::<HashSet<_>>().len());
 }
 
 /// As many as come in time since the last, and five more at once.

@@ -224,10 +224,10 @@ async fn a_durable_host_hands_its_dead_letters_to_a_queue_of_ones_own() {
         store.emit(order(id, json!({"id": id}))).await.unwrap();
     }
     eventually("the queue is asked", async || queue.refused.load(Relaxed) > 0).await;
-    eventually("all are dead", async || store.dead_letter_ids().await.unwrap().len() == 3).await;
+    eventually("all are dead", async || store.dead_letters(10).await.unwrap().len() == 3).await;
     queue.takes.store(true, Relaxed);
     eventually("the queue has the others", async || queue.kept.items().len() == 2).await;
-    eventually("the host keeps one", async || store.dead_letter_ids().await.unwrap().len() == 1).await;
+    eventually("the host keeps one", async || store.dead_letters(10).await.unwrap().len() == 1).await;
     assert_eq!(store.dead_letters(10).await.unwrap()[0].event.entity_id, "2", "one that the queue refuses");
     let items = queue.get_pending(10).await.unwrap();
     // They came in the order in which they died, whichever that is.

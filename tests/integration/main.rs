@@ -11,6 +11,7 @@ mod bombs;
 mod clocks;
 mod crash;
 mod delivery;
+mod denied;
 mod destinations;
 mod host_process;
 mod hostile;

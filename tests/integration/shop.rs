@@ -168,14 +168,16 @@ impl<D: Database> Shop<D> {
 
     /// The same in a group.
     pub(crate) fn start_host_in(&self, group: &MemoryGroup) -> HostProcess {
+        self.ready(self.spawn(self.command_in(group, &["run"]), UNNAMED, Stdio::piped()))
+    }
+
+    /// The program in a group.
+    pub(crate) fn command_in(&self, group: &MemoryGroup, arguments: &[&str]) -> Command {
         // The process joins before it is the program, so that all its memory counts.
         let mut command = self.command_of("sh");
+        command.args(["-c", r#"echo $$ >"$0" && exec "$@""#]).arg(group.processes());
+        command.arg(program()).args(arguments);
         command
-            .args(["-c", r#"echo $$ >"$0" && exec "$@""#])
-            .arg(group.processes())
-            .arg(program())
-            .arg("run");
-        self.ready(self.spawn(command, UNNAMED, Stdio::piped()))
     }
 
     /// Waits until a host is ready.

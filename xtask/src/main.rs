@@ -49,6 +49,9 @@ enum Chore {
     },
     /// Fuzz what strangers write and servers answer, with cargo-fuzz and a nightly compiler
     Fuzz {
+        /// Without a sanitizer and without coverage, in the build of the tests: mutations of each target's seeds
+        #[arg(long)]
+        smoke: bool,
         /// Only this target
         #[arg(value_parser = clap::builder::PossibleValuesParser::new(
             SMALL_FUZZ_TARGETS.iter().chain(&HOST_FUZZ_TARGETS)
@@ -67,7 +70,8 @@ fn main() -> ExitCode {
         Chore::Plugins => guests::build(),
         Chore::Bench { filter, postgres } => bench(filter.as_deref(), postgres),
         Chore::Soak { minutes } => checks::soak(minutes),
-        Chore::Fuzz { target, seconds } => fuzz(target.as_deref(), seconds),
+        Chore::Fuzz { smoke: true, target, seconds } => fuzz_smoke(target.as_deref(), seconds),
+        Chore::Fuzz { smoke: false, target, seconds } => fuzz(target.as_deref(), seconds),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -105,16 +109,15 @@ fn bench(filter: Option<&str>, postgres: bool) -> Result<()> {
 }
 
 /// Targets that need neither the host nor its runtime, which take many minutes to build with a sanitizer.
-const SMALL_FUZZ_TARGETS: [&str; 3] = ["parse", "evaluate", "number"];
+const SMALL_FUZZ_TARGETS: [&str; 4] = ["parse", "evaluate", "compile_to_sql", "number"];
 const HOST_FUZZ_TARGETS: [&str; 6] =
     ["template", "observer_file", "http_head", "smtp_reply", "redis_reply", "memcached_reply"];
 
 /// Each target for its part of the time, or only one. The nightly compiler and cargo-fuzz are the person's to install.
 fn fuzz(only: Option<&str>, seconds: u64) -> Result<()> {
     let all = SMALL_FUZZ_TARGETS.iter().chain(&HOST_FUZZ_TARGETS);
-    let targets: Vec<&str> = all.copied().filter(|target| only.is_none_or(|only| only == *target)).collect();
-    let limit = format!("-max_total_time={}", seconds.div_ceil(targets.len() as u64));
-    for target in targets {
+    let limit = format!("-max_total_time={}", seconds_for_each(only, seconds));
+    for target in all.copied().filter(|target| only.is_none_or(|only| only == *target)) {
         let mut fuzz = Command::new("rustup");
         fuzz.args(["run", "nightly", "cargo", "fuzz", "run", "--fuzz-dir", "host/fuzz"]);
         if SMALL_FUZZ_TARGETS.contains(&target) {
@@ -125,4 +128,18 @@ fn fuzz(only: Option<&str>, seconds: u64) -> Result<()> {
             .context("fuzzing needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`")?;
     }
     Ok(())
+}
+
+/// The same functions on inputs of a generator. The time for building them is what the tests need anyway.
+fn fuzz_smoke(only: Option<&str>, seconds: u64) -> Result<()> {
+    let mut smoke = Command::new("cargo");
+    smoke.args(["test", "--workspace", "--all-features", "--test", "smoke", "--", "--nocapture"]);
+    smoke.env("FUZZ_SECONDS", seconds_for_each(only, seconds).to_string());
+    smoke.envs(only.map(|target| ("FUZZ_TARGET", target)));
+    process::run(smoke.current_dir(repository::root()))
+}
+
+fn seconds_for_each(only: Option<&str>, seconds: u64) -> u64 {
+    let targets = if only.is_some() { 1 } else { SMALL_FUZZ_TARGETS.len() + HOST_FUZZ_TARGETS.len() };
+    seconds.div_ceil(targets as u64)
 }

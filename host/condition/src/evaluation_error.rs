@@ -113,6 +113,10 @@ impl EvalError {
             (Reason::DifferentTypes, Type::Number, Type::Text) if self.right.is_literal => {
                 Some(format!("`{}` holds a number: compare it with one, without quotes", self.left))
             }
+            (Reason::DifferentTypes, Type::Number, Type::Boolean) if self.right.is_literal => {
+                let number = u8::from(self.right.text == "TRUE");
+                Some(format!("SQLite keeps booleans as numbers: to compare with one, write {number}"))
+            }
             (Reason::DifferentTypes, Type::Array, _) => {
                 Some("to look into an array, use CONTAINS".to_owned())
             }

@@ -1,8 +1,5 @@
-//! Whatever an HTTP server answers, the client has an answer or an error within its bounds.
+//! `aftercommit_fuzz_targets::http_head` for cargo-fuzz.
 
 #![no_main]
 
-use aftercommit_runtime::fuzzing::Peer;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|answer: &[u8]| Peer::with(|peer| peer.http(answer)));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| aftercommit_fuzz_targets::http_head(input));

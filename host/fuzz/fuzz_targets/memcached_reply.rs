@@ -1,8 +1,5 @@
-//! Whatever a Memcached server replies, the client has an answer or an error within its bounds.
+//! `aftercommit_fuzz_targets::memcached_reply` for cargo-fuzz.
 
 #![no_main]
 
-use aftercommit_runtime::fuzzing::Peer;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|answer: &[u8]| Peer::with(|peer| peer.memcached(answer)));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| aftercommit_fuzz_targets::memcached_reply(input));

@@ -1,8 +1,5 @@
-//! Whatever a mail server says, the client has an answer or an error within its bounds.
+//! `aftercommit_fuzz_targets::smtp_reply` for cargo-fuzz.
 
 #![no_main]
 
-use aftercommit_runtime::fuzzing::Peer;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|answer: &[u8]| Peer::with(|peer| peer.smtp(answer)));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| aftercommit_fuzz_targets::smtp_reply(input));

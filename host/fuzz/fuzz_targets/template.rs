@@ -1,8 +1,5 @@
-//! Any text is a template that renders within its bounds, or gets a diagnostic, whatever row it is rendered over.
+//! `aftercommit_fuzz_targets::template` for cargo-fuzz.
 
 #![no_main]
 
-use aftercommit_runtime::fuzzing;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|input: (&str, &str)| fuzzing::template(input.0, input.1));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| aftercommit_fuzz_targets::template(input));

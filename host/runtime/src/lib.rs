@@ -30,6 +30,7 @@ pub use calling::action::{Addressed, ConfiguredAction};
 pub use calling::admission::Admission;
 pub use calling::attempt::{Attempt, DeliveryInfo, Usage};
 pub use calling::batch::BatchItem;
+pub use calling::denials::Denied;
 pub use calling::event::PreparedEvent;
 pub use capability::{Effective, Need, Needs, Origin, PrivateNetwork};
 pub use configure::problem::{ConfigProblem, ConfigureError};

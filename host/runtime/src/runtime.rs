@@ -30,9 +30,11 @@ impl Runtime {
 
     /// The names of the secrets that have changed, come or gone since this was called last, or since they were asked for first.
     /// Whoever embeds the runtime configures the actions anew that name them ([`ConfiguredAction::has_old_secret`](crate::ConfiguredAction)).
-    /// The files and passwords of [`RuntimeSettings::routes`] are read again too; what changed of them is used from now on.
+    /// The files and passwords of [`RuntimeSettings::routes`], and the files of [`RuntimeSettings::services`], are read again too; what
+    /// changed of them is used from now on.
     pub fn changed_secrets(&self) -> BTreeSet<String> {
         self.shared.egress.clients.follow_routes();
+        self.shared.egress.services.follow();
         self.shared.secrets.changed()
     }
 

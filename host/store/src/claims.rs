@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use aftercommit_core::{DeliveryId, EntityEvent, FailureClass, Losses, Timestamp};
+use aftercommit_core::{DeliveryId, EntityEvent, Losses, Timestamp};
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 
-use crate::{Result, hosts::HostId};
+use crate::{AttemptRecord, ClaimShare, Result, hosts::HostId};
 
 /// What dispatch asks of the store.
 #[async_trait]
@@ -51,8 +50,8 @@ pub struct ClaimRequest<'r> {
     pub max_bytes: usize,
     /// Lanes to pass over: their destination is busy, or their action can not run now.
     pub except: &'r [Lane],
-    /// What goes before what. Within each, due retries go by their time, and others by priority and age.
-    pub first: ClaimFirst,
+    /// How many are retries. Those go by their time, and what is ready by priority and age.
+    pub share: ClaimShare,
     /// How many of one ordering key are claimed together.
     pub runs: &'r RunLengths,
     /// The time now.
@@ -60,29 +59,19 @@ pub struct ClaimRequest<'r> {
 }
 
 impl ClaimRequest<'_> {
-    /// One for up to `limit` deliveries, however large their events are, in all lanes, with one of each ordering key.
+    /// One for up to `limit` deliveries, however large their events are, in all lanes, with one of each ordering key; due retries
+    /// first.
     #[must_use]
     pub const fn new(host: HostId, limit: usize, now: Timestamp) -> Self {
         static ALONE: RunLengths = RunLengths { others: 0, by_observer: BTreeMap::new() };
-        Self { host, limit, max_bytes: usize::MAX, except: &[], first: ClaimFirst::Due, runs: &ALONE, now }
-    }
-}
-
-/// What is claimed first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ClaimFirst {
-    /// Retries that are due.
-    Due,
-    /// What is ready: whether a destination works again is not found out by what failed there again and again.
-    Ready,
-}
-
-impl ClaimFirst {
-    /// This one, and then the other.
-    pub(crate) const fn order(self) -> [Self; 2] {
-        match self {
-            Self::Due => [Self::Due, Self::Ready],
-            Self::Ready => [Self::Ready, Self::Due],
+        Self {
+            host,
+            limit,
+            max_bytes: usize::MAX,
+            except: &[],
+            share: ClaimShare::DUE_FIRST,
+            runs: &ALONE,
+            now,
         }
     }
 }
@@ -187,62 +176,6 @@ pub enum End {
     Failed,
 }
 
-/// One row of the attempt log.
-#[derive(Clone, Debug)]
-pub struct AttemptRecord {
-    /// Attempts before it is given up, replays included.
-    pub max_attempts: u32,
-    /// Absent when the attempt succeeded.
-    pub class: Option<FailureClass>,
-    /// A short stable word; absent when the attempt succeeded.
-    pub code: Option<String>,
-    /// The outcome's summary, or what went wrong.
-    pub message: String,
-    /// The destination's status code, where it has one.
-    pub http_status: Option<u16>,
-    /// When the attempt started.
-    pub started_at: Timestamp,
-    /// How long it took.
-    pub duration: Duration,
-    /// Name of the plugin that ran; absent when none did.
-    pub plugin: Option<Arc<str>>,
-    /// `sha256:..` of the plugin that ran.
-    pub plugin_digest: Option<Arc<str>>,
-}
-
-impl AttemptRecord {
-    /// Details are kept up to this size; of larger ones, their size is.
-    pub const MAX_DETAILS_BYTES: usize = 4096;
-
-    /// The message of an attempt that succeeded: the summary, and its details, a JSON object, on the last line.
-    #[must_use]
-    pub fn message_of(summary: &str, details: Option<&str>) -> String {
-        let Some(details) = details.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok())
-        else {
-            return summary.to_owned();
-        };
-        if details.is_empty() {
-            return summary.to_owned();
-        }
-        let line = Value::Object(details).to_string();
-        match line.len() {
-            0..=Self::MAX_DETAILS_BYTES => format!("{summary}\n{line}"),
-            bytes => format!("{summary}\n{{\"left_out_bytes\":{bytes}}}"),
-        }
-    }
-
-    /// The summary and the details of such a message.
-    pub(crate) fn parts_of(message: String) -> (String, Option<Map<String, Value>>) {
-        let parts = message.rsplit_once('\n').filter(|(_, line)| line.starts_with('{'));
-        let parsed =
-            parts.and_then(|(summary, line)| Some((summary.to_owned(), serde_json::from_str(line).ok()?)));
-        match parsed {
-            Some((summary, details)) => (summary, Some(details)),
-            None => (message, None),
-        }
-    }
-}
-
 /// What became of completions.
 #[derive(Clone, Default, Debug)]
 pub struct CompletionReport {
@@ -252,24 +185,4 @@ pub struct CompletionReport {
     pub stale: Vec<DeliveryId>,
     /// Those that were not written, since the database refused the first of them for now or for good: to be completed once more.
     pub unwritten: Vec<Completion>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn details_are_kept_with_every_digit_and_within_bounds() {
-        let message =
-            AttemptRecord::message_of("indexed\n1", Some("{\n \"task\": 1.50,\n \"b\": [\"x\\ny\"]}"));
-        assert_eq!(message, "indexed\n1\n{\"task\":1.50,\"b\":[\"x\\ny\"]}");
-        let (summary, details) = AttemptRecord::parts_of(message);
-        assert_eq!((summary.as_str(), details.unwrap()["task"].to_string().as_str()), ("indexed\n1", "1.50"));
-        for details in [None, Some("{}"), Some("[1]"), Some("{")] {
-            assert_eq!(AttemptRecord::message_of("sent", details), "sent");
-        }
-        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(AttemptRecord::MAX_DETAILS_BYTES));
-        assert_eq!(AttemptRecord::message_of("sent", Some(&large)), "sent\n{\"left_out_bytes\":4104}");
-        assert_eq!(AttemptRecord::parts_of("sent\n{no".to_owned()), ("sent\n{no".to_owned(), None));
-    }
 }

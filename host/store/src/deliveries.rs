@@ -5,14 +5,51 @@ use async_trait::async_trait;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Result, row::Row};
+use crate::{
+    AttemptRecord, Result,
+    page::{Page, Whole},
+    row::Row,
+};
 
 /// Lists deliveries.
 #[async_trait]
 pub trait Deliveries: Send + Sync {
     /// Live deliveries, the oldest first. For a final state or a code, what the attempt log still knows, the newest first: for a code, each
-    /// attempt that failed with it.
-    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>>;
+    /// attempt that has it. Those behind a place where an earlier page ended, or from the first on; a page of the log looks at a
+    /// bounded number of attempts and may be empty.
+    async fn deliveries_page(
+        &self,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPlace>,
+    ) -> Result<Page<DeliveryRow, DeliveryPlace>>;
+
+    /// The same as a whole, for a list that is known to be short.
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
+        let mut whole = Whole::new(filter.limit);
+        while whole.goes_on() {
+            whole.add(self.deliveries_page(&filter, whole.after()).await?);
+        }
+        Ok(whole.rows())
+    }
+}
+
+/// Where a page of deliveries ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeliveryPlace {
+    /// Among those that are live: the key of the last one, in the order of events.
+    Live {
+        /// `observer_deliveries.event_seq`.
+        event_seq: i64,
+        /// `observer_deliveries.position`.
+        position: i64,
+        /// Its id.
+        id: DeliveryId,
+    },
+    /// In the attempt log: below this number (`tb_observer_log.pk_log`).
+    Log {
+        /// The number.
+        below: i64,
+    },
 }
 
 /// Which deliveries to list.
@@ -22,7 +59,7 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
     /// Only of this observer.
     pub observer: Option<String>,
-    /// Only attempts that failed with this code.
+    /// Only attempts with this code: those that failed with it or, for [`AttemptRecord::DENIED`], succeeded although something was denied.
     pub code: Option<String>,
     /// At most so many.
     pub limit: usize,
@@ -49,7 +86,7 @@ pub struct DeliveryRow {
     pub max_attempts: u32,
     /// How many hosts in a row died while they owned it.
     pub losses: u32,
-    /// What went wrong last.
+    /// What went wrong last. Of one that succeeded: what was denied, if anything was.
     pub last_error: Option<String>,
     /// When it is due, if it waits.
     pub next_attempt_at: Option<Timestamp>,
@@ -57,19 +94,61 @@ pub struct DeliveryRow {
     pub created_at: Timestamp,
 }
 
+impl DeliveryFilter {
+    /// Whether the attempt log is what to list: only it knows ends and codes.
+    pub(crate) fn is_of_log(&self) -> bool {
+        self.code.is_some() || self.state.is_some_and(DeliveryState::is_final)
+    }
+}
+
+impl DeliveryPlace {
+    /// Behind a live delivery, whose row has its key too.
+    pub(crate) fn behind_live(row: &impl Row) -> Result<Self> {
+        Ok(Self::Live {
+            event_seq: row.integer("event_seq")?,
+            position: row.integer("position")?,
+            id: DeliveryId(row.uuid("id")?),
+        })
+    }
+
+    /// The key that a page begins behind, of live deliveries.
+    pub(crate) const fn live(after: Option<Self>) -> (i64, i64, DeliveryId) {
+        match after {
+            Some(Self::Live { event_seq, position, id }) => (event_seq, position, id),
+            _ => (i64::MIN, 0, DeliveryId(Uuid::nil())),
+        }
+    }
+
+    /// The number that a page begins below, of the attempt log.
+    pub(crate) const fn log(after: Option<Self>) -> i64 {
+        match after {
+            Some(Self::Log { below }) => below,
+            _ => i64::MAX,
+        }
+    }
+}
+
 impl DeliveryRow {
     pub(crate) fn read(row: &impl Row) -> Result<Self> {
+        let (status, last_error) = (row.word("status")?, row.optional_string("last_error")?);
+        let last_error = match status {
+            DeliveryState::Succeeded => {
+                let details = last_error.and_then(|message| AttemptRecord::parts_of(message).1);
+                AttemptRecord::denied_in(details.as_ref())
+            }
+            _ => last_error,
+        };
         Ok(Self {
             id: DeliveryId(row.uuid("id")?),
             event_id: row.uuid("event_id")?,
             observer: row.string("observer")?,
             action: row.string("action_type")?,
             action_name: row.string("action")?,
-            status: row.word("status")?,
+            status,
             attempts: row.count("attempts")?,
             max_attempts: row.count("max_attempts")?,
             losses: row.count("losses")?,
-            last_error: row.optional_string("last_error")?,
+            last_error,
             next_attempt_at: row.optional_time("next_attempt_at")?,
             created_at: row.time("created_at")?,
         })

@@ -15,6 +15,12 @@ pub enum StoreError {
         /// The driver's words.
         why: String,
     },
+    /// There is no file of that name; it may be made.
+    #[error("cannot reach the database {database}: there is no such file")]
+    Missing {
+        /// Its path.
+        database: String,
+    },
     /// The database file is not the one that was opened: going on would work for nobody.
     #[error("the database file {database} is not the one that was opened: {why}; start the host again")]
     FileReplaced {
@@ -122,6 +128,7 @@ impl StoreError {
         match self {
             // A host goes on by itself when a right that was taken away is granted again.
             Self::Unreachable { .. }
+            | Self::Missing { .. }
             | Self::Locked { .. }
             | Self::Conflict { .. }
             | Self::Forbidden { .. } => true,

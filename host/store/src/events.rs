@@ -6,7 +6,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{AttemptRecord, Result, deliveries::DeliveryRow, row::Row};
+use crate::{
+    AttemptRecord, Result,
+    deliveries::DeliveryRow,
+    page::{Page, Whole},
+    row::Row,
+};
 
 /// Emits, lists and shows events.
 #[async_trait]
@@ -14,12 +19,24 @@ pub trait Events: Send + Sync {
     /// Puts an event into the inbox, durably. An id that is taken is [`StoreError::Exists`](crate::StoreError).
     async fn emit(&self, event: EntityEvent) -> Result<()>;
 
-    /// The newest events first.
-    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>>;
+    /// The newest events first, page by page: those behind a place where an earlier page ended, or from the newest on.
+    ///
+    /// An event that intake takes between two pages is listed once. Where a filter wants few events, a page looks at a bounded number of
+    /// them and may be empty.
+    async fn events_page(
+        &self,
+        filter: &EventFilter,
+        after: Option<EventPlace>,
+    ) -> Result<Page<EntityEvent, EventPlace>>;
 
-    /// The events that occurred at or after `since`, the oldest first, at most `limit` of those behind the place where
-    /// an earlier page ended; 0 is the place before all.
-    async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage>;
+    /// The same as a whole, for a list that is known to be short.
+    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
+        let mut whole = Whole::new(filter.limit);
+        while whole.goes_on() {
+            whole.add(self.events_page(&filter, whole.after()).await?);
+        }
+        Ok(whole.rows())
+    }
 
     /// One event and what became of it.
     async fn event(&self, id: Uuid) -> Result<EventHistory>;
@@ -41,13 +58,23 @@ pub struct EventFilter {
     pub limit: usize,
 }
 
-/// Some of the events, in order.
-#[derive(Clone, Debug)]
-pub struct EventPage {
-    /// The events.
-    pub events: Vec<EntityEvent>,
-    /// Where the next page begins; none when this was the last.
-    pub next: Option<i64>,
+/// Where a page of events ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventPlace {
+    /// Among the rows of the inbox, which are newer than what was taken from it.
+    Inbox {
+        /// The key of the last row (`observer_inbox.place`, PostgreSQL only).
+        place: i64,
+        /// The key of the last row (`observer_inbox.seq`).
+        seq: i64,
+        /// The last event that was listed; it may have been taken meanwhile.
+        event: Option<Uuid>,
+    },
+    /// Among those that were taken: below this number (`observer_events.seq`).
+    Taken {
+        /// The number.
+        below: i64,
+    },
 }
 
 /// An event and what became of it.
@@ -59,9 +86,14 @@ pub struct EventHistory {
     pub in_inbox: bool,
     /// Its deliveries: those that are live, and those that have ended, as far as the attempt log knows.
     pub deliveries: Vec<DeliveryRow>,
-    /// Every attempt so far, the oldest first.
+    /// The attempts so far, the oldest first: the last [`MAX_ATTEMPTS`] of them.
     pub attempts: Vec<AttemptRow>,
+    /// Whether there are earlier ones.
+    pub has_earlier_attempts: bool,
 }
+
+/// Attempts that are shown of an event. They have the memory of some megabytes, and nobody reads more.
+pub const MAX_ATTEMPTS: usize = 5000;
 
 /// One row of the attempt log (`tb_observer_log`), as people see it.
 #[derive(Clone, Debug, Serialize)]
@@ -102,15 +134,18 @@ pub struct AttemptRow {
 }
 
 impl EventHistory {
-    /// The history of an event that has these live deliveries and attempts.
+    /// The history of an event that has these live deliveries and attempts: the last ones first, and one more than is shown.
     pub(crate) fn new(
         event: EntityEvent,
         in_inbox: bool,
         mut deliveries: Vec<DeliveryRow>,
-        attempts: Vec<AttemptRow>,
+        mut attempts: Vec<AttemptRow>,
     ) -> Self {
+        let has_earlier_attempts = attempts.len() > MAX_ATTEMPTS;
+        attempts.truncate(MAX_ATTEMPTS);
+        attempts.reverse();
         deliveries.extend(ended(&deliveries, &attempts, event.id));
-        Self { event, in_inbox, deliveries, attempts }
+        Self { event, in_inbox, deliveries, attempts, has_earlier_attempts }
     }
 }
 
@@ -144,10 +179,18 @@ impl AttemptRow {
             attempts: self.attempt,
             max_attempts: self.max_attempts,
             losses: 0,
-            last_error: (status != DeliveryState::Succeeded).then(|| self.message.clone()),
+            last_error: match status {
+                DeliveryState::Succeeded => self.denied(),
+                _ => Some(self.message.clone()),
+            },
             next_attempt_at: None,
             created_at: self.started_at,
         })
+    }
+
+    /// What was denied an attempt that succeeded.
+    fn denied(&self) -> Option<String> {
+        self.code.as_ref().and_then(|_| AttemptRecord::denied_in(self.details.as_ref()))
     }
 
     pub(crate) fn read(row: &impl Row) -> Result<Self> {

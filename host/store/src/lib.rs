@@ -23,10 +23,12 @@
 //! | [`Schema`] | `migrate`, and every start |
 //! | [`Transactions`] | whoever watches a host |
 
+mod attempt_record;
 pub mod backfill;
 mod capture_command;
 pub mod captures;
 pub mod change_log;
+mod claim_share;
 pub mod claims;
 mod commands;
 #[cfg(feature = "conformance")]
@@ -48,6 +50,7 @@ mod migration;
 mod moves;
 mod observer_change;
 mod odd_delivery;
+pub mod page;
 pub mod postgres;
 pub mod quarantine;
 mod readable;
@@ -59,23 +62,27 @@ pub mod suspects;
 mod transactions;
 pub mod waits;
 
+pub use attempt_record::AttemptRecord;
 pub use backfill::{Backfill, BackfillRequest, Backfills};
 pub use captures::{Capture, CaptureRequest, CaptureStatus, Captures, ChangeLogRequest, Selection};
 pub use change_log::ChangeLogField;
+pub use claim_share::{ClaimFirst, ClaimShare};
 pub use claims::{
-    AttemptRecord, ClaimFirst, ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End,
-    Lane, RunLengths,
+    ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane, RunLengths,
 };
-pub use dead_letters::{DeadLetter, DeadLetters, HistoryEntry};
+pub use dead_letters::{
+    DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetters, EventOrder, HistoryEntry,
+};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
-pub use deliveries::{Deliveries, DeliveryFilter, DeliveryRow};
+pub use deliveries::{Deliveries, DeliveryFilter, DeliveryPlace, DeliveryRow};
 pub use earlier_observers::{EarlierObserver, EarlierObservers};
 pub use error::{Result, StoreError};
-pub use events::{EventFilter, EventHistory, EventPage, Events};
+pub use events::{EventFilter, EventHistory, EventPlace, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
 pub use hosts::{HostId, HostRow, Hosts, TakenOver};
 pub use intake::{ConditionError, Intake, NewDelivery, Plan, Planned, TakeRequest, Taken};
 pub use learned_rates::{LearnedRates, PacedTarget};
+pub use page::Page;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use quarantine::{Quarantine, QuarantinedImage, QuarantinedRow};
 pub use retention::{Purged, Retention, RetentionLimits};

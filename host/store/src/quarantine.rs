@@ -4,25 +4,63 @@ use aftercommit_core::Timestamp;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::Result;
+use crate::{
+    Result,
+    page::{Page, Whole},
+};
 
 /// Lists rows that could not become events, shows them, puts them back into the inbox and discards them.
 #[async_trait]
 pub trait Quarantine: Send + Sync {
-    /// The newest first.
-    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>>;
+    /// The newest first, page by page: those below a number where an earlier page ended, or from the newest on; at most `limit`.
+    async fn quarantined_page(&self, below: Option<i64>, limit: usize) -> Result<Page<QuarantinedRow, i64>>;
+
+    /// The newest ones, for a list that is known to be short.
+    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
+        let mut whole = Whole::new(limit);
+        while whole.goes_on() {
+            whole.add(self.quarantined_page(whole.after(), limit).await?);
+        }
+        Ok(whole.rows())
+    }
+
+    /// The numbers of some rows, in the order in which they were put aside: from one on, and up to another, both included.
+    async fn quarantined_ids(&self, from: i64, up_to: i64) -> Result<Vec<i64>>;
 
     /// One row with what was captured of it.
     async fn quarantined_row(&self, id: i64) -> Result<QuarantinedImage>;
 
-    /// Puts rows back into the inbox as they were captured, all of them or, with an unknown id, none; `None` means all
-    /// that are there. Returns the ids in the order in which they were captured. What still is no event comes back
-    /// into quarantine.
-    async fn retry_quarantined(&self, ids: Option<Vec<i64>>) -> Result<Vec<i64>>;
+    /// An error for the first of these that is not there.
+    async fn require_quarantined(&self, ids: &[i64]) -> Result<()>;
 
-    /// Deletes rows, all of them or, with an unknown id, none. Returns how many.
+    /// Puts rows back into the inbox as they were captured, in the order in which they were put aside, some in each transaction. An error
+    /// in the middle leaves the rest. Returns the ids of those that were still there. What still is no event comes back into
+    /// quarantine.
+    async fn retry_quarantined(&self, ids: Vec<i64>) -> Result<Vec<i64>>;
+
+    /// Deletes rows, in the same way. Returns how many there were.
     async fn discard_quarantined(&self, ids: Vec<i64>) -> Result<usize>;
+
+    /// Puts all rows of this moment back, and reports each part of them when it is durable. What comes back into quarantine meanwhile
+    /// has a higher number, and is left there.
+    async fn retry_all_quarantined(
+        &self,
+        put_back: &mut (dyn for<'i> FnMut(&'i [i64]) + Send),
+    ) -> Result<()> {
+        // Where a page of one row ends is its number, also if it can not be read.
+        let Some(newest) = self.quarantined_page(None, 1).await?.next else { return Ok(()) };
+        let mut from = i64::MIN;
+        loop {
+            let ids = self.quarantined_ids(from, newest).await?;
+            let Some(last) = ids.last() else { return Ok(()) };
+            from = last + 1;
+            put_back(&self.retry_quarantined(ids).await?);
+        }
+    }
 }
+
+/// Numbers that are read at once.
+pub(crate) const MAX_IDS: usize = 1000;
 
 /// A row that could not become an event.
 #[derive(Clone, Debug, Serialize)]

@@ -3,5 +3,6 @@
 //! processors of a small machine.
 
 mod large_rows;
+mod long_lists;
 mod pooled_sessions;
 mod storm;

@@ -208,6 +208,7 @@ fn values_that_do_not_compare_in_this_row() {
         "total > 100",
         "a IS NULL AND customer.name = 5",
         "count = '5'",
+        "count = TRUE",
         "count IN (1, total)",
         "count BETWEEN 1 AND total",
         "active > active",

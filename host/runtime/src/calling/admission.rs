@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::calling::{
-    attempt::{Attempt, DeliveryInfo, Usage},
+    attempt::{Attempt, DeliveryInfo},
     batch::{BatchItem, OpenCall},
     callee::Callee,
     event::PreparedEvent,
@@ -40,7 +40,7 @@ impl<'a> Admission<'a> {
                     let delivery = callee.guest_delivery(delivery);
                     self.call(GuestRequest::Run(Arc::clone(event.record()), delivery, config)).await
                 }
-                Err(failure) => return Attempt { result: Err(failure), usage: Usage::default() },
+                Err(failure) => return Attempt::uncalled(Err(failure)),
             }
         };
         attempts.pop().expect("one attempt a delivery")
@@ -59,7 +59,7 @@ impl<'a> Admission<'a> {
             let item = match callee.rendered(item.event) {
                 Ok(config) => item.for_guest(callee.guest_delivery(item.delivery), config),
                 Err(failure) => {
-                    attempts[position] = Some(Attempt { result: Err(failure), usage: Usage::default() });
+                    attempts[position] = Some(Attempt::uncalled(Err(failure)));
                     continue;
                 }
             };

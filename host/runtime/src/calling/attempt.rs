@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use aftercommit_core::{AttemptResult, DeliveryId, Outcome};
 
+use crate::calling::denials::Denied;
+
 /// The delivery that an attempt belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveryInfo {
@@ -39,11 +41,21 @@ pub struct Attempt {
     pub result: AttemptResult,
     /// What it used.
     pub usage: Usage,
+    /// What the host denied it; the attempts of a batch share it, since which of them it was for is not known.
+    pub denied: Denied,
+}
+
+impl Attempt {
+    /// One that ended before its guest was called.
+    #[must_use]
+    pub fn uncalled(result: AttemptResult) -> Self {
+        Self { result, usage: Usage::default(), denied: Denied::default() }
+    }
 }
 
 /// An attempt that succeeded, for tests of embedding programs.
 impl Default for Attempt {
     fn default() -> Self {
-        Self { result: Ok(Outcome::default()), usage: Usage::default() }
+        Self::uncalled(Ok(Outcome::default()))
     }
 }

@@ -1,8 +1,11 @@
-//! Whom a call has reached. A call that met nobody but servers whose certificates are not trusted has had no effect anywhere.
+//! Whom a call has reached, and what it was denied. A call that met nobody but servers whose certificates are not trusted has had no effect
+//! anywhere.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use aftercommit_core::{AttemptResult, Failure, FailureClass, HostFailure};
+
+use crate::calling::denials::Denials;
 
 /// What came of one exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +21,7 @@ pub(crate) enum Contact {
 pub(crate) struct Contacts {
     untrusted: AtomicBool,
     other: AtomicBool,
+    pub(crate) denials: Denials,
 }
 
 impl Contacts {

@@ -16,6 +16,7 @@ pub(crate) mod compute_pool;
 pub(crate) mod contacts;
 pub(crate) mod cpu;
 pub(crate) mod cpu_profile;
+pub(crate) mod denials;
 pub(crate) mod event;
 pub(crate) mod guest;
 pub(crate) mod guest_request;

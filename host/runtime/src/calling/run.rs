@@ -69,17 +69,18 @@ pub(crate) async fn run(
     let (log_lines, log_dropped) = log.counts();
     let cpu_ms = u64::try_from(cpu.used().as_millis()).unwrap_or(u64::MAX);
     let usage = Usage { wall: started.elapsed(), cpu_ms, log_lines, log_dropped, ..used };
+    let denied = contacts.denials.take();
     let failure = match said {
         Ok(said) if said.len() == count => {
             let read = |said| result::read(said, limits.result_bytes, redirected_to.as_deref());
             let results = said.into_iter().map(read);
             let results = results.map(|result| by_certificate(result, contacts.are_untrusted()));
-            return results.map(|result| Attempt { result, usage }).collect();
+            return results.map(|result| Attempt { result, usage, denied: denied.clone() }).collect();
         }
         Ok(said) => miscounted(said.len(), count),
         Err(ended) => ended.failure(&limits, log.last_error().as_deref()),
     };
-    vec![Attempt { result: Err(for_each(failure, count)), usage }; count]
+    vec![Attempt { result: Err(for_each(failure, count)), usage, denied }; count]
 }
 
 /// The guest did not answer for each of its deliveries: nobody knows which of them were done.

@@ -251,7 +251,12 @@ pub(super) struct Tls {
 impl Tls {
     /// Trusts the platform's authorities and these (PEM).
     pub(super) fn new(extra_ca_pem: &[Vec<u8>]) -> Result<Self, EngineError> {
-        Ok(Self { extra: extra_roots(extra_ca_pem)?, config: OnceLock::new() })
+        Ok(Self::of_roots(extra_roots(extra_ca_pem)?))
+    }
+
+    /// Trusts the platform's authorities and these.
+    pub(super) fn of_roots(extra: Vec<CertificateDer<'static>>) -> Self {
+        Self { extra, config: OnceLock::new() }
     }
 
     pub(super) fn config(&self) -> &rustls::ClientConfig {
@@ -281,7 +286,7 @@ impl Tls {
     }
 }
 
-fn extra_roots(all: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, EngineError> {
+pub(super) fn extra_roots(all: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, EngineError> {
     let mut roots = Vec::new();
     for pem in all {
         for root in CertificateDer::pem_slice_iter(pem) {

@@ -1,4 +1,4 @@
-//! What the fuzz targets in `host/fuzz` call: each client of the egress against a server on loopback that answers anything.
+//! What the fuzz targets call (`host/fuzz-targets`): each client of the egress against a server on loopback that answers anything.
 
 use std::{
     cell::RefCell,
@@ -106,7 +106,7 @@ impl Peer {
         self.answers(answer, false);
         let url = format!("redis://127.0.0.1:{}", self.port);
         let settings = RedisSettings::from_url(&url).expect("this is a URL");
-        let server = RedisServer::new(settings, &[]).expect("there are no certificates");
+        let server = RedisServer::new("fuzzed", settings, &[]).expect("there are no certificates");
         let replies = self.runtime.block_on(server.execute("GET", &[b"key"], bounds()));
         if let Ok(replies) = replies {
             assert!(replies.len() as u64 <= RESPONSE_BYTES, "{} parts", replies.len());

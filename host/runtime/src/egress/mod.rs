@@ -6,6 +6,7 @@
 mod address;
 mod audit;
 mod body;
+mod ca_file;
 mod certificates;
 mod client;
 mod connector;
@@ -28,6 +29,7 @@ mod request;
 mod retry_after;
 mod route;
 mod sending;
+mod service_tls;
 mod services;
 #[cfg(test)]
 mod tests;

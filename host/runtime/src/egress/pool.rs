@@ -15,30 +15,49 @@ const IDLE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Pool<C> {
     places: Semaphore,
-    idle: Mutex<Vec<(C, Instant)>>,
+    idle: Mutex<Idle<C>>,
+}
+
+/// Connections on which nothing is under way, and since when.
+#[derive(Debug)]
+struct Idle<C> {
+    kept: Vec<(C, Instant)>,
+    /// Counts the [renewals](Pool::renew).
+    generation: u64,
 }
 
 /// The right to one connection; free again when dropped.
 pub(super) struct Place<'p, C> {
     pool: &'p Pool<C>,
-    _place: SemaphorePermit<'p>,
+    generation: u64,
+    #[expect(dead_code, reason = "held, not read")]
+    permit: SemaphorePermit<'p>,
 }
 
 impl<C> Pool<C> {
     /// A pool of at most so many connections.
     pub(super) fn new(max_connections: u32) -> Self {
-        Self { places: Semaphore::new(max_connections.max(1) as usize), idle: Mutex::default() }
+        let idle = Mutex::new(Idle { kept: Vec::new(), generation: 0 });
+        Self { places: Semaphore::new(max_connections.max(1) as usize), idle }
     }
 
     /// Waits until there is room for another connection.
     pub(super) async fn place(&self) -> Place<'_, C> {
-        let place = self.places.acquire().await.expect("the semaphore is never closed");
-        Place { pool: self, _place: place }
+        let permit = self.places.acquire().await.expect("the semaphore is never closed");
+        Place { pool: self, generation: self.with_idle(|idle| idle.generation), permit }
     }
 
-    fn with_idle<T>(&self, look: impl FnOnce(&mut Vec<(C, Instant)>) -> T) -> T {
+    /// Closes the connections that are kept, and those that are in use when their call has ended.
+    pub(super) fn renew(&self) {
+        self.with_idle(|idle| {
+            idle.kept.clear();
+            idle.generation += 1;
+        });
+    }
+
+    fn with_idle<T>(&self, look: impl FnOnce(&mut Idle<C>) -> T) -> T {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, since)| since.elapsed() < IDLE);
+        idle.kept.retain(|(_, since)| since.elapsed() < IDLE);
         look(&mut idle)
     }
 }
@@ -46,17 +65,21 @@ impl<C> Pool<C> {
 impl<C> Place<'_, C> {
     /// The connection that was used last, if one is kept. It may have been closed by the server meanwhile.
     pub(super) fn kept(&self) -> Option<C> {
-        self.pool.with_idle(Vec::pop).map(|(connection, _)| connection)
+        self.pool.with_idle(|idle| idle.kept.pop()).map(|(connection, _)| connection)
     }
 
     /// Closes the connections that are kept.
     pub(super) fn forget(&self) {
-        self.pool.with_idle(Vec::clear);
+        self.pool.with_idle(|idle| idle.kept.clear());
     }
 
-    /// Keeps a connection on which nothing is under way.
+    /// Keeps a connection on which nothing is under way, unless the pool was renewed since this place was given.
     pub(super) fn keep(self, connection: C) {
-        self.pool.with_idle(|idle| idle.push((connection, Instant::now())));
+        self.pool.with_idle(|idle| {
+            if idle.generation == self.generation {
+                idle.kept.push((connection, Instant::now()));
+            }
+        });
     }
 }
 
@@ -76,5 +99,20 @@ mod tests {
         assert!(pool.places.try_acquire().is_err());
         drop(place);
         assert_eq!(pool.place().await.kept(), None, "what was taken and not given back is gone");
+    }
+
+    #[tokio::test]
+    async fn what_is_of_before_a_renewal_is_not_used_after_it() {
+        let pool = Pool::new(2);
+        pool.place().await.keep(1);
+        let in_use = pool.place().await;
+        assert_eq!(in_use.kept(), Some(1));
+        pool.place().await.keep(2);
+        pool.renew();
+        in_use.keep(1);
+        let place = pool.place().await;
+        assert_eq!(place.kept(), None);
+        place.keep(3);
+        assert_eq!(pool.place().await.kept(), Some(3));
     }
 }

@@ -3,9 +3,11 @@
 use aftercommit_core::Timestamp;
 
 const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
 
 /// Names of units that some servers write behind the number, and their milliseconds.
-const UNITS: [(&str, u64); 12] = [
+const UNITS: [(&str, u64); 23] = [
     ("", SECOND_MS),
     ("s", SECOND_MS),
     ("sec", SECOND_MS),
@@ -13,11 +15,22 @@ const UNITS: [(&str, u64); 12] = [
     ("second", SECOND_MS),
     ("seconds", SECOND_MS),
     ("ms", 1),
-    ("m", 60 * SECOND_MS),
-    ("min", 60 * SECOND_MS),
-    ("minute", 60 * SECOND_MS),
-    ("minutes", 60 * SECOND_MS),
-    ("h", 3600 * SECOND_MS),
+    ("msec", 1),
+    ("millisecond", 1),
+    ("milliseconds", 1),
+    ("m", MINUTE_MS),
+    ("min", MINUTE_MS),
+    ("mins", MINUTE_MS),
+    ("minute", MINUTE_MS),
+    ("minutes", MINUTE_MS),
+    ("h", HOUR_MS),
+    ("hr", HOUR_MS),
+    ("hrs", HOUR_MS),
+    ("hour", HOUR_MS),
+    ("hours", HOUR_MS),
+    ("d", 24 * HOUR_MS),
+    ("day", 24 * HOUR_MS),
+    ("days", 24 * HOUR_MS),
 ];
 
 /// Milliseconds from `now`: from a number or from an HTTP date, in whole seconds, rounded up, and at least one. A server
@@ -70,6 +83,9 @@ mod tests {
             ("1500ms", 2000),
             ("2m", 120_000),
             ("1h", 3_600_000),
+            ("2 hours", 7_200_000),
+            ("1 day", 86_400_000),
+            ("500 milliseconds", 1000),
             ("0", 1000),
             ("0.0", 1000),
             // The three forms of a date (RFC 9110, 5.6.7).

@@ -39,7 +39,7 @@ impl Services {
         let redis = settings
             .redis
             .iter()
-            .map(|(name, redis)| Ok((name.clone(), RedisServer::new(redis.clone(), extra_ca_pem)?)))
+            .map(|(name, redis)| Ok((name.clone(), RedisServer::new(name, redis.clone(), extra_ca_pem)?)))
             .collect::<Result<_, EngineError>>()?;
         let memcached = settings
             .memcached
@@ -47,6 +47,12 @@ impl Services {
             .map(|(name, memcached)| (name.clone(), MemcachedServer::new(memcached.clone())))
             .collect();
         Ok(Self { mail: mail.transpose()?, redis, memcached })
+    }
+
+    /// Reads again the files that the servers' settings name.
+    pub(crate) fn follow(&self) {
+        self.mail.iter().for_each(MailServer::follow);
+        self.redis.values().for_each(RedisServer::follow);
     }
 }
 

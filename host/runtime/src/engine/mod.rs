@@ -45,6 +45,14 @@ pub enum EngineError {
         /// Why not.
         why: String,
     },
+    /// What the settings say of a server (mail, Redis) can not be read.
+    #[error("{service}: {why}")]
+    Service {
+        /// As the configuration calls it.
+        service: String,
+        /// Why not.
+        why: String,
+    },
     /// No randomness from the system.
     #[error("the system gives no random numbers")]
     Random,

@@ -16,6 +16,17 @@ use crate::{
 
 impl Host for Guest {
     async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, HttpError>> {
+        let answer = self.request(request).await?;
+        self.call.contacts.denials.note(&answer);
+        Ok(answer)
+    }
+}
+
+impl Guest {
+    async fn request(
+        &mut self,
+        request: http::Request,
+    ) -> wasmtime::Result<Result<http::Response, HttpError>> {
         self.call.host_call()?;
         if self.call.phase != Phase::Run {
             return Ok(Err(HttpError::Denied("requests are sent during `run` only".to_owned())));

@@ -16,6 +16,14 @@ use crate::{
 
 impl Host for Guest {
     async fn send(&mut self, message: mail::Message) -> wasmtime::Result<Result<mail::Sent, MailError>> {
+        let answer = self.mail(message).await?;
+        self.call.contacts.denials.note(&answer);
+        Ok(answer)
+    }
+}
+
+impl Guest {
+    async fn mail(&mut self, message: mail::Message) -> wasmtime::Result<Result<mail::Sent, MailError>> {
         self.call.host_call()?;
         if self.call.phase != Phase::Run {
             return Ok(Err(MailError::Denied("mail is sent during `run` only".to_owned())));

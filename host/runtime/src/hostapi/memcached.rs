@@ -23,6 +23,40 @@ impl Guest {
         }
         Ok(Ok(()))
     }
+
+    async fn delete_key(
+        &mut self,
+        connection: &str,
+        key: &str,
+    ) -> wasmtime::Result<Result<bool, MemcachedError>> {
+        if let Err(denied) = self.may_use_memcached()? {
+            return Ok(Err(denied));
+        }
+        let call = &self.call;
+        let deleted = call.egress.memcached_delete(&call.permit, connection, key, call.bounds()).await;
+        call.contacts.note(Contact::Other);
+        Ok(deleted.map_err(MemcachedError::from))
+    }
+
+    async fn set_key(
+        &mut self,
+        connection: &str,
+        key: &str,
+        value: &Content,
+        expiry_secs: u32,
+    ) -> wasmtime::Result<Result<(), MemcachedError>> {
+        if let Err(denied) = self.may_use_memcached()? {
+            return Ok(Err(denied));
+        }
+        let (call, value) = (&self.call, content_bytes(value));
+        if Handles::suspects(key) || Handles::suspects_bytes(value) {
+            return Ok(Err(MemcachedError::Denied(ONLY_HTTP.to_owned())));
+        }
+        let set =
+            call.egress.memcached_set(&call.permit, connection, key, value, expiry_secs, call.bounds()).await;
+        call.contacts.note(Contact::Other);
+        Ok(set.map_err(MemcachedError::from))
+    }
 }
 
 impl Host for Guest {
@@ -31,13 +65,9 @@ impl Host for Guest {
         connection: String,
         key: String,
     ) -> wasmtime::Result<Result<bool, MemcachedError>> {
-        if let Err(denied) = self.may_use_memcached()? {
-            return Ok(Err(denied));
-        }
-        let call = &self.call;
-        let deleted = call.egress.memcached_delete(&call.permit, &connection, &key, call.bounds()).await;
-        call.contacts.note(Contact::Other);
-        Ok(deleted.map_err(MemcachedError::from))
+        let answer = self.delete_key(&connection, &key).await?;
+        self.call.contacts.denials.note(&answer);
+        Ok(answer)
     }
 
     async fn set(
@@ -47,19 +77,9 @@ impl Host for Guest {
         value: Content,
         expiry_secs: u32,
     ) -> wasmtime::Result<Result<(), MemcachedError>> {
-        if let Err(denied) = self.may_use_memcached()? {
-            return Ok(Err(denied));
-        }
-        let (call, value) = (&self.call, content_bytes(&value));
-        if Handles::suspects(&key) || Handles::suspects_bytes(value) {
-            return Ok(Err(MemcachedError::Denied(ONLY_HTTP.to_owned())));
-        }
-        let set = call
-            .egress
-            .memcached_set(&call.permit, &connection, &key, value, expiry_secs, call.bounds())
-            .await;
-        call.contacts.note(Contact::Other);
-        Ok(set.map_err(MemcachedError::from))
+        let answer = self.set_key(&connection, &key, &value, expiry_secs).await?;
+        self.call.contacts.denials.note(&answer);
+        Ok(answer)
     }
 }
 

@@ -21,16 +21,29 @@ impl Host for Guest {
         command: String,
         arguments: Vec<Content>,
     ) -> wasmtime::Result<Result<Vec<Node>, RedisError>> {
+        let answer = self.command(&connection, &command, &arguments).await?;
+        self.call.contacts.denials.note(&answer);
+        Ok(answer)
+    }
+}
+
+impl Guest {
+    async fn command(
+        &mut self,
+        connection: &str,
+        command: &str,
+        arguments: &[Content],
+    ) -> wasmtime::Result<Result<Vec<Node>, RedisError>> {
         self.call.host_call()?;
         if self.call.phase != Phase::Run {
             return Ok(Err(RedisError::Denied("commands are sent during `run` only".to_owned())));
         }
         let call = &self.call;
         let arguments: Vec<&[u8]> = arguments.iter().map(content_bytes).collect();
-        if Handles::suspects(&command) || arguments.iter().any(|argument| Handles::suspects_bytes(argument)) {
+        if Handles::suspects(command) || arguments.iter().any(|argument| Handles::suspects_bytes(argument)) {
             return Ok(Err(RedisError::Denied(ONLY_HTTP.to_owned())));
         }
-        let reply = call.egress.redis(&call.permit, &connection, &command, &arguments, call.bounds()).await;
+        let reply = call.egress.redis(&call.permit, connection, command, &arguments, call.bounds()).await;
         call.contacts.note(match &reply {
             Err(RedisFault::Untrusted(_)) => Contact::Untrusted,
             _ => Contact::Other,

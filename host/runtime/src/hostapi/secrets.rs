@@ -9,7 +9,7 @@ use crate::{
     },
     calling::{
         contacts::Contact,
-        guest::{Guest, Phase},
+        guest::{Call, Guest, Phase},
     },
     capability::Need,
     egress::Permit,
@@ -79,10 +79,12 @@ impl Host for Guest {
         key: Key,
         message: Content,
     ) -> wasmtime::Result<Result<Vec<u8>, SecretError>> {
-        Ok(self.secret(&secret, Need::Secrets)?.and_then(|entry| {
+        let answer = self.secret(&secret, Need::Secrets)?.and_then(|entry| {
             hmac(&entry.secret, algorithm, &key, &self.as_sent(&message))
                 .map_err(|error| told(&entry, &error))
-        }))
+        });
+        self.call.contacts.denials.note(&answer);
+        Ok(answer)
     }
 
     fn sign(
@@ -92,32 +94,46 @@ impl Host for Guest {
         key: Key,
         message: Content,
     ) -> wasmtime::Result<Result<Vec<u8>, SecretError>> {
-        Ok(self.secret(&secret, Need::Secrets)?.and_then(|entry| {
+        let answer = self.secret(&secret, Need::Secrets)?.and_then(|entry| {
             sign(&entry.secret, algorithm, &key, &self.as_sent(&message))
                 .map_err(|error| told(&entry, &error))
-        }))
+        });
+        self.call.contacts.denials.note(&answer);
+        Ok(answer)
     }
 
     async fn access_token(&mut self, request: TokenRequest) -> wasmtime::Result<Result<String, SecretError>> {
         self.call.host_call()?;
-        if let Err(error) = self.may(Need::Secrets) {
-            return Ok(Err(error));
-        }
-        let call = &self.call;
-        let token = access_token(&call.permit, &call.egress, call.bounds(), &request).await;
-        Ok(token.map_err(|fault| {
-            if fault.is_untrusted {
-                call.contacts.note(Contact::Untrusted);
-            }
-            fault.error
-        }))
+        let answer = match self.may(Need::Secrets) {
+            Ok(()) => token(&self.call, &request).await,
+            Err(error) => Err(error),
+        };
+        self.call.contacts.denials.note(&answer);
+        Ok(answer)
     }
 
     fn reveal(&mut self, secret: String) -> wasmtime::Result<Result<String, SecretError>> {
-        let entry = match self.secret(&secret, Need::Reveal)? {
-            Ok(entry) => entry,
-            Err(error) => return Ok(Err(error)),
-        };
+        let answer = self.secret(&secret, Need::Reveal)?.and_then(|entry| self.revealed(&entry));
+        self.call.contacts.denials.note(&answer);
+        Ok(answer)
+    }
+}
+
+async fn token(call: &Call, request: &TokenRequest) -> Result<String, SecretError> {
+    let token = access_token(&call.permit, &call.egress, call.bounds(), request).await;
+    token.map_err(|fault| {
+        if fault.is_untrusted {
+            call.contacts.note(Contact::Untrusted);
+        }
+        if let Some(why) = fault.denied {
+            call.contacts.denials.add(&why);
+        }
+        fault.error
+    })
+}
+
+impl Guest {
+    fn revealed(&self, entry: &Entry) -> Result<String, SecretError> {
         let permit = &self.call.permit;
         let granted = permit.effective.reveal.contains(&entry.name);
         if permit.audit.admits(("reveal", &entry.name)) {
@@ -133,8 +149,8 @@ impl Host for Guest {
         }
         if !granted {
             let why = format!("`{}` is not in the action's `grants.reveal`", entry.name);
-            return Ok(Err(SecretError::Denied(why)));
+            return Err(SecretError::Denied(why));
         }
-        Ok(Ok(entry.secret.expose().to_owned()))
+        Ok(entry.secret.expose().to_owned())
     }
 }

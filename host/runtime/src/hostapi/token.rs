@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     bindings::aftercommit::action::secrets::{SecretError, TokenRequest},
-    calling::contacts::Contact,
+    calling::{contacts::Contact, denials::MaybeDenied as _},
     egress::{Bounds, Cut, Egress, Permit, Request},
     secrets::{Entry, Secret},
 };
@@ -45,11 +45,13 @@ pub(crate) struct TokenFault {
     pub(crate) error: SecretError,
     /// The certificate of its endpoint is not trusted.
     pub(crate) is_untrusted: bool,
+    /// The egress does not let the action send to its endpoint, for this reason.
+    pub(crate) denied: Option<String>,
 }
 
 impl From<SecretError> for TokenFault {
     fn from(error: SecretError) -> Self {
-        Self { error, is_untrusted: false }
+        Self { error, is_untrusted: false, denied: None }
     }
 }
 
@@ -201,6 +203,7 @@ async fn obtain(
 ) -> Result<(Secret, Timestamp), TokenFault> {
     let response = egress.send(permit, request, bounds).await.map_err(|error| TokenFault {
         is_untrusted: error.contact() == Contact::Untrusted,
+        denied: error.denied().map(|why| format!("the token endpoint: {why}")),
         error: SecretError::Token(format!("the token endpoint: {error}")),
     })?;
     let mut answer: Answer = serde_json::from_slice(&response.body).map_err(|_| {

@@ -155,6 +155,7 @@ impl Allowed {
         };
         let sent = self.egress.send(&self.permit, &request, self.bounds).await;
         self.contacts.note(sent.as_ref().map_or_else(EgressError::contact, |_| Contact::Other));
+        self.contacts.denials.note(&sent);
         let response = sent.map_err(Error::from)?;
         let mut held = self.holdings.none();
         let headers: usize =

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, num::NonZeroUsize, sync::LazyLock};
 
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
+use serde_json::Value;
 
 use super::{
     Escaping, MAX_TEMPLATE_BYTES, Place, Template, TemplateError,
@@ -11,6 +12,7 @@ use super::{
     json,
     syntax::explained,
 };
+use crate::secrets::{Handles, names_secret};
 
 /// Stack for parsing, enough for as many parentheses within parentheses as [`check_text`] lets through. The parser ends before its
 /// stack does; for a block within a block it needs more of it than dropping what it parsed does. A chain of `{{else if}}` has
@@ -176,9 +178,23 @@ fn subexpressions(params: &[Parameter], hash: &HashMap<String, Parameter>) -> Re
     Ok(())
 }
 
+/// A text that the template says within a tag, or the name of a field.
+fn written(parameter: &Parameter) -> Option<&str> {
+    match parameter {
+        Parameter::Literal(Value::String(text)) => Some(text),
+        other => other.as_name(),
+    }
+}
+
 fn count_subexpressions(params: &[Parameter], hash: &HashMap<String, Parameter>) -> Result<usize, String> {
     let mut count = 0;
     for parameter in params.iter().chain(hash.values()) {
+        // A helper would be given the handle, and what it makes of that is no secret any more.
+        if written(parameter).is_some_and(|text| Handles::suspects(text) || names_secret(text)) {
+            return Err(
+                "a secret stands within a tag, where it is not put in; write it beside the tag".to_owned()
+            );
+        }
         if let Parameter::Subexpression(inner) = parameter {
             let (params, none) = (inner.params().map_or(&[][..], Vec::as_slice), HashMap::new());
             let named = inner.hash().unwrap_or(&none);

@@ -85,6 +85,11 @@ pub(crate) enum RenderProblem {
     /// A value holds a segment without text.
     #[error("a value makes an empty path segment")]
     EmptySegment,
+    /// A value that is written as it is holds what URLs do not have.
+    #[error(
+        "a value has a tab or a line break, which a URL does not have: `{{{{x}}}}` encodes it, and `{{{{{{x}}}}}}` does not"
+    )]
+    DroppedInUrl,
     /// A helper was used wrongly.
     #[error("{0}")]
     Other(String),

@@ -42,24 +42,37 @@ impl Place {
         if self != Self::Address {
             return Ok(());
         }
-        let path = &text[..path_end(text)];
-        for segment in segments(path) {
-            let first = values.partition_point(|value| value.end < segment.start);
-            let mut beside = values[first..].iter().take_while(|value| value.start <= segment.end);
-            if segment.is_empty() && segment.end < path.len() {
-                // A value that writes the host too is an address of its own.
-                if beside.any(|value| value.start > 0) {
-                    return Err(RenderProblem::EmptySegment);
-                }
-            } else if beside.any(|value| value.start < segment.end && value.end > segment.start)
-                && is_dots(&path[segment.clone()])
-            {
-                let written = path[segment].chars().take(MAX_SHOWN_CHARS).collect();
-                return Err(RenderProblem::DotSegment(written));
-            }
-        }
-        Ok(())
+        check_segments(text, values)?;
+        // URL parsers drop them (WHATWG URL, "basic URL parser"), and what is left is another address.
+        let is_within = |at: usize| {
+            let first = values.partition_point(|value| value.end <= at);
+            values.get(first).is_some_and(|value| value.start <= at)
+        };
+        let start = text.len() - text.trim_start().len();
+        let mut dropped = text.trim().match_indices(['\t', '\n', '\r']).map(|(at, _)| start + at);
+        if dropped.any(is_within) { Err(RenderProblem::DroppedInUrl) } else { Ok(()) }
     }
+}
+
+/// Refuses values that make a dot segment or an empty one.
+fn check_segments(text: &str, values: &[Range<usize>]) -> Result<(), RenderProblem> {
+    let path = &text[..path_end(text)];
+    for segment in segments(path) {
+        let first = values.partition_point(|value| value.end < segment.start);
+        let mut beside = values[first..].iter().take_while(|value| value.start <= segment.end);
+        if segment.is_empty() && segment.end < path.len() {
+            // A value that writes the host too is an address of its own.
+            if beside.any(|value| value.start > 0) {
+                return Err(RenderProblem::EmptySegment);
+            }
+        } else if beside.any(|value| value.start < segment.end && value.end > segment.start)
+            && is_dots(&path[segment.clone()])
+        {
+            let written = path[segment].chars().take(MAX_SHOWN_CHARS).collect();
+            return Err(RenderProblem::DotSegment(written));
+        }
+    }
+    Ok(())
 }
 
 /// Characters of a segment in an error: enough for each spelling of the dots.
@@ -136,6 +149,23 @@ mod tests {
         ] {
             assert_eq!(address(text, &json!(value)), Err(RenderProblem::EmptySegment), "{text} with {value}");
         }
+    }
+
+    #[test]
+    fn a_value_loses_nothing_on_its_way() {
+        for text in ["https://a.example/x/{{{v}}}/y", "https://a.example/x?q={{{v}}}", "{{{v}}}"] {
+            for value in ["a\nb", "a\tb", "a\r\nb"] {
+                assert_eq!(
+                    address(text, &json!(value)),
+                    Err(RenderProblem::DroppedInUrl),
+                    "{text} {value:?}"
+                );
+            }
+        }
+        assert_eq!(address("https://a.example/{{v}}", &json!("a\nb")).unwrap(), "https://a.example/a%0Ab");
+        // What stands around a whole address, and what the template says itself.
+        assert!(address("{{{v}}}", &json!(" https://a.example/x\n")).is_ok());
+        assert!(address("https://a.example/x\n/{{v}}", &json!("y")).is_ok());
     }
 
     #[test]

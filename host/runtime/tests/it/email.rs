@@ -1,7 +1,5 @@
 //! The plugin `email` with a real SMTP server.
 
-use std::fs;
-
 use aftercommit_core::{Failure, FailureClass};
 use aftercommit_runtime::{
     ComponentSource, ConfiguredAction, Runtime, RuntimeSettings, ServiceSettings, SmtpEncryption,
@@ -57,7 +55,7 @@ async fn the_seed_form_is_sent_after_starttls_and_login() {
             if tls == SmtpTls::Implicit { SmtpEncryption::Implicit } else { SmtpEncryption::Starttls };
         let mut smtp =
             SmtpSettings::new("localhost", server.port(), encryption).with_login("shop", "SMTP_PASSWORD");
-        smtp.extra_ca_pem = Some(fs::read(certificate.ca()).unwrap());
+        smtp.ca_file = Some(certificate.ca());
         let action = action(smtp, json!({})).await;
         assert!(action.effective_grants().mail);
         assert_eq!(action.destination(), "smtp");

@@ -6,6 +6,7 @@ mod batch;
 mod cache;
 mod cache_errors;
 mod configuring;
+mod denials;
 mod egress;
 mod email;
 mod fixture;

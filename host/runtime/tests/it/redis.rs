@@ -157,8 +157,33 @@ async fn tls_is_checked_against_the_named_authority() {
     let got = Client::of(settings.clone()).ask(&["PING"]).await;
     assert_eq!(got["error"], "connect", "{got}");
     assert!(got["message"].as_str().unwrap().contains("certificate"), "{got}");
-    settings.extra_ca_pem = Some(fs::read(certificate.ca()).unwrap());
+    settings.ca_file = Some(certificate.ca());
     assert_eq!(Client::of(settings).ask(&["PING"]).await["reply"][0]["status"], "PONG");
+}
+
+#[tokio::test]
+async fn the_file_of_authorities_is_followed_when_it_rotates() {
+    let (own, other) = (Certificate::new(), Certificate::new());
+    let server = RedisServer::start_tls(&own);
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let mut settings = at(&format!("rediss://localhost:{}", server.port()));
+    settings.ca_file = Some(ca_file.clone());
+    fs::copy(other.ca(), &ca_file).unwrap();
+    let client = Client::of(settings);
+    assert_eq!(client.ask(&["PING"]).await["error"], "connect");
+    fs::copy(own.ca(), &ca_file).unwrap();
+    assert_eq!(client.ask(&["PING"]).await["error"], "connect", "it is read when the host looks");
+    client.runtime.changed_secrets();
+    assert_eq!(client.ask(&["PING"]).await["reply"][0]["status"], "PONG");
+    // A file that is half written changes nothing.
+    fs::write(&ca_file, "-----BEGIN CERTIFICATE-----\nMII").unwrap();
+    client.runtime.changed_secrets();
+    assert_eq!(client.ask(&["PING"]).await["reply"][0]["status"], "PONG");
+    // Nor does a connection outlive the authority that it was made by.
+    fs::copy(other.ca(), &ca_file).unwrap();
+    client.runtime.changed_secrets();
+    assert_eq!(client.ask(&["PING"]).await["error"], "connect");
 }
 
 #[tokio::test]

@@ -25,6 +25,27 @@ async fn echoed(written: Value, secrets: &[(&'static str, &'static str)]) -> Val
     details(&run(&action).await)
 }
 
+/// A helper is given the handle, and what it makes of that is sent as it is.
+#[tokio::test]
+async fn a_secret_within_a_tag_is_refused_when_the_action_is_loaded() {
+    let plugin = plugin_with("test/echo", &[TOKEN]).await;
+    for (field, template) in [
+        ("body", r#"{"a":"{{upper '${secret:TOKEN}'}}"}"#),
+        ("body", r#"{"a":{{{json "${secret:TOKEN}"}}}}"#),
+        ("body", r#"{"a":"{{#if (eq name '${secret:TOKEN}')}}x{{/if}}"}"#),
+        ("body", r#"{"a":"{{truncate name (len '${secret:TOKEN}')}}"}"#),
+        ("body", r#"{"a":"{{default name "x ${secret:TOKEN}"}}"}"#),
+        ("body", r#"{"a":"{{number total 1 point='${secret:TOKEN}'}}"}"#),
+        ("url", "https://a.example/{{lower '${secret:TOKEN}'}}"),
+    ] {
+        let refused = try_configure(&plugin, json!({field: template})).await.map(drop).unwrap_err();
+        assert!(refused.to_string().contains("within a tag"), "{template}: {refused}");
+        assert!(!refused.to_string().contains("acsecret"), "{refused}");
+    }
+    let beside = json!({"body": r#"{"a":"${secret:TOKEN}","b":"{{upper name}}${secret:TOKEN}"}"#});
+    configure(&plugin, beside).await;
+}
+
 #[tokio::test]
 async fn a_guest_sees_handles() {
     let seen = echoed(

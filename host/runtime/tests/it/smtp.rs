@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -28,14 +29,41 @@ fn starttls(port: u16) -> SmtpSettings {
 }
 
 #[tokio::test]
+async fn the_file_of_authorities_is_followed_when_it_rotates() {
+    let (own, other) = (Certificate::new(), Certificate::new());
+    let server = SmtpServer::start_tls(SmtpTls::Starttls, &own, true);
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    fs::copy(other.ca(), &ca_file).unwrap();
+    let mut smtp = starttls(server.port()).with_login("shop", "SMTP_PASSWORD");
+    smtp.ca_file = Some(ca_file.clone());
+    let runtime = runtime_with(host(smtp), &SECRETS);
+    let action = try_action_of(&runtime, json!({})).await.unwrap();
+    assert_eq!(failure(&action).await.problem.code.as_str(), "certificate");
+    fs::copy(own.ca(), &ca_file).unwrap();
+    runtime.changed_secrets();
+    let sent = action.run(&event(json!({"total": 150})), delivery()).await;
+    assert!(sent.result.is_ok(), "{sent:?}");
+    // A file that is gone changes nothing; another authority ends also what is connected.
+    fs::remove_file(&ca_file).unwrap();
+    runtime.changed_secrets();
+    let sent = action.run(&event(json!({"total": 150})), delivery()).await;
+    assert!(sent.result.is_ok(), "{sent:?}");
+    fs::copy(other.ca(), &ca_file).unwrap();
+    runtime.changed_secrets();
+    assert_eq!(failure(&action).await.problem.code.as_str(), "certificate");
+    assert_eq!(server.accepted().len(), 2);
+}
+
+#[tokio::test]
 async fn nothing_is_sent_without_the_protection_that_is_asked_for() {
     let certificate = Certificate::new();
-    let ca = || Some(fs::read(certificate.ca()).unwrap());
+    let ca = || Some(certificate.ca());
     let (open, encrypted) =
         (SmtpServer::start(), SmtpServer::start_tls(SmtpTls::Starttls, &certificate, true));
-    let with = |server: &SmtpServer, ca: Option<Vec<u8>>| {
+    let with = |server: &SmtpServer, ca: Option<PathBuf>| {
         let mut smtp = starttls(server.port());
-        smtp.extra_ca_pem = ca;
+        smtp.ca_file = ca;
         smtp
     };
     let missing = failure(&action(with(&open, ca()), json!({})).await).await;
@@ -48,7 +76,7 @@ async fn nothing_is_sent_without_the_protection_that_is_asked_for() {
     assert!(unknown.is_transient() && unknown.problem.message.contains("does not trust"), "{unknown}");
     let elsewhere = Certificate::for_names(&["mail.example.com"]);
     let impostor = SmtpServer::start_tls(SmtpTls::Starttls, &elsewhere, false);
-    let other = with(&impostor, Some(fs::read(elsewhere.ca()).unwrap()));
+    let other = with(&impostor, Some(elsewhere.ca()));
     let other = failure(&action(other, json!({})).await).await;
     assert_eq!(other.problem.code.as_str(), "certificate", "{other}");
     assert!(other.is_transient() && other.problem.message.contains("other names"), "{other}");

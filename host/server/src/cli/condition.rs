@@ -12,7 +12,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    document::{self, Report},
+    document::{self, Document, Format, Report},
     output,
 };
 
@@ -79,20 +79,31 @@ pub(super) fn read_event(file: &str) -> Result<EntityEvent, Failure> {
     };
     let text =
         read.map_err(|error| Failure::usage(format!("cannot read the event from {origin}: {error}")))?;
-    event_of(&text).map_err(|error| {
-        let problem = document::json_problem(&text, "an event", &error);
-        Report { origin: origin.to_owned(), text, problems: vec![problem] }.into()
-    })
+    let event = match event_of(&text) {
+        Ok(event) => event,
+        Err(error) => {
+            let problem = document::json_problem(&text, "an event", &error);
+            return Err(Report { origin: origin.to_owned(), text, problems: vec![problem] }.into());
+        }
+    };
+    // Of a key that is there twice, the reader of events takes the last.
+    Document::parse(origin, text, Format::Json)?;
+    Ok(event)
 }
 
-/// An event, also with what `events show` says of it beside.
+/// An event, also with what `events show` says of it beside, or within what `dlq show` says.
 fn event_of(text: &str) -> serde_json::Result<EntityEvent> {
     serde_json::from_str(text).or_else(|error| {
         let Ok(mut shown) = serde_json::from_str::<Map<String, Value>>(text) else { return Err(error) };
-        if HISTORY.iter().any(|key| shown.remove(*key).is_none()) {
+        let event = if HISTORY.iter().all(|key| shown.contains_key(*key)) {
+            shown.retain(|key, _| !HISTORY.contains(&key.as_str()));
+            Value::Object(shown)
+        } else if shown.contains_key("died_at") {
+            shown.remove("event").unwrap_or_default()
+        } else {
             return Err(error);
-        }
-        serde_json::from_value(Value::Object(shown)).map_err(|_| error)
+        };
+        serde_json::from_value(event).map_err(|_| error)
     })
 }
 

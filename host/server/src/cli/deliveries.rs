@@ -15,7 +15,8 @@ Examples:
   aftercommit deliveries list
   aftercommit deliveries list --state waiting
   aftercommit deliveries list --state succeeded --observer order-shipped --output json
-  aftercommit deliveries list --code http_denied       what the egress did not let through")]
+  aftercommit deliveries list --code denied            succeeded, although the egress denied the plugin something
+  aftercommit deliveries list --code http_denied       failed, because the egress did not let the request through")]
     List(ListArgs),
 }
 
@@ -28,7 +29,7 @@ pub(super) struct ListArgs {
     /// Only of this observer
     #[arg(long, value_name = "NAME")]
     observer: Option<String>,
-    /// Attempts that failed with this code, the newest first
+    /// Attempts with this code, the newest first
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
     /// At most so many
@@ -41,7 +42,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     let state =
         args.state.and_then(|name| DeliveryState::ALL.into_iter().find(|state| state.as_str() == name));
     let filter = DeliveryFilter { state, observer: args.observer, code: args.code, limit: args.limit };
-    let deliveries = session.store().await?.deliveries(filter).await?;
+    let store = session.store().await?;
     let columns = [
         "id",
         "event_id",
@@ -55,5 +56,5 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
         "next_attempt_at",
         "last_error",
     ];
-    Ok(session.output.list(&deliveries, &columns)?)
+    session.list(&columns, filter.limit, async |after| store.deliveries_page(&filter, after).await).await
 }

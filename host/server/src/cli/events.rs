@@ -1,7 +1,7 @@
 //! `events`: what happened.
 
 use aftercommit_core::{EntityEvent, EventKind};
-use aftercommit_store::EventFilter;
+use aftercommit_store::{EventFilter, events::MAX_ATTEMPTS};
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     document::{Document, Format},
-    output::{joined, to_value},
+    output::{self, joined, to_value},
 };
 
 /// Look at events, and emit some by hand
@@ -136,9 +136,9 @@ async fn list(session: &Session, args: ListArgs) -> Outcome {
         event_kind: args.kind,
         limit: args.limit,
     };
-    let events = session.store().await?.events(filter).await?;
+    let store = session.store().await?;
     let columns = ["id", "occurred_at", "entity_type", "entity_id", "event_kind", "changed"];
-    Ok(session.output.list(&events, &columns)?)
+    session.list(&columns, filter.limit, async |after| store.events_page(&filter, after).await).await
 }
 
 async fn show(session: &Session, id: Uuid) -> Outcome {
@@ -150,6 +150,11 @@ async fn show(session: &Session, id: Uuid) -> Outcome {
         {
             *details = Value::String(details.to_string());
         }
+    }
+    if history.has_earlier_attempts {
+        output::note(&format!(
+            "only the last {MAX_ATTEMPTS} attempts are shown; the others are in tb_observer_log"
+        ));
     }
     let more = [
         ("in_inbox", Value::Bool(history.in_inbox)),

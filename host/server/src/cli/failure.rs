@@ -116,7 +116,9 @@ impl fmt::Display for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Unreachable { .. } | StoreError::Locked { .. } => Code::Unreachable,
+            StoreError::Unreachable { .. } | StoreError::Missing { .. } | StoreError::Locked { .. } => {
+                Code::Unreachable
+            }
             StoreError::BadUrl { .. }
             | StoreError::Refused(_)
             | StoreError::Forbidden { .. }

@@ -1,7 +1,6 @@
 //! `migrate`: the tables.
 
 use super::{failure::Outcome, session::Session};
-use crate::wiring;
 
 /// Make the tables of aftercommit, or bring them up to date
 ///
@@ -16,7 +15,7 @@ pub(super) struct Args {}
 
 pub(super) async fn run(session: &Session, _: &Args) -> Outcome {
     let config = session.config()?;
-    let store = wiring::open_store(&config.database, true).await?;
+    let store = session.new_database_of(&config).await?;
     let applied = store.migrate().await?;
     let text = match applied.last() {
         None => "the schema is up to date".to_owned(),

@@ -3,6 +3,7 @@
 mod backfill;
 mod capture;
 mod condition;
+mod dead_letter_filter;
 mod deliveries;
 mod demo;
 mod destinations;

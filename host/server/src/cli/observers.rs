@@ -304,6 +304,10 @@ fn done(applied: &Applied) -> String {
 /// What an application would do: also what changes, and what would have been matched.
 fn would_do(applied: &Applied, preview: &Preview, differences: &Differences) -> String {
     let mut text = String::new();
+    let events = match preview.since {
+        Some(since) => format!("the newest {} events, since {since},", preview.events),
+        None => format!("the {} events of the last 24 hours", preview.events),
+    };
     for (what, names) in groups(applied) {
         for name in names {
             let _ = writeln!(text, "{what:9}  {name}");
@@ -311,11 +315,7 @@ fn would_do(applied: &Applied, preview: &Preview, differences: &Differences) -> 
                 let _ = writeln!(text, "             {key}: {before} -> {after}");
             }
             if let Some(Matches { before, after }) = preview.observers.get(name) {
-                let _ = writeln!(
-                    text,
-                    "             of the {} events of the last 24 hours it matches {before} now, and {after} then",
-                    preview.events
-                );
+                let _ = writeln!(text, "             of {events} it matches {before} now, and {after} then");
             }
         }
     }

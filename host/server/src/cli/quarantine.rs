@@ -56,16 +56,28 @@ pub(super) async fn run(session: &Session, command: Command) -> Outcome {
     match command {
         Command::List { limit } => {
             let columns = ["id", "quarantined_at", "entity_type", "entity_id", "event_id", "reason"];
-            session.output.list(&store.quarantined(limit).await?, &columns)?;
+            session.list(&columns, limit, async |below| store.quarantined_page(below, limit).await).await?;
         }
         Command::Show { id } => session.output.show(&store.quarantined_row(id).await?)?,
         Command::Retry { ids, all } => {
-            let put_back = store.retry_quarantined(if all { None } else { Some(ids) }).await?;
-            let items: Vec<_> = put_back.iter().map(|id| json!({ "id": id, "status": "inbox" })).collect();
-            let text: Vec<String> = put_back.iter().map(i64::to_string).collect();
-            session.output.done(&items, &text.join("\n"))?;
+            store.require_quarantined(&ids).await?;
+            let mut listing = session.output.lines("id");
+            let mut printed = Ok(());
+            let mut print = |put_back: &[i64]| {
+                let rows: Vec<_> = put_back.iter().map(|id| json!({ "id": id, "status": "inbox" })).collect();
+                let added = listing.add(&rows);
+                printed = std::mem::replace(&mut printed, Ok(())).and(added);
+            };
+            if all {
+                store.retry_all_quarantined(&mut print).await?;
+            } else {
+                print(&store.retry_quarantined(ids).await?);
+            }
+            printed?;
+            listing.end()?;
         }
         Command::Discard { ids } => {
+            store.require_quarantined(&ids).await?;
             let discarded = store.discard_quarantined(ids).await?;
             let text = format!("discarded {discarded}");
             session.output.done(&json!({ "discarded": discarded }), &text)?;

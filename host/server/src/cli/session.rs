@@ -3,16 +3,19 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Once, OnceLock},
+    time::{Duration, Instant},
 };
 
-use aftercommit_store::{Backend, StoreError};
+use aftercommit_core::{Timestamp, shell_option};
+use aftercommit_store::{Backend, Page, StoreError};
+use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::{Failure, Outcome};
 use crate::{
-    config::{self, Config, Environment},
+    config::{self, Config, Environment, NamedBy},
     error::Error,
     logging::{self, LogFormat, Verbosity},
-    output::{Format, Output},
+    output::{self, Format, Output},
     plugins::Catalog,
     wiring,
 };
@@ -39,13 +42,16 @@ impl GlobalArgs {
     }
 }
 
+/// Between two remarks on how far a list was looked through.
+const REMARK: Duration = Duration::from_secs(2);
+
 /// A command at work.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) output: Output,
     global: GlobalArgs,
-    /// Where the database's URL was looked for in vain.
-    no_database_in: OnceLock<String>,
+    /// What names the database.
+    database_named_by: OnceLock<NamedBy>,
     /// What the configuration's reader noticed was written to the log.
     warned: Once,
 }
@@ -58,7 +64,7 @@ impl Session {
         Self {
             output: Output::new(global.output),
             global,
-            no_database_in: OnceLock::new(),
+            database_named_by: OnceLock::new(),
             warned: Once::new(),
         }
     }
@@ -68,9 +74,7 @@ impl Session {
         let loaded = config::load(self.global.config.as_deref(), &Environment::of_process())?;
         // A command may ask for it several times.
         self.warned.call_once(|| loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}")));
-        if let Some(places) = loaded.no_database_in {
-            let _ = self.no_database_in.set(places);
-        }
+        let _ = self.database_named_by.set(loaded.database_named_by);
         Ok(loaded.config)
     }
 
@@ -101,16 +105,76 @@ impl Session {
 
     /// The database, which must be there.
     pub(super) async fn database_of(&self, config: &Config) -> Result<Arc<dyn Backend>, Failure> {
-        let opened = wiring::open_store(&config.database, false).await;
-        opened.map_err(|error| match (error, self.no_database_in.get()) {
+        self.open(config, false).await
+    }
+
+    /// The database; a missing SQLite file is made.
+    pub(super) async fn new_database_of(&self, config: &Config) -> Result<Arc<dyn Backend>, Failure> {
+        self.open(config, true).await
+    }
+
+    async fn open(&self, config: &Config, create: bool) -> Result<Arc<dyn Backend>, Failure> {
+        let opened = wiring::open_store(&config.database, create).await;
+        opened.map_err(|error| {
+            let make_it = match &error {
+                Error::Database(StoreError::Missing { .. }) => {
+                    format!("; make it with `{}`, or name another", self.migrate())
+                }
+                Error::Database(StoreError::Unreachable { .. }) => String::new(),
+                _ => return error.into(),
+            };
             // Whoever meant another database looks for it where nobody does.
-            (error @ Error::Database(StoreError::Unreachable { .. }), Some(places)) => {
-                Failure::from(error).with_help(&format!(
-                    "{places}: so the default was taken, {}; make it with `aftercommit migrate`, or name another",
-                    config.database.url
-                ))
-            }
-            (error, _) => error.into(),
+            let named = match self.database_named_by.get() {
+                Some(NamedBy::Written(by)) => format!("{by} names it"),
+                Some(NamedBy::Default(places)) => {
+                    format!("{places}: so the default was taken, {}", config.database.url)
+                }
+                None => return error.into(),
+            };
+            Failure::from(error).with_help(&format!("{named}{make_it}"))
         })
+    }
+
+    /// Prints a list of the database, at most `limit` rows of it, which come page by page. Nobody waits for a reader but this
+    /// command: between two pages nothing is open in the database.
+    pub(super) async fn list<T: Serialize, P>(
+        &self,
+        columns: &[&str],
+        limit: usize,
+        mut page: impl AsyncFnMut(Option<P>) -> Result<Page<T, P>, StoreError>,
+    ) -> Outcome {
+        let mut listing = self.output.listing(columns);
+        let (mut left, mut next, mut remarked) = (limit, Some(None), Instant::now());
+        while left > 0
+            && listing.has_reader()
+            && let Some(after) = next
+        {
+            let Page { mut rows, next: place, looked_back_to } = page(after).await?;
+            rows.truncate(left);
+            left -= rows.len();
+            listing.add(&rows)?;
+            next = place.map(Some);
+            if rows.is_empty() && remarked.elapsed() >= REMARK {
+                remark(looked_back_to);
+                remarked = Instant::now();
+            }
+        }
+        Ok(listing.end()?)
+    }
+
+    /// The command that makes the database of this configuration.
+    fn migrate(&self) -> String {
+        let file = self.global.config.as_ref().and_then(|file| file.to_str());
+        file.map_or_else(
+            || "aftercommit migrate".to_owned(),
+            |file| format!("aftercommit migrate {}", shell_option("--config", file)),
+        )
+    }
+}
+
+/// Says how far back a list was looked through that has not found enough yet.
+fn remark(looked_back_to: Option<Timestamp>) {
+    if let Some(at) = looked_back_to {
+        output::note(&format!("looked back to {at}"));
     }
 }

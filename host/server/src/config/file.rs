@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use aftercommit_runtime::files::read_text;
 
 use super::{Config, Environment};
-use crate::document::{Content, Document, Format, Report};
+use crate::document::{Content, Document, Format, Place, Report};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "aftercommit.toml";
@@ -21,8 +21,17 @@ pub struct Loaded {
     pub config: Config,
     /// What is not wrong but probably not meant.
     pub warnings: Vec<String>,
-    /// Where the database's URL was looked for in vain; none if something names a database.
-    pub no_database_in: Option<String>,
+    /// What names the database.
+    pub database_named_by: NamedBy,
+}
+
+/// What names a database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NamedBy {
+    /// A variable of the environment, or a key of a file.
+    Written(String),
+    /// Nothing: the default was taken. Where the URL was looked for.
+    Default(String),
 }
 
 /// Reads `file`, or without one [`DEFAULT_FILE`] in the working folder if it is there, and lays `environment` over it.
@@ -37,13 +46,20 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Loaded, Re
     let strangers = environment.lay_over(&mut document);
     let config = Config::resolve(&document)?;
     let warnings = Environment::warnings(strangers, &config);
-    let is_named = matches!(document.root.at_pointer("/database/url").content, Content::Text(_));
-    let no_database_in = (!is_named).then(|| {
-        let file = path.display();
-        let lacks = if document.text.is_empty() { "is not there" } else { "has no `url` in [database]" };
-        format!("DATABASE_URL is not set and {file} {lacks}")
-    });
-    Ok(Loaded { config, warnings, no_database_in })
+    let database_named_by = named_by(&document, path);
+    Ok(Loaded { config, warnings, database_named_by })
+}
+
+fn named_by(document: &Document, path: &Path) -> NamedBy {
+    let (url, file) = (document.root.at_pointer("/database/url"), path.display());
+    match (&url.content, &url.place) {
+        (Content::Text(_), Place::Environment(variable)) => NamedBy::Written(variable.clone()),
+        (Content::Text(_), _) => NamedBy::Written(format!("`url` in [database] of {file}")),
+        _ => {
+            let lacks = if document.text.is_empty() { "is not there" } else { "has no `url` in [database]" };
+            NamedBy::Default(format!("DATABASE_URL is not set and {file} {lacks}"))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -67,8 +83,16 @@ mod tests {
         fs::write(&path, "[intake]\nbatch_size = 7\n").unwrap();
         let loaded = load(Some(&path), &Environment::default()).unwrap();
         assert_eq!(loaded.config.intake.batch_size, 7);
-        assert!(loaded.no_database_in.unwrap().ends_with("my.toml has no `url` in [database]"));
-        let environment = [("DATABASE_URL", "sqlite:a.db")].into_iter().collect();
-        assert_eq!(load(Some(&path), &environment).unwrap().no_database_in, None);
+        let NamedBy::Default(places) = loaded.database_named_by else { panic!("nothing names a database") };
+        assert!(places.ends_with("my.toml has no `url` in [database]"), "{places}");
+        let named = |variables: &[(&str, &str)]| {
+            load(Some(&path), &variables.iter().copied().collect()).unwrap().database_named_by
+        };
+        for variable in ["DATABASE_URL", "AFTERCOMMIT_DATABASE_URL"] {
+            assert_eq!(named(&[(variable, "sqlite:a.db")]), NamedBy::Written(variable.to_owned()));
+        }
+        fs::write(&path, "[database]\nurl = \"sqlite:a.db\"\n").unwrap();
+        let NamedBy::Written(by) = named(&[]) else { panic!("the file names a database") };
+        assert!(by.starts_with("`url` in [database] of ") && by.ends_with("my.toml"), "{by}");
     }
 }

@@ -31,7 +31,7 @@ pub use database::DatabaseConfig;
 pub use destinations::DestinationConfig;
 pub use dispatch::DispatchConfig;
 pub use environment::Environment;
-pub use file::{DEFAULT_FILE, Loaded, load};
+pub use file::{DEFAULT_FILE, Loaded, NamedBy, load};
 pub use intake::IntakeConfig;
 pub use memcached::MemcachedConfig;
 pub use observers::ObserversConfig;

@@ -97,7 +97,7 @@ impl SmtpConfig {
         present.then_some(config)
     }
 
-    /// The server as the runtime takes it, without the certificates of `ca_file`.
+    /// The server as the runtime takes it, without `ca_file`.
     pub fn settings(&self) -> Result<SmtpSettings, String> {
         let encryption = match self.tls {
             SmtpTls::Starttls => SmtpEncryption::Starttls,

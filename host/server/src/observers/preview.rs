@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aftercommit_core::{EntityEvent, ObserverDefinition, Timestamp};
-use aftercommit_store::{Applied, Backend, ObserverTable};
+use aftercommit_store::{Applied, Backend, EventFilter, ObserverTable, Page};
 use serde::Serialize;
 
 use super::{EventMatcher, Watcher};
@@ -12,14 +12,17 @@ use crate::error::Result;
 /// How far back it looks.
 const SPAN: Duration = Duration::from_hours(24);
 
-/// Events read at once: some megabytes.
-const PAGE: usize = 1000;
+/// Events that are looked at, the newest ones: enough for a person to decide by, and read in a second or so.
+const MAX_EVENTS: u64 = 50_000;
 
 /// How many of the last day's events each changed observer matches, as it is and as it would be.
 #[derive(Debug, Default, Serialize)]
 pub struct Preview {
-    /// Events of the last 24 hours.
+    /// Events of the last 24 hours that were looked at.
     pub events: u64,
+    /// Where there are more: when the oldest of them occurred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// By the observer's name.
     pub observers: BTreeMap<String, Matches>,
 }
@@ -56,27 +59,37 @@ impl Preview {
         let new = observers.iter().filter(|definition| is_changed(&definition.name)).cloned();
         let after = EventMatcher::build(new)?;
         let matches = changed.into_iter().map(|name| (name.clone(), Matches::default()));
-        let mut preview = Self { events: 0, observers: matches.collect() };
+        let mut preview = Self { events: 0, since: None, observers: matches.collect() };
         preview.count(store, &before, &after, now.minus(SPAN)).await?;
         Ok(preview)
     }
 
+    /// Reads the newest first, so that what is left out is the oldest.
     async fn count(
         &mut self,
         store: &dyn Backend,
         before: &EventMatcher,
-        after: &EventMatcher,
+        after_change: &EventMatcher,
         since: Timestamp,
     ) -> Result<()> {
-        let mut place = Some(0);
-        while let Some(from) = place {
-            let page = store.events_since(since, from, PAGE).await?;
-            for event in &page.events {
+        let filter = EventFilter { limit: usize::MAX, ..EventFilter::default() };
+        let (mut next, mut oldest) = (Some(None), None);
+        while let Some(after) = next {
+            let Page { rows, next: place, looked_back_to } = store.events_page(&filter, after).await?;
+            let mut is_recent = looked_back_to.is_none_or(|at| at >= since);
+            // Their order is that of commits, which is nearly that of their times.
+            for event in rows.iter().filter(|event| event.occurred_at >= since) {
+                if self.events == MAX_EVENTS {
+                    self.since = oldest;
+                    return Ok(());
+                }
                 self.events += 1;
                 self.add(before, event, |matches| &mut matches.before);
-                self.add(after, event, |matches| &mut matches.after);
+                self.add(after_change, event, |matches| &mut matches.after);
+                oldest = Some(oldest.map_or(event.occurred_at, |at: Timestamp| at.min(event.occurred_at)));
+                is_recent = true;
             }
-            place = page.next;
+            next = place.filter(|_| is_recent).map(Some);
         }
         Ok(())
     }

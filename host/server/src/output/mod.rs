@@ -3,13 +3,16 @@
 //! Rows are serialised once; a table shows some of the keys that the JSON has, under the same names. Whatever a row holds, nothing is printed
 //! that a terminal would obey: see [`plain`].
 
+mod listing;
 mod table;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use aftercommit_core::plain::{plain, plain_json};
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+pub use listing::Listing;
 
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
@@ -35,9 +38,23 @@ impl Output {
         Self { format, terminal: io::stdout().is_terminal() }
     }
 
-    /// Prints a list: one JSON array of objects, or a table of `columns`.
+    /// A list that comes page by page: one JSON array of objects, or a table of `columns`.
+    #[must_use]
+    pub const fn listing<'c>(self, columns: &'c [&'c str]) -> Listing<'c> {
+        Listing::table(self, columns)
+    }
+
+    /// The same for people as one key of each row, line by line.
+    #[must_use]
+    pub const fn lines(self, key: &str) -> Listing<'_> {
+        Listing::lines(self, key)
+    }
+
+    /// Prints a list that is known to be short.
     pub fn list<T: Serialize>(self, rows: &[T], columns: &[&str]) -> io::Result<()> {
-        print(&self.list_text(rows, columns)?)
+        let mut listing = self.listing(columns);
+        listing.add(rows)?;
+        listing.end()
     }
 
     /// Prints one thing: one JSON object, or its keys line by line.
@@ -54,14 +71,6 @@ impl Output {
     #[must_use]
     pub fn is_json(self) -> bool {
         self.format == Format::Json
-    }
-
-    fn list_text<T: Serialize>(self, rows: &[T], columns: &[&str]) -> io::Result<String> {
-        let rows: Vec<Value> = rows.iter().map(to_value).collect::<io::Result<_>>()?;
-        match self.format {
-            Format::Json => self.json(&Value::Array(rows)),
-            Format::Table => Ok(table::list(&rows, columns, self.terminal)),
-        }
     }
 
     fn show_text<T: Serialize>(self, item: &T) -> io::Result<String> {
@@ -88,20 +97,32 @@ impl Output {
 
 /// Prints a text and ends its line. A reader that went away is no error of ours.
 pub fn print(text: &str) -> io::Result<()> {
-    match write_to(&mut io::stdout().lock(), text) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed,
+    print_with(|out| write_text(out, text)).map(|_| ())
+}
+
+/// Prints what is written; whether anybody still reads.
+fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<bool> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            // What is left in the buffer would be written once more when it is dropped.
+            let _ = out.into_parts();
+            Ok(false)
+        }
+        printed => printed.map(|()| true),
+    }
+}
+
+fn write_text(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    match text.trim_end_matches('\n') {
+        "" => Ok(()),
+        text => write_plain(out, text).and_then(|()| write_plain(out, "\n")),
     }
 }
 
 /// Every text on standard output comes through here.
-fn write_to(out: &mut impl io::Write, text: &str) -> io::Result<()> {
-    let text = plain(text.trim_end_matches('\n'));
-    if text.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "{text}")?;
-    out.flush()
+fn write_plain(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    out.write_all(plain(text).as_bytes())
 }
 
 /// Prints a remark on standard error: progress, a warning.
@@ -151,14 +172,15 @@ mod tests {
             {
                 let output = Output { format, terminal };
                 let columns = ["id", text.as_str(), "list", "nested"];
-                let texts = [
-                    output.list_text(&[&row], &columns).unwrap(),
-                    output.show_text(&row).unwrap(),
-                    output.done_text(&row, &text).unwrap(),
-                ];
-                for shown in texts {
+                let (mut list, mut listing) = (Vec::new(), output.listing(&columns));
+                listing.write(&mut list, &[&row]).unwrap();
+                listing.write_end(&mut list).unwrap();
+                let texts = [output.show_text(&row).unwrap(), output.done_text(&row, &text).unwrap()].map(|shown| {
                     let mut written = Vec::new();
-                    write_to(&mut written, &shown).unwrap();
+                    write_text(&mut written, &shown).unwrap();
+                    written
+                });
+                for written in texts.into_iter().chain([list]) {
                     let written = String::from_utf8(written).unwrap();
                     prop_assert!(!written.chars().any(is_obeyed), "{:?}", written);
                     if format == Format::Json {

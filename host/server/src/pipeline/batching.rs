@@ -15,7 +15,7 @@ use std::{
 };
 
 use aftercommit_core::{Care, DestinationEvidence, Failure, HostFailure};
-use aftercommit_runtime::{Attempt, BatchItem, DeliveryInfo, PreparedEvent, Usage};
+use aftercommit_runtime::{Attempt, BatchItem, DeliveryInfo, PreparedEvent};
 use aftercommit_store::ClaimedDelivery;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
@@ -142,7 +142,7 @@ impl Dispatch {
             Err(_) => {
                 let message = "the host gave up the batch before it ended";
                 let result = Err(Failure::of_host(HostFailure::HostLost, message));
-                let attempt = Attempt { result, usage: Usage::default() };
+                let attempt = Attempt::uncalled(result);
                 self.conclude(delivery, action, attempt, Duration::ZERO)
             }
         }

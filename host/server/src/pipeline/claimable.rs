@@ -25,11 +25,19 @@ pub(super) struct Claimable {
 pub(super) struct Narrow {
     pub(super) room: usize,
     /// The lanes that are claimed.
-    pub(super) lanes: Vec<Lane>,
+    lanes: Vec<Lane>,
     /// Whether it is tried: what was not tried before is claimed first.
     pub(super) is_tried: bool,
     /// One that is claimed only if the others have nothing: its call failed last.
-    pub(super) last: Option<Lane>,
+    last: Option<Lane>,
+}
+
+impl Narrow {
+    /// The lanes that are claimed together; each time only if those before had nothing.
+    pub(super) fn tries(&self) -> impl Iterator<Item = &[Lane]> {
+        let tries = [&*self.lanes, self.last.as_slice()];
+        tries.into_iter().filter(|lanes| !lanes.is_empty())
+    }
 }
 
 impl Claimable {

@@ -3,15 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Clock as _, Timestamp};
-use aftercommit_store::{ClaimFirst, ClaimRequest, Lane, Result, RunLengths};
+use aftercommit_store::{ClaimRequest, ClaimShare, Lane, Result, RunLengths};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    claimable::{Claimable, Narrow},
-    dispatch::Dispatch,
-    patience::Patience,
-    room::Reservation,
-};
+use super::{claimable::Claimable, dispatch::Dispatch, patience::Patience, retry_share, room::Reservation};
 
 /// Nothing may ring for work that other processes make (a replay, another host's takeover); it is looked for this often.
 const POLL: Duration = Duration::from_millis(500);
@@ -60,15 +55,14 @@ async fn claim_all(
         let mut claimed = claim(dispatch, claimable.except(), reservation, false).await?;
         let is_full = claimed.is_full;
         claimed.until(claimable.until);
-        for Narrow { room, lanes, is_tried, last } in &claimable.narrow {
-            let Some(reservation) = reserve(*room).await else { return Ok(None) };
-            let found = claim(dispatch, &claimable.all_but(lanes), reservation, *is_tried).await?;
-            claimed.until(found.next);
-            // The others have nothing to try it with.
-            if let (0, Some(last)) = (found.count, last) {
-                let Some(reservation) = reserve(*room).await else { return Ok(None) };
-                let only = std::slice::from_ref(last);
-                claimed.until(claim(dispatch, &claimable.all_but(only), reservation, *is_tried).await?.next);
+        for narrow in &claimable.narrow {
+            for lanes in narrow.tries() {
+                let Some(reservation) = reserve(narrow.room).await else { return Ok(None) };
+                let found = claim(dispatch, &claimable.all_but(lanes), reservation, narrow.is_tried).await?;
+                claimed.until(found.next);
+                if found.count > 0 {
+                    break;
+                }
             }
         }
         if !is_full {
@@ -109,13 +103,13 @@ async fn claim(
     }
     let (wanted, bytes) = (reservation.len(), reservation.text_bytes());
     let (host, now) = (dispatch.host, dispatch.clock.now());
-    // Whether a destination works again is found out one by one.
-    let (first, runs) = if is_tried {
-        (ClaimFirst::Ready, RunLengths::default())
+    // Whether a destination works again is found out one by one, and not by what failed there again and again.
+    let (share, runs) = if is_tried {
+        (ClaimShare::READY_FIRST, RunLengths::default())
     } else {
-        (ClaimFirst::Due, dispatch.runs.lengths())
+        (retry_share::of_claim(wanted), dispatch.runs.lengths())
     };
-    let request = ClaimRequest { host, limit: wanted, max_bytes: bytes, except, first, runs: &runs, now };
+    let request = ClaimRequest { host, limit: wanted, max_bytes: bytes, except, share, runs: &runs, now };
     let claimed = dispatch.store.claim(request).await?;
     let count = claimed.len();
     let claimed_bytes = claimed.iter().map(|delivery| delivery.event_bytes).fold(0, usize::saturating_add);

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{HostFailure, Problem, Timestamp, Verdict};
-use aftercommit_runtime::{Attempt, ConfiguredAction};
+use aftercommit_runtime::{Attempt, ConfiguredAction, Denied};
 use aftercommit_store::{AttemptRecord, ClaimedDelivery, Completion, End};
 use serde_json::Value;
 
@@ -37,12 +37,20 @@ pub(super) fn conclude(
     let plugin = action.configured.as_ref().ok().map(ConfiguredAction::plugin);
     let (class, code, message, http_status) = match attempt.result {
         Ok(outcome) => {
-            let message = AttemptRecord::message_of(&outcome.summary, outcome.details.as_deref());
-            (None, None, message, outcome.status)
+            let code = (!attempt.denied.is_empty()).then(|| AttemptRecord::DENIED.to_owned());
+            let Denied { first, more } = attempt.denied;
+            let denied = AttemptRecord::denied(first, more);
+            let message = AttemptRecord::message_of(&outcome.summary, outcome.details.as_deref(), denied);
+            (None, code, message, outcome.status)
         }
         Err(failure) => {
             let Problem { code, message, status } = failure.problem;
-            (Some(failure.class), Some(code.as_str().to_owned()), message, status)
+            (
+                Some(failure.class),
+                Some(code.as_str().to_owned()),
+                with_denied(message, &attempt.denied),
+                status,
+            )
         }
     };
     let record = AttemptRecord {
@@ -59,6 +67,17 @@ pub(super) fn conclude(
     };
     let completion = Completion { id: delivery.id, attempt: delivery.attempt, end, record };
     Done::Ended { completion, untold }
+}
+
+/// The message of a failure. A plugin may have failed with words of its own after it was denied something.
+fn with_denied(mut message: String, denied: &Denied) -> String {
+    for why in &denied.first {
+        if !message.contains(&**why) {
+            message.push_str("; denied: ");
+            message.push_str(why);
+        }
+    }
+    message
 }
 
 /// The end of a delivery whose observer or action was removed.
@@ -114,5 +133,19 @@ fn report(delivery: &ClaimedDelivery, attempt: &Attempt, verdict: &Verdict, dura
         Verdict::Failed { alert } => {
             tracing::error!(duration_ms, class, code, http_status, hint, alert, "given up: {message}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_was_denied_once() {
+        let denied = Denied { first: vec!["a: not granted".to_owned(), "b: private".to_owned()], more: 3 };
+        assert_eq!(with_denied("no".to_owned(), &denied), "no; denied: a: not granted; denied: b: private");
+        let told = "the request was denied: a: not granted".to_owned();
+        assert_eq!(with_denied(told.clone(), &denied), format!("{told}; denied: b: private"));
+        assert_eq!(with_denied(told.clone(), &Denied::default()), told);
     }
 }

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{ActionConfig, Clock, DeliveryId, EntityEvent};
-use aftercommit_store::{Backend, DeadLetter, StoreError};
+use aftercommit_store::{Backend, DeadLetter, DeadLetterFilter, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::{fatal::Fatal, patience::Patience};
@@ -62,19 +62,23 @@ impl DeadLetterDrain {
     /// When the queue refused some, the others are moved all the same, and the error is the first refusal, an
     /// [`Error::DlqError`].
     pub async fn drain(&self, queue: &dyn DeadLetterQueue) -> Result<usize> {
-        let (mut moved, mut refused) = (0, None);
-        for id in self.store.dead_letter_ids().await? {
-            if self.stop.is_cancelled() {
-                break;
-            }
-            match self.hand_over(id, queue).await {
-                Ok(true) => moved += 1,
-                Ok(false) => {}
-                Err(Error::Database(error)) if error.is_transient() => return Err(error.into()),
-                Err(error) => {
-                    refused.get_or_insert(error);
+        let (mut moved, mut refused, mut next) = (0, None, Some(None));
+        while let Some(after) = next {
+            let page = self.store.dead_letter_ids(&DeadLetterFilter::default(), after).await?;
+            for id in page.rows {
+                if self.stop.is_cancelled() {
+                    return refused.map_or(Ok(moved), Err);
+                }
+                match self.hand_over(id, queue).await {
+                    Ok(true) => moved += 1,
+                    Ok(false) => {}
+                    Err(Error::Database(error)) if error.is_transient() => return Err(error.into()),
+                    Err(error) => {
+                        refused.get_or_insert(error);
+                    }
                 }
             }
+            next = page.next.map(Some);
         }
         refused.map_or(Ok(moved), Err)
     }
@@ -89,7 +93,7 @@ impl DeadLetterDrain {
         let (event, action, error) = taken_apart(letter);
         queue.push(event, action, error).await.map_err(Error::of_queue)?;
         match self.store.discard(vec![id], self.clock.now()).await {
-            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(true),
+            Ok(_) => Ok(true),
             Err(error) => Err(error.into()),
         }
     }

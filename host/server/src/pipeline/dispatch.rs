@@ -6,7 +6,7 @@ use std::{
 };
 
 use aftercommit_core::{Care, Clock, DestinationEvidence, EndpointEvidence, Problem};
-use aftercommit_runtime::{Admission, Attempt, PreparedEvent, Usage};
+use aftercommit_runtime::{Admission, Attempt, PreparedEvent};
 use aftercommit_store::{Backend, ClaimedDelivery, HostId};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -191,7 +191,7 @@ impl Dispatch {
                 self.take_turn(&delivery, event, &action, visit, place).await
             }
             Lookup::Exhausted(action, failure) => {
-                let attempt = Attempt { result: Err(failure), usage: Usage::default() };
+                let attempt = Attempt::uncalled(Err(failure));
                 let last = action.policy.retry.max_attempts;
                 let times = (Duration::ZERO, self.clock.now());
                 conclude(&delivery, delivery.round_attempt().max(last), &action, attempt, times, 0.0)

@@ -1,7 +1,7 @@
 //! A running host: from the inbox to the outcome, and the duties beside it.
 //!
 //! The cast. `intake` takes what was committed and makes deliveries; the first of them it owns at once. `claimer`
-//! claims what waits in the store: retries that are due, deliveries that had no room. `recovery` claims, with care, those of
+//! claims what waits in the store: retries that are due, deliveries that had no room; `retry_share` divides its claims between them. `recovery` claims, with care, those of
 //! hosts that died. All hand what they own to `dispatch`, which runs each delivery in a task of its own, bounded in all and by destination;
 //! `batching` gathers those that run in one call; `runs` runs those of one ordering key one after the other in one task.
 //! `completer` writes what became of them, in batches. `upkeep` keeps the host alive in the eyes of the others, takes
@@ -33,6 +33,7 @@ mod lookup;
 mod patience;
 mod plan;
 mod recovery;
+mod retry_share;
 mod room;
 mod runs;
 mod secrets;

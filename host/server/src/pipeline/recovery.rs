@@ -153,21 +153,40 @@ async fn recover(dispatch: &Arc<Dispatch>, stop: &CancellationToken) -> Result<b
 async fn claim_some(dispatch: &Arc<Dispatch>, stop: &CancellationToken) -> Result<usize> {
     let claimable = Claimable::now(dispatch);
     // Lanes of destinations with little room are claimed by themselves, for no more than there is.
-    let mut passes = vec![(claimable.except().to_vec(), usize::MAX)];
-    passes.extend(claimable.narrow.iter().map(|narrow| (claimable.all_but(&narrow.lanes), narrow.room)));
+    let mut passes = vec![(vec![claimable.except().to_vec()], usize::MAX)];
+    passes.extend(claimable.narrow.iter().map(|narrow| {
+        let tries = narrow.tries().map(|lanes| claimable.all_but(lanes));
+        (tries.collect(), narrow.room)
+    }));
     let mut claimed = 0;
-    for (except, most) in &passes {
+    for (tries, most) in &passes {
         let limit = dispatch.recovery.room().min(*most);
         if limit > 0 {
-            claimed += claim(dispatch, Trial::Together(limit), except, stop).await?;
+            claimed += claim_first(dispatch, Trial::Together(limit), tries, stop).await?;
         }
     }
-    for (except, _) in &passes {
+    for (tries, _) in &passes {
         if claimed == 0 && dispatch.recovery.is_idle() {
-            claimed += claim(dispatch, Trial::Alone, except, stop).await?;
+            claimed += claim_first(dispatch, Trial::Alone, tries, stop).await?;
         }
     }
     Ok(claimed)
+}
+
+/// Claims suspects; of several tries the first that finds any. Each names the lanes to pass over.
+async fn claim_first(
+    dispatch: &Arc<Dispatch>,
+    which: Trial,
+    tries: &[Vec<Lane>],
+    stop: &CancellationToken,
+) -> Result<usize> {
+    for except in tries {
+        let claimed = claim(dispatch, which, except, stop).await?;
+        if claimed > 0 {
+            return Ok(claimed);
+        }
+    }
+    Ok(0)
 }
 
 /// Claims suspects and starts them; returns how many.

@@ -35,6 +35,11 @@ fn wrong_ones_are_explained() {
     insta::assert_snapshot!("bad_expression", eval("total > AND 1", EVENT));
     insta::assert_snapshot!("evaluation_error", eval("total = 'many'", EVENT));
     insta::assert_snapshot!("bad_json", eval("total > 1", "{\"entity_type\": \"Order\",\n \"data\": }"));
+    let twice = eval(
+        "total > 1",
+        r#"{"entity_type": "Order", "event_kind": "created", "data": {"total": 1, "total": 2}}"#,
+    );
+    assert!(twice.code == Some(2) && twice.stderr.contains("the key `total` appears twice"), "{twice}");
     insta::assert_snapshot!("no_event", eval("total > 1", "{\"entity_type\": \"Order\"}"));
     let missing = Place::new().run(&["condition", "eval", "total > 1", "--event", "none.json"]);
     insta::assert_snapshot!("no_file", missing);

@@ -117,7 +117,7 @@ fn files_that_are_too_large_or_never_end_are_not_read() {
     let run = place.finish(command, &["observers", "validate", "good.toml"], "");
     assert!(
         run.code == Some(2)
-            && run.stderr.contains("smtp.ca_file: fifo.toml can not be read: it is not a file"),
+            && run.stderr.contains("smtp: `ca_file` fifo.toml can not be read: it is not a file"),
         "{run}"
     );
 }

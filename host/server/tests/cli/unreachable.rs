@@ -31,6 +31,33 @@ fn a_missing_file_is_not_made() {
 }
 
 #[test]
+fn a_missing_file_is_named_with_what_names_it_and_what_makes_it() {
+    let place = Place::new();
+    place.write("my shop.toml", "[database]\nurl = \"sqlite:shop.db\"\n");
+    let list = ["events", "list"];
+    let run = place.run(&["events", "list", "--config", "my shop.toml"]);
+    let told = "shop.db: there is no such file; `url` in [database] of my shop.toml names it; make it with \
+                `aftercommit migrate --config 'my shop.toml'`, or name another";
+    assert!(run.code == Some(3) && run.stderr.contains(told), "{run}");
+    let mut command = place.command(&list);
+    command.env("DATABASE_URL", "sqlite:other.db");
+    let run = place.finish(command, &list, "");
+    let told = "other.db: there is no such file; DATABASE_URL names it; make it with `aftercommit migrate`";
+    assert!(run.code == Some(3) && run.stderr.contains(told), "{run}");
+    // Nothing makes a folder.
+    let migrate = ["migrate"];
+    let mut command = place.command(&migrate);
+    command.env("DATABASE_URL", "sqlite:nowhere/other.db");
+    let run = place.finish(command, &migrate, "");
+    assert!(
+        run.code == Some(3) && run.stderr.trim_end().ends_with("nowhere; DATABASE_URL names it"),
+        "{run}"
+    );
+    assert!(place.run(&["migrate", "--config", "my shop.toml"]).code == Some(0));
+    assert!(place.path("shop.db").exists());
+}
+
+#[test]
 fn a_file_that_is_no_database_is_left_alone() {
     let place = Place::new();
     place.write("aftercommit.db", "certainly no database, whatever its name says");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aftercommit_core::{EventKind, ObserverDefinition, Timestamp};
 
 use super::fixture::{Fixture, Target, at, dead};
-use crate::{Backend, BackfillRequest, End, RetentionLimits};
+use crate::{Backend, BackfillRequest, DeadLetterFilter, End, RetentionLimits};
 
 /// So many rows, and ten times as many.
 const SIZES: [u32; 2] = [300, 3000];
@@ -220,16 +220,18 @@ impl Bulk {
                 return expected;
             }
             Self::Replay | Self::ReplayOrdered => {
-                assert_eq!(store.replay(None, at(2)).await.unwrap().len(), expected);
+                assert_eq!(fixture.replay_all(at(2)).await.len(), expected);
                 return expected;
             }
             Self::Discard => {
-                let ids = store.dead_letters(expected).await.unwrap().iter().map(|item| item.id).collect();
-                assert_eq!(store.discard(ids, at(2)).await.unwrap(), expected);
+                let all = DeadLetterFilter::default();
+                assert_eq!(store.discard_all(&all, at(2)).await.unwrap(), expected);
                 return expected;
             }
             Self::RetryQuarantined => {
-                assert_eq!(store.retry_quarantined(None).await.unwrap().len(), expected);
+                let mut put_back = 0;
+                store.retry_all_quarantined(&mut |ids| put_back += ids.len()).await.unwrap();
+                assert_eq!(put_back, expected);
                 return expected;
             }
             Self::DiscardQuarantined => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aftercommit_core::{DeliveryState, EntityEvent, EventKind, ObserverDefinition};
 
 use super::fixture::{Fixture, Target, action_as_written, at, completion, dead, event_id, numbers};
-use crate::{ClaimFirst, ClaimRequest, ClaimedDelivery, DeliveryFilter, End, Lane};
+use crate::{ClaimFirst, ClaimRequest, ClaimShare, ClaimedDelivery, DeliveryFilter, End, Lane, RunLengths};
 
 pub(super) async fn claims_due_retries_first_then_by_priority_and_age(fixture: Fixture) {
     fixture.emit(1..=2).await;
@@ -332,9 +332,86 @@ pub(super) async fn tries_a_destination_with_what_was_not_tried_before(fixture: 
     fixture.complete(&first, &End::Retry { at: at(5) }).await;
     let untried = async |limit| {
         let request =
-            ClaimRequest { first: ClaimFirst::Ready, ..ClaimRequest::new(fixture.host, limit, at(9)) };
+            ClaimRequest { share: ClaimShare::READY_FIRST, ..ClaimRequest::new(fixture.host, limit, at(9)) };
         numbers(&fixture.store.claim(request).await.unwrap())
     };
     assert_eq!(untried(1).await, [2]);
     assert_eq!(untried(5).await, [3, 1], "then retries that are due");
+}
+
+/// Makes events of `base + 1..=base + 20`, whose deliveries are retries that are due in this order, and of the next 20, whose
+/// deliveries are ready.
+async fn make_retries_and_ready(fixture: &Fixture, base: u64) {
+    fixture.emit(base + 1..=base + 20).await;
+    for delivery in fixture.take(20, &[Target::new("watcher")]).await.owned {
+        let number = numbers(std::slice::from_ref(&delivery))[0];
+        fixture.complete(&[delivery], &End::Retry { at: at(number) }).await;
+    }
+    fixture.emit(base + 21..=base + 40).await;
+    fixture.take(0, &[Target::new("watcher")]).await;
+}
+
+pub(super) async fn divides_a_claim_between_due_retries_and_what_is_ready(fixture: Fixture) {
+    let elsewhere = Lane { observer: "elsewhere".into(), action: "hook".into() };
+    for (base, except) in [(0, &[][..]), (100, &[elsewhere])] {
+        make_retries_and_ready(&fixture, base).await;
+        let claim = async |limit, retries, first| {
+            let share = ClaimShare { retries, first };
+            let request = ClaimRequest { except, share, ..ClaimRequest::new(fixture.host, limit, at(200)) };
+            let claimed = numbers(&fixture.store.claim(request).await.unwrap());
+            claimed.into_iter().map(|number| number - base).collect::<Vec<_>>()
+        };
+        assert_eq!(claim(8, 2, ClaimFirst::Ready).await, [21, 22, 23, 24, 25, 26, 1, 2]);
+        assert_eq!(claim(8, 2, ClaimFirst::Due).await, [3, 4, 27, 28, 29, 30, 31, 32]);
+        assert_eq!(claim(1, 0, ClaimFirst::Ready).await, [33]);
+        assert_eq!(claim(1, 1, ClaimFirst::Due).await, [5]);
+        let rest_of_ready = (34..=40).chain(6..=18).collect::<Vec<_>>();
+        assert_eq!(claim(20, 2, ClaimFirst::Ready).await, rest_of_ready, "retries have what is left");
+        fixture.emit(base + 41..=base + 60).await;
+        fixture.take(0, &[Target::new("watcher")]).await;
+        assert_eq!(claim(6, 4, ClaimFirst::Due).await, [19, 20, 41, 42, 43, 44], "and what is ready");
+        assert_eq!(claim(6, 4, ClaimFirst::Ready).await, [45, 46, 47, 48, 49, 50], "without any retry");
+        assert_eq!(claim(20, 4, ClaimFirst::Due).await, (51..=60).collect::<Vec<_>>());
+        assert!(claim(20, 4, ClaimFirst::Ready).await.is_empty());
+    }
+}
+
+/// Where the bytes of events are scarce, the first part has them: so who goes first is to change.
+pub(super) async fn divides_bytes_by_who_goes_first(fixture: Fixture) {
+    make_retries_and_ready(&fixture, 0).await;
+    let claim = async |first| {
+        let share = ClaimShare { retries: 2, first };
+        let request = ClaimRequest { share, max_bytes: 1, ..ClaimRequest::new(fixture.host, 4, at(200)) };
+        numbers(&fixture.store.claim(request).await.unwrap())
+    };
+    assert_eq!(claim(ClaimFirst::Ready).await, [21]);
+    assert_eq!(claim(ClaimFirst::Due).await, [1]);
+    assert_eq!(claim(ClaimFirst::Ready).await, [22]);
+}
+
+/// Of an ordering key only the first can be claimed: it is a retry or ready, and those behind it are neither.
+pub(super) async fn divides_a_claim_between_the_first_of_each_ordering_key(fixture: Fixture) {
+    fixture.emit([1, 2, 3]).await;
+    let owned = fixture.take(3, &[Target::ordered("watcher")]).await.owned;
+    fixture.complete(&owned[..2], &End::Retry { at: at(5) }).await;
+    fixture.complete(&owned[2..], &End::Succeeded).await;
+    fixture.emit([11, 12, 13, 23, 14]).await;
+    fixture.take(0, &[Target::ordered("watcher")]).await;
+    let claim = async |limit, retries| {
+        let share = ClaimShare { retries, first: ClaimFirst::Ready };
+        let runs = RunLengths { others: 5, ..RunLengths::default() };
+        let request = ClaimRequest { share, runs: &runs, ..ClaimRequest::new(fixture.host, limit, at(9)) };
+        fixture.store.claim(request).await.unwrap()
+    };
+    let first = claim(2, 1).await;
+    assert_eq!(first[0].event.entity_id, "13");
+    assert!(["1", "2"].contains(&&*first[1].event.entity_id), "{first:?}");
+    // The other retry, the head of the third key, and what follows a head: the key of the first retry is owned, 23 waits for 13.
+    let mut second = numbers(&claim(10, 1).await);
+    second.sort_unstable();
+    assert_eq!(second, [if first[1].event.entity_id == "1" { 2 } else { 1 }, 14]);
+    fixture.complete(&first, &End::Succeeded).await;
+    let mut third = numbers(&claim(10, 0).await);
+    third.sort_unstable();
+    assert_eq!(third, [if first[1].event.entity_id == "1" { 11 } else { 12 }, 23]);
 }

@@ -76,3 +76,43 @@ pub(super) async fn lists_the_ended_from_the_log(fixture: Fixture) {
         assert!(rows.iter().all(|row| row.last_error.is_none() == (state == DeliveryState::Succeeded)));
     }
 }
+
+pub(super) async fn lists_page_by_page(fixture: Fixture) {
+    fixture.emit(1..=4).await;
+    let owned = fixture.take(4, &[Target::new("a"), Target::new("b")]).await.owned;
+    fixture.complete(&owned, &End::Retry { at: at(9) }).await;
+    for state in [None, Some(DeliveryState::Waiting)] {
+        let whole =
+            fixture.store.deliveries(DeliveryFilter { state, limit: 100, ..DeliveryFilter::default() });
+        let whole: Vec<_> = whole.await.unwrap().iter().map(|row| row.id).collect();
+        let filter = DeliveryFilter { state, limit: 3, ..DeliveryFilter::default() };
+        let (mut after, mut found) = (None, Vec::new());
+        loop {
+            let page = fixture.store.deliveries_page(&filter, after).await.unwrap();
+            assert!(page.rows.len() <= 3);
+            found.extend(page.rows.iter().map(|row| row.id));
+            let Some(next) = page.next else { break };
+            after = Some(next);
+        }
+        assert_eq!(found, whole, "{state:?}");
+    }
+}
+
+/// Numbers are what is bounded, so that a gap shows it.
+pub(super) async fn a_page_looks_at_a_bounded_number_of_attempts(fixture: Fixture) {
+    fixture.emit(1..=3).await;
+    let owned = fixture.take(3, &[Target::new("a")]).await.owned;
+    let ends = [dead(), End::Succeeded, End::Succeeded];
+    let completions = owned.iter().zip(ends).map(|(delivery, end)| completion(delivery, end)).collect();
+    fixture.store.complete(fixture.host, completions).await.unwrap();
+    fixture
+        .database
+        .sql("UPDATE tb_observer_log SET pk_log = pk_log + 50000 WHERE status = 'succeeded'")
+        .await;
+    let filter = DeliveryFilter { state: Some(DeliveryState::Dead), limit: 10, ..DeliveryFilter::default() };
+    let page = fixture.store.deliveries_page(&filter, None).await.unwrap();
+    assert_eq!((page.rows.len(), page.looked_back_to), (0, Some(at(5))));
+    let page = fixture.store.deliveries_page(&filter, page.next).await.unwrap();
+    assert_eq!(page.rows[0].event_id, event_id(1), "the gap is passed over at once");
+    assert_eq!(fixture.store.deliveries(filter).await.unwrap().len(), 1);
+}

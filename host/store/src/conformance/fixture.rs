@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::TestDatabase;
 use crate::{
     AttemptRecord, Backend, CaptureRequest, ClaimRequest, ClaimedDelivery, Completion, ConditionError,
-    DeliveryFilter, DeliveryRow, End, HostId, NewDelivery, Plan, Planned, TakeRequest, Taken, Trial,
+    DeadLetterFilter, DeliveryFilter, DeliveryRow, End, HostId, NewDelivery, Plan, Planned, TakeRequest,
+    Taken, Trial,
 };
 
 /// So many seconds into the test.
@@ -99,6 +100,14 @@ impl Fixture {
         let taken = self.take(100, &[Target::new("watcher")]).await;
         self.complete(&taken.owned, &dead()).await;
         taken.owned.iter().map(|delivery| delivery.id).collect()
+    }
+
+    /// Replays all dead letters; returns their ids.
+    pub(super) async fn replay_all(&self, now: Timestamp) -> Vec<DeliveryId> {
+        let mut replayed = Vec::new();
+        let mut add = |ids: &[DeliveryId]| replayed.extend_from_slice(ids);
+        self.store.replay_all(&DeadLetterFilter::default(), now, &mut add).await.unwrap();
+        replayed
     }
 
     /// The live deliveries.

@@ -9,7 +9,10 @@ use aftercommit_core::delivery::Move;
 use aftercommit_core::{Care, DeliveryId, DeliveryState, Losses, Timestamp};
 
 use super::fixture::{Fixture, Target, alive, at, completion, dead};
-use crate::{ClaimRequest, ClaimedDelivery, DeliveryFilter, End, HostId, Lane, RunLengths, Trial};
+use crate::{
+    ClaimFirst, ClaimRequest, ClaimShare, ClaimedDelivery, DeliveryFilter, End, HostId, Lane, RunLengths,
+    Trial,
+};
 
 const RUNS: u64 = 10;
 const STEPS: usize = 150;
@@ -80,7 +83,13 @@ impl Model {
     }
 
     /// What a claim must return, in order.
-    fn claimable(&self, limit: usize, except: Option<&str>, now: Timestamp) -> Vec<DeliveryId> {
+    fn claimable(
+        &self,
+        limit: usize,
+        share: ClaimShare,
+        except: Option<&str>,
+        now: Timestamp,
+    ) -> Vec<DeliveryId> {
         let mut due: Vec<_> = Vec::new();
         let mut ready: Vec<_> = Vec::new();
         for (&id, known) in self.live.iter().filter(|(id, known)| !self.blocked(**id, known)) {
@@ -95,8 +104,9 @@ impl Model {
         }
         due.sort_unstable();
         ready.sort_unstable();
-        let due = due.into_iter().map(|(_, id)| id);
-        due.chain(ready.into_iter().map(|(.., id)| id)).take(limit).collect()
+        let due: Vec<_> = due.into_iter().map(|(_, id)| id).collect();
+        let ready: Vec<_> = ready.into_iter().map(|(.., id)| id).collect();
+        divided(limit, share, &due, &ready)
     }
 
     /// What a claim must return behind the first of each key, up to `most` of each.
@@ -189,6 +199,19 @@ impl Model {
         known.attempts_before = known.attempts;
         known.losses = Losses::default();
         self.live.insert(id, known);
+    }
+}
+
+/// Retries have their share, and both what the other leaves; that comes last.
+fn divided(limit: usize, share: ClaimShare, due: &[DeliveryId], ready: &[DeliveryId]) -> Vec<DeliveryId> {
+    let kept = share.retries.min(limit);
+    let retries = due.len().min(kept.max(limit.saturating_sub(ready.len())));
+    let (due, ready) = (&due[..retries], &ready[..ready.len().min(limit - retries)]);
+    let (due, more_due) = due.split_at(due.len().min(kept));
+    let (ready, more_ready) = ready.split_at(ready.len().min(limit - kept));
+    match share.first {
+        ClaimFirst::Due => [due, ready, more_ready, more_due].concat(),
+        ClaimFirst::Ready => [ready, due, more_due, more_ready].concat(),
     }
 }
 
@@ -293,10 +316,12 @@ impl Run {
             .collect();
         let runs = RunLengths { others: self.random.below(4), ..RunLengths::default() };
         let request = ClaimRequest::new(host, limit, at(self.now));
-        let request = ClaimRequest { except: &lanes, runs: &runs, ..request };
+        let first = if self.random.below(2) == 0 { ClaimFirst::Due } else { ClaimFirst::Ready };
+        let share = ClaimShare { retries: self.random.below(limit + 2), first };
+        let request = ClaimRequest { except: &lanes, share, runs: &runs, ..request };
         let claimed = self.fixture.store.claim(request).await.unwrap();
         let ids: Vec<_> = claimed.iter().map(|delivery| delivery.id).collect();
-        let mut expected = self.model.claimable(limit, except, at(self.now));
+        let mut expected = self.model.claimable(limit, share, except, at(self.now));
         let behind = self.model.behind(&expected, runs.others);
         expected.extend(behind.into_iter().take(limit - expected.len()));
         assert_eq!(ids, expected, "what is claimed, in order");
@@ -432,7 +457,7 @@ impl Run {
 
     async fn replay(&mut self) -> &'static str {
         let ids: Vec<_> = self.model.dead.keys().copied().filter(|_| self.random.below(2) == 0).collect();
-        self.fixture.store.replay(Some(ids.clone()), at(self.now)).await.unwrap();
+        self.fixture.store.replay(ids.clone(), at(self.now)).await.unwrap();
         for id in ids {
             self.model.replay(id);
         }

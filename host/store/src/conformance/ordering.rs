@@ -77,7 +77,7 @@ pub(super) async fn a_replayed_one_waits_for_the_running_and_goes_before_later_o
     fixture.complete(&first, &dead()).await;
     let second = runnable(&fixture).await;
     assert_eq!(numbers(&second), [11]);
-    fixture.store.replay(Some(vec![first[0].id]), at(10)).await.unwrap();
+    fixture.store.replay(vec![first[0].id], at(10)).await.unwrap();
     assert_eq!(runnable(&fixture).await.len(), 0, "one at a time");
     fixture.complete(&second, &End::Retry { at: at(20) }).await;
     let replayed = runnable(&fixture).await;
@@ -102,9 +102,9 @@ pub(super) async fn many_replayed_ones_of_a_key_keep_their_order(fixture: Fixtur
         fixture.database.ask(query).await.unwrap()
     };
     let some: Vec<_> = ids.iter().rev().step_by(7).copied().collect();
-    assert_eq!(fixture.store.replay(Some(some.clone()), at(10)).await.unwrap(), some);
+    assert_eq!(fixture.store.replay(some.clone(), at(10)).await.unwrap(), some);
     assert_eq!((turns().await.as_str(), runnable(&fixture).await.len()), ("1", 0), "one at a time");
-    assert_eq!(fixture.store.replay(None, at(10)).await.unwrap().len(), ids.len() - some.len());
+    assert_eq!(fixture.replay_all(at(10)).await.len(), ids.len() - some.len());
     assert_eq!((turns().await.as_str(), runnable(&fixture).await.len()), ("1", 0));
     fixture.complete(&later, &End::Succeeded).await;
     for expected in [1, 2, 3] {

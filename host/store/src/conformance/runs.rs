@@ -106,7 +106,7 @@ pub(super) async fn what_was_tried_goes_alone(fixture: Fixture) {
     let retry = claim(&fixture, fixture.host, 100).await;
     assert_eq!(numbers(&retry), [1], "those behind it would be handed back if it failed again");
     fixture.complete(&retry, &dead()).await;
-    fixture.store.replay(None, at(40)).await.unwrap();
+    fixture.replay_all(at(40)).await;
     let claimed = claim(&fixture, fixture.host, 100).await;
     assert_eq!(numbers(&claimed), [1, 11, 21], "a replay begins anew, in its turn");
 }
@@ -147,7 +147,7 @@ pub(super) async fn a_replayed_one_waits_for_all_that_run(fixture: Fixture) {
     fixture.complete(&first, &dead()).await;
     let run = claim(&fixture, fixture.host, 2).await;
     assert_eq!(numbers(&run), [11, 21]);
-    fixture.store.replay(Some(vec![first[0].id]), at(10)).await.unwrap();
+    fixture.store.replay(vec![first[0].id], at(10)).await.unwrap();
     for end in run.chunks(1) {
         assert_eq!(claim(&fixture, fixture.other, 9).await.len(), 0, "one of a key at a time");
         fixture.complete(end, &End::Succeeded).await;

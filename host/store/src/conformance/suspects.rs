@@ -99,7 +99,7 @@ pub(super) async fn a_marked_attempt_counts_when_its_host_dies(fixture: Fixture)
     assert_eq!(attempts.iter().filter(|row| row.message.contains("so it counts")).count(), 3);
     fixture.complete(&claimed, &dead()).await;
     let letter = fixture.store.dead_letter(claimed[0].id).await.unwrap();
-    fixture.store.replay(Some(vec![letter.id]), at(100)).await.unwrap();
+    fixture.store.replay(vec![letter.id], at(100)).await.unwrap();
     let replayed = fixture.claim(1, at(100)).await;
     assert_eq!((replayed[0].attempt, replayed[0].round_attempt()), (8, 1), "a replay begins anew");
     assert_eq!(replayed[0].losses, Losses::default());

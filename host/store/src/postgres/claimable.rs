@@ -1,4 +1,4 @@
-//! What can be claimed, in its order: what is due first, then what is ready. `claims` reads what was claimed.
+//! What can be claimed, in its order: retries that are due, and what is ready. `claims` reads what was claimed.
 //!
 //! A lane is one action of one observer. Lanes that are passed over, those of disabled observers among them, may hold a great many
 //! deliveries, of which nothing is read.
@@ -10,7 +10,7 @@ use super::{
     statement::{Call, Record, Statement, statements},
     time::At,
 };
-use crate::{HostId, Lane, Result, Trial, row::Row as _};
+use crate::{ClaimRequest, ClaimShare, HostId, Lane, Result, Trial, row::Row as _};
 
 /// Owns what was picked. The rows are updated by an array of their ids, so that the planner, which does not know the limit,
 /// never reads the whole table.
@@ -161,9 +161,9 @@ statements! {
     HAS_WORK = concat!("-- has_work
 WITH RECURSIVE ", of_disabled!("ready_of", "state = 'ready' AND NOT blocked AND losses = 0"), ", ",
         of_disabled!("waiting_of", "state = 'waiting' AND NOT blocked AND losses = 0"), "
-SELECT EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND NOT blocked AND losses = 0)
-       OR EXISTS (SELECT 1 FROM observer_deliveries
-                  WHERE state = 'waiting' AND NOT blocked AND losses = 0 AND next_attempt_at <= $1) AS has_work,
+SELECT EXISTS (SELECT 1 FROM observer_deliveries WHERE state = 'ready' AND NOT blocked AND losses = 0) AS has_ready,
+       EXISTS (SELECT 1 FROM observer_deliveries
+               WHERE state = 'waiting' AND NOT blocked AND losses = 0 AND next_attempt_at <= $1) AS has_due,
        ", has_disabled!());
     CLAIM_DUE = claim!("claim_due",
         "state = 'waiting' AND NOT blocked AND losses = 0", " AND next_attempt_at <= $5", "next_attempt_at");
@@ -231,15 +231,27 @@ impl<'a> Search<'a> {
     }
 }
 
-/// How to look for what can be claimed outside these lanes, if there is anything.
-pub(super) async fn search<'a>(
+/// How to claim what there is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) search: Search<'a>,
+    /// Where only one side has anything, it is claimed at once.
+    pub(super) share: ClaimShare,
+}
+
+/// How to claim what can be claimed, if there is anything.
+pub(super) async fn find<'a>(
     session: &mut Session<'_>,
-    except: &'a [Lane],
-    now: Timestamp,
-) -> Result<Option<Search<'a>>> {
+    ClaimRequest { except, share, now, .. }: ClaimRequest<'a>,
+) -> Result<Option<Found<'a>>> {
     let Some(found) = HAS_WORK.call().bind_time(now).optional(session).await? else { return Ok(None) };
-    let search = Search::of(except, found.flag("has_disabled")?);
-    Ok(found.flag("has_work")?.then_some(search))
+    let share = match (found.flag("has_ready")?, found.flag("has_due")?) {
+        (true, true) => share,
+        (true, false) => ClaimShare::READY_FIRST,
+        (false, true) => ClaimShare::DUE_FIRST,
+        (false, false) => return Ok(None),
+    };
+    Ok(Some(Found { search: Search::of(except, found.flag("has_disabled")?), share }))
 }
 
 /// When there is something to claim outside these lanes; in the past when it is ready.

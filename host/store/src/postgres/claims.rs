@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    claimable::{self, Room, Search},
+    claimable::{self, Found, Room, Search},
     completion,
     connection::Sync,
     event_row, locks,
@@ -44,11 +44,11 @@ impl Claims for PostgresStore {
         let connections = &self.inner.connections;
         // Looked at without a transaction.
         let mut session = connections.read().await?;
-        let Some(search) = claimable::search(&mut session, request.except, request.now).await? else {
+        let Some(found) = claimable::find(&mut session, request).await? else {
             return Ok(Vec::new());
         };
         drop(session);
-        connections.write("claim", Sync::Later, |session| Box::pin(claim(session, search, request))).await
+        connections.write("claim", Sync::Later, |session| Box::pin(claim(session, found, request))).await
     }
 
     async fn next_due(&self, except: &[Lane]) -> Result<Option<Timestamp>> {
@@ -91,10 +91,10 @@ impl Claims for PostgresStore {
 
 async fn claim(
     session: &mut Session<'_>,
-    search: Search<'_>,
+    found: Found<'_>,
     request: ClaimRequest<'_>,
 ) -> Result<Vec<ClaimedDelivery>> {
-    let owned = own(session, search, request).await?;
+    let owned = own(session, found, request).await?;
     with_events(session, owned, request.now).await
 }
 
@@ -141,13 +141,20 @@ pub(super) struct Owned {
     ordering_key: Option<Arc<str>>,
 }
 
-/// Claims what is due and what is ready, one after the other, each in its order, and then what follows the first of each key.
-async fn own(session: &mut Session<'_>, search: Search<'_>, request: ClaimRequest<'_>) -> Result<Vec<Owned>> {
+/// Claims the parts one after the other, each in its order, and then what follows the first of each key.
+async fn own(session: &mut Session<'_>, found: Found<'_>, request: ClaimRequest<'_>) -> Result<Vec<Owned>> {
     let mut owned = Vec::new();
-    for which in request.first.order() {
+    // The sides that have no more, or whose next event is too large.
+    let mut ended = Vec::new();
+    for (which, most) in found.share.parts(request.limit) {
         let room = left(&owned, request);
-        if room.rows > 0 {
-            owned.append(&mut own_some(session, which, search, room, request).await?);
+        let room = Room { rows: room.rows.min(most), ..room };
+        if room.rows > 0 && !ended.contains(&which) {
+            let mut some = own_some(session, which, found.search, room, request).await?;
+            if some.len() < room.rows {
+                ended.push(which);
+            }
+            owned.append(&mut some);
         }
     }
     let room = left(&owned, request);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::{DeliveryId, EventKind, Timestamp};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -11,14 +11,18 @@ use super::{
     connection::Sync,
     event_row, locks,
     session::Session,
-    statement::{Record, statements},
+    statement::{Call, Record, int, statements},
+    time::At,
     turns,
 };
-use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, readable::readable, row::Row as _};
+use crate::{
+    DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetters, EventOrder, HistoryEntry, Page, Result,
+    StoreError, dead_letters::MAX_IDS, page, readable::readable, row::Row as _,
+};
 
 /// Selects dead letters; only the end differs.
 macro_rules! dead_letters {
-    ($name:literal, $rest:literal) => {
+    ($name:literal, $rest:expr) => {
         concat!(
             "-- ",
             $name,
@@ -33,14 +37,32 @@ FROM observer_dlq_items
     };
 }
 
+/// What a filter wants, as the first eight arguments. The `CASE` keeps the planner from multiplying what it guesses for each of them: it would
+/// take the result for one row, and sort all instead of reading an index in order.
+macro_rules! wanted {
+    () => {
+        "CASE WHEN ($1::text IS NULL OR observer = $1) AND ($2::text IS NULL OR $2 IN (action, action_type))
+            AND ($3::text IS NULL OR class = $3) AND ($4::text IS NULL OR code = $4)
+            AND ($5::text IS NULL OR entity_type = $5) AND ($6::text IS NULL OR event_kind = $6)
+            AND ($7::timestamptz IS NULL OR died_at >= $7) AND ($8::timestamptz IS NULL OR died_at < $8)
+       THEN true ELSE false END"
+    };
+}
+
 /// Dead letters that are moved in one transaction: others wait for their locks.
 const PIECE: usize = 200;
 
 statements! {
-    LIST_DEAD_LETTERS = dead_letters!("list_dead_letters", "ORDER BY died_at DESC, id LIMIT $1");
+    LIST_DEAD_LETTERS = dead_letters!("list_dead_letters", concat!("WHERE ", wanted!(), "
+  AND died_at <= $9 AND (died_at < $9 OR id > $10)
+ORDER BY died_at DESC, id LIMIT $11"));
+    COUNT_DEAD_LETTERS = concat!("-- count_dead_letters
+SELECT count(*) FROM observer_dlq_items WHERE ", wanted!());
     SHOW_DEAD_LETTER = dead_letters!("show_dead_letter", "WHERE id = $1");
-    ALL_IDS = "-- all_dead_ids
-SELECT id FROM observer_dlq_items ORDER BY event_seq, position, id";
+    DEAD_IDS = concat!("-- dead_ids
+SELECT event_seq, position, id FROM observer_dlq_items
+WHERE ", wanted!(), " AND (event_seq, position, id) > ($9, $10, $11)
+ORDER BY event_seq, position, id LIMIT $12");
     THESE_IDS = "-- these_dead_ids
 SELECT id FROM observer_dlq_items WHERE id = ANY($1) ORDER BY event_seq, position, id";
     /// Whoever wants one of these too waits here, and then does not find it.
@@ -84,19 +106,54 @@ WITH removed AS (
 INSERT INTO observer_dlq_history (item_id, event_id, observer, action, what, attempts, last_error, at)
 SELECT id, event_id, observer, action, $2, attempts, last_error, $3 FROM removed";
     LIST_HISTORY = "-- list_history
-SELECT item_id, what, attempts, last_error, at FROM observer_dlq_history WHERE item_id = $1 ORDER BY pk_history";
+SELECT item_id, what, attempts, last_error, at
+FROM (SELECT * FROM observer_dlq_history WHERE item_id = $1 ORDER BY pk_history DESC LIMIT 1000) AS h
+ORDER BY pk_history";
 }
 
 #[async_trait]
 impl DeadLetters for PostgresStore {
-    async fn dead_letter_ids(&self) -> Result<Vec<DeliveryId>> {
-        Ok(self.dead_ids(None).await?.into_iter().map(DeliveryId).collect())
+    async fn dead_letters_page(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Page<DeadLetter, DeadLetterPlace>> {
+        let limit = page::rows(limit);
+        // In microseconds: every time that a column holds can be written so.
+        let (died_at, id) = match &after {
+            Some(place) => (place.died_at.parse().unwrap_or(i64::MIN), place.id.parse().unwrap_or_default()),
+            None => (i64::MAX, Uuid::nil()),
+        };
+        let died_at = Timestamp::from_micros(died_at);
+        let mut session = self.inner.connections.read().await?;
+        let call = filtered(LIST_DEAD_LETTERS.call(), filter).bind_time(died_at).bind(id).bind_limit(limit);
+        let (records, is_cut) = call.page(&mut session).await?;
+        let last = records.last().filter(|_| is_cut || records.len() == limit);
+        let place = |last: &Record| {
+            let died_at = last.time("died_at")?.as_micros().to_string();
+            Ok(DeadLetterPlace { died_at, id: last.uuid("id")?.to_string() })
+        };
+        let next = last.map(place).transpose()?;
+        Ok(Page::new(readable("observer_dlq_items", &["id"], &records, dead_letter), next))
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
+    async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64> {
         let mut session = self.inner.connections.read().await?;
-        let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(&mut session).await?;
-        Ok(readable("observer_dlq_items", &["id"], &records, dead_letter))
+        let count: i64 = filtered(COUNT_DEAD_LETTERS.call(), filter).value(&mut session).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn dead_letter_ids(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<EventOrder>,
+    ) -> Result<Page<DeliveryId, EventOrder>> {
+        let EventOrder { event_seq, position, id } = after.unwrap_or(EventOrder::START);
+        let mut session = self.inner.connections.read().await?;
+        let call = filtered(DEAD_IDS.call(), filter).bind(event_seq).bind(int(position)).bind(id.0);
+        let records = call.bind_limit(MAX_IDS).all(&mut session).await?;
+        EventOrder::page(&records)
     }
 
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter> {
@@ -107,26 +164,27 @@ impl DeadLetters for PostgresStore {
         }
     }
 
-    async fn replay(&self, ids: Option<Vec<DeliveryId>>, now: Timestamp) -> Result<Vec<DeliveryId>> {
-        let ids = ids.map(unique);
-        let mut replayed = Vec::new();
-        for piece in self.dead_ids(ids.as_deref()).await?.chunks(PIECE) {
+    async fn require_dead_letters(&self, ids: &[DeliveryId]) -> Result<()> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let there: HashSet<Uuid> = self.dead_ids(&ids).await?.into_iter().collect();
+        ids.into_iter().find(|id| !there.contains(id)).map_or(Ok(()), |id| Err(no_dead_letter(id)))
+    }
+
+    async fn replay(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<Vec<DeliveryId>> {
+        let ids = unique(ids);
+        let mut replayed = HashSet::new();
+        for piece in self.dead_ids(&ids).await?.chunks(PIECE) {
             let connections = &self.inner.connections;
             let write =
                 connections.write("replay", Sync::Now, |session| Box::pin(replay(session, piece, now)));
             replayed.extend(write.await?);
         }
-        if let Some(ids) = ids {
-            // In the order in which they were asked for.
-            let there: HashSet<Uuid> = replayed.into_iter().collect();
-            replayed = ids.into_iter().filter(|id| there.contains(id)).collect();
-        }
-        Ok(replayed.into_iter().map(DeliveryId).collect())
+        Ok(ids.into_iter().filter(|id| replayed.contains(id)).map(DeliveryId).collect())
     }
 
     async fn discard(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<usize> {
         let mut discarded = 0;
-        for piece in self.dead_ids(Some(&unique(ids))).await?.chunks(PIECE) {
+        for piece in self.dead_ids(&unique(ids)).await?.chunks(PIECE) {
             let connections = &self.inner.connections;
             let write =
                 connections.write("discard", Sync::Now, |session| Box::pin(discard(session, piece, now)));
@@ -152,20 +210,24 @@ fn unique(ids: Vec<DeliveryId>) -> Vec<Uuid> {
 }
 
 impl PostgresStore {
-    /// The items, or all, in the order of their events; an error for the first that is no item.
-    async fn dead_ids(&self, ids: Option<&[Uuid]>) -> Result<Vec<Uuid>> {
+    /// Those of these that are items, in the order of their events.
+    async fn dead_ids(&self, ids: &[Uuid]) -> Result<Vec<Uuid>> {
         let mut session = self.inner.connections.read().await?;
-        let records = match ids {
-            Some(ids) => THESE_IDS.call().bind(ids).all(&mut session).await?,
-            None => ALL_IDS.call().all(&mut session).await?,
-        };
-        let found = records.iter().map(|record| record.get("id")).collect::<Result<Vec<Uuid>>>()?;
-        let items: HashSet<&Uuid> = found.iter().collect();
-        match ids.unwrap_or_default().iter().find(|id| !items.contains(id)) {
-            Some(missing) => Err(no_dead_letter(*missing)),
-            None => Ok(found),
-        }
+        let records = THESE_IDS.call().bind(ids).all(&mut session).await?;
+        records.iter().map(|record| record.get("id")).collect()
     }
+}
+
+/// Binds what a filter wants.
+fn filtered(call: Call, filter: &DeadLetterFilter) -> Call {
+    call.bind(filter.observer.as_deref())
+        .bind(filter.action.as_deref())
+        .bind(filter.class.as_deref())
+        .bind(filter.code.as_deref())
+        .bind(filter.entity_type.as_deref())
+        .bind(filter.event_kind.map(EventKind::as_str))
+        .bind(filter.since.map(At))
+        .bind(filter.until.map(At))
 }
 
 /// Makes those of these live again that are still there.

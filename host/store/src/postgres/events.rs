@@ -11,9 +11,14 @@ use super::{
     event_row::{self, Read},
     locks,
     session::Session,
-    statement::{Record, statements},
+    statement::{Call, statements},
 };
-use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, events::AttemptRow};
+use crate::{
+    EventFilter, EventHistory, EventPlace, Events, Page, Result, StoreError,
+    events::{AttemptRow, MAX_ATTEMPTS},
+    page,
+    row::Row as _,
+};
 
 statements! {
     EVENT_EXISTS = "-- event_exists
@@ -27,33 +32,25 @@ WITH emitted AS (
 )
 SELECT pg_notify('observer_inbox', '')::text";
     /// What waits in the inbox is newer than what was taken from it.
+    LIST_WAITING = "-- list_waiting
+SELECT place, seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
+       traceparent, problem
+FROM observer_inbox
+WHERE event_kind IS NOT NULL AND (place, seq) < ($1, $2) AND ($3::text IS NULL OR entity_type = $3)
+  AND ($4::text IS NULL OR entity_id = $4) AND ($5::text[] IS NULL OR lower(event_kind) = ANY ($5))
+ORDER BY place DESC, seq DESC LIMIT $6";
+    SEQ_OF_EVENT = "-- seq_of_event
+SELECT seq FROM observer_events WHERE id = $1 LIMIT 1";
+    /// Where a page begins. Numbers have gaps, so the highest one that is there is looked for.
+    NEWEST_BELOW = "-- newest_event_below
+SELECT seq, occurred_at FROM observer_events WHERE seq < $1 ORDER BY seq DESC LIMIT 1";
     LIST_EVENTS = "-- list_events
-(SELECT true AS is_waiting, place, seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed,
-        tenant_id, actor, traceparent, problem
- FROM observer_inbox
- WHERE event_kind IS NOT NULL AND ($1::text IS NULL OR entity_type = $1) AND ($2::text IS NULL OR entity_id = $2)
-   AND ($3::text[] IS NULL OR lower(event_kind) = ANY ($3))
- ORDER BY place DESC, seq DESC LIMIT $4)
-UNION ALL
-(SELECT false, seq, seq, id, entity_type, entity_id, event_kind, occurred_at, data::text, old::text, changed::text,
-        tenant_id, actor, traceparent, NULL
- FROM observer_events
- WHERE ($1::text IS NULL OR entity_type = $1) AND ($2::text IS NULL OR entity_id = $2)
-   AND ($3::text[] IS NULL OR event_kind = ANY ($3))
- ORDER BY seq DESC LIMIT $4)
-ORDER BY 1 DESC, 2 DESC, 3 DESC LIMIT $4";
-    EVENTS_SINCE = "-- events_since
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data::text AS data, old::text AS old,
        changed::text AS changed, tenant_id, actor, traceparent
 FROM observer_events
-WHERE occurred_at >= $1 AND seq > $2
-ORDER BY seq LIMIT $3";
-    WAITING_SINCE = "-- waiting_since
-SELECT place, seq, greatest(place, seq & 4611686018427387903) AS number, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
-       traceparent, problem
-FROM observer_inbox
-WHERE event_kind IS NOT NULL AND occurred_at >= $1 AND greatest(place, seq & 4611686018427387903) > $2
-ORDER BY number LIMIT $3";
+WHERE seq <= $1 AND seq > $2 AND ($3::text IS NULL OR entity_type = $3) AND ($4::text IS NULL OR entity_id = $4)
+  AND ($5::text[] IS NULL OR event_kind = ANY ($5))
+ORDER BY seq DESC LIMIT $6";
     SHOW_EVENT = "-- show_event
 SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data::text AS data,
        e.old::text AS old, e.changed::text AS changed, e.tenant_id, e.actor, e.traceparent,
@@ -74,7 +71,7 @@ SELECT delivery_id, observer, action, action_type, attempt, max_attempts, status
        started_at, duration_us, plugin, plugin_digest
 FROM tb_observer_log
 WHERE event_id = $1
-ORDER BY pk_log";
+ORDER BY pk_log DESC LIMIT $2";
     COUNT_INBOX = "-- count_inbox
 SELECT count(*) FROM observer_inbox";
 }
@@ -86,47 +83,23 @@ impl Events for PostgresStore {
         self.inner.connections.write("emit", Sync::Now, |session| Box::pin(emit(session, event))).await
     }
 
-    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
-        let mut session = self.inner.connections.read().await?;
-        let records = LIST_EVENTS
-            .call()
-            .bind(filter.entity_type)
-            .bind(filter.entity_id)
-            .bind(filter.event_kind.map(spellings))
-            .bind_limit(filter.limit)
-            .all(&mut session)
-            .await?;
-        // A row that intake has not put aside yet is passed over as well.
-        let read = |record: &Record| {
-            if record.get("is_waiting")? { event_row::read_change(record) } else { event_row::read(record) }
-        };
-        records.iter().filter_map(|record| read(record).map(Read::ok).transpose()).collect()
-    }
-
-    async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
+    async fn events_page(
+        &self,
+        filter: &EventFilter,
+        after: Option<EventPlace>,
+    ) -> Result<Page<EntityEvent, EventPlace>> {
         let mut moment = self.inner.connections.read_transaction().await?;
-        // Places in the inbox, which come last, are below zero.
-        let taken = match place {
-            0.. => {
-                EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit).all(&mut moment).await?
-            }
-            _ => Vec::new(),
+        let limit = page::rows(filter.limit);
+        let (mut events, below) = match taken_from(&mut moment, after).await? {
+            Some(below) => (Vec::new(), below),
+            None => match waiting(&mut moment, filter, after, limit).await? {
+                full @ Page { next: Some(_), .. } => return Ok(full),
+                rest => (rest.rows, i64::MAX),
+            },
         };
-        let left = limit - taken.len();
-        let after = if place < 0 { -place } else { 0 };
-        let waiting = match left {
-            0 => Vec::new(),
-            _ => WAITING_SINCE.call().bind_time(since).bind(after).bind_limit(left).all(&mut moment).await?,
-        };
-        let events = taken.iter().map(event_row::read).chain(waiting.iter().map(event_row::read_change));
-        let events: Result<Vec<EntityEvent>> =
-            events.filter_map(|read| read.map(Read::ok).transpose()).collect();
-        let next = match (waiting.last(), taken.last()) {
-            (Some(last), _) if waiting.len() == left => Some(-last.get::<i64>("number")?),
-            (None, Some(last)) if left == 0 => Some(last.get("seq")?),
-            _ => None,
-        };
-        Ok(EventPage { events: events?, next })
+        let mut page = taken(&mut moment, filter, below, limit - events.len()).await?;
+        events.append(&mut page.rows);
+        Ok(Page { rows: events, ..page })
     }
 
     async fn event(&self, id: Uuid) -> Result<EventHistory> {
@@ -145,7 +118,8 @@ impl Events for PostgresStore {
             return Ok(EventHistory::new(event, true, Vec::new(), Vec::new()));
         };
         let event = event_row::read(&record)?.map_err(is_no_event)?;
-        let attempts = ATTEMPTS_OF_EVENT.call().bind(id).all(&mut moment).await?;
+        let attempts =
+            ATTEMPTS_OF_EVENT.call().bind(id).bind_limit(MAX_ATTEMPTS + 1).all(&mut moment).await?;
         let live = deliveries::of_event(&mut moment, record.get("seq")?).await?;
         let attempts = attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?;
         Ok(EventHistory::new(event, record.get("in_inbox")?, live, attempts))
@@ -156,6 +130,80 @@ impl Events for PostgresStore {
         let count: i64 = COUNT_INBOX.call().value(&mut session).await?;
         Ok(count.unsigned_abs())
     }
+}
+
+/// Where a list goes on among the events that were taken, if it does: below the event that was listed last, when that one was taken
+/// meanwhile, since events are taken in the order of the inbox.
+async fn taken_from(moment: &mut Session<'_>, after: Option<EventPlace>) -> Result<Option<i64>> {
+    match after {
+        Some(EventPlace::Taken { below }) => Ok(Some(below)),
+        Some(EventPlace::Inbox { event: Some(id), .. }) => {
+            let record = SEQ_OF_EVENT.call().bind(id).optional(moment).await?;
+            record.map(|record| record.get("seq")).transpose()
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Events that wait in the inbox. There is no next page when these were the last.
+async fn waiting(
+    moment: &mut Session<'_>,
+    filter: &EventFilter,
+    after: Option<EventPlace>,
+    limit: usize,
+) -> Result<Page<EntityEvent, EventPlace>> {
+    let (place, seq, shown) = match after {
+        Some(EventPlace::Inbox { place, seq, event }) => (place, seq, event),
+        _ => (i64::MAX, i64::MAX, None),
+    };
+    let call = filtered(LIST_WAITING.call().bind(place).bind(seq), filter).bind_limit(limit);
+    let (records, is_cut) = call.page(moment).await?;
+    // A row that intake has not put aside yet is passed over as well.
+    let events: Result<Vec<EntityEvent>> = records
+        .iter()
+        .filter_map(|record| event_row::read_change(record).map(Read::ok).transpose())
+        .collect();
+    let events = events?;
+    let next = match records.last().filter(|_| is_cut || records.len() == limit) {
+        Some(last) => Some(EventPlace::Inbox {
+            place: last.get("place")?,
+            seq: last.get("seq")?,
+            event: events.last().map(|event| event.id).or(shown),
+        }),
+        None => None,
+    };
+    Ok(Page::new(events, next))
+}
+
+/// Events that were taken, with numbers below this one.
+async fn taken(
+    moment: &mut Session<'_>,
+    filter: &EventFilter,
+    below: i64,
+    limit: usize,
+) -> Result<Page<EntityEvent, EventPlace>> {
+    let Some(newest) = NEWEST_BELOW.call().bind(below).optional(moment).await? else {
+        return Ok(Page::new(Vec::new(), None));
+    };
+    let first: i64 = newest.get("seq")?;
+    let end = first.saturating_sub(page::MAX_LOOKED_AT);
+    let call = filtered(LIST_EVENTS.call().bind(first).bind(end), filter).bind_limit(limit);
+    let (records, is_cut) = call.page(moment).await?;
+    let events: Result<Vec<EntityEvent>> =
+        records.iter().filter_map(|record| event_row::read(record).map(Read::ok).transpose()).collect();
+    let below = match records.last().filter(|_| is_cut || records.len() == limit) {
+        Some(last) => last.get("seq")?,
+        None => end + 1,
+    };
+    let page = Page::new(events?, Some(EventPlace::Taken { below }));
+    Ok(Page { looked_back_to: newest.optional_time("occurred_at")?, ..page })
+}
+
+/// Binds what a filter wants; lists of both halves of the path do it alike.
+fn filtered(call: Call, filter: &EventFilter) -> Call {
+    call.bind(filter.entity_type.as_deref())
+        .bind(filter.entity_id.as_deref())
+        .bind(filter.event_kind.map(spellings))
 }
 
 /// How a kind may be written in the inbox, where change logs leave it as it is.

@@ -14,8 +14,8 @@ use super::{
     time::At,
 };
 use crate::{
-    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected,
-    readable::readable, row::Row as _,
+    Page, Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected, page,
+    quarantine::MAX_IDS, readable::readable, row::Row as _,
 };
 
 statements! {
@@ -52,7 +52,14 @@ ORDER BY seq";
 SELECT pk_quarantine, event_id, convert_to(entity_type, getdatabaseencoding()) AS entity_type,
        convert_to(entity_id, getdatabaseencoding()) AS entity_id, reason, quarantined_at
 FROM observer_quarantine
-ORDER BY pk_quarantine DESC LIMIT $1";
+WHERE pk_quarantine < $1
+ORDER BY pk_quarantine DESC LIMIT $2";
+    QUARANTINED_IDS = "-- quarantined_ids
+SELECT pk_quarantine FROM observer_quarantine
+WHERE pk_quarantine BETWEEN $1 AND $2
+ORDER BY pk_quarantine LIMIT $3";
+    THESE_QUARANTINED = "-- these_quarantined
+SELECT pk_quarantine FROM observer_quarantine WHERE pk_quarantine = ANY($1) ORDER BY pk_quarantine";
     /// The same with all that it holds.
     SHOW_QUARANTINED = "-- show_quarantined
 SELECT pk_quarantine, event_id, convert_to(entity_type, getdatabaseencoding()) AS entity_type,
@@ -63,7 +70,7 @@ FROM observer_quarantine
 WHERE pk_quarantine = $1";
     LOCK_QUARANTINED = "-- lock_quarantined
 SELECT pk_quarantine FROM observer_quarantine
-WHERE $1::bigint[] IS NULL OR pk_quarantine = ANY($1)
+WHERE pk_quarantine = ANY($1)
 ORDER BY pk_quarantine
 FOR UPDATE";
     /// Back into the inbox, with new numbers, in the order in which they were captured. A row without an image had a problem.
@@ -142,10 +149,19 @@ fn id(row: &Rejected) -> Option<Uuid> {
 
 #[async_trait]
 impl Quarantine for PostgresStore {
-    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
+    async fn quarantined_page(&self, below: Option<i64>, limit: usize) -> Result<Page<QuarantinedRow, i64>> {
+        let limit = page::rows(limit);
         let mut session = self.inner.connections.read().await?;
-        let records = LIST_QUARANTINED.call().bind_limit(limit).all(&mut session).await?;
-        Ok(readable("observer_quarantine", &["pk_quarantine"], &records, row))
+        let call = LIST_QUARANTINED.call().bind(below.unwrap_or(i64::MAX)).bind_limit(limit);
+        let (records, is_cut) = call.page(&mut session).await?;
+        let last = records.last().filter(|_| is_cut || records.len() == limit);
+        let next = last.map(|last| last.get("pk_quarantine")).transpose()?;
+        Ok(Page::new(readable("observer_quarantine", &["pk_quarantine"], &records, row), next))
+    }
+
+    async fn quarantined_ids(&self, from: i64, up_to: i64) -> Result<Vec<i64>> {
+        let mut session = self.inner.connections.read().await?;
+        ids(&QUARANTINED_IDS.call().bind(from).bind(up_to).bind_limit(MAX_IDS).all(&mut session).await?)
     }
 
     async fn quarantined_row(&self, id: i64) -> Result<QuarantinedImage> {
@@ -156,43 +172,59 @@ impl Quarantine for PostgresStore {
         }
     }
 
-    async fn retry_quarantined(&self, ids: Option<Vec<i64>>) -> Result<Vec<i64>> {
-        let ids = ids.as_deref();
-        self.inner
-            .connections
-            .write("retry_quarantined", Sync::Now, |session| {
+    async fn require_quarantined(&self, ids: &[i64]) -> Result<()> {
+        let there: HashSet<i64> = self.these(ids).await?.into_iter().collect();
+        ids.iter().find(|id| !there.contains(id)).map_or(Ok(()), |id| Err(no_row(*id)))
+    }
+
+    async fn retry_quarantined(&self, ids: Vec<i64>) -> Result<Vec<i64>> {
+        let mut put_back = Vec::new();
+        for piece in self.these(&ids).await?.chunks(PIECE) {
+            let work = self.inner.connections.write("retry_quarantined", Sync::Now, |session| {
                 Box::pin(async move {
-                    let found = lock(session, ids).await?;
+                    let found = lock(session, piece).await?;
                     RETRY_QUARANTINED.call().bind(&found).execute(session).await?;
                     Ok(found)
                 })
-            })
-            .await
+            });
+            put_back.extend(work.await?);
+        }
+        Ok(put_back)
     }
 
     async fn discard_quarantined(&self, ids: Vec<i64>) -> Result<usize> {
-        let ids = &ids[..];
-        self.inner
-            .connections
-            .write("discard_quarantined", Sync::Now, |session| {
+        let mut discarded = 0;
+        for piece in self.these(&ids).await?.chunks(PIECE) {
+            let work = self.inner.connections.write("discard_quarantined", Sync::Now, |session| {
                 Box::pin(async move {
-                    let found = lock(session, Some(ids)).await?;
+                    let found = lock(session, piece).await?;
                     DISCARD_QUARANTINED.call().bind(found).execute(session).await
                 })
-            })
-            .await
+            });
+            discarded += work.await?;
+        }
+        Ok(discarded)
     }
 }
 
-/// The rows with these ids, or all; an error for the first that is not there.
-async fn lock(session: &mut Session<'_>, ids: Option<&[i64]>) -> Result<Vec<i64>> {
-    let records = LOCK_QUARANTINED.call().bind(ids).all(session).await?;
-    let found: Vec<i64> = records.iter().map(|record| record.get("pk_quarantine")).collect::<Result<_>>()?;
-    let rows: HashSet<&i64> = found.iter().collect();
-    match ids.unwrap_or_default().iter().find(|id| !rows.contains(id)) {
-        Some(missing) => Err(no_row(*missing)),
-        None => Ok(found),
+impl PostgresStore {
+    /// Those of these rows that are there, in order.
+    async fn these(&self, numbers: &[i64]) -> Result<Vec<i64>> {
+        let mut session = self.inner.connections.read().await?;
+        ids(&THESE_QUARANTINED.call().bind(numbers).all(&mut session).await?)
     }
+}
+
+/// Rows that are moved in one transaction.
+const PIECE: usize = 200;
+
+/// Those of these rows that are still there.
+async fn lock(session: &mut Session<'_>, numbers: &[i64]) -> Result<Vec<i64>> {
+    ids(&LOCK_QUARANTINED.call().bind(numbers).all(session).await?)
+}
+
+fn ids(records: &[Record]) -> Result<Vec<i64>> {
+    records.iter().map(|record| record.get("pk_quarantine")).collect()
 }
 
 fn no_row(id: i64) -> StoreError {

@@ -1,6 +1,7 @@
 //! How statements are written down and called: once, named by the SQL comment they open with; errors carry that name.
 
 use aftercommit_core::Timestamp;
+use futures::TryStreamExt as _;
 use sqlx::{
     Decode, Encode, Postgres, Row as _, Type,
     postgres::{PgArguments, PgRow},
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{failure, session::Session, time::At};
-use crate::{Result, StoreError, row::Row};
+use crate::{Result, StoreError, page::MAX_BYTES, row::Row};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in the server's own views and logs.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +76,33 @@ impl Call {
         Ok(rows.into_iter().map(|row| Record { row, statement }).collect())
     }
 
+    /// Runs it and reads rows until they have [`MAX_BYTES`]. `true` when others may be left: they are not read, and the connection is
+    /// closed with the session, which can be asked nothing more.
+    pub(super) async fn page(self, session: &mut Session<'_>) -> Result<(Vec<Record>, bool)> {
+        let Self { statement, query } = self;
+        let patience = session.patience();
+        let query = query.persistent(session.keeps_statements());
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        let mut rows = query.fetch(session.asks());
+        let answer = loop {
+            let row = match timeout(patience, rows.try_next()).await {
+                Ok(Ok(Some(row))) => row,
+                Ok(Ok(None)) => break Ok(Ok(())),
+                Ok(Err(error)) => break Ok(Err(error)),
+                Err(late) => break Err(late),
+            };
+            let record = Record { row, statement };
+            bytes += record.bytes();
+            records.push(record);
+            if bytes >= MAX_BYTES {
+                return Ok((records, true));
+            }
+        };
+        drop(rows);
+        session.answered(answer).map_err(|error| failure::of_step(statement.name(), &error))?;
+        Ok((records, false))
+    }
+
     /// Runs it and reads its first row, if there is one.
     pub(super) async fn optional(self, session: &mut Session<'_>) -> Result<Option<Record>> {
         Ok(self.all(session).await?.into_iter().next())
@@ -100,6 +128,12 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Bytes of its values, as the server sent them.
+    fn bytes(&self) -> usize {
+        let of = |column| self.row.try_get_raw(column).ok()?.as_bytes().ok().map(<[u8]>::len);
+        (0..self.row.len()).filter_map(of).sum()
+    }
+
     /// A column by its name.
     pub(super) fn get<'r, T: Decode<'r, Postgres> + Type<Postgres>>(&'r self, column: &str) -> Result<T> {
         self.row.try_get(column).map_err(|error| failure::of_step(self.statement.name(), &error))

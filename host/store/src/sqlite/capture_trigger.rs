@@ -121,16 +121,17 @@ impl Captured<'_> {
         self.columns.iter().map(|column| format!("{row}.{}", identifier(&column.name))).collect()
     }
 
-    /// The key of a row: one column as it is, several as text.
+    /// The key of a row: as it is where that will do, or else as text.
     fn key_of(&self, row: &str) -> String {
         let values: Vec<_> = self.key.iter().map(|name| format!("{row}.{}", identifier(name))).collect();
-        if let [value] = &values[..] {
-            return value.clone();
-        }
         let parts = self.key.iter().zip(&values).filter_map(|(name, value)| {
             Some((self.columns.iter().find(|column| column.name == *name)?, value.as_str()))
         });
-        row_json::key(&parts.collect::<Vec<_>>())
+        let parts: Vec<_> = parts.collect();
+        match &parts[..] {
+            [(column, value)] if column.is_plain_key() => (*value).to_owned(),
+            _ => row_json::key(&parts),
+        }
     }
 
     /// Whether there is a row with the primary key of the new one. If the insert goes on, it replaces that row: its

@@ -26,6 +26,15 @@ impl From<ValueRef<'_>> for Cell {
 }
 
 impl Cell {
+    /// Its bytes, near enough.
+    pub(super) const fn bytes(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Integer(_) | Self::Real(_) => 8,
+            Self::Text(bytes) | Self::Blob(bytes) => bytes.len(),
+        }
+    }
+
     /// The content as a text for people. Bytes that are not UTF-8 are replaced.
     pub(super) fn shown(&self) -> String {
         match self {

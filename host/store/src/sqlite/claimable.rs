@@ -1,4 +1,4 @@
-//! What can be claimed, in its order: what is due first, then what is ready. `claims` claims it.
+//! What can be claimed, in its order: retries that are due, and what is ready. `claims` claims it.
 //!
 //! A lane is one action of one observer. Lanes that are passed over, those of disabled observers among them, may hold a great many
 //! deliveries, of which nothing is read.
@@ -7,17 +7,27 @@ use aftercommit_core::Timestamp;
 use rusqlite::Connection;
 
 use super::statement::{Record, statements};
-use crate::{ClaimFirst, ClaimRequest, Lane, Result, Trial, holds::lanes_to_json, row::Row as _};
+use crate::{ClaimFirst, ClaimRequest, ClaimShare, Lane, Result, Trial, holds::lanes_to_json, row::Row as _};
 
-/// What a claim reads of each candidate. Partial indexes ask for their own conditions, word for word.
+/// What a claim reads of each candidate, a row of `d`.
+macro_rules! columns {
+    () => {
+        "d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
+       d.uncharged, d.losses, d.lone_losses, d.event_bytes, d.ordering_key, d.position"
+    };
+}
+pub(super) use columns;
+
+/// Selects candidates. Partial indexes ask for their own conditions, word for word.
 macro_rules! candidates {
     ($name:literal, $rest:expr) => {
         concat!(
             "-- ",
             $name,
             "
-SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       d.uncharged, d.losses, d.lone_losses, d.event_bytes, d.ordering_key, d.position
+SELECT ",
+            columns!(),
+            "
 FROM observer_deliveries AS d
 WHERE ",
             $rest
@@ -97,8 +107,9 @@ macro_rules! candidates_by_lane {
 WITH RECURSIVE ",
             lanes!("lane", $state),
             "
-SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       d.uncharged, d.losses, d.lone_losses, d.event_bytes, d.ordering_key, d.position
+SELECT ",
+            columns!(),
+            "
 FROM lane
      CROSS JOIN observer_deliveries AS d ON d.id IN (
          SELECT id FROM observer_deliveries WHERE ",
@@ -188,29 +199,46 @@ pub(super) fn next_due(connection: &Connection, except: &[Lane]) -> Result<Optio
     call.optional(connection)?.map_or(Ok(None), |record| record.optional_time("due"))
 }
 
-/// What is to be claimed, in order: what is due and what is ready, one after the other.
+/// What is to be claimed, in the order of its parts.
 pub(super) fn candidates(
     connection: &Connection,
-    ClaimRequest { first, limit, except, now, .. }: ClaimRequest<'_>,
+    ClaimRequest { share, limit, except, now, .. }: ClaimRequest<'_>,
 ) -> Result<Vec<Record>> {
     let by_lane = is_by_lane(connection, except)?.then(|| lanes_to_json(except));
-    let mut candidates = Vec::new();
-    for which in first.order() {
-        let left = limit - candidates.len();
-        if left == 0 {
-            break;
+    let read = |which, most: usize| match (which, &by_lane) {
+        _ if most == 0 => Ok(Vec::new()),
+        (ClaimFirst::Due, None) => CLAIM_DUE.call().bind_limit(most).bind_time(now).all(connection),
+        (ClaimFirst::Due, Some(lanes)) => {
+            CLAIM_DUE_BY_LANE.call().bind_limit(most).bind(lanes).bind_time(now).all(connection)
         }
-        let call = match (which, &by_lane) {
-            (ClaimFirst::Due, None) => CLAIM_DUE.call().bind_limit(left).bind_time(now),
-            (ClaimFirst::Due, Some(lanes)) => {
-                CLAIM_DUE_BY_LANE.call().bind_limit(left).bind(lanes).bind_time(now)
-            }
-            (ClaimFirst::Ready, None) => CLAIM_READY.call().bind_limit(left),
-            (ClaimFirst::Ready, Some(lanes)) => CLAIM_READY_BY_LANE.call().bind_limit(left).bind(lanes),
-        };
-        candidates.extend(call.all(connection)?);
+        (ClaimFirst::Ready, None) => CLAIM_READY.call().bind_limit(most).all(connection),
+        (ClaimFirst::Ready, Some(lanes)) => {
+            CLAIM_READY_BY_LANE.call().bind_limit(most).bind(lanes).all(connection)
+        }
+    };
+    // Retries are read first whoever goes first: mostly there are none, and what is ready is read once.
+    let retries = share.retries_of(limit);
+    let mut due = read(ClaimFirst::Due, retries)?;
+    let ready = read(ClaimFirst::Ready, limit - due.len())?;
+    let left = limit - due.len() - ready.len();
+    if left > 0 && due.len() == retries {
+        due = read(ClaimFirst::Due, retries + left)?;
     }
-    Ok(candidates)
+    Ok(in_parts(share, limit, due, ready))
+}
+
+/// What was found, in the order of the parts.
+fn in_parts(share: ClaimShare, limit: usize, due: Vec<Record>, ready: Vec<Record>) -> Vec<Record> {
+    let (mut due, mut ready) = (due.into_iter(), ready.into_iter());
+    let mut candidates = Vec::with_capacity(due.len() + ready.len());
+    for (which, most) in share.parts(limit) {
+        let side = match which {
+            ClaimFirst::Due => &mut due,
+            ClaimFirst::Ready => &mut ready,
+        };
+        candidates.extend(side.take(most));
+    }
+    candidates
 }
 
 /// Which suspects are to be claimed, in order.

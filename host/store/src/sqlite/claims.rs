@@ -64,13 +64,13 @@ WHERE state = 'running' AND owner = ?2
 #[async_trait]
 impl Claims for SqliteStore {
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<Vec<ClaimedDelivery>> {
-        let ClaimRequest { host, limit, max_bytes, first, now, .. } = request;
+        let ClaimRequest { host, limit, max_bytes, share, now, .. } = request;
         if limit == 0 {
             return Ok(Vec::new());
         }
         let (except, runs) = (request.except.to_vec(), request.runs.clone());
         let find = move |moment: &Connection| {
-            let request = ClaimRequest { host, limit, max_bytes, except: &except, first, runs: &runs, now };
+            let request = ClaimRequest { host, limit, max_bytes, except: &except, share, runs: &runs, now };
             let (first, odd) = part(claimable::candidates(moment, request)?);
             Ok((runs::with_those_behind(moment, first, request)?, odd))
         };

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use aftercommit_core::{DeliveryId, Timestamp};
+use aftercommit_core::{DeliveryId, EventKind, Timestamp};
 use async_trait::async_trait;
 use rusqlite::Connection;
 
@@ -10,13 +10,16 @@ use super::{
     SqliteStore,
     connection::Sync,
     event_row, piece,
-    statement::{Record, rows_as_json, statements},
+    statement::{Call, Record, Statement, rows_as_json, statements},
 };
-use crate::{DeadLetter, DeadLetters, HistoryEntry, Result, StoreError, readable::readable, row::Row as _};
+use crate::{
+    DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetters, EventOrder, HistoryEntry, Page, Result,
+    StoreError, dead_letters::MAX_IDS, page, readable::readable, row::Row as _,
+};
 
 /// Selects dead letters; only the end differs.
 macro_rules! dead_letters {
-    ($name:literal, $rest:literal) => {
+    ($name:literal, $rest:expr) => {
         concat!(
             "-- ",
             $name,
@@ -31,12 +34,26 @@ FROM observer_dlq_items
     };
 }
 
+/// What a filter wants, as the first eight arguments.
+macro_rules! wanted {
+    () => {
+        "(?1 IS NULL OR observer = ?1) AND (?2 IS NULL OR ?2 IN (action, action_type)) AND (?3 IS NULL OR class = ?3)
+  AND (?4 IS NULL OR code = ?4) AND (?5 IS NULL OR entity_type = ?5) AND (?6 IS NULL OR event_kind = ?6)
+  AND (?7 IS NULL OR died_at >= ?7) AND (?8 IS NULL OR died_at < ?8)"
+    };
+}
+
 statements! {
-    LIST_DEAD_LETTERS = dead_letters!("list_dead_letters", "ORDER BY died_at DESC, id LIMIT ?1");
+    LIST_DEAD_LETTERS = dead_letters!("list_dead_letters", concat!("WHERE ", wanted!(), "
+  AND died_at <= ?9 AND (died_at < ?9 OR id > ?10)
+ORDER BY died_at DESC, id LIMIT ?11"));
+    COUNT_DEAD_LETTERS = concat!("-- count_dead_letters
+SELECT count(*) FROM observer_dlq_items WHERE ", wanted!());
     SHOW_DEAD_LETTER = dead_letters!("show_dead_letter", "WHERE id = ?1");
-    ALL_IDS = "-- all_dead_ids
-SELECT id, coalesce(octet_length(data), 0) + coalesce(octet_length(old), 0) AS bytes
-FROM observer_dlq_items ORDER BY event_seq, position, id";
+    DEAD_IDS = concat!("-- dead_ids
+SELECT event_seq, position, id FROM observer_dlq_items
+WHERE ", wanted!(), " AND (event_seq, position, id) > (?9, ?10, ?11)
+ORDER BY event_seq, position, id LIMIT ?12");
     THESE_IDS = "-- these_dead_ids
 SELECT id, coalesce(octet_length(data), 0) + coalesce(octet_length(old), 0) AS bytes
 FROM observer_dlq_items WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY event_seq, position, id";
@@ -85,24 +102,56 @@ WHERE id IN (SELECT value FROM json_each(?1))";
     DELETE_DEAD_LETTERS = "-- delete_dead_letters
 DELETE FROM observer_dlq_items WHERE id IN (SELECT value FROM json_each(?1)) RETURNING id";
     LIST_HISTORY = "-- list_history
-SELECT item_id, what, attempts, last_error, at FROM observer_dlq_history WHERE item_id = ?1 ORDER BY pk_history";
+SELECT item_id, what, attempts, last_error, at
+FROM (SELECT * FROM observer_dlq_history WHERE item_id = ?1 ORDER BY pk_history DESC LIMIT 1000) AS h
+ORDER BY pk_history";
 }
 
 #[async_trait]
 impl DeadLetters for SqliteStore {
-    async fn dead_letter_ids(&self) -> Result<Vec<DeliveryId>> {
-        let found = self.inner.connections.read(|connection| find(connection, None)).await?;
-        Ok(found.into_iter().map(|(id, _)| id).collect())
-    }
-
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
+    async fn dead_letters_page(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterPlace>,
+        limit: usize,
+    ) -> Result<Page<DeadLetter, DeadLetterPlace>> {
+        let limit = page::rows(limit);
+        let call = filtered(LIST_DEAD_LETTERS, filter);
+        let call = match after {
+            Some(DeadLetterPlace { died_at, id }) => call.bind(died_at).bind(id),
+            // A blob comes after all texts.
+            None => call.bind([u8::MAX].as_slice()).bind(""),
+        };
+        let call = call.bind_limit(limit);
         self.inner
             .connections
             .read(move |connection| {
-                let records = LIST_DEAD_LETTERS.call().bind_limit(limit).all(connection)?;
-                Ok(readable("observer_dlq_items", &["id"], &records, dead_letter))
+                let (records, is_cut) = call.page(connection)?;
+                let last = records.last().filter(|_| is_cut || records.len() == limit);
+                let place = |last: &Record| {
+                    Ok(DeadLetterPlace { died_at: last.string("died_at")?, id: last.string("id")? })
+                };
+                let next = last.map(place).transpose()?;
+                Ok(Page::new(readable("observer_dlq_items", &["id"], &records, dead_letter), next))
             })
             .await
+    }
+
+    async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64> {
+        let call = filtered(COUNT_DEAD_LETTERS, filter);
+        let count = self.inner.connections.read(move |connection| call.value::<i64>(connection)).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn dead_letter_ids(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<EventOrder>,
+    ) -> Result<Page<DeliveryId, EventOrder>> {
+        let EventOrder { event_seq, position, id } = after.unwrap_or(EventOrder::START);
+        let call = filtered(DEAD_IDS, filter).bind(event_seq).bind(position).bind(id.to_string());
+        let call = call.bind_limit(MAX_IDS);
+        self.inner.connections.read(move |connection| EventOrder::page(&call.all(connection)?)).await
     }
 
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter> {
@@ -117,22 +166,23 @@ impl DeadLetters for SqliteStore {
             .await
     }
 
-    async fn replay(&self, ids: Option<Vec<DeliveryId>>, now: Timestamp) -> Result<Vec<DeliveryId>> {
-        let replayed =
-            self.in_pieces("replay", ids.clone(), move |write, list| replay(write, list, now)).await?;
-        Ok(match ids {
-            // In the order in which they were asked for.
-            Some(ids) => {
-                let replayed: HashSet<_> = replayed.into_iter().collect();
-                unique(ids).into_iter().filter(|id| replayed.contains(id)).collect()
-            }
-            None => replayed,
-        })
+    async fn require_dead_letters(&self, ids: &[DeliveryId]) -> Result<()> {
+        let wanted = ids.to_vec();
+        let found = self.inner.connections.read(move |connection| find(connection, &wanted)).await?;
+        let there: HashSet<DeliveryId> = found.into_iter().map(|(id, _)| id).collect();
+        let missing = ids.iter().find(|id| !there.contains(id));
+        missing.map_or(Ok(()), |id| Err(no_dead_letter(id.to_string())))
+    }
+
+    async fn replay(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<Vec<DeliveryId>> {
+        let replay = move |write: &Connection, list: &str| replay(write, list, now);
+        let replayed: HashSet<_> = self.in_pieces("replay", ids.clone(), replay).await?.into_iter().collect();
+        Ok(unique(ids).into_iter().filter(|id| replayed.contains(id)).collect())
     }
 
     async fn discard(&self, ids: Vec<DeliveryId>, now: Timestamp) -> Result<usize> {
         let discard = move |write: &Connection, list: &str| remove(write, list, "discarded", now);
-        Ok(self.in_pieces("discard", Some(ids), discard).await?.len())
+        Ok(self.in_pieces("discard", ids, discard).await?.len())
     }
 
     async fn history(&self, id: DeliveryId) -> Result<Vec<HistoryEntry>> {
@@ -157,16 +207,16 @@ fn unique(mut ids: Vec<DeliveryId>) -> Vec<DeliveryId> {
 }
 
 impl SqliteStore {
-    /// Does something to dead letters, all or these, some in each transaction. Returns those to which it was done: somebody else may have
-    /// taken others away meanwhile.
+    /// Does something to dead letters, some in each transaction. Returns those to which it was done: somebody else may have taken others
+    /// away.
     async fn in_pieces(
         &self,
         name: &'static str,
-        ids: Option<Vec<DeliveryId>>,
+        ids: Vec<DeliveryId>,
         work: impl Fn(&Connection, &str) -> Result<Vec<DeliveryId>> + Copy + Send + 'static,
     ) -> Result<Vec<DeliveryId>> {
         let connections = &self.inner.connections;
-        let found = connections.read(move |connection| find(connection, ids)).await?;
+        let found = connections.read(move |connection| find(connection, &ids)).await?;
         let (ids, weights): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         let mut done = Vec::with_capacity(ids.len());
         for piece in piece::pieces(&weights) {
@@ -177,22 +227,28 @@ impl SqliteStore {
     }
 }
 
-/// The items, or all, in the order of their events, with their weights; an error for the first that is no item.
-fn find(connection: &Connection, ids: Option<Vec<DeliveryId>>) -> Result<Vec<(DeliveryId, usize)>> {
-    let records = match &ids {
-        Some(ids) => THESE_IDS.call().bind(rows_as_json(ids)).all(connection)?,
-        None => ALL_IDS.call().all(connection)?,
-    };
+/// Those of these that are items, in the order of their events, with their weights.
+fn find(connection: &Connection, ids: &[DeliveryId]) -> Result<Vec<(DeliveryId, usize)>> {
+    let records = THESE_IDS.call().bind(rows_as_json(ids)).all(connection)?;
     let found = records.iter().map(|record| {
         let bytes = usize::try_from(record.integer("bytes")?).unwrap_or(0);
         Ok((DeliveryId(record.uuid("id")?), piece::weight(bytes)))
     });
-    let found = found.collect::<Result<Vec<_>>>()?;
-    let items: HashSet<_> = found.iter().map(|(id, _)| *id).collect();
-    match ids.unwrap_or_default().into_iter().find(|id| !items.contains(id)) {
-        Some(missing) => Err(no_dead_letter(missing.to_string())),
-        None => Ok(found),
-    }
+    found.collect()
+}
+
+/// A call with what a filter wants, as its first eight arguments.
+fn filtered(statement: Statement, filter: &DeadLetterFilter) -> Call {
+    statement
+        .call()
+        .bind(filter.observer.as_deref())
+        .bind(filter.action.as_deref())
+        .bind(filter.class.as_deref())
+        .bind(filter.code.as_deref())
+        .bind(filter.entity_type.as_deref())
+        .bind(filter.event_kind.map(EventKind::as_str))
+        .bind(filter.since.map(|at| at.to_string()))
+        .bind(filter.until.map(|at| at.to_string()))
 }
 
 /// Makes these live again.
@@ -255,7 +311,9 @@ mod tests {
         let path = store.path();
         let measure = store.inner.connections.write("test", Sync::Later, move |write| {
             write.execute_batch(&fill).unwrap();
-            let list = rows_as_json(&find(write, None)?.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
+            let filter = filtered(DEAD_IDS, &DeadLetterFilter::default());
+            let all = filter.bind(i64::MIN).bind(0).bind("").bind_limit(MAX_IDS).all(write)?;
+            let list = rows_as_json(&ids(&all)?);
             steps::taken(&path);
             let replayed = replay(write, &list, Timestamp::from_micros(0))?;
             let steps = steps::taken(&path);

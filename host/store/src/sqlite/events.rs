@@ -1,6 +1,6 @@
 //! Events as people see them.
 
-use aftercommit_core::{EntityEvent, EventKind, Timestamp};
+use aftercommit_core::{EntityEvent, EventKind};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -9,9 +9,14 @@ use super::{
     SqliteStore,
     connection::Sync,
     deliveries, event_row, inbox_row,
-    statement::{Statement, statements},
+    statement::{Call, Statement, statements},
 };
-use crate::{EventFilter, EventHistory, EventPage, Events, Result, StoreError, events::AttemptRow};
+use crate::{
+    EventFilter, EventHistory, EventPlace, Events, Page, Result, StoreError,
+    events::{AttemptRow, MAX_ATTEMPTS},
+    page,
+    row::Row as _,
+};
 
 statements! {
     EMIT_EVENT = "-- emit_event
@@ -27,35 +32,29 @@ ON CONFLICT (id) WHERE id IS NOT NULL DO NOTHING";
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, old_id, changed, tenant_id, actor,
        traceparent
 FROM observer_inbox
-WHERE pending IS NULL AND event_seq IS NULL
+WHERE pending IS NULL AND event_seq IS NULL AND seq < ?4
   AND (?1 IS NULL OR entity_type = ?1) AND (?2 IS NULL OR ?2 IN (entity_id, old_id))
   AND (?3 IS NULL OR iif(id IS NULL AND event_kind = 'updated' AND old_id IS NOT entity_id,
                          ?3 IN ('deleted', 'created'), event_kind = ?3))
-ORDER BY seq DESC LIMIT ?4";
-    WAITING_SINCE = "-- waiting_since
-SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, old_id, changed, tenant_id, actor,
-       traceparent
-FROM observer_inbox
-WHERE pending IS NULL AND event_seq IS NULL AND seq > ?1 AND iif(id IS NULL, seq >= ?2, occurred_at >= ?3)
-ORDER BY seq LIMIT ?4";
+ORDER BY seq DESC LIMIT ?5";
     SHOW_WAITING = "-- show_waiting
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, old_id, changed, tenant_id, actor,
        traceparent
 FROM observer_inbox
 WHERE seq = coalesce((SELECT seq FROM observer_inbox WHERE id = ?1), ?2) AND pending IS NULL AND event_seq IS NULL";
+    SEQ_OF_EVENT = "-- seq_of_event
+SELECT seq FROM observer_events WHERE id = ?1";
+    /// Where a page begins. Numbers have gaps, so the highest one that is there is looked for.
+    NEWEST_BELOW = "-- newest_event_below
+SELECT seq, occurred_at FROM observer_events WHERE seq < ?1 ORDER BY seq DESC LIMIT 1";
     LIST_EVENTS = "-- list_events
-SELECT id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
-       traceparent
-FROM observer_events AS e
-WHERE (?1 IS NULL OR entity_type = ?1) AND (?2 IS NULL OR entity_id = ?2) AND (?3 IS NULL OR event_kind = ?3)
-  AND NOT EXISTS (SELECT 1 FROM observer_quarantine AS q WHERE q.event_seq = e.seq)
-ORDER BY seq DESC LIMIT ?4";
-    EVENTS_SINCE = "-- events_since
 SELECT seq, id AS event_id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
        traceparent
-FROM observer_events
-WHERE occurred_at >= ?1 AND seq > ?2
-ORDER BY seq LIMIT ?3";
+FROM observer_events AS e
+WHERE seq <= ?4 AND seq > ?5
+  AND (?1 IS NULL OR entity_type = ?1) AND (?2 IS NULL OR entity_id = ?2) AND (?3 IS NULL OR event_kind = ?3)
+  AND NOT EXISTS (SELECT 1 FROM observer_quarantine AS q WHERE q.event_seq = e.seq)
+ORDER BY seq DESC LIMIT ?6";
     SHOW_EVENT = "-- show_event
 SELECT e.seq, e.id AS event_id, e.entity_type, e.entity_id, e.event_kind, e.occurred_at, e.data, e.old, e.changed,
        e.tenant_id, e.actor, e.traceparent,
@@ -67,7 +66,7 @@ SELECT delivery_id, observer, action, action_type, attempt, max_attempts, status
        started_at, duration_us, plugin, plugin_digest
 FROM tb_observer_log
 WHERE event_id = ?1
-ORDER BY pk_log";
+ORDER BY pk_log DESC LIMIT ?2";
     COUNT_INBOX = "-- count_inbox
 SELECT count(*) FROM observer_inbox WHERE pending IS NULL";
 }
@@ -98,12 +97,13 @@ impl Events for SqliteStore {
         }
     }
 
-    async fn events(&self, filter: EventFilter) -> Result<Vec<EntityEvent>> {
-        self.inner.connections.read_moment(move |moment| list(moment, &filter)).await
-    }
-
-    async fn events_since(&self, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
-        self.inner.connections.read_moment(move |moment| page(moment, since, place, limit)).await
+    async fn events_page(
+        &self,
+        filter: &EventFilter,
+        after: Option<EventPlace>,
+    ) -> Result<Page<EntityEvent, EventPlace>> {
+        let filter = filter.clone();
+        self.inner.connections.read_moment(move |moment| list(moment, &filter, after)).await
     }
 
     async fn event(&self, id: Uuid) -> Result<EventHistory> {
@@ -121,59 +121,100 @@ impl Events for SqliteStore {
     }
 }
 
+type Listed = Page<EntityEvent, EventPlace>;
+
 /// The newest first: what waits in the inbox, then what was taken from it.
-fn list(moment: &Connection, filter: &EventFilter) -> Result<Vec<EntityEvent>> {
-    let call = |statement: Statement, limit: usize| {
-        statement
-            .call()
-            .bind(filter.entity_type.as_deref())
-            .bind(filter.entity_id.as_deref())
-            .bind(filter.event_kind.map(EventKind::as_str))
-            .bind_limit(limit)
+fn list(moment: &Connection, filter: &EventFilter, after: Option<EventPlace>) -> Result<Listed> {
+    let limit = page::rows(filter.limit);
+    let (mut events, below) = match taken_from(moment, after)? {
+        Some(below) => (Vec::new(), below),
+        None => match waiting(moment, filter, after, limit)? {
+            full @ Page { next: Some(_), .. } => return Ok(full),
+            rest => (rest.rows, i64::MAX),
+        },
+    };
+    let mut page = taken(moment, filter, below, limit - events.len())?;
+    events.append(&mut page.rows);
+    Ok(Page { rows: events, ..page })
+}
+
+/// Where a list goes on among the events that were taken, if it does: below the event that was listed last, when that one was taken
+/// meanwhile, since events are taken in the order of the inbox.
+fn taken_from(moment: &Connection, after: Option<EventPlace>) -> Result<Option<i64>> {
+    match after {
+        Some(EventPlace::Taken { below }) => Ok(Some(below)),
+        Some(EventPlace::Inbox { event: Some(id), .. }) => {
+            let record = SEQ_OF_EVENT.call().bind(id.to_string()).optional(moment)?;
+            record.map(|record| record.get("seq")).transpose()
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Events that wait in the inbox. There is no next page when these were the last.
+fn waiting(
+    moment: &Connection,
+    filter: &EventFilter,
+    after: Option<EventPlace>,
+    limit: usize,
+) -> Result<Listed> {
+    let (seq, shown) = match after {
+        Some(EventPlace::Inbox { seq, event, .. }) => (seq, event),
+        _ => (i64::MAX, None),
     };
     let is_wanted = |event: &EntityEvent| {
         filter.event_kind.is_none_or(|kind| kind == event.event_kind)
             && filter.entity_id.as_ref().is_none_or(|id| *id == event.entity_id)
     };
-    let mut events = Vec::new();
-    for record in call(LIST_WAITING, filter.limit).all(moment)? {
+    let (records, is_cut) = filtered(LIST_WAITING, filter).bind(seq).bind_limit(limit).page(moment)?;
+    let mut events: Vec<EntityEvent> = Vec::new();
+    for record in &records {
         // A row that intake has not put aside yet is passed over as well.
-        let waiting = inbox_row::events(&record)?.into_iter().rev();
+        let waiting = inbox_row::events(record)?.into_iter().rev();
         events.extend(waiting.filter_map(|waiting| waiting.event.ok()).filter(is_wanted));
     }
-    if events.len() < filter.limit {
-        for record in call(LIST_EVENTS, filter.limit - events.len()).all(moment)? {
-            events.extend(event_row::read_lenient(&record)?);
-        }
-    }
-    events.truncate(filter.limit);
-    Ok(events)
+    // An update of the key is two events, so there may be more of them than rows.
+    let is_full = is_cut || records.len() == limit || events.len() >= limit;
+    let next = match records.last().filter(|_| is_full) {
+        Some(last) => Some(EventPlace::Inbox {
+            place: 0,
+            seq: last.get("seq")?,
+            event: events.last().map(|event| event.id).or(shown),
+        }),
+        None => None,
+    };
+    Ok(Page::new(events, next))
 }
 
-/// Events that were taken have the lower places, since numbers of the inbox are microseconds.
-fn page(moment: &Connection, since: Timestamp, place: i64, limit: usize) -> Result<EventPage> {
-    let records = EVENTS_SINCE.call().bind_time(since).bind(place).bind_limit(limit).all(moment)?;
+/// Events that were taken, with numbers below this one.
+fn taken(moment: &Connection, filter: &EventFilter, below: i64, limit: usize) -> Result<Listed> {
+    let Some(newest) = NEWEST_BELOW.call().bind(below).optional(moment)? else {
+        return Ok(Page::new(Vec::new(), None));
+    };
+    let first: i64 = newest.get("seq")?;
+    let end = first.saturating_sub(page::MAX_LOOKED_AT);
+    let call = filtered(LIST_EVENTS, filter).bind(first).bind(end).bind_limit(limit);
+    let (records, is_cut) = call.page(moment)?;
     let mut events = Vec::new();
     for record in &records {
         events.extend(event_row::read_lenient(record)?);
     }
-    let left = limit - records.len();
-    if left == 0 {
-        let last = records.last().map(|record| record.get("seq")).transpose()?;
-        return Ok(EventPage { events, next: last });
-    }
-    let waiting = WAITING_SINCE
+    let below = match records.last().filter(|_| is_cut || records.len() == limit) {
+        Some(last) => last.get("seq")?,
+        None => end + 1,
+    };
+    // Somebody may have written anything as its time.
+    let looked_back_to = newest.optional_time("occurred_at").unwrap_or_default();
+    Ok(Page { looked_back_to, ..Page::new(events, Some(EventPlace::Taken { below })) })
+}
+
+/// A call with what a filter wants, as its first three arguments.
+fn filtered(statement: Statement, filter: &EventFilter) -> Call {
+    statement
         .call()
-        .bind(place)
-        .bind(since.as_micros())
-        .bind_time(since)
-        .bind_limit(left)
-        .all(moment)?;
-    for record in &waiting {
-        events.extend(inbox_row::events(record)?.into_iter().filter_map(|waiting| waiting.event.ok()));
-    }
-    let next = waiting.last().filter(|_| waiting.len() == left).map(|record| record.get("seq"));
-    Ok(EventPage { events, next: next.transpose()? })
+        .bind(filter.entity_type.as_deref())
+        .bind(filter.entity_id.as_deref())
+        .bind(filter.event_kind.map(EventKind::as_str))
 }
 
 fn show(moment: &Connection, id: Uuid) -> Result<EventHistory> {
@@ -194,7 +235,7 @@ fn show(moment: &Connection, id: Uuid) -> Result<EventHistory> {
             };
             (found.event.map_err(|rejected| no_event(&rejected.reason))?, true, Vec::new())
         };
-    let attempts = ATTEMPTS_OF_EVENT.call().bind(id.to_string()).all(moment)?;
+    let attempts = ATTEMPTS_OF_EVENT.call().bind(id.to_string()).bind_limit(MAX_ATTEMPTS + 1).all(moment)?;
     let attempts = attempts.iter().map(AttemptRow::read).collect::<Result<_>>()?;
     Ok(EventHistory::new(event, in_inbox, deliveries, attempts))
 }

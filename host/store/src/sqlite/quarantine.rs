@@ -15,8 +15,8 @@ use super::{
     statement::{Call, Record, rows_as_json, statements},
 };
 use crate::{
-    Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected,
-    readable::readable, row::Row as _,
+    Page, Quarantine, QuarantinedImage, QuarantinedRow, Result, StoreError, intake_batch::Rejected, page,
+    quarantine::MAX_IDS, readable::readable, row::Row as _,
 };
 
 statements! {
@@ -24,7 +24,8 @@ statements! {
 SELECT pk_quarantine, CAST(event_id AS BLOB) AS event_id, CAST(entity_type AS BLOB) AS entity_type,
        CAST(entity_id AS BLOB) AS entity_id, reason, quarantined_at
 FROM observer_quarantine
-ORDER BY pk_quarantine DESC LIMIT ?1";
+WHERE pk_quarantine < ?1
+ORDER BY pk_quarantine DESC LIMIT ?2";
     SHOW_QUARANTINED = "-- show_quarantined
 SELECT q.pk_quarantine, q.event_id, q.entity_type, q.entity_id, q.reason, q.quarantined_at,
        coalesce(q.event_kind, e.event_kind) AS event_kind, coalesce(q.occurred_at, e.occurred_at) AS occurred_at,
@@ -41,8 +42,12 @@ VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), 
 INSERT INTO observer_quarantine (event_seq, event_id, entity_type, entity_id, reason, quarantined_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     QUARANTINED_IDS = "-- quarantined_ids
+SELECT pk_quarantine FROM observer_quarantine
+WHERE pk_quarantine BETWEEN ?1 AND ?2
+ORDER BY pk_quarantine LIMIT ?3";
+    THESE_QUARANTINED = "-- these_quarantined
 SELECT pk_quarantine, coalesce(octet_length(data), 0) + coalesce(octet_length(old), 0) AS bytes
-FROM observer_quarantine ORDER BY pk_quarantine";
+FROM observer_quarantine WHERE pk_quarantine IN (SELECT value FROM json_each(?1)) ORDER BY pk_quarantine";
     RETRY_QUARANTINED = "-- retry_quarantined
 INSERT INTO observer_inbox
     (seq, event_seq, id, entity_type, entity_id, event_kind, occurred_at, data, old, changed, tenant_id, actor,
@@ -57,12 +62,27 @@ DELETE FROM observer_quarantine WHERE pk_quarantine IN (SELECT value FROM json_e
 
 #[async_trait]
 impl Quarantine for SqliteStore {
-    async fn quarantined(&self, limit: usize) -> Result<Vec<QuarantinedRow>> {
+    async fn quarantined_page(&self, below: Option<i64>, limit: usize) -> Result<Page<QuarantinedRow, i64>> {
+        let limit = page::rows(limit);
+        let call = LIST_QUARANTINED.call().bind(below.unwrap_or(i64::MAX)).bind_limit(limit);
         self.inner
             .connections
             .read(move |connection| {
-                let records = LIST_QUARANTINED.call().bind_limit(limit).all(connection)?;
-                Ok(readable("observer_quarantine", &["pk_quarantine"], &records, quarantined_row))
+                let (records, is_cut) = call.page(connection)?;
+                let last = records.last().filter(|_| is_cut || records.len() == limit);
+                let next = last.map(|last| last.get("pk_quarantine")).transpose()?;
+                let rows = readable("observer_quarantine", &["pk_quarantine"], &records, quarantined_row);
+                Ok(Page::new(rows, next))
+            })
+            .await
+    }
+
+    async fn quarantined_ids(&self, from: i64, up_to: i64) -> Result<Vec<i64>> {
+        let call = QUARANTINED_IDS.call().bind(from).bind(up_to).bind_limit(MAX_IDS);
+        self.inner
+            .connections
+            .read(move |connection| {
+                call.all(connection)?.iter().map(|record| record.integer("pk_quarantine")).collect()
             })
             .await
     }
@@ -84,7 +104,14 @@ impl Quarantine for SqliteStore {
             .await
     }
 
-    async fn retry_quarantined(&self, ids: Option<Vec<i64>>) -> Result<Vec<i64>> {
+    async fn require_quarantined(&self, ids: &[i64]) -> Result<()> {
+        let wanted = ids.to_vec();
+        let found = self.inner.connections.read(move |connection| chosen(connection, &wanted)).await?;
+        let there: HashSet<i64> = found.into_iter().map(|(id, _)| id).collect();
+        ids.iter().find(|id| !there.contains(id)).map_or(Ok(()), |id| Err(no_row(*id)))
+    }
+
+    async fn retry_quarantined(&self, ids: Vec<i64>) -> Result<Vec<i64>> {
         let retry = |write: &Connection, ids: &[i64]| {
             for id in ids {
                 RETRY_QUARANTINED.call().bind(id).execute(write)?;
@@ -99,21 +126,21 @@ impl Quarantine for SqliteStore {
         let discard = |write: &Connection, ids: &[i64]| {
             DELETE_QUARANTINED.call().bind(rows_as_json(ids)).execute(write)
         };
-        let (_, discarded) = self.quarantine_in_pieces("discard_quarantined", Some(ids), discard).await?;
+        let (_, discarded) = self.quarantine_in_pieces("discard_quarantined", ids, discard).await?;
         Ok(discarded)
     }
 }
 
 impl SqliteStore {
-    /// Does something to rows, all or these, some in each transaction. Returns them, and how many were still there.
+    /// Does something to those of these rows that are there, some in each transaction. Returns them, and how many were still there.
     async fn quarantine_in_pieces(
         &self,
         name: &'static str,
-        ids: Option<Vec<i64>>,
+        ids: Vec<i64>,
         work: impl Fn(&Connection, &[i64]) -> Result<usize> + Copy + Send + 'static,
     ) -> Result<(Vec<i64>, usize)> {
         let connections = &self.inner.connections;
-        let chosen = connections.read(move |connection| chosen(connection, ids)).await?;
+        let chosen = connections.read(move |connection| chosen(connection, &ids)).await?;
         let (ids, weights): (Vec<_>, Vec<_>) = chosen.into_iter().unzip();
         let mut done = 0;
         for piece in piece::pieces(&weights) {
@@ -148,23 +175,14 @@ pub(super) fn put_reference(
     Ok(())
 }
 
-/// Rows in the order in which they were put aside, with their weights; an error for the first that is not there.
-fn chosen(connection: &Connection, ids: Option<Vec<i64>>) -> Result<Vec<(i64, usize)>> {
-    let records = QUARANTINED_IDS.call().all(connection)?;
+/// Those of these rows that are there, in the order in which they were put aside, with their weights.
+fn chosen(connection: &Connection, ids: &[i64]) -> Result<Vec<(i64, usize)>> {
+    let records = THESE_QUARANTINED.call().bind(rows_as_json(ids)).all(connection)?;
     let read = |record: &Record| {
         let bytes = usize::try_from(record.integer("bytes")?).unwrap_or(0);
         Ok((record.integer("pk_quarantine")?, piece::weight(bytes)))
     };
-    let mut all = records.iter().map(read).collect::<Result<Vec<_>>>()?;
-    if let Some(ids) = ids {
-        let there: HashSet<_> = all.iter().map(|(id, _)| *id).collect();
-        if let Some(missing) = ids.iter().find(|id| !there.contains(id)) {
-            return Err(no_row(*missing));
-        }
-        let wanted: HashSet<_> = ids.into_iter().collect();
-        all.retain(|(id, _)| wanted.contains(id));
-    }
-    Ok(all)
+    records.iter().map(read).collect()
 }
 
 fn no_row(id: i64) -> StoreError {

@@ -24,13 +24,21 @@ pub(super) struct Column {
 }
 
 impl Column {
+    fn is_declared(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.declared.contains(word))
+    }
+
+    /// Whether `observer_image` can make a key of its value as it is, and not only of its text: reals are rare in it.
+    pub(super) fn is_plain_key(&self) -> bool {
+        self.is_declared(&["INT", "CHAR", "CLOB", "TEXT"])
+    }
+
     /// Its value as a part of the key.
     fn key_part(&self, x: &str) -> String {
-        let has = |words: &[&str]| words.iter().any(|word| self.declared.contains(word));
-        let real = if has(&["INT"]) {
-            // Rare here: the short expression can have more digits than it takes.
+        let real = if self.is_declared(&["INT"]) {
+            // The short expression can have more digits than it takes.
             format!(" WHEN 'real' THEN printf('%!.17g',{x})")
-        } else if has(&["CHAR", "CLOB", "TEXT"]) {
+        } else if self.is_plain_key() {
             // Never here: it is made a text.
             String::new()
         } else {
@@ -109,19 +117,11 @@ fn digits(x: &str) -> String {
     )
 }
 
-/// A key of one column, as `observer_image` writes it.
-fn single_key(x: &str) -> String {
-    format!(
-        "CASE typeof({x}) WHEN 'real' THEN {} WHEN 'blob' THEN hex({x}) ELSE CAST({x} AS TEXT) END",
-        digits(x)
-    )
-}
-
 /// The key of a row as text, of its columns and the expressions of their values; null when a part of it is null. The parts of a
 /// composite key are joined by `:`.
 pub(super) fn key(columns: &[(&Column, &str)]) -> String {
     match columns {
-        [(_, x)] => single_key(x),
+        [(column, x)] => column.key_part(x),
         parts => {
             let escaped = |(column, x): &(&Column, &str)| {
                 format!("replace(replace({},'\\','\\\\'),':','\\:')", column.key_part(x))

@@ -10,6 +10,7 @@ use aftercommit_core::{Care, DeliveryId};
 use rusqlite::Connection;
 
 use super::{
+    claimable::columns,
     claims::{Candidate, Found, ids},
     statement::{Record, rows_as_json, statements},
 };
@@ -18,13 +19,12 @@ use crate::{
 };
 
 statements! {
-    THOSE_BEHIND = "-- those_behind
-SELECT d.id, d.event_seq, d.observer, d.action, d.action_type, d.attempts, d.attempts_before,
-       d.uncharged, d.losses, d.lone_losses, d.event_bytes, d.ordering_key, d.position,
+    THOSE_BEHIND = concat!("-- those_behind
+SELECT ", columns!(), ",
        d.state = 'ready' AND d.blocked = 1 AND d.losses = 0 AND d.attempts = d.attempts_before + d.uncharged AS can_follow
 FROM observer_deliveries AS d
 WHERE d.ordering_key = ?1 AND (d.event_seq, d.position, d.id) > (?2, ?3, ?4)
-ORDER BY d.event_seq, d.position, d.id LIMIT ?5";
+ORDER BY d.event_seq, d.position, d.id LIMIT ?5");
     STILL_BEHIND = "-- still_behind
 SELECT d.id FROM json_each(?1) AS c CROSS JOIN observer_deliveries AS d ON d.id = c.value ->> 0
 WHERE d.attempts = c.value ->> 1 AND d.state = 'ready' AND d.blocked = 1 AND d.losses = 0

@@ -13,7 +13,7 @@ use super::{
     cell::{Cell, FromCell},
     failure,
 };
-use crate::{Result, StoreError, row::Row};
+use crate::{Result, StoreError, page::MAX_BYTES, row::Row};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in traces of the database.
 #[derive(Clone, Copy, Debug)]
@@ -75,18 +75,31 @@ impl Call {
 
     /// Runs it and reads all rows.
     pub(super) fn all(self, connection: &Connection) -> Result<Vec<Record>> {
+        Ok(self.up_to(connection, usize::MAX)?.0)
+    }
+
+    /// Runs it and reads rows until they have [`MAX_BYTES`]. `true` when others may be left.
+    pub(super) fn page(self, connection: &Connection) -> Result<(Vec<Record>, bool)> {
+        self.up_to(connection, MAX_BYTES)
+    }
+
+    fn up_to(self, connection: &Connection, max_bytes: usize) -> Result<(Vec<Record>, bool)> {
         let statement = self.statement;
         let mut prepared = statement.prepare(connection)?;
         let columns: Arc<[String]> = prepared.column_names().into_iter().map(str::to_owned).collect();
         let read = || {
             let mut rows = prepared.query(params_from_iter(self.arguments))?;
-            let mut records = Vec::new();
+            let (mut records, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 let cells = (0..columns.len()).map(|column| row.get_ref(column).map(Cell::from));
-                let cells = cells.collect::<rusqlite::Result<_>>()?;
+                let cells: Vec<Cell> = cells.collect::<rusqlite::Result<_>>()?;
+                bytes += cells.iter().map(Cell::bytes).sum::<usize>();
                 records.push(Record { statement, columns: Arc::clone(&columns), cells });
+                if bytes >= max_bytes {
+                    return Ok((records, true));
+                }
             }
-            Ok(records)
+            Ok((records, false))
         };
         let records = read();
         #[cfg(feature = "conformance")]

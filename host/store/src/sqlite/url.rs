@@ -102,7 +102,7 @@ impl DatabaseFile {
         if !folder.is_dir() {
             return Err(self.unreachable(format!("there is no folder {}", folder.display())));
         }
-        if create { Ok(()) } else { Err(self.unreachable("there is no such file")) }
+        if create { Ok(()) } else { Err(StoreError::Missing { database: self.name() }) }
     }
 }
 

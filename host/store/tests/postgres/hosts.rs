@@ -212,7 +212,7 @@ async fn a_dead_letter_is_replayed_once() {
     assert_eq!(error, "a nul \u{fffd} character", "PostgreSQL's texts have no U+0000");
     let (store, other) = (database.store.clone(), database.another().await);
     let replays =
-        [store, other].map(|store| tokio::spawn(async move { store.replay(Some(vec![id]), at(1)).await }));
+        [store, other].map(|store| tokio::spawn(async move { store.replay(vec![id], at(1)).await }));
     let mut replayed = 0;
     for replay in replays {
         // The one that comes second finds no item, or loses it before it has locked it.

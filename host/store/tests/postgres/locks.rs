@@ -48,7 +48,7 @@ async fn whoever_holds_all_advisory_locks_holds_up_nothing() {
     let first = take(store, host, 10, Some("key")).await.owned.remove(0);
     let dead = End::Dead { action: serde_json::json!({"type": "webhook"}) };
     store.complete(host, vec![end(first.id, 1, dead)]).await.unwrap();
-    assert_eq!(store.replay(Some(vec![first.id]), at(1)).await.unwrap().len(), 1);
+    assert_eq!(store.replay(vec![first.id], at(1)).await.unwrap().len(), 1);
     store.set_enabled("watcher", false, at(1)).await.unwrap();
     store.set_enabled("watcher", true, at(1)).await.unwrap();
     assert_eq!(store.claim(ClaimRequest::new(host, 10, at(2))).await.unwrap().len(), 1);

@@ -132,3 +132,51 @@ async fn events_are_read_from_their_own_partition() {
         plan(&database, "read_events", "bigint[], timestamptz, timestamptz", "'{1,2}', now(), now()").await;
     assert_eq!(plan.matches(" on observer_events_").count(), 1, "{plan}");
 }
+
+/// A page of a list reads what it lists: in the order of an index, without sorting all that is there.
+#[tokio::test]
+async fn lists_read_their_own_indexes() {
+    let database = Database::fresh().await;
+    database
+        .sql(
+            "INSERT INTO observer_events (entity_type, entity_id, event_kind, data)
+             SELECT 'Order', n, 'created', '{}' FROM generate_series(1, 20000) AS n;
+             INSERT INTO tb_observer_log (observer, attempt, max_attempts, status, message, started_at, duration_us)
+             SELECT 'o', 1, 3, 'succeeded', '', now(), 1 FROM generate_series(1, 20000) AS n;
+             INSERT INTO observer_dlq_items (id, event_seq, event_id, occurred_at, position, observer, action, action_type,
+                 action_config, priority, attempts, attempts_before, max_attempts, class, code, last_error, died_at)
+             SELECT gen_random_uuid(), n, gen_random_uuid(), now(), 0, 'o', 'a', 'webhook', '{}', 100, 3, 0, 3, 'permanent',
+                    'c', 'm', now() + n * interval '1 s'
+             FROM generate_series(1, 20000) AS n;
+             ANALYZE observer_events, tb_observer_log, observer_dlq_items",
+        )
+        .await;
+    let wanted = "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
+    let uuid = "'00000000-0000-0000-0000-000000000000'";
+    for (name, types, arguments, step) in [
+        ("newest_event_below", "bigint", "100000".to_owned(), "Limit"),
+        (
+            "list_events",
+            "bigint, bigint, text, text, text[], bigint",
+            "9, 1, NULL, NULL, NULL, 10".to_owned(),
+            "Limit",
+        ),
+        ("newest_attempt_below", "bigint", "100000".to_owned(), "Limit"),
+        (
+            "ended_deliveries",
+            "text, text, text, bigint, bigint, bigint",
+            "NULL, NULL, NULL, 9, 1, 10".to_owned(),
+            "Limit",
+        ),
+        (
+            "list_dead_letters",
+            "text, text, text, text, text, text, timestamptz, timestamptz, timestamptz, uuid, bigint",
+            format!("{wanted}, now(), {uuid}, 10"),
+            "Presorted Key: died_at",
+        ),
+    ] {
+        let plan = plan(&database, name, types, &arguments).await;
+        assert!(plan.contains(step) && !plan.contains("->  Sort"), "{name}:\n{plan}");
+        assert!(!plan.contains("Seq Scan"), "{name} reads a whole table:\n{plan}");
+    }
+}

@@ -99,7 +99,7 @@ async fn rows_that_were_put_aside_are_shown_and_retried() {
     assert_eq!(rows[0].reason, "it has no key");
     assert_eq!(database.store.quarantined_row(rows[0].id).await.unwrap().data.as_deref(), Some(r#"{"n":1}"#));
     database.sql("UPDATE observer_events SET entity_id = '5'").await;
-    database.store.retry_quarantined(None).await.unwrap();
+    database.store.retry_all_quarantined(&mut |_| ()).await.unwrap();
     assert_eq!(take(&database).await.events, 1);
     assert_eq!(told(&database).await, [r#"created 5 {"n":1}"#]);
 }

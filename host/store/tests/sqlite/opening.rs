@@ -14,7 +14,7 @@ use crate::database::{Database, at};
 async fn assert_unreachable(path: &std::path::Path, hint: &str) {
     let error =
         SqliteStore::open(&format!("sqlite:{}", path.display()), SqliteOptions::default()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Unreachable { .. } | StoreError::Missing { .. }), "{error:?}");
     let text = error.to_string();
     assert!(
         text.contains(hint) && text.contains(&path.display().to_string()),

@@ -35,15 +35,15 @@ async fn a_row_is_shown_kept_retried_and_discarded() {
     store.purge(limits).await.unwrap();
     assert_eq!(store.quarantined(10).await.unwrap().len(), 1, "retention leaves it");
 
-    assert_eq!(store.retry_quarantined(Some(vec![id])).await.unwrap(), [id]);
+    assert_eq!(store.retry_quarantined(vec![id]).await.unwrap(), [id]);
     assert_eq!(store.quarantined(10).await.unwrap().len(), 0);
     assert_eq!(take(&database).await.quarantined.len(), 1, "it still is no event");
     let again = store.quarantined(10).await.unwrap();
     assert_eq!(again[0].event_id, image.row.event_id, "it keeps its id");
 
-    let error = store.discard_quarantined(vec![again[0].id, 999]).await.unwrap_err();
+    let error = store.require_quarantined(&[again[0].id, 999]).await.unwrap_err();
     assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
-    assert_eq!(store.discard_quarantined(vec![again[0].id]).await.unwrap(), 1);
+    assert_eq!(store.discard_quarantined(vec![again[0].id, 999]).await.unwrap(), 1, "the other is not there");
     assert!(matches!(store.quarantined_row(again[0].id).await, Err(StoreError::NotFound { .. })));
 }
 
@@ -51,7 +51,9 @@ async fn a_row_is_shown_kept_retried_and_discarded() {
 async fn a_row_that_was_mended_becomes_an_event() {
     let database = database().await;
     database.sql("UPDATE observer_quarantine SET entity_id = 'mended'").await;
-    assert_eq!(database.store.retry_quarantined(None).await.unwrap().len(), 1);
+    let mut put_back = Vec::new();
+    database.store.retry_all_quarantined(&mut |ids| put_back.extend_from_slice(ids)).await.unwrap();
+    assert_eq!(put_back.len(), 1);
     assert_eq!(take(&database).await.events, 1);
     assert_eq!(told(&database).await, [r#"created mended {"id":1,"code":null}"#]);
 }

@@ -85,3 +85,39 @@ async fn keys_that_differ_have_ids_that_differ() {
     let ids: Vec<_> = database.events().await.into_iter().map(|event| event.entity_id).collect();
     assert_eq!(ids, [r"a\:b:c", r"a:b\:c", r"a\\:b", r"a:b\c"]);
 }
+
+#[tokio::test]
+async fn keys_of_one_column_are_what_they_hold() {
+    for (declared, ids) in [
+        ("INTEGER", &["5", "-1"][..]),
+        ("INT", &["5", "0.5", "a", "0F"]),
+        ("TEXT", &["5", "0.1", "a", "0F"]),
+        ("REAL", &["5.0", "0.1", "a", "0F", "3.3333333333333335", "1.0e+22"]),
+        ("BLOB", &["5", "0.1", "a", "0F", "3.3333333333333335", "1.0e+22"]),
+        ("UUID", &["5", "0.1", "a", "0F", "3.3333333333333335", "1.0e+22"]),
+        ("", &["5", "0.1", "a", "0F", "3.3333333333333335", "1.0e+22"]),
+    ] {
+        let database = Database::fresh().await;
+        database.sql(&format!("CREATE TABLE t (n INT, id {declared} PRIMARY KEY)")).await;
+        database.capture("t", "T").await;
+        let value = |id: &&str| match *id {
+            "a" => "'a'".to_owned(),
+            "0F" => "x'0f'".to_owned(),
+            "3.3333333333333335" => "10.0 / 3".to_owned(),
+            number => number.to_owned(),
+        };
+        for value in ids.iter().map(value) {
+            database.sql(&format!("INSERT INTO t (id) VALUES ({value})")).await;
+        }
+        database.sql("UPDATE t SET n = 1; DELETE FROM t").await;
+        let found: Vec<_> = database.events().await.into_iter().map(|event| event.entity_id).collect();
+        assert_eq!(found.len(), 3 * ids.len(), "{declared}");
+        assert_eq!(found[..ids.len()], *ids, "{declared}");
+        let mut rest: Vec<_> = found[ids.len()..].to_vec();
+        rest.sort();
+        rest.dedup();
+        let mut expected = ids.to_vec();
+        expected.sort_unstable();
+        assert_eq!(rest, expected, "{declared}");
+    }
+}

@@ -9,9 +9,10 @@ use std::{
 
 use aftercommit_core::{DeliveryId, EntityEvent};
 use aftercommit_store::{
-    AttemptRecord, ClaimRequest, Claims as _, Completion, DeadLetters as _, Deliveries as _, DeliveryFilter,
-    End, Events as _, HostId, Intake as _, NewDelivery, Plan, Planned, Retention as _, RetentionLimits,
-    Schema as _, TakeRequest, Taken, Transactions as _, conformance::TestDatabase as _,
+    AttemptRecord, ClaimRequest, Claims as _, Completion, DeadLetterFilter, DeadLetters as _,
+    Deliveries as _, DeliveryFilter, End, Events as _, HostId, Intake as _, NewDelivery, Plan, Planned,
+    Retention as _, RetentionLimits, Schema as _, TakeRequest, Taken, Transactions as _,
+    conformance::TestDatabase as _,
 };
 use rusqlite::Connection;
 
@@ -233,8 +234,10 @@ async fn many_dead_letters_and_old_events_are_moved_in_pieces() {
     let taken = take(&database, 1000, Acting::nothing(&database)).await;
     let ends: Vec<_> = taken.owned.iter().map(|delivery| dead(delivery.id, delivery.attempt)).collect();
     database.store.complete(HostId(uuid::Uuid::nil()), ends).await.unwrap();
-    let replayed = database.store.replay(None, at(2)).await.unwrap();
-    assert_eq!((replayed.len(), transactions(&database, "replay")), (150, 3));
+    let mut replayed = 0;
+    let filter = DeadLetterFilter::default();
+    database.store.replay_all(&filter, at(2), &mut |ids| replayed += ids.len()).await.unwrap();
+    assert_eq!((replayed, transactions(&database, "replay")), (150, 3));
 
     // Ten events are needed, and are passed over once.
     database.sql("DELETE FROM observer_deliveries WHERE event_seq > (SELECT min(event_seq) + 9 FROM observer_deliveries)").await;

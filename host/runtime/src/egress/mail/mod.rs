@@ -22,7 +22,7 @@ pub(crate) use mailbox::check_mailbox;
 pub(crate) use message::{Enclosure, Letter};
 pub use settings::{SmtpEncryption, SmtpOAuth, SmtpSettings};
 
-use super::{Bounds, Egress, client::Tls, pool::Pool};
+use super::{Bounds, Egress, pool::Pool, service_tls::ServiceTls};
 use crate::{
     engine::EngineError,
     secrets::{Redaction, Secret, SecretProvider},
@@ -89,7 +89,7 @@ const MAX_TOLD_CHARS: usize = 500;
 /// The configured mail server and its connections.
 pub(crate) struct MailServer {
     settings: SmtpSettings,
-    tls: Tls,
+    tls: ServiceTls,
     pool: Pool<Connection>,
     secrets: Arc<dyn SecretProvider>,
     token: LoginToken,
@@ -101,9 +101,16 @@ impl MailServer {
         extra_ca_pem: &[Vec<u8>],
         secrets: Arc<dyn SecretProvider>,
     ) -> Result<Self, EngineError> {
-        let ca: Vec<Vec<u8>> = extra_ca_pem.iter().chain(&settings.extra_ca_pem).cloned().collect();
+        let tls = ServiceTls::open("smtp", settings.ca_file.as_deref(), extra_ca_pem)?;
         let pool = Pool::new(settings.max_connections);
-        Ok(Self { tls: Tls::new(&ca)?, pool, settings, secrets, token: LoginToken::default() })
+        Ok(Self { tls, pool, settings, secrets, token: LoginToken::default() })
+    }
+
+    /// Reads again what the settings name. Connections of before are not used any more if others are trusted now.
+    pub(super) fn follow(&self) {
+        if self.tls.follow() {
+            self.pool.renew();
+        }
     }
 
     /// Sends a message; returns once the server has taken it, for one recipient at least.
@@ -166,7 +173,8 @@ impl MailServer {
             None => None,
         };
         // RFC 5321, 4.1.1.1 wants a name; the sender's domain is the one that is certainly there.
-        let opened = Connection::open(&self.settings, &self.tls, &prepared.domain, credential.as_ref()).await;
+        let tls = self.tls.present();
+        let opened = Connection::open(&self.settings, &tls, &prepared.domain, credential.as_ref()).await;
         if let Err(MailFault::Transient(reply)) = &opened
             && NO_LOGIN.contains(&reply.code)
         {

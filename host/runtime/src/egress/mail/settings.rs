@@ -1,5 +1,7 @@
 //! Where the mail server is and how to talk to it.
 
+use std::path::PathBuf;
+
 use lettre::message::Mailbox;
 use url::Url;
 
@@ -75,15 +77,15 @@ pub struct SmtpSettings {
     pub(super) from: Option<Mailbox>,
     /// Connections at the same time; more mails wait. Default 8.
     pub max_connections: u32,
-    /// Certificates (PEM) trusted beside the platform's.
-    pub extra_ca_pem: Option<Vec<u8>>,
+    /// A file of certificates (PEM) trusted beside the platform's. Followed when it changes.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl SmtpSettings {
     /// A server without login and without a default sender.
     pub fn new(host: impl Into<String>, port: u16, encryption: SmtpEncryption) -> Self {
         let endpoint = Endpoint { host: host.into(), port };
-        Self { endpoint, encryption, login: None, from: None, max_connections: 8, extra_ca_pem: None }
+        Self { endpoint, encryption, login: None, from: None, max_connections: 8, ca_file: None }
     }
 
     /// Logs in. `password_secret` is the name of the secret that holds the password.

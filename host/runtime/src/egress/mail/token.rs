@@ -119,7 +119,7 @@ fn request(oauth: &SmtpOAuth, username: &str, handle: String) -> TokenRequest {
     }
 }
 
-fn fault(TokenFault { error, is_untrusted }: TokenFault) -> MailFault {
+fn fault(TokenFault { error, is_untrusted, .. }: TokenFault) -> MailFault {
     match error {
         SecretError::Token(why) if is_untrusted => MailFault::Untrusted(format!("{NO_TOKEN}: {why}")),
         SecretError::Token(why) => no_token(&why),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use resp::Reply;
 pub use settings::RedisSettings;
 
-use super::{Bounds, client::Tls, pool::Pool};
+use super::{Bounds, pool::Pool, service_tls::ServiceTls};
 use crate::{engine::EngineError, secrets::Redaction};
 use connection::Connection;
 use resp::ReplyError;
@@ -34,7 +34,7 @@ pub(crate) enum RedisFault {
 #[derive(Debug)]
 pub(crate) struct RedisServer {
     settings: RedisSettings,
-    tls: Tls,
+    tls: ServiceTls,
     pool: Pool<Connection>,
     /// What is taken out of its words, and of data.
     login: Redaction,
@@ -42,14 +42,25 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    pub(super) fn new(settings: RedisSettings, extra_ca_pem: &[Vec<u8>]) -> Result<Self, EngineError> {
-        let ca: Vec<Vec<u8>> = extra_ca_pem.iter().chain(&settings.extra_ca_pem).cloned().collect();
-        let (tls, pool) = (Tls::new(&ca)?, Pool::new(settings.max_connections));
+    pub(super) fn new(
+        name: &str,
+        settings: RedisSettings,
+        extra_ca_pem: &[Vec<u8>],
+    ) -> Result<Self, EngineError> {
+        let tls = ServiceTls::open(&format!("redis.{name}"), settings.ca_file.as_deref(), extra_ca_pem)?;
+        let pool = Pool::new(settings.max_connections);
         let username = settings.username.as_deref();
         let login = settings.password.as_ref().map(|password| Redaction::of_login(username, password));
         let password = settings.password.as_ref().map(Redaction::of_password);
         let (login, password) = (login.unwrap_or_default(), password.unwrap_or_default());
         Ok(Self { settings, tls, pool, login, password })
+    }
+
+    /// Reads again what the settings name. Connections of before are not used any more if others are trusted now.
+    pub(super) fn follow(&self) {
+        if self.tls.follow() {
+            self.pool.renew();
+        }
     }
 
     /// Sends one command and gives its reply, an error reply included.
@@ -111,7 +122,7 @@ impl RedisServer {
                 ended => return self.end(place, kept, ended, limit),
             }
         }
-        let mut fresh = match Connection::open(&self.settings, &self.tls).await? {
+        let mut fresh = match Connection::open(&self.settings, &self.tls.present()).await? {
             Ok(fresh) => fresh,
             Err(refused) => return Ok(vec![refused]),
         };

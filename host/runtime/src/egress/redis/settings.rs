@@ -1,6 +1,6 @@
 //! Where a Redis server is and how to log in, from its URL.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -17,8 +17,8 @@ pub struct RedisSettings {
     pub(super) database: u32,
     /// Connections at the same time; more calls wait. Default 16.
     pub max_connections: u32,
-    /// Certificates (PEM) trusted beside the platform's.
-    pub extra_ca_pem: Option<Vec<u8>>,
+    /// A file of certificates (PEM) trusted beside the platform's. Followed when it changes.
+    pub ca_file: Option<PathBuf>,
 }
 
 const PORT: u16 = 6379;
@@ -67,7 +67,7 @@ impl RedisSettings {
             password: password.map(Secret::new),
             database,
             max_connections: 16,
-            extra_ca_pem: None,
+            ca_file: None,
         })
     }
 }

@@ -7,7 +7,7 @@ use jiff::{
     fmt::{strtime, temporal::DateTimeParser},
     tz::TimeZone,
 };
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::arguments::{Arguments, shown, text};
 use crate::templates::RenderProblem;
@@ -48,11 +48,22 @@ pub(super) fn check(values: &[Parameter]) -> Result<(), String> {
 /// A time of day without an offset is UTC's.
 fn time(value: &Value) -> Option<Timestamp> {
     if let Value::Number(number) = value {
-        return Timestamp::from_second(number.as_i64()?).ok();
+        return number
+            .as_i64()
+            .map_or_else(|| fraction(number), |seconds| Timestamp::from_second(seconds).ok());
     }
     let text = value.as_str()?;
     let local = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
     text.parse::<Timestamp>().ok().or_else(|| local().map(|zoned| zoned.timestamp()))
+}
+
+/// Seconds with a fraction, to the microsecond. A double has so many digits until the year 2255.
+fn fraction(seconds: &Number) -> Option<Timestamp> {
+    let micros = (seconds.as_f64()? * 1e6).round();
+    // Further away is no time that can be written.
+    let is_near = micros.abs() < 1e18;
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number in the range of the type")]
+    is_near.then(|| Timestamp::from_microsecond(micros as i64).ok()).flatten()
 }
 
 /// A zone of the IANA database, which is part of the program, or an offset such as `+02:00`.

@@ -308,6 +308,25 @@ mod tests {
     }
 
     #[test]
+    fn times_are_read_as_databases_and_programs_write_them() {
+        let row = |at: &str| serde_json::from_str(&format!("{{\"at\":{at}}}")).unwrap();
+        for (at, expected) in [
+            ("1767225600", "2026-01-01 00:00:00.000000"),
+            ("1767225600.25", "2026-01-01 00:00:00.250000"),
+            ("1767225600.000001", "2026-01-01 00:00:00.000001"),
+            ("1.7672256e9", "2026-01-01 00:00:00.000000"),
+            ("-0.5", "1969-12-31 23:59:59.500000"),
+            ("\"2026-01-01 01:00:00.25+01\"", "2026-01-01 00:00:00.250000"),
+        ] {
+            assert_eq!(render("{{date at \"%F %T%.6f\"}}", row(at)).as_deref(), Ok(expected), "{at}");
+        }
+        for at in ["1767225600000", "1e30", "1e400", "true", "\"soon\""] {
+            let told = render("{{date at}}", row(at)).expect_err(at);
+            assert!(told.contains("takes a date"), "{at}: {told}");
+        }
+    }
+
+    #[test]
     fn what_helpers_make_is_bounded() {
         let row = json!({"x": "\"", "list": vec![1; 500], "between": "b".repeat(500)});
         let nested = format!("{}x{}", "(json ".repeat(30), ")".repeat(30));
