@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use aftercommit_core::Clock;
+use parking_lot::Mutex;
 use ring::rand::SecureRandom as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{Engine, component::Linker};
@@ -89,7 +90,7 @@ impl Shared {
 
     /// The component of this digest, if it is in use.
     pub(crate) fn known(&self, digest: &str) -> Option<Arc<Loaded>> {
-        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = self.loaded.lock();
         loaded.get(digest).and_then(Weak::upgrade)
     }
 

@@ -1,15 +1,12 @@
 //! Processes single events in the memory of the program that embeds it: match, condition, actions with their retries,
 //! dead letter queue. Nothing here is durable; for that, run a [`Host`](crate::Host).
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use aftercommit_core::{Clock, DeliveryId, EntityEvent, Failure, HostFailure, SystemClock, Verdict};
 use aftercommit_runtime::{DeliveryInfo, EnvSecrets, PreparedEvent, Runtime, RuntimeSettings};
 use futures::future::join_all;
+use parking_lot::Mutex;
 
 use crate::{
     alerts::{Alerts, Untold},
@@ -196,7 +193,7 @@ impl ObserverExecutor {
         let failed = Arc::new(event.event().clone());
         let untold = Untold::of(action, id, ended.attempt, &ended.failure, &failed);
         let now = self.clock.now();
-        let alert = self.alerts.lock().unwrap_or_else(PoisonError::into_inner).raise(&untold, now);
+        let alert = self.alerts.lock().raise(&untold, now);
         let Some(alert) = alert else { return };
         if let Err(ended) = self.attempts(&PreparedEvent::new(alert), alert_action).await {
             tracing::error!(observer = %action.observer, "the alert failed: {}", ended.failure);

@@ -1,12 +1,10 @@
 //! In-memory doubles for the tests of programs that embed the library.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
 
 use aftercommit_core::{ActionConfig, EntityEvent};
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::{
@@ -35,7 +33,7 @@ impl MockDeadLetterQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<DlqItem>> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+        self.items.lock()
     }
 }
 

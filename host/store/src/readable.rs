@@ -1,9 +1,8 @@
 //! Lists of rows that people may edit: a row that cannot be read is reported and passed over, because the others must go on.
 
-use std::{
-    collections::HashSet,
-    sync::{LazyLock, Mutex, PoisonError},
-};
+use std::{collections::HashSet, sync::LazyLock};
+
+use parking_lot::Mutex;
 
 use crate::{Result, row::Row};
 
@@ -31,7 +30,7 @@ fn key_of(row: &impl Row, columns: &[&str]) -> String {
 }
 
 fn report(table: &'static str, key: &str, error: &str) {
-    let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut reported = REPORTED.lock();
     if reported.len() >= MAX_REPORTED {
         reported.clear();
     }

@@ -1,10 +1,8 @@
 //! What became of the transactions of this process: how many there were of each name, and what they cost.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
+
+use parking_lot::Mutex;
 
 /// For whoever watches a host.
 pub trait Transactions {
@@ -60,7 +58,7 @@ pub(crate) struct Tally(Mutex<BTreeMap<&'static str, (TransactionCount, Duration
 impl Tally {
     /// A transaction ended for the first time or again: it took so long, and is done, or failed, or is repeated.
     pub(crate) fn ended(&self, name: &'static str, took: Duration, how: Ended) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let (count, durations) =
             all.entry(name).or_insert_with(|| (TransactionCount::none(name), Durations::default()));
         match how {
@@ -74,7 +72,7 @@ impl Tally {
     }
 
     pub(crate) fn counts(&self) -> Vec<TransactionCount> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         let counted = |(count, durations): &(TransactionCount, Durations)| TransactionCount {
             p50: durations.percentile(50).min(count.longest),
             p99: durations.percentile(99).min(count.longest),

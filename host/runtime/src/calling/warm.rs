@@ -1,7 +1,8 @@
 //! Instances kept between calls, for actions that ask for it (`limits.reuse`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{calling::instance::Instance, engine::reserve::Reserve};
@@ -33,7 +34,7 @@ impl WarmInstances {
         if self.calls_each < 2 {
             return None;
         }
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().map(|(used, _)| used)
+        self.idle.lock().pop().map(|(used, _)| used)
     }
 
     /// A fresh instance.
@@ -51,7 +52,7 @@ impl WarmInstances {
             return;
         }
         if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((used, place));
+            self.idle.lock().push((used, place));
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::MutexGuard;
 use wasmtime::component::Component;
 
 use crate::{
@@ -71,7 +72,7 @@ async fn compile_in_turn(
 }
 
 fn too_costly(shared: &Shared) -> MutexGuard<'_, HashMap<String, String>> {
-    shared.too_costly.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.too_costly.lock()
 }
 
 fn compiled_by_process(shared: &Shared, whole: &Whole) -> Result<Component, LoadError> {

@@ -1,11 +1,9 @@
 //! `log`, and what a guest writes to its standard output: lines for the host's log, bounded for each attempt.
 
-use std::{
-    fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt::Write as _, sync::Arc};
 
 use aftercommit_core::plain::one_line;
+use parking_lot::Mutex;
 use serde_json::Value;
 use wasmtime_wasi::{
     async_trait,
@@ -65,13 +63,13 @@ impl LogSink {
 
     /// Lines written and lines dropped.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         (state.lines, state.dropped)
     }
 
     /// The last line at error level.
     pub(crate) fn last_error(&self) -> Option<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).last_error.clone()
+        self.state.lock().last_error.clone()
     }
 
     fn write(&self, level: Level, message: &str, fields: &[(String, String)]) {
@@ -114,7 +112,7 @@ impl LogSink {
 
     /// The fields of a line that is logged; `fields` are none where they are too many.
     fn admitted(&self, level: Level, message: &str, fields: Option<String>) -> Option<String> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if level == Level::Error {
             state.last_error = Some(message.chars().take(LAST_ERROR_CHARS).collect());
         }

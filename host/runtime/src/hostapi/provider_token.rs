@@ -4,13 +4,10 @@
 //! token-based connection to APNs"). Its signatures differ each time, so the token itself is kept: for the whole process,
 //! because actions share keys and are configured anew whenever observers are reloaded.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use aftercommit_core::Timestamp;
+use parking_lot::Mutex;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -53,7 +50,7 @@ impl ProviderTokens {
     ) -> Result<(Secret, Timestamp), KeyError> {
         let name = digest(asked, key);
         // Held while signing, so that there is one token and not several.
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if let Some(valid) = kept.get(&name).filter(|kept| kept.is_valid(now)) {
             return Ok((valid.token.clone(), valid.renew_at));
         }

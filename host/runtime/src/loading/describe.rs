@@ -1,6 +1,6 @@
 //! A compiled component describes itself: its exports are linked, and `describe` is called in a bounded instance.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::{
     calling::{
@@ -48,7 +48,7 @@ pub(crate) async fn describe(
         .await
         .map_err(|error| LoadError::Describe { why: format!("its answer can not be read: {error}") })??;
     let loaded = Arc::new(Loaded { linked, descriptor, schema, compiled, shares_beyond });
-    let mut all = shared.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = shared.loaded.lock();
     all.retain(|_, loaded| loaded.strong_count() > 0);
     all.insert(loaded.compiled.digest.clone(), Arc::downgrade(&loaded));
     Ok(loaded)

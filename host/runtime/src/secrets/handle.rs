@@ -9,9 +9,10 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     fmt::Write as _,
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{Arc, OnceLock},
 };
 
+use parking_lot::RwLock;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::provider::Secret;
@@ -45,24 +46,21 @@ impl Handles {
     pub(crate) fn issue(&self, entry: Entry) -> String {
         let handle = format!("{}{}", prefix(), random_hex::<OWN_RANDOM_BYTES>());
         let own = handle[prefix().len()..].to_owned();
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).insert(own, Arc::new(entry));
+        self.entries.write().insert(own, Arc::new(entry));
         handle
     }
 
     /// From now on the handle stands for another secret; whoever has it already sends the new one.
     pub(crate) fn replace(&self, handle: &str, entry: Entry) {
         if let Some(own) = handle.strip_prefix(prefix()) {
-            self.entries
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(own.to_owned(), Arc::new(entry));
+            self.entries.write().insert(own.to_owned(), Arc::new(entry));
         }
     }
 
     /// From now on the handle stands for nothing.
     pub(crate) fn withdraw(&self, handle: &str) {
         if let Some(own) = handle.strip_prefix(prefix()) {
-            self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(own);
+            self.entries.write().remove(own);
         }
     }
 
@@ -73,18 +71,18 @@ impl Handles {
 
     /// Whether any secret of this action may be sent to that origin.
     pub(crate) fn any_towards(&self, origin: &Origin) -> bool {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read();
         entries.values().any(|entry| entry.destinations.contains(origin))
     }
 
     /// Everything that a handle of this action stands for.
     pub(super) fn all(&self) -> Vec<Arc<Entry>> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.entries.read().values().cloned().collect()
     }
 
     /// What the part after the prefix stands for.
     pub(super) fn own(&self, own: &str) -> Option<Arc<Entry>> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(own).cloned()
+        self.entries.read().get(own).cloned()
     }
 }
 

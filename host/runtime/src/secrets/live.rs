@@ -2,9 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use ring::{
     hmac::{self, HMAC_SHA256},
     rand::SystemRandom,
@@ -92,7 +93,7 @@ impl LiveSecrets {
     }
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<(String, Asker), Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock()
     }
 }
 

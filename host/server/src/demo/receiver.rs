@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -17,6 +17,7 @@ use hyper::{
     HeaderMap, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use ring::hmac;
 use tokio::net::TcpListener;
 
@@ -63,7 +64,7 @@ impl Receiver {
     }
 
     pub(super) fn received(&self) -> Vec<Received> {
-        self.state.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.received.lock().clone()
     }
 }
 
@@ -91,7 +92,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
         status: status.as_u16(),
         signature_is_valid: verify(&state.secret, &head.headers, &body.to_bytes()),
     };
-    state.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
+    state.received.lock().push(received);
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     Ok(response)

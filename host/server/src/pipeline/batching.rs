@@ -10,13 +10,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use aftercommit_core::{Care, DestinationEvidence, Failure, HostFailure};
 use aftercommit_runtime::{Attempt, BatchItem, DeliveryInfo, PreparedEvent};
 use aftercommit_store::ClaimedDelivery;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::{
@@ -72,7 +73,7 @@ pub(super) fn is_gathered(delivery: &ClaimedDelivery, action: &Action) -> bool {
 
 impl Batches {
     fn lock(&self) -> MutexGuard<'_, HashMap<usize, Arc<Batch>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 
     /// Joins the open batch of the action. Returns it to who has opened it, which is in this `term` of the room. One with `most`
@@ -109,7 +110,7 @@ impl Batch {
     }
 
     fn members(&self) -> MutexGuard<'_, Vec<Member>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        self.members.lock()
     }
 }
 

@@ -12,7 +12,7 @@
 use std::{
     ops::RangeInclusive,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicI64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -20,6 +20,7 @@ use std::{
 
 use aftercommit_core::{Clock, Timestamp};
 use aftercommit_store::{Backend, Result};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// A difference that a person should know of: the log of attempts and other programs' logs do not fit. A leap second is less.
@@ -140,7 +141,7 @@ impl CommonClock {
     }
 
     fn jumps(&self) -> MutexGuard<'_, Jumps> {
-        self.jumps.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jumps.lock()
     }
 }
 

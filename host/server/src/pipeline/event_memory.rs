@@ -23,13 +23,14 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
 use aftercommit_core::EntityEvent;
 use aftercommit_store::{ClaimedDelivery, Lane};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -156,7 +157,7 @@ impl SetAside {
 
 impl Large {
     fn lock(&self) -> MutexGuard<'_, LargeState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// A large event came.

@@ -1,13 +1,11 @@
 //! What an event sets off, by the observers of one snapshot.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use aftercommit_core::{DeliveryId, EntityEvent, Ordering, alert_of};
 use aftercommit_runtime::Addressed;
 use aftercommit_store::{ConditionError, NewDelivery, Plan, Planned};
+use parking_lot::Mutex;
 
 use super::{
     destinations::{Destinations, Endpoints},
@@ -49,7 +47,7 @@ impl IntakePlan {
             return true;
         }
         let name = action.destination();
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.lock();
         let Rooms { destinations, addresses } = &mut *rooms;
         let at_address = match self.snapshot.addressed(action) {
             Addressed::Fixed(address) => {

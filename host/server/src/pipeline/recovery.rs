@@ -5,13 +5,11 @@
 //! suspect does, and are marked before they begin. Fresh deliveries go on beside them. The rule is in
 //! [`loss`](aftercommit_core::loss).
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use aftercommit_core::{Care, Clock as _};
 use aftercommit_store::{ClaimedDelivery, Lane, Result, Trial};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +55,7 @@ impl Default for Recovery {
 
 impl Recovery {
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way.lock()
     }
 
     /// There may be suspects: hosts died.

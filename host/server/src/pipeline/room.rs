@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Instant,
@@ -11,6 +11,7 @@ use std::{
 
 use aftercommit_core::DeliveryId;
 use aftercommit_store::ClaimedDelivery;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, RwLockWriteGuard, Semaphore};
 
 use super::{
@@ -142,7 +143,7 @@ impl Room {
     }
 
     fn given_up(&self) -> MutexGuard<'_, HashSet<Attempt>> {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+        self.given_up.lock()
     }
 
     /// How many deliveries are owned or about to be.
@@ -259,7 +260,7 @@ impl Reservation {
 
 impl Known {
     fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, usize>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock()
     }
 }
 

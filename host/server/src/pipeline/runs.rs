@@ -11,7 +11,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -19,6 +19,7 @@ use std::{
 
 use aftercommit_runtime::PreparedEvent;
 use aftercommit_store::{ClaimedDelivery, RunLengths};
+use parking_lot::Mutex;
 use tracing::Instrument as _;
 
 use super::{
@@ -103,19 +104,19 @@ impl Runs {
 
     /// How many deliveries of one key are to be claimed together.
     pub(super) fn lengths(&self) -> RunLengths {
-        let took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        let took = self.took.lock();
         let by_observer = took.iter().map(|(observer, took)| (Arc::clone(observer), behind_first(*took)));
         RunLengths { others: UNKNOWN, by_observer: by_observer.collect() }
     }
 
     /// Forgets how long deliveries of observers took that are gone.
     pub(super) fn keep_used(&self, is_used: impl Fn(&str) -> bool) {
-        let mut took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut took = self.took.lock();
         took.retain(|observer, _| is_used(observer));
     }
 
     fn took(&self, observer: &Arc<str>, took: Duration) {
-        let mut all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.took.lock();
         match all.get_mut(observer) {
             Some(average) => *average = (*average * 7 + took) / 8,
             None => {

@@ -4,10 +4,11 @@
 //! connection rings too, and a poll stands behind every bell. Nobody listens before somebody asks.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use sqlx::{
     PgPool,
     pool::PoolOptions,
@@ -106,7 +107,7 @@ impl Doorbell {
     /// Starts to listen, at the first call.
     fn listen(&self) {
         let Some(server) = &self.server else { return };
-        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listening = self.listening.lock();
         if listening.as_ref().is_none_or(JoinHandle::is_finished) {
             *listening = Some(tokio::spawn(listen_for_ever(server.clone(), Arc::downgrade(&self.bells))));
         }
@@ -114,7 +115,7 @@ impl Doorbell {
 
     /// Hears nothing more.
     pub(super) fn close(&self) {
-        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listening = self.listening.lock().take();
         if let Some(listening) = listening {
             listening.abort();
         }

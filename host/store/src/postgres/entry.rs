@@ -5,8 +5,7 @@
 //! session is given a mark with the settings, and asked for it. One without it is set by `SET`, if it belongs to its client: in a
 //! session that others use too, that would change theirs.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use sqlx::{
     AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions,
 };
@@ -68,7 +67,7 @@ impl Entry {
                 return Err(sqlx::Error::Configuration(NO_OPTIONS.into()));
             }
             self.refuse_shared_sessions().await?;
-            *self.manner.lock().unwrap_or_else(PoisonError::into_inner) = Manner::Set;
+            *self.manner.lock() = Manner::Set;
         }
         let mut connection = PgConnection::connect_with(&self.plain).await?;
         if self.manner() == Manner::Set {
@@ -78,7 +77,7 @@ impl Entry {
     }
 
     fn manner(&self) -> Manner {
-        *self.manner.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.manner.lock()
     }
 
     /// `None` if settings at the start are refused, or have no effect.

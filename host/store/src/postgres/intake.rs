@@ -6,12 +6,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
@@ -146,7 +147,7 @@ impl PostgresStore {
             taken => return taken,
         };
         // Known by its place, which is all of it that can be read.
-        let Some(place) = *first.lock().unwrap_or_else(PoisonError::into_inner) else {
+        let Some(place) = *first.lock() else {
             return Ok(Taken::default());
         };
         let row = Rejected { event_id: None, entity_type: None, entity_id: None, reason: refused.clone() };
@@ -185,7 +186,7 @@ async fn take_first(
 ) -> Result<Taken> {
     locks::takes(session).await?;
     let first = inbox::first(session, scan).await?;
-    *found.lock().unwrap_or_else(PoisonError::into_inner) = first;
+    *found.lock() = first;
     let Some(place) = first else { return Ok(Taken::default()) };
     let Some(inbox) = inbox::read_at(session, place, request).await? else { return Ok(Taken::default()) };
     deliver(session, inbox, request, plan).await

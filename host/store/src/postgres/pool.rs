@@ -6,10 +6,11 @@
 //! time is closed. What a question would find, the next transaction finds, and is run again.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use sqlx::{Connection as _, PgConnection};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -97,6 +98,6 @@ impl Pool {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock()
     }
 }

@@ -2,13 +2,11 @@
 //! outside of the days' partitions. What is old and still needed is passed over once in a run, and so is what was dropped and is
 //! held by a snapshot. Also makes the partitions of the days to come.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashSet;
 
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::{
     PostgresStore, completion,
@@ -85,11 +83,11 @@ impl Retention for PostgresStore {
         let dropped = connections
             .write("drop_partitions", Sync::Later, |session| Box::pin(drop_partitions(session, limits)))
             .await?;
-        let reached = *self.inner.purged.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reached = *self.inner.purged.0.lock();
         let (purged, reached) = connections
             .write("purge", Sync::Later, |session| Box::pin(purge(session, limits, reached)))
             .await?;
-        *self.inner.purged.0.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+        *self.inner.purged.0.lock() = reached;
         Ok(Purged {
             events: purged.events + dropped.events,
             log_rows: purged.log_rows + dropped.log_rows,

@@ -9,11 +9,9 @@
 //! after 2 ms, 4, 8 and so on up to the poll that stands behind each bell. Therefore no event waits longer for its look
 //! than its transaction stayed open after that moment, and none longer than the poll's interval.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{PostgresStore, connection::Sync, session::Session, statement::statements};
@@ -86,8 +84,8 @@ impl Watch {
         (last.at, last.number) = (Instant::now(), number);
     }
 
-    fn last(&self) -> std::sync::MutexGuard<'_, Look> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last(&self) -> parking_lot::MutexGuard<'_, Look> {
+        self.last.lock()
     }
 }
 

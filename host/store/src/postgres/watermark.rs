@@ -19,11 +19,9 @@
 //! Rows that come in other ways (those with the place 0, those that another program had locked) are found by a scan of the
 //! whole inbox: each time while that is short, else a fiftieth of the time.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 /// Pages of the table and its index that a scan may touch and count as short: a tenth of a millisecond.
@@ -139,7 +137,7 @@ impl Progress {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -12,10 +12,11 @@
 //! ([`Sync::Now`]) is synced before the call returns.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -101,10 +102,10 @@ impl Connections {
         let (idle, opening) = (Arc::clone(&self.idle_readers), Arc::clone(&self.opening));
         blocking(move || {
             let _permit = permit;
-            let connection = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = idle.lock().pop();
             let connection = connection.map_or_else(|| opening.reader(), Ok)?;
             let result = work(&connection);
-            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            idle.lock().push(connection);
             result
         })
         .await
@@ -212,7 +213,7 @@ impl Connections {
         let writer = self.writer.lock().await.take();
         let all = u32::try_from(READERS).unwrap_or(u32::MAX);
         let _all_idle = self.readers.acquire_many(all).await;
-        let readers = std::mem::take(&mut *self.idle_readers.lock().unwrap_or_else(PoisonError::into_inner));
+        let readers = std::mem::take(&mut *self.idle_readers.lock());
         blocking(move || drop((readers, writer))).await;
     }
 }

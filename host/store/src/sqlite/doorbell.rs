@@ -8,11 +8,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::Mutex;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -71,7 +71,7 @@ impl Doorbell {
 
     /// Whether the log is watched. Starts to, at the first call that finds it.
     fn watch(&self) -> bool {
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watcher = self.watcher.lock();
         if watcher.is_none() {
             match self.start() {
                 Ok(started) => *watcher = Some(started),

@@ -1,9 +1,8 @@
 //! For how long this process holds the write lock: counted by the minute, and logged. The application waits for as long.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::{LockHeld, transactions::Durations};
 
@@ -73,8 +72,8 @@ impl Held {
         self.lock().last
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Minutes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Minutes> {
+        self.0.lock()
     }
 }
 

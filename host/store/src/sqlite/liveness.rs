@@ -11,8 +11,9 @@ use std::{
     collections::HashMap,
     fs::{File, TryLockError},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
+
+use parking_lot::Mutex;
 
 use crate::HostId;
 
@@ -35,7 +36,7 @@ impl Liveness {
 
     /// Shows that `host`, of this process, lives.
     pub(super) fn show(&self, host: HostId) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if held.contains_key(&host) {
             return;
         }
@@ -55,7 +56,7 @@ impl Liveness {
 
     /// `host`, of this process, has ended.
     pub(super) fn end(&self, host: HostId) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if held.remove(&host).is_some() {
             let _ = std::fs::remove_file(self.file_of(host));
         }

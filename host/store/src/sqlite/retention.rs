@@ -1,10 +1,9 @@
 //! Dropping what is old, a few rows in each transaction, so that the application never waits long for the lock. What is old and still
 //! needed is passed over once in a run, and not each time that something is dropped.
 
-use std::sync::{Mutex, PoisonError};
-
 use aftercommit_core::Timestamp;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::{
@@ -139,10 +138,10 @@ impl SqliteStore {
 
 impl Reached {
     fn get(&self) -> Option<(String, i64)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     fn set(&self, reached: Option<(String, i64)>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+        *self.0.lock() = reached;
     }
 }

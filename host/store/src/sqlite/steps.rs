@@ -4,9 +4,9 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, Statement, StatementStatus};
 
 /// Of each file, since other tests run beside this one.
@@ -16,7 +16,7 @@ static STEPS: Mutex<Option<HashMap<PathBuf, u64>>> = Mutex::new(None);
 pub(super) fn count(connection: &Connection, statement: &Statement<'_>) {
     let steps = u64::try_from(statement.reset_status(StatementStatus::VmStep)).unwrap_or_default();
     let Some(path) = connection.path() else { return };
-    let mut all = STEPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = STEPS.lock();
     *all.get_or_insert_default().entry(PathBuf::from(path)).or_default() += steps;
 }
 
@@ -24,6 +24,6 @@ pub(super) fn count(connection: &Connection, statement: &Statement<'_>) {
 #[doc(hidden)]
 pub fn taken(file: &Path) -> u64 {
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    let mut all = STEPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = STEPS.lock();
     all.get_or_insert_default().remove(&file).unwrap_or_default()
 }

@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{
             AtomicUsize,
             Ordering::{Acquire, Release},
@@ -16,6 +16,7 @@ use std::{
 };
 
 use aftercommit_core::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::destination::Destination;
 
@@ -117,6 +118,6 @@ impl Addresses {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }

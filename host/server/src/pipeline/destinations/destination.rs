@@ -9,7 +9,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{
             AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -19,6 +19,7 @@ use std::{
 };
 
 use aftercommit_core::{Clock, Problem, Rate, RefusedAddresses, RefusedShare, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{Bounds, FORGOTTEN, WINDOW, gate::Gate, pacer::Pacer};
@@ -160,7 +161,7 @@ impl Destination {
     /// What was refused, now that a call was.
     pub(super) fn refusals(&self) -> MutexGuard<'_, Refusals> {
         self.is_refusing.store(true, Relaxed);
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+        self.refusals.lock()
     }
 
     /// A call of this problem held it back.
@@ -208,7 +209,7 @@ impl Destination {
 
     fn room_at(&self, now: Instant) -> usize {
         let (share, most) = (self.share(), self.bounds.most);
-        let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner).at(now, self.ended.load(Relaxed));
+        let pace = self.pace.lock().at(now, self.ended.load(Relaxed));
         let bound = pace.min(most).max(share);
         self.bound.store(bound, Relaxed);
         bound.saturating_sub(self.owned.load(SeqCst))

@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{
             AtomicUsize,
             Ordering::{Acquire, Release},
@@ -16,6 +16,7 @@ use std::{
 
 use aftercommit_core::{EndpointEvidence, Problem, Timestamp};
 use aftercommit_store::{Hold, HoldState, Lane, Target};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::observers::Action;
@@ -160,7 +161,7 @@ impl Endpoints {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Lane, Endpoint>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
@@ -18,6 +18,7 @@ use std::{
 use aftercommit_core::{Breaker, BreakerSettings, BreakerState, FailedCall, Problem, Timestamp};
 use aftercommit_store::Lane;
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// An end that is written down and so little later than the one that is known here is the same: it was converted from the
@@ -310,6 +311,6 @@ impl Gate {
     }
 
     fn lock(&self) -> MutexGuard<'_, Guard> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.guard.lock()
     }
 }

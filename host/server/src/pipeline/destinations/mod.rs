@@ -20,7 +20,7 @@ mod visit;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{
             AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -32,6 +32,7 @@ use std::{
 use aftercommit_core::{BreakerSettings, Clock, Rate, Timestamp};
 use aftercommit_runtime::{Addressed, PreparedEvent};
 use aftercommit_store::{Hold, Lane, Target};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::{
@@ -152,7 +153,7 @@ impl Destinations {
 
     /// The destination of this name.
     pub(super) fn get(&self, name: &str) -> Arc<Destination> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if let Some(destination) = known.get(name) {
             return Arc::clone(destination);
         }
@@ -206,7 +207,7 @@ impl Destinations {
     }
 
     fn make_with(&self, target: &Target, bounds: Bounds, rate: Option<Rate>) -> Destination {
-        let recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner).remove(target);
+        let recalled = self.recalled.lock().remove(target);
         let Self { settings, clock, room, changed, eased, hosts, .. } = self;
         let gate =
             gate::Gate::new(settings.breaker, bounds.concurrency, Arc::clone(changed), Arc::clone(room));
@@ -242,7 +243,7 @@ impl Destinations {
 
     /// The least room of the fast destinations; 0 when one has no room for many.
     fn room_of_the_fast(&self) -> usize {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         known.values().filter_map(|destination| destination.room_if_fast()).min().unwrap_or(usize::MAX)
     }
 
@@ -254,7 +255,7 @@ impl Destinations {
 
     /// What those that do not just take what comes take now.
     pub(super) fn standings(&self) -> Standings {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let standing = |(name, it): (&String, &Arc<Destination>)| Some((name.clone(), it.standing()?));
         let address = |(name, it): (Arc<str>, Arc<Destination>)| Some((name, it.standing()?));
         Standings {
@@ -270,7 +271,7 @@ impl Destinations {
 
     /// So many hosts share the rates.
     pub(super) fn share_rates(&self, hosts: usize) {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         self.hosts.store(hosts, Relaxed);
         known.values().for_each(|destination| destination.pacer().share(hosts));
     }
@@ -312,7 +313,7 @@ impl Destinations {
     pub(super) fn keep_used(&self, destinations: &HashSet<&str>, addresses: &HashSet<&str>) {
         let now = self.clock.now();
         let is_used = |name: &str| destinations.contains(name) || self.settings.named.contains_key(name);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.retain(|name, destination| is_used(name) || !destination.is_idle(now));
         drop(known);
         self.addresses.keep_fixed(addresses, now);
@@ -320,7 +321,7 @@ impl Destinations {
 
     /// Rates that were learned before: what is made from now on begins with them.
     pub(super) fn recall(&self, rates: impl IntoIterator<Item = (Target, f64)>) {
-        let mut recalled = self.recalled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recalled = self.recalled.lock();
         recalled.extend(rates);
     }
 
@@ -353,7 +354,7 @@ impl Destinations {
     }
 
     fn all(&self) -> Vec<(String, Arc<Destination>)> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         known.iter().map(|(name, destination)| (name.clone(), Arc::clone(destination))).collect()
     }
 }

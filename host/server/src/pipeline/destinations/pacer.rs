@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex as StdMutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{
             AtomicBool, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release},
@@ -12,12 +12,13 @@ use std::{
 };
 
 use aftercommit_core::{Clock, LearnedRate, Rate, Timestamp, TokenBucket};
+use parking_lot::{Mutex as SyncMutex, MutexGuard};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 /// The token bucket of one destination, and who waits for a token, in the order they came.
 pub(in crate::pipeline) struct Pacer {
     configured: Option<Rate>,
-    learned: StdMutex<Learned>,
+    learned: SyncMutex<Learned>,
     /// Whether there is a rate: most destinations have none, and pay one look.
     is_paced: AtomicBool,
     /// How many hosts share the configured rate. Each learns what is left for itself.
@@ -71,7 +72,7 @@ impl Pacer {
         let rate = configured.unwrap_or(Rate { per_sec: 1.0, burst: 1 });
         Self {
             configured,
-            learned: StdMutex::new(Learned { rate: learned, since: now, written: Written::Nothing }),
+            learned: SyncMutex::new(Learned { rate: learned, since: now, written: Written::Nothing }),
             is_paced: AtomicBool::new(configured.is_some() || recalled.is_some()),
             hosts: AtomicUsize::new(hosts.max(1)),
             bucket: Mutex::new(TokenBucket::empty(rate.shared_by(hosts), now)),
@@ -188,7 +189,7 @@ impl Pacer {
     }
 
     fn learned(&self) -> MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+        self.learned.lock()
     }
 }
 
