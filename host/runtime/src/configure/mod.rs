@@ -107,8 +107,8 @@ impl Plugin {
         let origins = are_known.then_some(&effective.origins[..]);
         check_forms(&config, origins, findings);
         check_characters(&config, findings);
-        check_reachable(&config, &effective, origins, findings);
         let identities = identities(&config, findings);
+        check_reachable(&config, &effective, origins, findings);
 
         let name = action.name.clone().unwrap_or_else(|| action.plugin.clone());
         let who = Arc::new(Who { plugin: self.name.clone(), observer: observer.to_owned(), action: name });

@@ -22,7 +22,7 @@ const MESSAGE_BYTES: usize = 256 << 10;
 
 /// One reply: the bytes after a command and before the next. The longest in practice, the one to EHLO, has about a kilobyte. The mail crate's
 /// client parses a reply from its beginning with each line, so the time for a long one grows with the square of its length.
-pub(super) const REPLY_BYTES: usize = 16 << 10;
+pub(super) const REPLY_BYTES: usize = 8 << 10;
 
 /// A bounded stream.
 #[derive(Debug)]
