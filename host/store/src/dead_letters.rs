@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Result,
+    EventOrder, Result,
     page::{Page, Whole},
     row::Row,
 };
@@ -128,35 +128,11 @@ pub struct DeadLetterPlace {
     pub id: String,
 }
 
-/// Where a page of ids in the order of events ended: behind this one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct EventOrder {
-    /// The number of its event.
-    pub event_seq: i64,
-    /// Its place among the deliveries of that event.
-    pub position: i64,
-    /// Its delivery's id.
-    pub id: DeliveryId,
-}
-
-impl EventOrder {
-    /// The place before all.
-    pub(crate) const START: Self = Self { event_seq: i64::MIN, position: 0, id: DeliveryId(Uuid::nil()) };
-
-    /// A page of up to [`MAX_IDS`] rows, which have the keys of items.
-    pub(crate) fn page(rows: &[impl Row]) -> Result<Page<DeliveryId, Self>> {
-        let ids = rows.iter().map(|row| Ok(DeliveryId(row.uuid("id")?))).collect::<Result<_>>()?;
-        let last = rows.last().filter(|_| rows.len() == MAX_IDS);
-        Ok(Page::new(ids, last.map(Self::read).transpose()?))
-    }
-
-    fn read(row: &impl Row) -> Result<Self> {
-        Ok(Self {
-            event_seq: row.integer("event_seq")?,
-            position: row.integer("position")?,
-            id: DeliveryId(row.uuid("id")?),
-        })
-    }
+/// A page of up to [`MAX_IDS`] ids, of rows with the keys of items.
+pub(crate) fn page_of_ids(rows: &[impl Row]) -> Result<Page<DeliveryId, EventOrder>> {
+    let ids = rows.iter().map(|row| Ok(DeliveryId(row.uuid("id")?))).collect::<Result<_>>()?;
+    let last = rows.last().filter(|_| rows.len() == MAX_IDS);
+    Ok(Page::new(ids, last.map(EventOrder::read).transpose()?))
 }
 
 /// A dead letter.

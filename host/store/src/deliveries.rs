@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    AttemptRecord, Result,
+    AttemptRecord, EventOrder, Result,
     page::{Page, Whole},
     row::Row,
 };
@@ -36,15 +36,8 @@ pub trait Deliveries: Send + Sync {
 /// Where a page of deliveries ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeliveryPlace {
-    /// Among those that are live: the key of the last one, in the order of events.
-    Live {
-        /// `observer_deliveries.event_seq`.
-        event_seq: i64,
-        /// `observer_deliveries.position`.
-        position: i64,
-        /// Its id.
-        id: DeliveryId,
-    },
+    /// Among those that are live: the last one.
+    Live(EventOrder),
     /// In the attempt log: below this number (`tb_observer_log.pk_log`).
     Log {
         /// The number.
@@ -102,20 +95,11 @@ impl DeliveryFilter {
 }
 
 impl DeliveryPlace {
-    /// Behind a live delivery, whose row has its key too.
-    pub(crate) fn behind_live(row: &impl Row) -> Result<Self> {
-        Ok(Self::Live {
-            event_seq: row.integer("event_seq")?,
-            position: row.integer("position")?,
-            id: DeliveryId(row.uuid("id")?),
-        })
-    }
-
-    /// The key that a page begins behind, of live deliveries.
-    pub(crate) const fn live(after: Option<Self>) -> (i64, i64, DeliveryId) {
+    /// The live delivery that a page begins behind.
+    pub(crate) const fn live(after: Option<Self>) -> EventOrder {
         match after {
-            Some(Self::Live { event_seq, position, id }) => (event_seq, position, id),
-            _ => (i64::MIN, 0, DeliveryId(Uuid::nil())),
+            Some(Self::Live(last)) => last,
+            _ => EventOrder::START,
         }
     }
 

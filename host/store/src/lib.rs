@@ -39,6 +39,7 @@ pub mod definitions;
 pub mod deliveries;
 pub mod earlier_observers;
 mod error;
+mod event_order;
 pub mod events;
 pub mod holds;
 pub mod hosts;
@@ -70,13 +71,12 @@ pub use claim_share::{ClaimFirst, ClaimShare};
 pub use claims::{
     ClaimRequest, ClaimedDelivery, Claims, Completion, CompletionReport, End, Lane, RunLengths,
 };
-pub use dead_letters::{
-    DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetters, EventOrder, HistoryEntry,
-};
+pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetters, HistoryEntry};
 pub use definitions::{Applied, Definitions, ObserverRow, ObserverTable};
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryPlace, DeliveryRow};
 pub use earlier_observers::{EarlierObserver, EarlierObservers};
 pub use error::{Result, StoreError};
+pub use event_order::EventOrder;
 pub use events::{EventFilter, EventHistory, EventPlace, Events};
 pub use holds::{Hold, HoldState, Holds, Lift, Target};
 pub use hosts::{HostId, HostRow, Hosts, TakenOver};

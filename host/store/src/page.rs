@@ -4,6 +4,8 @@
 
 use aftercommit_core::Timestamp;
 
+use crate::{Result, row::Row};
+
 /// Rows of a page, at most.
 pub const MAX_ROWS: usize = 500;
 
@@ -12,7 +14,7 @@ pub(crate) const MAX_BYTES: usize = 4 << 20;
 
 /// Numbers of rows that one request looks at for those that a filter wants. There is no index for most filters, since each event and each
 /// attempt would pay for it.
-pub(crate) const MAX_LOOKED_AT: i64 = 20_000;
+const MAX_LOOKED_AT: i64 = 20_000;
 
 /// Some rows of a list, in its order.
 #[derive(Clone, Debug)]
@@ -28,6 +30,42 @@ pub struct Page<T, P> {
 impl<T, P> Page<T, P> {
     pub(crate) const fn new(rows: Vec<T>, next: Option<P>) -> Self {
         Self { rows, next, looked_back_to: None }
+    }
+}
+
+/// What a statement found for a page, in its order.
+#[derive(Debug)]
+pub(crate) struct Found<R> {
+    pub(crate) records: Vec<R>,
+    /// Whether others may be behind them.
+    pub(crate) has_more: bool,
+}
+
+impl<R> Found<R> {
+    /// The last one, if others may be behind it.
+    pub(crate) fn cut_at(&self) -> Option<&R> {
+        self.records.last().filter(|_| self.has_more)
+    }
+}
+
+/// The numbers that one request looks at, downwards.
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// The highest.
+    pub(crate) first: i64,
+    /// Below the lowest.
+    pub(crate) end: i64,
+}
+
+impl Window {
+    /// From the highest number that is there: numbers have gaps.
+    pub(crate) const fn from(first: i64) -> Self {
+        Self { first, end: first.saturating_sub(MAX_LOOKED_AT) }
+    }
+
+    /// Where the next page begins: below the last record, if others may be behind it, and else below the window. `number` is the column.
+    pub(crate) fn next<R: Row>(&self, found: &Found<R>, number: &'static str) -> Result<i64> {
+        found.cut_at().map_or(Ok(self.end + 1), |last| last.integer(number))
     }
 }
 

@@ -17,7 +17,11 @@ use super::{
 };
 use crate::{
     DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetters, EventOrder, HistoryEntry, Page, Result,
-    StoreError, dead_letters::MAX_IDS, page, readable::readable, row::Row as _,
+    StoreError,
+    dead_letters::{MAX_IDS, page_of_ids},
+    page,
+    readable::readable,
+    row::Row as _,
 };
 
 /// Selects dead letters; only the end differs.
@@ -119,7 +123,6 @@ impl DeadLetters for PostgresStore {
         after: Option<DeadLetterPlace>,
         limit: usize,
     ) -> Result<Page<DeadLetter, DeadLetterPlace>> {
-        let limit = page::rows(limit);
         // In microseconds: every time that a column holds can be written so.
         let (died_at, id) = match &after {
             Some(place) => (place.died_at.parse().unwrap_or(i64::MIN), place.id.parse().unwrap_or_default()),
@@ -127,15 +130,14 @@ impl DeadLetters for PostgresStore {
         };
         let died_at = Timestamp::from_micros(died_at);
         let mut session = self.inner.connections.read().await?;
-        let call = filtered(LIST_DEAD_LETTERS.call(), filter).bind_time(died_at).bind(id).bind_limit(limit);
-        let (records, is_cut) = call.page(&mut session).await?;
-        let last = records.last().filter(|_| is_cut || records.len() == limit);
+        let call = filtered(LIST_DEAD_LETTERS.call(), filter).bind_time(died_at).bind(id);
+        let found = call.page(&mut session, page::rows(limit)).await?;
         let place = |last: &Record| {
             let died_at = last.time("died_at")?.as_micros().to_string();
             Ok(DeadLetterPlace { died_at, id: last.uuid("id")?.to_string() })
         };
-        let next = last.map(place).transpose()?;
-        Ok(Page::new(readable("observer_dlq_items", &["id"], &records, dead_letter), next))
+        let next = found.cut_at().map(place).transpose()?;
+        Ok(Page::new(readable("observer_dlq_items", &["id"], &found.records, dead_letter), next))
     }
 
     async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64> {
@@ -153,7 +155,7 @@ impl DeadLetters for PostgresStore {
         let mut session = self.inner.connections.read().await?;
         let call = filtered(DEAD_IDS.call(), filter).bind(event_seq).bind(int(position)).bind(id.0);
         let records = call.bind_limit(MAX_IDS).all(&mut session).await?;
-        EventOrder::page(&records)
+        page_of_ids(&records)
     }
 
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter> {

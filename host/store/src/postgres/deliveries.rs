@@ -9,8 +9,8 @@ use super::{
     statement::{int, statements},
 };
 use crate::{
-    Deliveries, DeliveryFilter, DeliveryPlace, DeliveryRow, Page, Result,
-    page::{self, MAX_LOOKED_AT},
+    Deliveries, DeliveryFilter, DeliveryPlace, DeliveryRow, EventOrder, Page, Result,
+    page::{self, Window},
     readable::readable,
     row::Row as _,
 };
@@ -69,19 +69,18 @@ async fn live(
     after: Option<DeliveryPlace>,
 ) -> Result<Page<DeliveryRow, DeliveryPlace>> {
     let limit = filter.limit.min(MAX_LIVE);
-    let (event_seq, position, id) = DeliveryPlace::live(after);
+    let EventOrder { event_seq, position, id } = DeliveryPlace::live(after);
     let call = LIVE_DELIVERIES
         .call()
         .bind(filter.state.map(DeliveryState::as_str))
         .bind(filter.observer.as_deref())
         .bind(event_seq)
         .bind(int(position))
-        .bind(id.0)
-        .bind_limit(limit);
-    let (records, is_cut) = call.page(session).await?;
-    let rows = readable("observer_deliveries", &["id"], &records, DeliveryRow::read);
-    let last = records.last().filter(|_| is_cut || records.len() == limit);
-    Ok(Page::new(rows, last.map(DeliveryPlace::behind_live).transpose()?))
+        .bind(id.0);
+    let found = call.page(session, limit).await?;
+    let rows = readable("observer_deliveries", &["id"], &found.records, DeliveryRow::read);
+    let last = found.cut_at().map(EventOrder::read).transpose()?;
+    Ok(Page::new(rows, last.map(DeliveryPlace::Live)))
 }
 
 async fn ended(
@@ -91,22 +90,17 @@ async fn ended(
 ) -> Result<Page<DeliveryRow, DeliveryPlace>> {
     let newest = NEWEST_ATTEMPT_BELOW.call().bind(DeliveryPlace::log(after)).optional(session).await?;
     let Some(newest) = newest else { return Ok(Page::new(Vec::new(), None)) };
-    let first: i64 = newest.get("pk_log")?;
-    let (end, limit) = (first.saturating_sub(MAX_LOOKED_AT), page::rows(filter.limit));
+    let window = Window::from(newest.get("pk_log")?);
     let call = ENDED_DELIVERIES
         .call()
         .bind(filter.state.map(DeliveryState::as_str))
         .bind(filter.observer.as_deref())
         .bind(filter.code.as_deref())
-        .bind(first)
-        .bind(end)
-        .bind_limit(limit);
-    let (records, is_cut) = call.page(session).await?;
-    let rows = readable("tb_observer_log", &["pk_log"], &records, DeliveryRow::read);
-    let below = match records.last().filter(|_| is_cut || records.len() == limit) {
-        Some(last) => last.get("pk_log")?,
-        None => end + 1,
-    };
+        .bind(window.first)
+        .bind(window.end);
+    let found = call.page(session, page::rows(filter.limit)).await?;
+    let rows = readable("tb_observer_log", &["pk_log"], &found.records, DeliveryRow::read);
+    let below = window.next(&found, "pk_log")?;
     let page = Page::new(rows, Some(DeliveryPlace::Log { below }));
     Ok(Page { looked_back_to: newest.optional_time("started_at")?, ..page })
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     EventFilter, EventHistory, EventPlace, Events, Page, Result, StoreError,
     events::{AttemptRow, MAX_ATTEMPTS},
-    page,
+    page::{self, Window},
     row::Row as _,
 };
 
@@ -156,15 +156,15 @@ async fn waiting(
         Some(EventPlace::Inbox { place, seq, event }) => (place, seq, event),
         _ => (i64::MAX, i64::MAX, None),
     };
-    let call = filtered(LIST_WAITING.call().bind(place).bind(seq), filter).bind_limit(limit);
-    let (records, is_cut) = call.page(moment).await?;
+    let found = filtered(LIST_WAITING.call().bind(place).bind(seq), filter).page(moment, limit).await?;
     // A row that intake has not put aside yet is passed over as well.
-    let events: Result<Vec<EntityEvent>> = records
+    let events: Result<Vec<EntityEvent>> = found
+        .records
         .iter()
         .filter_map(|record| event_row::read_change(record).map(Read::ok).transpose())
         .collect();
     let events = events?;
-    let next = match records.last().filter(|_| is_cut || records.len() == limit) {
+    let next = match found.cut_at() {
         Some(last) => Some(EventPlace::Inbox {
             place: last.get("place")?,
             seq: last.get("seq")?,
@@ -185,16 +185,12 @@ async fn taken(
     let Some(newest) = NEWEST_BELOW.call().bind(below).optional(moment).await? else {
         return Ok(Page::new(Vec::new(), None));
     };
-    let first: i64 = newest.get("seq")?;
-    let end = first.saturating_sub(page::MAX_LOOKED_AT);
-    let call = filtered(LIST_EVENTS.call().bind(first).bind(end), filter).bind_limit(limit);
-    let (records, is_cut) = call.page(moment).await?;
+    let window = Window::from(newest.get("seq")?);
+    let call = filtered(LIST_EVENTS.call().bind(window.first).bind(window.end), filter);
+    let found = call.page(moment, limit).await?;
     let events: Result<Vec<EntityEvent>> =
-        records.iter().filter_map(|record| event_row::read(record).map(Read::ok).transpose()).collect();
-    let below = match records.last().filter(|_| is_cut || records.len() == limit) {
-        Some(last) => last.get("seq")?,
-        None => end + 1,
-    };
+        found.records.iter().filter_map(|record| event_row::read(record).map(Read::ok).transpose()).collect();
+    let below = window.next(&found, "seq")?;
     let page = Page::new(events?, Some(EventPlace::Taken { below }));
     Ok(Page { looked_back_to: newest.optional_time("occurred_at")?, ..page })
 }

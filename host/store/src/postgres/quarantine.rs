@@ -150,13 +150,11 @@ fn id(row: &Rejected) -> Option<Uuid> {
 #[async_trait]
 impl Quarantine for PostgresStore {
     async fn quarantined_page(&self, below: Option<i64>, limit: usize) -> Result<Page<QuarantinedRow, i64>> {
-        let limit = page::rows(limit);
         let mut session = self.inner.connections.read().await?;
-        let call = LIST_QUARANTINED.call().bind(below.unwrap_or(i64::MAX)).bind_limit(limit);
-        let (records, is_cut) = call.page(&mut session).await?;
-        let last = records.last().filter(|_| is_cut || records.len() == limit);
-        let next = last.map(|last| last.get("pk_quarantine")).transpose()?;
-        Ok(Page::new(readable("observer_quarantine", &["pk_quarantine"], &records, row), next))
+        let call = LIST_QUARANTINED.call().bind(below.unwrap_or(i64::MAX));
+        let found = call.page(&mut session, page::rows(limit)).await?;
+        let next = found.cut_at().map(|last| last.get("pk_quarantine")).transpose()?;
+        Ok(Page::new(readable("observer_quarantine", &["pk_quarantine"], &found.records, row), next))
     }
 
     async fn quarantined_ids(&self, from: i64, up_to: i64) -> Result<Vec<i64>> {

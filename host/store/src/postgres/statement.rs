@@ -11,7 +11,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{failure, session::Session, time::At};
-use crate::{Result, StoreError, page::MAX_BYTES, row::Row};
+use crate::{
+    Result, StoreError,
+    page::{Found, MAX_BYTES},
+    row::Row,
+};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in the server's own views and logs.
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +80,10 @@ impl Call {
         Ok(rows.into_iter().map(|row| Record { row, statement }).collect())
     }
 
-    /// Runs it and reads rows until they have [`MAX_BYTES`]. `true` when others may be left: they are not read, and the connection is
-    /// closed with the session, which can be asked nothing more.
-    pub(super) async fn page(self, session: &mut Session<'_>) -> Result<(Vec<Record>, bool)> {
-        let Self { statement, query } = self;
+    /// Runs it with a limit as its last argument, and reads rows until they have [`MAX_BYTES`]. Those that are left then are not read: the
+    /// connection is closed with the session, which can be asked nothing more.
+    pub(super) async fn page(self, session: &mut Session<'_>, limit: usize) -> Result<Found<Record>> {
+        let Self { statement, query } = self.bind_limit(limit);
         let patience = session.patience();
         let query = query.persistent(session.keeps_statements());
         let (mut records, mut bytes) = (Vec::new(), 0);
@@ -95,12 +99,12 @@ impl Call {
             bytes += record.bytes();
             records.push(record);
             if bytes >= MAX_BYTES {
-                return Ok((records, true));
+                return Ok(Found { records, has_more: true });
             }
         };
         drop(rows);
         session.answered(answer).map_err(|error| failure::of_step(statement.name(), &error))?;
-        Ok((records, false))
+        Ok(Found { has_more: records.len() == limit, records })
     }
 
     /// Runs it and reads its first row, if there is one.

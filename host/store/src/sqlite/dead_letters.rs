@@ -14,7 +14,11 @@ use super::{
 };
 use crate::{
     DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetters, EventOrder, HistoryEntry, Page, Result,
-    StoreError, dead_letters::MAX_IDS, page, readable::readable, row::Row as _,
+    StoreError,
+    dead_letters::{MAX_IDS, page_of_ids},
+    page,
+    readable::readable,
+    row::Row as _,
 };
 
 /// Selects dead letters; only the end differs.
@@ -115,24 +119,21 @@ impl DeadLetters for SqliteStore {
         after: Option<DeadLetterPlace>,
         limit: usize,
     ) -> Result<Page<DeadLetter, DeadLetterPlace>> {
-        let limit = page::rows(limit);
         let call = filtered(LIST_DEAD_LETTERS, filter);
         let call = match after {
             Some(DeadLetterPlace { died_at, id }) => call.bind(died_at).bind(id),
             // A blob comes after all texts.
             None => call.bind([u8::MAX].as_slice()).bind(""),
         };
-        let call = call.bind_limit(limit);
         self.inner
             .connections
             .read(move |connection| {
-                let (records, is_cut) = call.page(connection)?;
-                let last = records.last().filter(|_| is_cut || records.len() == limit);
+                let found = call.page(connection, page::rows(limit))?;
                 let place = |last: &Record| {
                     Ok(DeadLetterPlace { died_at: last.string("died_at")?, id: last.string("id")? })
                 };
-                let next = last.map(place).transpose()?;
-                Ok(Page::new(readable("observer_dlq_items", &["id"], &records, dead_letter), next))
+                let next = found.cut_at().map(place).transpose()?;
+                Ok(Page::new(readable("observer_dlq_items", &["id"], &found.records, dead_letter), next))
             })
             .await
     }
@@ -151,7 +152,7 @@ impl DeadLetters for SqliteStore {
         let EventOrder { event_seq, position, id } = after.unwrap_or(EventOrder::START);
         let call = filtered(DEAD_IDS, filter).bind(event_seq).bind(position).bind(id.to_string());
         let call = call.bind_limit(MAX_IDS);
-        self.inner.connections.read(move |connection| EventOrder::page(&call.all(connection)?)).await
+        self.inner.connections.read(move |connection| page_of_ids(&call.all(connection)?)).await
     }
 
     async fn dead_letter(&self, id: DeliveryId) -> Result<DeadLetter> {

@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use super::{SqliteStore, statement::statements};
 use crate::{
-    Deliveries, DeliveryFilter, DeliveryPlace, DeliveryRow, Page, Result,
-    page::{self, MAX_LOOKED_AT},
+    Deliveries, DeliveryFilter, DeliveryPlace, DeliveryRow, EventOrder, Page, Result,
+    page::{self, Window},
     readable::readable,
     row::Row as _,
 };
@@ -59,8 +59,7 @@ fn live(
     filter: &DeliveryFilter,
     after: Option<DeliveryPlace>,
 ) -> Result<Page<DeliveryRow, DeliveryPlace>> {
-    let limit = page::rows(filter.limit);
-    let (event_seq, position, id) = DeliveryPlace::live(after);
+    let EventOrder { event_seq, position, id } = DeliveryPlace::live(after);
     let call = LIVE_DELIVERIES
         .call()
         .bind(filter.state.map(DeliveryState::as_str))
@@ -68,10 +67,10 @@ fn live(
         .bind(event_seq)
         .bind(position)
         .bind(id.to_string());
-    let (records, is_cut) = call.bind_limit(limit).page(moment)?;
-    let rows = readable("observer_deliveries", &["id"], &records, DeliveryRow::read);
-    let last = records.last().filter(|_| is_cut || records.len() == limit);
-    Ok(Page::new(rows, last.map(DeliveryPlace::behind_live).transpose()?))
+    let found = call.page(moment, page::rows(filter.limit))?;
+    let rows = readable("observer_deliveries", &["id"], &found.records, DeliveryRow::read);
+    let last = found.cut_at().map(EventOrder::read).transpose()?;
+    Ok(Page::new(rows, last.map(DeliveryPlace::Live)))
 }
 
 fn ended(
@@ -81,21 +80,17 @@ fn ended(
 ) -> Result<Page<DeliveryRow, DeliveryPlace>> {
     let newest = NEWEST_ATTEMPT_BELOW.call().bind(DeliveryPlace::log(after)).optional(moment)?;
     let Some(newest) = newest else { return Ok(Page::new(Vec::new(), None)) };
-    let first: i64 = newest.get("pk_log")?;
-    let (end, limit) = (first.saturating_sub(MAX_LOOKED_AT), page::rows(filter.limit));
+    let window = Window::from(newest.get("pk_log")?);
     let call = ENDED_DELIVERIES
         .call()
         .bind(filter.state.map(DeliveryState::as_str))
         .bind(filter.observer.as_deref())
         .bind(filter.code.as_deref())
-        .bind(first)
-        .bind(end);
-    let (records, is_cut) = call.bind_limit(limit).page(moment)?;
-    let rows = readable("tb_observer_log", &["pk_log"], &records, DeliveryRow::read);
-    let below = match records.last().filter(|_| is_cut || records.len() == limit) {
-        Some(last) => last.get("pk_log")?,
-        None => end + 1,
-    };
+        .bind(window.first)
+        .bind(window.end);
+    let found = call.page(moment, page::rows(filter.limit))?;
+    let rows = readable("tb_observer_log", &["pk_log"], &found.records, DeliveryRow::read);
+    let below = window.next(&found, "pk_log")?;
     let page = Page::new(rows, Some(DeliveryPlace::Log { below }));
     Ok(Page { looked_back_to: newest.optional_time("started_at").unwrap_or_default(), ..page })
 }

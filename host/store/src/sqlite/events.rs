@@ -14,7 +14,7 @@ use super::{
 use crate::{
     EventFilter, EventHistory, EventPlace, Events, Page, Result, StoreError,
     events::{AttemptRow, MAX_ATTEMPTS},
-    page,
+    page::{self, Window},
     row::Row as _,
 };
 
@@ -166,16 +166,15 @@ fn waiting(
         filter.event_kind.is_none_or(|kind| kind == event.event_kind)
             && filter.entity_id.as_ref().is_none_or(|id| *id == event.entity_id)
     };
-    let (records, is_cut) = filtered(LIST_WAITING, filter).bind(seq).bind_limit(limit).page(moment)?;
+    let found = filtered(LIST_WAITING, filter).bind(seq).page(moment, limit)?;
     let mut events: Vec<EntityEvent> = Vec::new();
-    for record in &records {
+    for record in &found.records {
         // A row that intake has not put aside yet is passed over as well.
         let waiting = inbox_row::events(record)?.into_iter().rev();
         events.extend(waiting.filter_map(|waiting| waiting.event.ok()).filter(is_wanted));
     }
     // An update of the key is two events, so there may be more of them than rows.
-    let is_full = is_cut || records.len() == limit || events.len() >= limit;
-    let next = match records.last().filter(|_| is_full) {
+    let next = match found.records.last().filter(|_| found.has_more || events.len() >= limit) {
         Some(last) => Some(EventPlace::Inbox {
             place: 0,
             seq: last.get("seq")?,
@@ -191,18 +190,13 @@ fn taken(moment: &Connection, filter: &EventFilter, below: i64, limit: usize) ->
     let Some(newest) = NEWEST_BELOW.call().bind(below).optional(moment)? else {
         return Ok(Page::new(Vec::new(), None));
     };
-    let first: i64 = newest.get("seq")?;
-    let end = first.saturating_sub(page::MAX_LOOKED_AT);
-    let call = filtered(LIST_EVENTS, filter).bind(first).bind(end).bind_limit(limit);
-    let (records, is_cut) = call.page(moment)?;
+    let window = Window::from(newest.get("seq")?);
+    let found = filtered(LIST_EVENTS, filter).bind(window.first).bind(window.end).page(moment, limit)?;
     let mut events = Vec::new();
-    for record in &records {
+    for record in &found.records {
         events.extend(event_row::read_lenient(record)?);
     }
-    let below = match records.last().filter(|_| is_cut || records.len() == limit) {
-        Some(last) => last.get("seq")?,
-        None => end + 1,
-    };
+    let below = window.next(&found, "seq")?;
     // Somebody may have written anything as its time.
     let looked_back_to = newest.optional_time("occurred_at").unwrap_or_default();
     Ok(Page { looked_back_to, ..Page::new(events, Some(EventPlace::Taken { below })) })

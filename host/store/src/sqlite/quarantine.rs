@@ -63,15 +63,14 @@ DELETE FROM observer_quarantine WHERE pk_quarantine IN (SELECT value FROM json_e
 #[async_trait]
 impl Quarantine for SqliteStore {
     async fn quarantined_page(&self, below: Option<i64>, limit: usize) -> Result<Page<QuarantinedRow, i64>> {
-        let limit = page::rows(limit);
-        let call = LIST_QUARANTINED.call().bind(below.unwrap_or(i64::MAX)).bind_limit(limit);
+        let call = LIST_QUARANTINED.call().bind(below.unwrap_or(i64::MAX));
         self.inner
             .connections
             .read(move |connection| {
-                let (records, is_cut) = call.page(connection)?;
-                let last = records.last().filter(|_| is_cut || records.len() == limit);
-                let next = last.map(|last| last.get("pk_quarantine")).transpose()?;
-                let rows = readable("observer_quarantine", &["pk_quarantine"], &records, quarantined_row);
+                let found = call.page(connection, page::rows(limit))?;
+                let next = found.cut_at().map(|last| last.get("pk_quarantine")).transpose()?;
+                let rows =
+                    readable("observer_quarantine", &["pk_quarantine"], &found.records, quarantined_row);
                 Ok(Page::new(rows, next))
             })
             .await

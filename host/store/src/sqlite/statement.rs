@@ -13,7 +13,11 @@ use super::{
     cell::{Cell, FromCell},
     failure,
 };
-use crate::{Result, StoreError, page::MAX_BYTES, row::Row};
+use crate::{
+    Result, StoreError,
+    page::{Found, MAX_BYTES},
+    row::Row,
+};
 
 /// A statement. Its first line is its name as an SQL comment, which also shows in traces of the database.
 #[derive(Clone, Copy, Debug)]
@@ -78,11 +82,13 @@ impl Call {
         Ok(self.up_to(connection, usize::MAX)?.0)
     }
 
-    /// Runs it and reads rows until they have [`MAX_BYTES`]. `true` when others may be left.
-    pub(super) fn page(self, connection: &Connection) -> Result<(Vec<Record>, bool)> {
-        self.up_to(connection, MAX_BYTES)
+    /// Runs it with a limit as its last argument, and reads rows until they have [`MAX_BYTES`].
+    pub(super) fn page(self, connection: &Connection, limit: usize) -> Result<Found<Record>> {
+        let (records, is_cut) = self.bind_limit(limit).up_to(connection, MAX_BYTES)?;
+        Ok(Found { has_more: is_cut || records.len() == limit, records })
     }
 
+    /// Reads rows until they have so many bytes. `true` when others may be left.
     fn up_to(self, connection: &Connection, max_bytes: usize) -> Result<(Vec<Record>, bool)> {
         let statement = self.statement;
         let mut prepared = statement.prepare(connection)?;
