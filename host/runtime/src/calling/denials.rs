@@ -1,7 +1,7 @@
 //! What a call was denied: a destination, a command, a secret. A guest may go on as if nothing had happened, and succeed: so the attempt
 //! says it, beside the line of the audit.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use crate::{
     bindings::aftercommit::action::{
@@ -56,12 +56,12 @@ impl Denials {
 
     /// Notes a denial that the guest is given in another form.
     pub(crate) fn add(&self, why: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(why);
+        self.0.lock().add(why);
     }
 
     /// All that was denied.
     pub(crate) fn take(&self) -> Denied {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 

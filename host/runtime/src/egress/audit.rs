@@ -1,10 +1,9 @@
 //! What the audit tells of an action. A guest may ask for what it is not granted as often as it may call the host; the log
 //! has a few lines of that in full, and the number of the others.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher as _},
-    sync::{Mutex, PoisonError},
-};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+
+use parking_lot::Mutex;
 
 use super::Permit;
 
@@ -28,7 +27,7 @@ impl Audit {
         let mut hasher = DefaultHasher::new();
         kind.hash(&mut hasher);
         let kind = hasher.finish();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         if state.told.len() >= TOLD || state.told.contains(&kind) {
             state.more += 1;
             return false;
@@ -39,7 +38,7 @@ impl Audit {
 
     /// Lines that were not told; the next is the first again.
     fn end(&self) -> u64 {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.told.clear();
         std::mem::take(&mut state.more)
     }

@@ -4,12 +4,13 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use rustls::{
     client::Resumption,
     pki_types::{CertificateDer, pem::PemObject as _},
@@ -119,7 +120,7 @@ impl Clients {
         let route = origin.and_then(|origin| Some((origin, self.routes.to(origin)?)));
         let routed = route.map(|(origin, _)| origin.clone());
         let key = (effective.origins.clone(), effective.private_network.clone(), fingerprint, routed);
-        let mut known = self.by_sharing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.by_sharing.lock();
         if let Some(client) = known.clients.get(&key).and_then(Weak::upgrade) {
             return client;
         }
@@ -208,7 +209,7 @@ impl Client {
     }
 
     fn config(&self, version: u64, roots: &[CertificateDer<'static>]) -> rustls::ClientConfig {
-        let mut made = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.config.lock();
         if let Some((_, config)) = made.as_ref().filter(|(of, _)| *of == version) {
             return config.clone();
         }
@@ -322,14 +323,7 @@ mod tests {
         assert!(clients.routed(&open, &open.origins[0]).is_none());
         drop(first);
         assert_eq!(
-            clients
-                .by_sharing
-                .lock()
-                .unwrap()
-                .clients
-                .values()
-                .filter(|client| client.strong_count() > 0)
-                .count(),
+            clients.by_sharing.lock().clients.values().filter(|client| client.strong_count() > 0).count(),
             0
         );
     }

@@ -2,11 +2,12 @@
 
 use std::{
     cell::RefCell,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use aftercommit_core::SystemClock;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -126,7 +127,7 @@ impl Peer {
 
     fn answers(&self, bytes: &[u8], speaks_first: bool) {
         let answer = Answer { bytes: bytes.to_vec(), speaks_first };
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+        *self.answer.lock() = answer;
     }
 }
 
@@ -137,7 +138,7 @@ fn bounds() -> Bounds {
 /// Answers each connection with the same bytes and ends it.
 async fn serve(listener: TcpListener, answer: Arc<Mutex<Answer>>) {
     while let Ok((mut stream, _)) = listener.accept().await {
-        let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answer = answer.lock().clone();
         let mut asked = [0; 1024];
         if !answer.speaks_first && stream.read(&mut asked).await.is_err() {
             continue;

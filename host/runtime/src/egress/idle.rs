@@ -8,11 +8,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::connector::HttpClient;
 use crate::capability::Origin;
@@ -144,7 +146,7 @@ impl IdleConnections {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, HashMap<Origin, Kept>>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+        self.clients.lock()
     }
 }
 

@@ -1,11 +1,9 @@
 //! Connections kept for the next call. A connection belongs to one call at a time, and only a call that came to its end
 //! gives it back: one that fails, or is dropped in the middle, closes it. So no reply is ever read by another call.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// An unused connection is closed after that. Servers close theirs after minutes (RFC 5321, 4.5.3.2.7: five).
@@ -56,7 +54,7 @@ impl<C> Pool<C> {
     }
 
     fn with_idle<T>(&self, look: impl FnOnce(&mut Idle<C>) -> T) -> T {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         idle.kept.retain(|(_, since)| since.elapsed() < IDLE);
         look(&mut idle)
     }

@@ -1,10 +1,11 @@
 //! From a request as asked to one that can leave: method and headers checked, secrets put in.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use parking_lot::Mutex;
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
@@ -80,7 +81,7 @@ pub(crate) struct Decided(Mutex<Option<(String, Target)>>);
 
 impl Decided {
     fn recall(&self, text: &str) -> Option<Target> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.0.lock();
         last.as_ref().filter(|(written, _)| written == text).map(|(_, target)| target.clone())
     }
 
@@ -89,7 +90,7 @@ impl Decided {
         if text.len() > MAX_REMEMBERED_BYTES {
             return;
         }
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((text.to_owned(), target.clone()));
+        *self.0.lock() = Some((text.to_owned(), target.clone()));
     }
 }
 
