@@ -72,7 +72,7 @@ macro_rules! table {
                 match self { $(Self::$name => $meaning),* }
             }
 
-            /// What an operator can do, as Markdown.
+            /// The remedy for an operator, as Markdown.
             #[must_use]
             pub const fn hint(self) -> &'static str {
                 match self { $(Self::$name => $hint),* }

@@ -23,7 +23,7 @@ pub struct Outcome {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Problem {
-    /// What kind of problem, and whether the host or a plugin found it.
+    /// The kind of problem, and whether the host or a plugin found it.
     pub code: Code,
     /// For people; without secrets.
     pub message: String,
